@@ -1,0 +1,24 @@
+"""The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
+
+from jax_lstm.cell import LSTMCell
+from jax_lstm.checks import InputError, MissingExtraError
+from jax_lstm.convert import load_state_dict, state_dict
+from jax_lstm.lstm import LSTM
+from jax_lstm.model import LSTMModel
+from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.version import __version__
+
+
+
+__all__ = [
+    "LSTM",
+    "InputError",
+    "LSTMCell",
+    "LSTMModel",
+    "LSTMParams",
+    "LSTMState",
+    "MissingExtraError",
+    "__version__",
+    "load_state_dict",
+    "state_dict",
+]

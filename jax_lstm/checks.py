@@ -1,0 +1,60 @@
+"""Every error message about the user's input: one style, one place.
+
+"`state.h` must have shape (2, 4, 8); got (2, 4, 7)": the argument, what was expected, what came and, where known, the fix.
+"""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from jax_lstm.state import LSTMState
+
+
+class InputError(ValueError):
+    """Input that cannot be used. The message is one line, written for the person who gave the input."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed. The message says which extra brings it."""
+
+
+def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None:
+    """Raise `InputError` unless `ok`: "`name` must `expected`; got `got` (`fix`)"."""
+    if not ok:
+        raise InputError(f"`{name}` must {expected}; got {got}" + (f" ({fix})" if fix else ""))
+
+
+def require_size(name: str, value: Any, least: int = 1) -> None:
+    """`value` must be an int of at least `least`."""
+    ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    require(ok, name, f"be an integer of at least {least}", repr(value))
+
+
+def require_shape(name: str, array: Any, *shapes: tuple[int | str, ...]) -> None:
+    """`array` must have one of `shapes`, where a letter stands for any size."""
+
+    def fits(shape: tuple[int | str, ...]) -> bool:
+        return len(shape) == len(array.shape) and all(
+            isinstance(want, str) or want == size for want, size in zip(shape, array.shape, strict=True)
+        )
+
+    expected = " or ".join("(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")" for shape in shapes)
+    require(any(map(fits, shapes)), name, f"have shape {expected}", tuple(array.shape))
+
+
+def as_state(state: Any, shape: tuple[int, ...]) -> LSTMState:
+    """Take an `LSTMState` or a plain `(h, c)` whose parts both have `shape`."""
+    pair = isinstance(state, tuple | list) and len(state) == 2
+    require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
+    h, c = state
+    require_shape("state.h", h, shape)
+    require_shape("state.c", c, shape)
+    return LSTMState(h, c)
+
+
+def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency, or say which extra of this package brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(f"{purpose} needs {module}: pip install 'jax-lstm[{extra}]' ({error})") from None
