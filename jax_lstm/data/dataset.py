@@ -1,0 +1,191 @@
+"""From a file to arrays that a model trains on: split, standardise, fill, and find the windows."""
+
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.data.config import DataConfig, parse_split
+from jax_lstm.data.series import Series, fill, regular
+from jax_lstm.data.table import read_table
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean and standard deviation (C,) of each column over the training part; `scale` is 1 for a constant column."""
+
+    columns: tuple[str, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def pick(self, columns: tuple[str, ...]) -> "Scaler":
+        at = [self.columns.index(name) for name in columns]
+        return Scaler(columns, self.mean[at], self.scale[at])
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        return (values - self.mean) / self.scale
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        return values * self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All series of a file, one after the other, standardised and filled, with the windows that each part may use.
+
+    `inputs` (N, F) and `targets` (N, C); `starts[part]` (n,) int32 is the first row of each window: it reads rows
+    `start` to `start + window` and forecasts the `horizon` rows after them. `times` (N,) or None. No window reaches
+    over the end of a series, and none has a missing value among its targets.
+    """
+
+    config: DataConfig
+    features: tuple[str, ...]
+    target: tuple[str, ...]
+    scaler: Scaler
+    inputs: np.ndarray
+    targets: np.ndarray
+    times: np.ndarray | None
+    starts: dict[str, np.ndarray]
+    first_rows: np.ndarray  # of each series
+    rows: int  # in the file
+    absent_rows: int
+    missing_values: dict[str, int]  # of the rows that are there, by column; columns without any are left out
+    dropped_windows: int
+    warnings: tuple[str, ...]
+
+    @property
+    def input_size(self) -> int:
+        return len(self.features)
+
+    @property
+    def output_size(self) -> int:
+        return self.config.horizon * len(self.target)
+
+
+def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tuple[str, ...]]:
+    """The series of `config.csv`, or of the packaged weather, with the names of features and targets."""
+    if config.csv:
+        tables = read_table(config.csv, config.features, config.target, config.time, config.group)
+        target = config.target
+    else:
+        target = config.target or ("temp",)
+        with as_file(files("jax_lstm.data") / "weather.csv.gz") as path:
+            tables = read_table(str(path), config.features, target, "time", "origin")
+    series = regular(tables)
+    return series, config.features or series[0].columns, target
+
+
+def load_dataset(config: DataConfig, dtype: Any = np.float32) -> Dataset:
+    """Read, check and cut the data that `config` names.
+
+    Each series is split in time order. The scaler sees the training rows alone. A window belongs to the part in which
+    all its targets lie; what it reads may reach back into the part before.
+
+    Raises:
+        InputError: for every fault of the file, and for a part without a single whole window.
+    """
+    series, features, target = read_series(config)
+    bounds = [_bounds(len(one.values), config) for one in series]
+    scaler, warnings = _fit(series, bounds)
+
+    starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    first_rows, dropped, first = [], 0, 0
+    for one, edges in zip(series, bounds, strict=True):
+        unknown = np.isnan(one.values[:, [one.columns.index(name) for name in target]]).any(axis=1)
+        for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
+            whole = _window_starts(begin, end, config)
+            kept = whole[~_any_in_targets(unknown, whole, config)]
+            dropped += len(whole) - len(kept)
+            starts[part].append((kept + first).astype(np.int32))
+        first_rows.append(first)
+        first += len(one.values)
+    joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
+    _require_windows(joined, bounds, config)
+
+    filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
+    values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
+    absent = sum(one.absent_rows for one in series)
+    missing = sum(np.isnan(one.values).sum(axis=0) for one in series) - absent
+    return Dataset(
+        config=config,
+        features=features,
+        target=target,
+        scaler=scaler,
+        inputs=np.stack([values[name] for name in features], axis=1).astype(dtype),
+        targets=np.stack([values[name] for name in target], axis=1).astype(dtype),
+        times=None if series[0].times is None else np.concatenate([one.times for one in series if one.times is not None]),
+        starts=joined,
+        first_rows=np.array(first_rows),
+        rows=first - absent,
+        absent_rows=absent,
+        missing_values={name: int(n) for name, n in zip(scaler.columns, missing, strict=True) if n},
+        dropped_windows=dropped,
+        warnings=warnings,
+    )
+
+
+def input_windows(inputs: Any, starts: Any, window: int) -> Any:
+    """What is read of each window: (N, F) and starts (B,) to (B, window, F). NumPy or JAX."""
+    return inputs[starts[:, None] + np.arange(window, dtype=np.int32)]
+
+
+def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
+    """What is forecast of each window: (N, C) and starts (B,) to (B, horizon * C), step by step. NumPy or JAX."""
+    rows = starts[:, None] + np.arange(window, window + horizon, dtype=np.int32)
+    return targets[rows].reshape(starts.shape[0], -1)
+
+
+def _bounds(rows: int, config: DataConfig) -> tuple[int, int, int, int]:
+    split = parse_split(config.split)
+    if isinstance(split[0], float):
+        edges = [round(rows * sum(split[:count])) for count in (1, 2, 3)]
+    else:
+        edges = [int(sum(split[:count])) for count in (1, 2, 3)]
+        if edges[-1] > rows:
+            raise InputError(f"`--split` must ask for at most the {rows} rows of a series; got {config.split}")
+    return 0, edges[0], edges[1], edges[2]
+
+
+def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]]) -> tuple[Scaler, tuple[str, ...]]:
+    columns = series[0].columns
+    rows = np.concatenate([one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)])
+    mean, scale, warnings = np.zeros(len(columns)), np.ones(len(columns)), []
+    for at, name in enumerate(columns):
+        known = rows[:, at][~np.isnan(rows[:, at])]
+        if not len(known):
+            raise InputError(f"column {name!r} has no value in the training part")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean[at], deviation = known.mean(), known.std()
+        if not (np.isfinite(mean[at]) and np.isfinite(deviation)):
+            raise InputError(f"column {name!r} holds values too large to standardise, up to {np.abs(known).max():g}")
+        if known.min() == known.max() or deviation == 0:
+            warnings.append(f"column {name!r} is constant in the training part, so it teaches the model nothing")
+        else:
+            scale[at] = deviation
+    return Scaler(columns, mean, scale), tuple(warnings)
+
+
+def _window_starts(begin: int, end: int, config: DataConfig) -> np.ndarray:
+    """The windows whose targets all lie in rows `begin` to `end` and that begin in the series."""
+    return np.arange(max(begin - config.window, 0), end - config.window - config.horizon + 1)
+
+
+def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig) -> np.ndarray:
+    before = np.concatenate([[0], np.cumsum(unknown)])
+    return before[starts + config.window + config.horizon] > before[starts + config.window]
+
+
+def _require_windows(starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig) -> None:
+    for at, part in enumerate(PARTS):
+        rows = max(edges[at + 1] - edges[at] for edges in bounds)
+        wanted = parse_split(config.split)[at] > 0
+        if wanted and not len(starts[part]):
+            needed = f"window + horizon = {config.window + config.horizon}" if part == "train" else f"horizon = {config.horizon}"
+            raise InputError(
+                f"too few rows: the {part} part needs at least {needed} rows of one series, with no target missing in the "
+                f"horizon; the longest has {rows}"
+            )

@@ -1,0 +1,88 @@
+"""Put the rows of a series on a regular grid of time: gaps become rows whose values are missing, then are filled."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.data.table import Table
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
+
+    `absent_rows` is the number of rows of the grid that the file lacks.
+    """
+
+    group: str
+    columns: tuple[str, ...]
+    values: np.ndarray
+    times: np.ndarray | None
+    utc: bool
+    absent_rows: int
+
+
+def regular(tables: Sequence[Table]) -> list[Series]:
+    """Put every table on the grid whose step is the most common one of the file.
+
+    Raises:
+        InputError: timestamps that are unsorted, repeated or off the grid, with the line; or gaps so long that most of
+            the grid would be empty.
+    """
+    step = _common_step(tables)
+    return [_on_grid(table, step) for table in tables]
+
+
+def grid_step(times: np.ndarray) -> np.timedelta64:
+    """The step of `times` that lie on a grid, two at least."""
+    return times[1] - times[0]
+
+
+def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Carry the last value of each column forward; before its first value, `start` (C,). Looks never ahead."""
+    padded = np.concatenate([start[None], values])
+    last_known = np.maximum.accumulate(np.where(np.isnan(padded), 0, np.arange(len(padded))[:, None]), axis=0)
+    return np.take_along_axis(padded, last_known, axis=0)[1:]
+
+
+def _common_step(tables: Sequence[Table]) -> np.timedelta64:
+    counts: Counter[int] = Counter()
+    for table in tables:
+        if table.times is None:
+            continue
+        steps = np.diff(table.times).astype(np.int64)
+        for at in np.flatnonzero(steps <= 0)[:1]:
+            fault = "repeats" if steps[at] == 0 else "comes before"
+            of_group = f" of {table.group!r}" if table.group else ""
+            raise InputError(
+                f"{table.path}, line {table.lines[at + 1]}: timestamp {table.times[at + 1]}{of_group} {fault} that of "
+                f"line {table.lines[at]}; sort the rows by time and keep one for each"
+            )
+        counts.update(steps.tolist())
+    return np.timedelta64(counts.most_common(1)[0][0] if counts else 1, "us")
+
+
+def _on_grid(table: Table, step: np.timedelta64) -> Series:
+    if table.times is None:
+        return Series(table.group, table.columns, table.values, None, False, 0)
+    offsets = table.times - table.times[0]
+    for at in np.flatnonzero(offsets % step != np.timedelta64(0, "us"))[:1]:
+        raise InputError(
+            f"{table.path}, line {table.lines[at]}: timestamp {table.times[at]} is off the grid of {step.item()} that "
+            f"begins at {table.times[0]}; resample the file, or leave --time out to take its rows as successive"
+        )
+    positions = (offsets // step).astype(np.int64)
+    length = int(positions[-1]) + 1
+    if length > 10 * len(positions) + 1000:
+        gap = int(np.argmax(np.diff(positions)))
+        raise InputError(
+            f"{table.path}, line {table.lines[gap + 1]}: {positions[gap + 1] - positions[gap] - 1} rows of {step.item()} are "
+            f"missing before {table.times[gap + 1]}; more than nine tenths of the series would be empty"
+        )
+    values = np.full((length, len(table.columns)), np.nan)
+    values[positions] = table.values
+    times = table.times[0] + np.arange(length) * step
+    return Series(table.group, table.columns, values, times, table.utc, length - len(positions))

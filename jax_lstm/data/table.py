@@ -1,0 +1,126 @@
+"""Read a CSV file. Every fault of the file is one line that names the file, the line and the column."""
+
+import csv
+import gzip
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+
+MISSING = frozenset({"", "na", "nan", "null", "none"})
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one series in a file, as they stand there.
+
+    `values` (N, C) float64 with NaN where a value is missing; `times` (N,) datetime64[us] in UTC if stamps bear an
+    offset, or None without a time column; `lines` (N,) the line of each row in the file.
+    """
+
+    path: str
+    group: str
+    columns: tuple[str, ...]
+    values: np.ndarray
+    times: np.ndarray | None
+    utc: bool
+    lines: np.ndarray
+
+
+def read_table(
+    path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = ""
+) -> list[Table]:
+    """Read `features` (all columns but time and group if empty) and `target`; one `Table` a group, as they appear.
+
+    Raises:
+        InputError: the file is missing, empty or no text; a column is absent or named twice; a row is ragged; a value
+            is no number or infinite; a timestamp is not ISO 8601.
+    """
+    rows = _rows(path)
+    header_line, header = next(rows, (0, []))
+    if not header:
+        raise InputError(f"{path}: the file is empty; expected a header line and rows")
+    header = [name.strip() for name in header]
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"{path}, line {header_line}: column {name!r} is named twice")
+    for name in filter(None, (*features, *target, time, group)):
+        if name not in header:
+            raise InputError(f"{path}, line {header_line}: no column {name!r}; the columns are {', '.join(header)}")
+    features = features or [name for name in header if name not in (time, group)]
+    columns = tuple(dict.fromkeys((*features, *target)))
+    where = [header.index(name) for name in columns]
+    at_time, at_group = (header.index(name) if name else None for name in (time, group))
+
+    parts: dict[str, tuple[list[list[float]], list[datetime], list[int]]] = {}
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
+        values, times, lines = parts.setdefault("" if at_group is None else row[at_group].strip(), ([], [], []))
+        values.append([_number(row[at], path, line, header[at]) for at in where])
+        if at_time is not None:
+            times.append(_timestamp(row[at_time], path, line, time))
+        lines.append(line)
+    if not parts:
+        raise InputError(f"{path}: no rows under the header")
+
+    aware = {stamp.tzinfo is not None for _, times, _ in parts.values() for stamp in times}
+    if len(aware) > 1:
+        raise InputError(f"{path}: column {time!r}: some timestamps have an offset from UTC and some have none")
+    return [
+        Table(path, name, columns, np.array(values), _datetime64(times), aware == {True}, np.array(lines))
+        for name, (values, times, lines) in parts.items()
+    ]
+
+
+def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """The line number and the fields of each row that is not blank."""
+    opener = gzip.open if path.endswith(".gz") else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def _number(text: str, path: str, line: int, column: str) -> float:
+    text = text.strip()
+    if text.lower() in MISSING:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        hint = f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})" if line == 2 else ""
+        raise InputError(f"{path}, line {line}, column {column!r}: expected a number; got {text!r}{hint}") from None
+    if math.isinf(value):
+        raise InputError(f"{path}, line {line}, column {column!r}: expected a finite number; got {text!r}")
+    return value
+
+
+def _timestamp(text: str, path: str, line: int, column: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InputError(
+            f"{path}, line {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; got {text!r}"
+        ) from None
+
+
+def _datetime64(times: list[datetime]) -> np.ndarray | None:
+    naive = [stamp.astimezone(UTC).replace(tzinfo=None) if stamp.tzinfo else stamp for stamp in times]
+    return np.array(naive, "datetime64[us]") if naive else None
