@@ -1,0 +1,18 @@
+"""Training: pure steps under `lax.scan`, the loop around them, checkpoints that resume bit for bit."""
+
+from jax_lstm.train.config import ModelConfig, OptimConfig, TrainConfig
+from jax_lstm.train.loop import DivergedError, InterruptedRunError, Progress, Result, fit
+from jax_lstm.train.run import Run, open_run
+
+__all__ = [
+    "DivergedError",
+    "InterruptedRunError",
+    "ModelConfig",
+    "OptimConfig",
+    "Progress",
+    "Result",
+    "Run",
+    "TrainConfig",
+    "fit",
+    "open_run",
+]

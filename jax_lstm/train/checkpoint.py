@@ -1,0 +1,120 @@
+"""Checkpoints by Orbax: written whole or not at all, and read with the faults named."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.train.files import write_whole
+
+KEEP = 2  # checkpoints: should the latest be damaged on disk, the one before is still there
+SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only a whole checkpoint has it
+
+
+def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]) -> None:
+    """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`."""
+    ocp = _orbax()
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True)
+    with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
+        args = ocp.args.Composite(arrays=ocp.args.StandardSave(_named_arrays(tree)), about=ocp.args.JsonSave(about))
+        manager.save(step, args=args, force=True)
+    checkpoint = directory / str(step)
+    sums = [f"{_sha256(path)}  {path.relative_to(checkpoint)}\n" for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    write_whole(checkpoint / SUMS, "".join(sums))
+
+
+def read_about(directory: Path) -> tuple[int, dict[str, Any]]:
+    """The step of the latest whole checkpoint, and what `save_checkpoint` was told about it; every file is verified.
+
+    Raises:
+        InputError: there is no checkpoint, or a file of it is truncated, altered or gone.
+    """
+    entries = directory.iterdir() if directory.is_dir() else ()
+    steps = [int(entry.name) for entry in entries if entry.name.isdigit() and (entry / SUMS).exists()]
+    if not steps:
+        raise InputError(f"{directory}: no checkpoint here")
+    checkpoint = directory / str(max(steps))
+    try:
+        for line in (checkpoint / SUMS).read_text(encoding="utf-8").splitlines():
+            digest, name = line.split("  ", 1)
+            if _sha256(checkpoint / name) != digest:
+                raise InputError(_damaged(checkpoint, f"{name} is truncated or altered"))
+        about = json.loads((checkpoint / "about" / "metadata").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(_damaged(checkpoint, str(error))) from None
+    return max(steps), about
+
+
+def restore_arrays(directory: Path, step: int, like: Any) -> Any:
+    """The tree of the checkpoint of `step`, in the structure of `like`.
+
+    Raises:
+        InputError: the checkpoint is damaged, or of another model: names, shapes or types of arrays differ.
+    """
+    ocp = _orbax()
+    path = directory.absolute() / str(step)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            target = {name: np.zeros(array.shape, array.dtype) for name, array in _saved_shapes(path / "arrays").items()}
+            saved = checkpointer.restore(path / "arrays", target)
+    except Exception as error:  # Orbax and TensorStore raise whatever they stumble over
+        raise InputError(_damaged(directory / str(step), str(error).strip().splitlines()[0][:200])) from None
+    wanted = _named_arrays(like)
+    where = f"{directory / str(step)}: the checkpoint is of another model"
+    for label, names in (("lacks", wanted.keys() - saved.keys()), ("has an unknown", saved.keys() - wanted.keys())):
+        if names:
+            raise InputError(f"{where}: it {label} {sorted(names)[0]!r}")
+    for name, array in wanted.items():
+        if saved[name].shape != array.shape or saved[name].dtype != array.dtype:
+            raise InputError(
+                f"{where}: {name!r} must be {array.dtype}{list(array.shape)}; got {saved[name].dtype}{list(saved[name].shape)}"
+            )
+    leaves = [_as_leaf(saved[name], leaf) for name, leaf in zip(wanted, jax.tree.leaves(like), strict=True)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _damaged(checkpoint: Path, reason: str) -> str:
+    earlier = any(entry.name.isdigit() and entry != checkpoint for entry in checkpoint.parent.iterdir())
+    fix = "; remove this folder to go on from the checkpoint before it" if earlier else ""
+    return f"{checkpoint}: the checkpoint is damaged: {reason}{fix}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _named_arrays(tree: Any) -> dict[str, Any]:
+    """Arrays by their path in the tree; random keys as the integers that they are made of."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = (jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value") for path, _ in flat)
+    return {name: _as_array(leaf) for name, (_, leaf) in zip(names, flat, strict=True)}
+
+
+def _as_array(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+
+
+def _as_leaf(array: np.ndarray, like: Any) -> Any:
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    return jnp.asarray(array)
+
+
+def _saved_shapes(path: Path) -> dict[str, Any]:
+    metadata = _orbax().StandardCheckpointer().metadata(path)
+    return dict(metadata.item_metadata)
+
+
+def _orbax() -> Any:
+    """Orbax is slow to import and chatty; take it where it is used."""
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    return ocp

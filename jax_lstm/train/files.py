@@ -1,0 +1,52 @@
+"""Files of a run directory: written whole or not at all, and the log of metrics."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jax_lstm.checks import InputError
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is never seen half-written: to a temporary name beside it, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; a last line cut off by a kill is left out."""
+    if not path.exists():
+        return []
+    whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in whole_lines]
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not a JSONL file: {error}") from None
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object a line, appended as training goes on."""
+
+    def __init__(self, path: Path, keep_to_step: int = 0):
+        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped."""
+        self._path = path
+        kept = [row for row in read_json_lines(path) if row["step"] <= keep_to_step]
+        write_whole(path, "".join(map(_line, kept)))
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(map(_line, rows)))
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"

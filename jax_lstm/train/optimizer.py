@@ -1,0 +1,75 @@
+"""An Optax optimiser from its config: schedule, clipping, the optimiser."""
+
+import inspect
+from typing import Any
+
+import jax
+import optax
+
+from jax_lstm.checks import InputError, require
+from jax_lstm.train.config import OptimConfig
+
+
+def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
+    """The learning rate as a function of the step: warm-up, then the fall over the rest of `total_steps`."""
+    peak, steps = config.learning_rate, max(total_steps - config.warmup_steps, 1)
+    fall: optax.Schedule
+    match config.schedule:
+        case "constant":
+            fall = optax.constant_schedule(peak)
+        case "cosine":
+            fall = optax.cosine_decay_schedule(peak, steps, config.final_rate)
+        case "linear":
+            fall = optax.linear_schedule(peak, peak * config.final_rate, steps)
+        case "exponential":
+            fall = optax.exponential_decay(peak, steps, config.final_rate)
+    if not config.warmup_steps:
+        return fall
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup_steps), fall], [config.warmup_steps])
+
+
+def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.GradientTransformation:
+    """The optimiser for `params` (arrays or their shapes).
+
+    Raises:
+        InputError: Optax has no optimiser of that name, does not take an argument, or needs more than gradients.
+    """
+    factory = getattr(optax, config.optimizer, None)
+    known = sorted(name for name in dir(optax) if _is_optimizer(name))
+    require(config.optimizer in known, "--optimizer", f"be one of {', '.join(known)}", repr(config.optimizer))
+    assert factory is not None
+    arguments = _arguments(config)
+    takes = inspect.signature(factory).parameters
+    for name in arguments:
+        require(name in takes, "--optimizer-args", f"name arguments of optax.{config.optimizer}: {', '.join(takes)}", name)
+    # A constant rate goes in as a number: as a schedule it would only add a counter to the state.
+    plain = config.schedule == "constant" and not config.warmup_steps
+    rate = config.learning_rate if plain else make_schedule(config, total_steps)
+    try:
+        optimizer = factory(rate, **arguments)
+        jax.eval_shape(lambda tree: optimizer.update(tree, optimizer.init(tree), tree), params)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"`--optimizer` {config.optimizer} cannot be used with {arguments or 'no arguments'}: {reason}") from None
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    return optax.chain(*clip, optimizer)
+
+
+def _is_optimizer(name: str) -> bool:
+    factory = getattr(optax, name)
+    if name.startswith(("_", "scale_by")) or not inspect.isfunction(factory):
+        return False
+    parameters = list(inspect.signature(factory).parameters.values())
+    others_have_defaults = all(parameter.default is not inspect.Parameter.empty for parameter in parameters[1:])
+    return bool(parameters) and parameters[0].name == "learning_rate" and others_have_defaults
+
+
+def _arguments(config: OptimConfig) -> dict[str, float]:
+    arguments = {}
+    for text in config.optimizer_args:
+        name, _, number = text.partition("=")
+        try:
+            arguments[name] = float(number)
+        except ValueError:
+            raise InputError(f"`--optimizer-args` must be NAME=NUMBER, as b1=0.95; got {text!r}") from None
+    return arguments
