@@ -38,7 +38,9 @@ def require_shape(name: str, array: Any, *shapes: tuple[int | str, ...]) -> None
             isinstance(want, str) or want == size for want, size in zip(shape, array.shape, strict=True)
         )
 
-    expected = " or ".join("(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")" for shape in shapes)
+    expected = " or ".join(
+        "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")" for shape in shapes
+    )
     require(any(map(fits, shapes)), name, f"have shape {expected}", tuple(array.shape))
 
 

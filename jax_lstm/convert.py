@@ -35,8 +35,12 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any]) -> None:
     params = _named_params(module)
     missing, unknown = sorted(params.keys() - state_dict.keys()), sorted(state_dict.keys() - params.keys())
     if missing or unknown:
-        faults = [f"{label} {', '.join(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names]
-        raise InputError(f"`state_dict` must name exactly the parameters of {type(module).__name__}; {'; '.join(faults)}")
+        faults = [
+            f"{label} {', '.join(names)}" for label, names in (("missing", missing), ("unknown", unknown)) if names
+        ]
+        raise InputError(
+            f"`state_dict` must name exactly the parameters of {type(module).__name__}; {'; '.join(faults)}"
+        )
     arrays = {}
     for name, param in params.items():
         array = _to_numpy(name, state_dict[name])
@@ -49,7 +53,9 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any]) -> None:
 def _to_numpy(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):  # a torch tensor; torch itself need not be imported here
         value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no bfloat16; float32 holds it
+        value = (
+            value.float() if str(value.dtype) == "torch.bfloat16" else value
+        )  # NumPy has no bfloat16; float32 holds it
         return value.numpy()
     array = np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):

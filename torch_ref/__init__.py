@@ -2,6 +2,6 @@
 
 from torch_ref.cell import lstm_cell, lstm_layer
 from torch_ref.model import LSTMModel
-from torch_ref.train import forecast, train_steps
+from torch_ref.train import forecast, gradients, train_steps
 
-__all__ = ["LSTMModel", "forecast", "lstm_cell", "lstm_layer", "train_steps"]
+__all__ = ["LSTMModel", "forecast", "gradients", "lstm_cell", "lstm_layer", "train_steps"]

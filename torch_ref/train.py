@@ -39,6 +39,18 @@ def train_steps(
     return torch.stack(losses).numpy()
 
 
+def gradients(
+    model: LSTMModel, inputs: Tensor, targets: Tensor, starts: np.ndarray, window: int, horizon: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Outputs (B, O) of one batch, starts (B,), and the gradient of its MSE by each parameter."""
+    batch = torch.from_numpy(starts).long()
+    outputs = model(input_windows(inputs, batch, window))
+    loss = nn.functional.mse_loss(outputs, target_windows(targets, batch, window, horizon))
+    names, params = zip(*model.named_parameters(), strict=True)
+    grads = torch.autograd.grad(loss, params)
+    return outputs.detach().numpy(), {name: grad.numpy() for name, grad in zip(names, grads, strict=True)}
+
+
 @torch.inference_mode()
 def forecast(model: LSTMModel, inputs: Tensor, starts: np.ndarray, window: int, batch_size: int = 512) -> np.ndarray:
     """Forecasts (n, O) from the windows at `starts` (n,)."""

@@ -117,7 +117,9 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32) -> Dataset:
         scaler=scaler,
         inputs=np.stack([values[name] for name in features], axis=1).astype(dtype),
         targets=np.stack([values[name] for name in target], axis=1).astype(dtype),
-        times=None if series[0].times is None else np.concatenate([one.times for one in series if one.times is not None]),
+        times=None
+        if series[0].times is None
+        else np.concatenate([one.times for one in series if one.times is not None]),
         starts=joined,
         first_rows=np.array(first_rows),
         rows=first - absent,
@@ -179,12 +181,18 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
     return before[starts + config.window + config.horizon] > before[starts + config.window]
 
 
-def _require_windows(starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig) -> None:
+def _require_windows(
+    starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig
+) -> None:
     for at, part in enumerate(PARTS):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
         wanted = parse_split(config.split)[at] > 0
         if wanted and not len(starts[part]):
-            needed = f"window + horizon = {config.window + config.horizon}" if part == "train" else f"horizon = {config.horizon}"
+            needed = (
+                f"window + horizon = {config.window + config.horizon}"
+                if part == "train"
+                else f"horizon = {config.horizon}"
+            )
             raise InputError(
                 f"too few rows: the {part} part needs at least {needed} rows of one series, with no target missing in the "
                 f"horizon; the longest has {rows}"

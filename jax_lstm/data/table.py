@@ -105,7 +105,9 @@ def _number(text: str, path: str, line: int, column: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        hint = f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})" if line == 2 else ""
+        hint = (
+            f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})" if line == 2 else ""
+        )
         raise InputError(f"{path}, line {line}, column {column!r}: expected a number; got {text!r}{hint}") from None
     if math.isinf(value):
         raise InputError(f"{path}, line {line}, column {column!r}: expected a finite number; got {text!r}")

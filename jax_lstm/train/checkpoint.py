@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.train.files import write_whole
+from jax_lstm.files import write_whole
 
 KEEP = 2  # checkpoints: should the latest be damaged on disk, the one before is still there
 SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only a whole checkpoint has it
@@ -20,12 +20,16 @@ SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only
 def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]) -> None:
     """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`."""
     ocp = _orbax()
-    options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True)
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
+    )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
         args = ocp.args.Composite(arrays=ocp.args.StandardSave(_named_arrays(tree)), about=ocp.args.JsonSave(about))
         manager.save(step, args=args, force=True)
     checkpoint = directory / str(step)
-    sums = [f"{_sha256(path)}  {path.relative_to(checkpoint)}\n" for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    sums = [
+        f"{_sha256(path)}  {path.relative_to(checkpoint)}\n" for path in sorted(checkpoint.rglob("*")) if path.is_file()
+    ]
     write_whole(checkpoint / SUMS, "".join(sums))
 
 
@@ -61,7 +65,9 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
     path = directory.absolute() / str(step)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            target = {name: np.zeros(array.shape, array.dtype) for name, array in _saved_shapes(path / "arrays").items()}
+            target = {
+                name: np.zeros(array.shape, array.dtype) for name, array in _saved_shapes(path / "arrays").items()
+            }
             saved = checkpointer.restore(path / "arrays", target)
     except Exception as error:  # Orbax and TensorStore raise whatever they stumble over
         raise InputError(_damaged(directory / str(step), str(error).strip().splitlines()[0][:200])) from None

@@ -18,10 +18,18 @@ from jax_lstm.checks import InputError
 from jax_lstm.data import Dataset
 from jax_lstm.train.checkpoint import read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.config import TrainConfig, from_dict, to_dict
-from jax_lstm.train.files import MetricsLog
+from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.scores import truth_of
-from jax_lstm.train.step import TrainState, build_model, epoch_batches, init_state, make_forecast, make_run_steps, make_step
+from jax_lstm.train.step import (
+    TrainState,
+    build_model,
+    epoch_batches,
+    init_state,
+    make_forecast,
+    make_run_steps,
+    make_step,
+)
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
@@ -132,7 +140,7 @@ def fit(
                     call=position.call + 1,
                     loss_sum=position.loss_sum + float(losses.sum()),
                 )
-                grad_norm = np.mean(metrics["grad_norm"], dtype=np.float64)
+                grad_norm = np.asarray(metrics["grad_norm"], np.float64).mean()
                 row = {"step": position.step, "epoch": position.epoch + 1, "loss": float(losses.mean())}
                 log.write([{**row, "grad_norm": float(grad_norm) if np.isfinite(grad_norm) else None}])
                 report(Progress(position, len(losses), steps_per_epoch, float(losses.mean())))
@@ -167,7 +175,9 @@ def resumed_config(directory: Path, changes: dict[str, Any]) -> TrainConfig:
     config = from_dict(TrainConfig, about["config"], f"{directory}: config")
     for name in changes:
         if name not in MAY_CHANGE:
-            raise InputError(f"`--{name.replace('_', '-')}` must stay as it was in a resumed run; only {MAY_CHANGE} may change")
+            raise InputError(
+                f"`--{name.replace('_', '-')}` must stay as it was in a resumed run; only {MAY_CHANGE} may change"
+            )
     return replace(config, **changes)
 
 
@@ -193,7 +203,9 @@ def _require_finite(
 
 def _require_same_data(directory: Path, about: dict[str, Any], dataset: Dataset) -> None:
     if about["data"] != _about_data(dataset):
-        raise InputError(f"{directory}: the data is not what the run was trained on: its columns or their statistics differ")
+        raise InputError(
+            f"{directory}: the data is not what the run was trained on: its columns or their statistics differ"
+        )
 
 
 def _about_data(dataset: Dataset) -> dict[str, Any]:
@@ -220,5 +232,3 @@ def _interrupts() -> Iterator[threading.Event]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-

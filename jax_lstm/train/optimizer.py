@@ -41,7 +41,9 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
     arguments = _arguments(config)
     takes = inspect.signature(factory).parameters
     for name in arguments:
-        require(name in takes, "--optimizer-args", f"name arguments of optax.{config.optimizer}: {', '.join(takes)}", name)
+        require(
+            name in takes, "--optimizer-args", f"name arguments of optax.{config.optimizer}: {', '.join(takes)}", name
+        )
     # A constant rate goes in as a number: as a schedule it would only add a counter to the state.
     plain = config.schedule == "constant" and not config.warmup_steps
     rate = config.learning_rate if plain else make_schedule(config, total_steps)
@@ -50,7 +52,9 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
         jax.eval_shape(lambda tree: optimizer.update(tree, optimizer.init(tree), tree), params)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"`--optimizer` {config.optimizer} cannot be used with {arguments or 'no arguments'}: {reason}") from None
+        raise InputError(
+            f"`--optimizer` {config.optimizer} cannot be used with {arguments or 'no arguments'}: {reason}"
+        ) from None
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     return optax.chain(*clip, optimizer)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jax_lstm.data import Dataset, Scaler, target_windows
+from jax_lstm.data.baselines import BASELINES
 
 Scores = dict[str, float]
 
@@ -21,3 +22,9 @@ def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler) -> Scores:
 def truth_of(dataset: Dataset, part: str) -> np.ndarray:
     """The standardised targets of every window of a part, (n, horizon * C)."""
     return target_windows(dataset.targets, dataset.starts[part], dataset.config.window, dataset.config.horizon)
+
+
+def baseline_forecasts(dataset: Dataset, part: str) -> dict[str, np.ndarray]:
+    """What each baseline that can serve this data forecasts for every window of a part, (n, horizon * C)."""
+    forecasts = {name: forecast(dataset, dataset.starts[part]) for name, forecast in BASELINES.items()}
+    return {name: values for name, values in forecasts.items() if values is not None}

@@ -1,8 +1,7 @@
-"""Files of a run directory: written whole or not at all, and the log of metrics."""
+"""Files: written whole or not at all."""
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +31,3 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in whole_lines]
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not a JSONL file: {error}") from None
-
-
-class MetricsLog:
-    """`metrics.jsonl`: one JSON object a line, appended as training goes on."""
-
-    def __init__(self, path: Path, keep_to_step: int = 0):
-        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped."""
-        self._path = path
-        kept = [row for row in read_json_lines(path) if row["step"] <= keep_to_step]
-        write_whole(path, "".join(map(_line, kept)))
-
-    def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("".join(map(_line, rows)))
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, allow_nan=False) + "\n"

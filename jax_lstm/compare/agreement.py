@@ -1,0 +1,58 @@
+"""Do the two frameworks agree? Outputs, every gradient, and the losses and weights after some Adam steps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jax_lstm.compare.contenders import Arrays, Contender
+from jax_lstm.tolerances import TOLERANCES, difference
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of JAX with PyTorch; `relative` is to the largest magnitude on the PyTorch side."""
+
+    name: str
+    absolute: float
+    relative: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.relative <= self.tolerance
+
+
+def agreement(
+    jax: Contender, torch: Contender, starts: np.ndarray, report: Callable[[], None] = lambda: None
+) -> list[Check]:
+    """Hold the contenders against each other over the Adam steps of `starts` (S, B); both must be fresh.
+
+    `report` is called after each of 4 stages.
+    """
+    stages = []
+    for contender in (jax, torch):
+        stages.append(contender.first_step(starts[0]))
+        report()
+    ours, reference = stages
+    checks = [_check("outputs", "outputs", ours.outputs, reference.outputs)]
+    checks += _check_each("gradient of ", "gradients", ours.gradients, reference.gradients)
+
+    losses = []
+    for contender in (jax, torch):
+        losses.append(contender.train(starts))
+        report()
+    steps = f"after {len(starts)} Adam steps"
+    checks.append(_check(f"loss curve of {len(starts)} Adam steps", "losses", *losses))
+    checks += _check_each(f"{steps}: ", "weights", jax.weights(), torch.weights())
+    return checks
+
+
+def _check_each(prefix: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
+    assert ours.keys() == reference.keys(), "the two models have other parameters"
+    return [_check(prefix + name, kind, ours[name], array) for name, array in reference.items()]
+
+
+def _check(name: str, kind: str, ours: Any, reference: np.ndarray) -> Check:
+    return Check(name, *difference(ours, reference), TOLERANCES[kind].of(reference.dtype))

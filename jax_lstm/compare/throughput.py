@@ -1,0 +1,78 @@
+"""How fast is each framework? Training and inference, side by side, with compile time apart."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from jax_lstm.compare.contenders import Contender
+from jax_lstm.timing import Timing, interleaved, summary
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Timings of one kind of work, by framework, and what JAX took to compile it.
+
+    One sample is `windows` windows in `calls` steps of training, or batches of inference.
+    """
+
+    windows: int
+    calls: int
+    seconds: dict[str, list[float]]
+    compile_seconds: float
+
+    def timing(self, framework: str) -> Timing:
+        return summary(self.seconds[framework])
+
+    def windows_per_second(self, framework: str) -> float:
+        return self.windows / self.timing(framework).median
+
+    def calls_per_second(self, framework: str) -> float:
+        return self.calls / self.timing(framework).median
+
+    @property
+    def ratio(self) -> float:
+        """JAX's speed relative to PyTorch's: the median over rounds of the ratio within a round."""
+        return float(np.median(np.divide(self.seconds["PyTorch"], self.seconds["JAX"])))
+
+
+def throughput(
+    contenders: dict[str, Contender],
+    train_starts: np.ndarray,
+    forecast_starts: np.ndarray,
+    batch_size: int,
+    samples: int,
+    report: Callable[[], None] = lambda: None,
+) -> tuple[Throughput, Throughput]:
+    """Training over the batches `train_starts` (S, B), and inference on `forecast_starts` (n,).
+
+    `contenders["JAX"]` must be fresh, so that its first call compiles. `report` is called after every sample.
+    """
+    work = (
+        (lambda one: one.train(train_starts), train_starts.size, len(train_starts)),
+        (lambda one: one.forecast(forecast_starts), len(forecast_starts), -(-len(forecast_starts) // batch_size)),
+    )
+    results = []
+    for do, windows, calls in work:
+        first = _first_call(lambda do=do: do(contenders["JAX"]))
+        turns = {name: lambda do=do, one=one: do(one) for name, one in contenders.items()}
+        seconds = interleaved(turns, samples, report)
+        compiling = max(first - summary(seconds["JAX"]).median, 0.0)
+        results.append(Throughput(windows, calls, seconds, compiling))
+    return results[0], results[1]
+
+
+def payback_epochs(training: Throughput, steps_per_epoch: int) -> float | None:
+    """Epochs after which JAX's compile time is won back; None if an epoch takes JAX no less time than PyTorch."""
+    per_call = training.timing("PyTorch").median - training.timing("JAX").median
+    saved = per_call * steps_per_epoch / training.calls
+    return training.compile_seconds / saved if saved > 0 else None
+
+
+def _first_call(do: Callable[[], object]) -> float:
+    jax.clear_caches()  # what the process compiled before must not shorten it
+    began = time.perf_counter()
+    do()
+    return time.perf_counter() - began

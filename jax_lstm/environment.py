@@ -1,0 +1,58 @@
+"""What this runs on: versions, devices, cores, and which extras are installed. Recorded beside every measurement."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jax_lstm.version import __version__
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "torch")
+EXTRAS = {
+    "torch": ("torch", "compare, tutorial --framework torch, tests of parity"),
+    "plot": ("matplotlib", "pictures of loss curves and forecasts"),
+}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and cores, as values that JSON can hold; nothing that names the machine or its user."""
+    return {
+        "jax_lstm": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": _cores(),
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "x64": bool(jax.config.read("jax_enable_x64")),
+    }
+
+
+def extras() -> dict[str, bool]:
+    """Which extras are installed."""
+    return {extra: find_spec(module) is not None for extra, (module, _) in EXTRAS.items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

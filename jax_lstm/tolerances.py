@@ -1,0 +1,56 @@
+"""How far two computations of the same thing may part: one table, each row with its reason.
+
+The distance of `a` from `b` is relative to the largest magnitude in `b`: max|a - b| / max|b|. Element by element, a
+gradient entry that is all rounding would decide the verdict.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Tolerance(NamedTuple):
+    float32: float
+    float64: float
+    reason: str
+
+    def of(self, dtype: Any) -> float:
+        return self.float64 if np.dtype(dtype) == np.float64 else self.float32
+
+
+class Difference(NamedTuple):
+    """Largest absolute difference, and the same relative to the largest magnitude of the reference."""
+
+    absolute: float
+    relative: float
+
+
+TOLERANCES = {
+    "outputs": Tolerance(
+        5e-6, 1e-13, "sums in another order and other approximations of tanh and sigmoid: some units in the last place"
+    ),
+    "gradients": Tolerance(
+        2e-5, 1e-12, "sums over all steps and rows, which may cancel to far less than their largest term"
+    ),
+    "losses": Tolerance(1e-4, 1e-12, "a mean over the batch, of weights that have parted as below"),
+    "weights": Tolerance(
+        1e-3,
+        1e-10,
+        "Adam divides a gradient by its own size: where an entry is nearly zero its rounding becomes a step of up to the "
+        "learning rate; float32 entries therefore part soonest",
+    ),
+}
+
+
+def difference(got: Any, reference: Any) -> Difference:
+    """How far `got` lies from `reference`; both differences are infinite if either holds a NaN or an infinity."""
+    got, reference = np.asarray(got, np.float64), np.asarray(reference, np.float64)
+    if got.shape != reference.shape:
+        raise AssertionError(f"shapes differ: {got.shape} against {reference.shape}")
+    if not got.size:
+        return Difference(0.0, 0.0)
+    if not (np.isfinite(got).all() and np.isfinite(reference).all()):
+        return Difference(np.inf, np.inf)
+    absolute = float(np.abs(got - reference).max())
+    largest = float(np.abs(reference).max())
+    return Difference(absolute, absolute / largest if largest else (0.0 if absolute == 0 else np.inf))

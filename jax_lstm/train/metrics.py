@@ -1,0 +1,26 @@
+"""`metrics.jsonl`: one JSON object a line, appended as training goes on."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jax_lstm.files import read_json_lines, write_whole
+
+
+class MetricsLog:
+    """A JSONL file of metrics; every row has a `step`."""
+
+    def __init__(self, path: Path, keep_to_step: int = 0):
+        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped."""
+        self._path = path
+        kept = [row for row in read_json_lines(path) if row["step"] <= keep_to_step]
+        write_whole(path, "".join(map(_line, kept)))
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(map(_line, rows)))
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
