@@ -8,7 +8,6 @@ from jax_lstm.model import LSTMModel
 from jax_lstm.state import LSTMParams, LSTMState
 from jax_lstm.version import __version__
 
-
 __all__ = [
     "LSTM",
     "InputError",

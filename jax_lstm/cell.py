@@ -89,7 +89,7 @@ class LSTMCell(nnx.RNNCellBase):
         return state, state.h
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> LSTMState:
-        """The state to start from for inputs of `input_shape` (..., I): zeros, or what `carry_init` draws from `rngs`."""
+        """The state to start from for inputs of shape (..., I): zeros, or what `carry_init` draws from `rngs`."""
         shape = (*input_shape[:-1], self.hidden_size)
         dtype = self.dtype or self.param_dtype
         if carry_init is None:

@@ -1,6 +1,7 @@
 """Every error message about the user's input: one style, one place.
 
-"`state.h` must have shape (2, 4, 8); got (2, 4, 7)": the argument, what was expected, what came and, where known, the fix.
+"`state.h` must have shape (2, 4, 8); got (2, 4, 7)": the argument, what was expected, what came and, where it is
+known, the fix.
 """
 
 import importlib

@@ -77,10 +77,7 @@ class LSTM(nnx.Module):
         batched = ("B", "T", self.input_size) if self.batch_first else ("T", "B", self.input_size)
         require_shape("x", x, batched, ("T", self.input_size))
         unbatched = x.ndim == 2
-        if unbatched:
-            xs = x[:, None]
-        else:
-            xs = jnp.swapaxes(x, 0, 1) if self.batch_first else x
+        xs = x[:, None] if unbatched else jnp.swapaxes(x, 0, 1) if self.batch_first else x
         require(xs.shape[0] > 0, "x", "have at least one time step", f"shape {tuple(x.shape)}")
 
         if state is None:

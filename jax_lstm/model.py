@@ -9,7 +9,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax.typing import DTypeLike
 
 from jax_lstm.cell import uniform_param
-from jax_lstm.checks import require_shape, require_size
+from jax_lstm.checks import require_size
 from jax_lstm.lstm import LSTM
 
 

@@ -73,7 +73,7 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
         axis.set_ylabel(ylabel)
         axis.grid(alpha=0.3)
         if np.issubdtype(np.asarray(panel.x).dtype, np.datetime64):
-            locator = require_extra("matplotlib.dates", "plot", "pictures").AutoDateLocator(maxticks=6)
+            locator = require_extra("matplotlib.dates", "plot", "pictures").AutoDateLocator()
             axis.xaxis.set_major_locator(locator)
             axis.xaxis.set_major_formatter(
                 require_extra("matplotlib.dates", "plot", "pictures").ConciseDateFormatter(locator)

@@ -36,8 +36,8 @@ TOLERANCES = {
     "weights": Tolerance(
         1e-3,
         1e-10,
-        "Adam divides a gradient by its own size: where an entry is nearly zero its rounding becomes a step of up to the "
-        "learning rate; float32 entries therefore part soonest",
+        "Adam divides a gradient by its own size: where an entry is nearly zero its rounding becomes a step of up to "
+        "the learning rate; float32 entries therefore part soonest",
     ),
 }
 

@@ -79,18 +79,18 @@ def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tupl
     return series, config.features or series[0].columns, target
 
 
-def load_dataset(config: DataConfig, dtype: Any = np.float32) -> Dataset:
+def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | None = None) -> Dataset:
     """Read, check and cut the data that `config` names.
 
-    Each series is split in time order. The scaler sees the training rows alone. A window belongs to the part in which
-    all its targets lie; what it reads may reach back into the part before.
+    Each series is split in time order. The scaler sees the training rows alone; a trained model brings its
+    own. A window belongs to the part in which all its targets lie; what it reads may reach back into the part before.
 
     Raises:
         InputError: for every fault of the file, and for a part without a single whole window.
     """
     series, features, target = read_series(config)
     bounds = [_bounds(len(one.values), config) for one in series]
-    scaler, warnings = _fit(series, bounds)
+    scaler, warnings = _fit(series, bounds) if scaler is None else (scaler, ())
 
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     first_rows, dropped, first = [], 0, 0
@@ -194,6 +194,6 @@ def _require_windows(
                 else f"horizon = {config.horizon}"
             )
             raise InputError(
-                f"too few rows: the {part} part needs at least {needed} rows of one series, with no target missing in the "
-                f"horizon; the longest has {rows}"
+                f"too few rows: the {part} part needs at least {needed} rows of one series, with no target missing "
+                f"in the horizon; the longest has {rows}"
             )

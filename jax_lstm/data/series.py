@@ -77,9 +77,10 @@ def _on_grid(table: Table, step: np.timedelta64) -> Series:
     positions = (offsets // step).astype(np.int64)
     length = int(positions[-1]) + 1
     if length > 10 * len(positions) + 1000:
-        gap = int(np.argmax(np.diff(positions)))
+        gaps = np.diff(positions)
+        gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.path}, line {table.lines[gap + 1]}: {positions[gap + 1] - positions[gap] - 1} rows of {step.item()} are "
+            f"{table.path}, line {table.lines[gap + 1]}: {gaps[gap] - 1} rows of {step.item()} are "
             f"missing before {table.times[gap + 1]}; more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)

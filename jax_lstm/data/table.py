@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
@@ -119,7 +118,8 @@ def _timestamp(text: str, path: str, line: int, column: str) -> datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError:
         raise InputError(
-            f"{path}, line {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; got {text!r}"
+            f"{path}, line {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; "
+            f"got {text!r}"
         ) from None
 
 

@@ -4,7 +4,8 @@ A kernel is a pure function over arrays, differentiable in all of them:
 
     kernel(params, xs, state) -> (ys, state)
 
-`params` is an `LSTMParams`, `xs` (T, B, I), `state` an `LSTMState` of (B, H) arrays, `ys` (T, B, H); all have one dtype.
+`params` is an `LSTMParams`, `xs` (T, B, I), `state` an `LSTMState` of (B, H) arrays and `ys` (T, B, H); all have one
+dtype.
 `scan` is the reference that every other kernel is held against.
 """
 

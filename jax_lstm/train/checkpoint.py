@@ -33,14 +33,18 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
     write_whole(checkpoint / SUMS, "".join(sums))
 
 
+def has_checkpoint(directory: Path) -> bool:
+    """Whether there is a checkpoint in `directory` that was written to its end; it may have been damaged since."""
+    return bool(_whole_steps(directory))
+
+
 def read_about(directory: Path) -> tuple[int, dict[str, Any]]:
     """The step of the latest whole checkpoint, and what `save_checkpoint` was told about it; every file is verified.
 
     Raises:
         InputError: there is no checkpoint, or a file of it is truncated, altered or gone.
     """
-    entries = directory.iterdir() if directory.is_dir() else ()
-    steps = [int(entry.name) for entry in entries if entry.name.isdigit() and (entry / SUMS).exists()]
+    steps = _whole_steps(directory)
     if not steps:
         raise InputError(f"{directory}: no checkpoint here")
     checkpoint = directory / str(max(steps))
@@ -78,11 +82,15 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
             raise InputError(f"{where}: it {label} {sorted(names)[0]!r}")
     for name, array in wanted.items():
         if saved[name].shape != array.shape or saved[name].dtype != array.dtype:
-            raise InputError(
-                f"{where}: {name!r} must be {array.dtype}{list(array.shape)}; got {saved[name].dtype}{list(saved[name].shape)}"
-            )
+            got = f"{saved[name].dtype}{list(saved[name].shape)}"
+            raise InputError(f"{where}: {name!r} must be {array.dtype}{list(array.shape)}; got {got}")
     leaves = [_as_leaf(saved[name], leaf) for name, leaf in zip(wanted, jax.tree.leaves(like), strict=True)]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _whole_steps(directory: Path) -> list[int]:
+    entries = directory.iterdir() if directory.is_dir() else ()
+    return [int(entry.name) for entry in entries if entry.name.isdigit() and (entry / SUMS).exists()]
 
 
 def _damaged(checkpoint: Path, reason: str) -> str:

@@ -16,8 +16,8 @@ from flax import nnx
 
 from jax_lstm.checks import InputError
 from jax_lstm.data import Dataset
-from jax_lstm.train.checkpoint import read_about, restore_arrays, save_checkpoint
-from jax_lstm.train.config import TrainConfig, from_dict, to_dict
+from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
+from jax_lstm.train.config import TrainConfig, from_dict, read_config, to_dict
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.scores import truth_of
@@ -33,6 +33,7 @@ from jax_lstm.train.step import (
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
+CONFIG = "config.json"
 MAY_CHANGE = ("epochs", "patience", "save_every")  # fields that a resumed run may set anew
 
 
@@ -92,14 +93,16 @@ def fit(
 ) -> Result:
     """Train on `dataset`; checkpoints and `metrics.jsonl` go to `directory`.
 
-    With `resume` it goes on from the latest checkpoint there, and ends with the very weights of a run that was never
-    stopped.
+    With `resume` it goes on from the latest checkpoint there, if there is one yet, and ends with the very weights of a
+    run that was never stopped.
 
     Raises:
         DivergedError: the loss became NaN or infinite; the checkpoint of the last whole epoch stays.
         InterruptedRunError: Ctrl-C; the state at that moment was saved.
-        InputError: the optimiser cannot be used, or there is no checkpoint that can be resumed.
+        InputError: the optimiser cannot be used, or the checkpoint is damaged, of another model or of other data.
     """
+    if resume:
+        require_resumable(config, directory)
     calls, steps_per_call, _ = epoch_batches(dataset.starts["train"], config, 0).shape
     steps_per_epoch = calls * steps_per_call
     model = build_model(config, dataset.input_size, dataset.output_size)
@@ -111,7 +114,7 @@ def fit(
 
     current = Checkpointed(init_state(model, optimizer), jax.tree.map(jnp.copy, params))
     position = Position()
-    if resume:
+    if resume and has_checkpoint(directory / CHECKPOINTS):
         step, about = read_about(directory / CHECKPOINTS)
         current = restore_arrays(directory / CHECKPOINTS, step, current)
         position = Position(**about["position"])
@@ -169,16 +172,24 @@ def fit(
     return Result(best, position, stopped_early=_out_of_patience(position, config))
 
 
-def resumed_config(directory: Path, changes: dict[str, Any]) -> TrainConfig:
-    """The config of the run in `directory`, with `changes` to those fields that a resumed run may set anew."""
-    _, about = read_about(directory / CHECKPOINTS)
-    config = from_dict(TrainConfig, about["config"], f"{directory}: config")
-    for name in changes:
-        if name not in MAY_CHANGE:
+def saved_config(directory: Path) -> TrainConfig:
+    """The config of the latest checkpoint in `directory`; of a run that has none yet, that of its `config.json`."""
+    if has_checkpoint(directory / CHECKPOINTS):
+        _, about = read_about(directory / CHECKPOINTS)
+        return from_dict(TrainConfig, about["config"], f"{directory}: config")
+    return read_config(TrainConfig, str(directory / CONFIG))
+
+
+def require_resumable(config: TrainConfig, directory: Path) -> None:
+    """A resumed run may have other epochs and patience than it had, but must be the same run in everything else."""
+    before, now = to_dict(saved_config(directory)), to_dict(config)
+    for name, value in now.items():
+        if name not in MAY_CHANGE and value != before[name]:
+            may = ", ".join("--" + name.replace("_", "-") for name in MAY_CHANGE)
             raise InputError(
-                f"`--{name.replace('_', '-')}` must stay as it was in a resumed run; only {MAY_CHANGE} may change"
+                f"`--resume` must go on with the {name} that the run has, {before[name]}; got {value} (only "
+                f"{may} may change)"
             )
-    return replace(config, **changes)
 
 
 def _out_of_patience(position: Position, config: TrainConfig) -> bool:
@@ -194,10 +205,11 @@ def _require_finite(
         return
     at = int(bad[0])
     seen = losses[at - 1] if at else last_loss
+    seen = "none" if seen is None else format(seen, ".6g")
     saved = f"; the last checkpoint is in {directory / CHECKPOINTS}" if (directory / CHECKPOINTS).is_dir() else ""
     raise DivergedError(
-        f"the {name} became {losses[at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the last finite loss was "
-        f"{'none' if seen is None else format(seen, '.6g')}{saved}; try a lower --learning-rate, or --clip-norm 1"
+        f"the {name} became {losses[at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the last finite "
+        f"loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
     )
 
 

@@ -37,7 +37,7 @@ class Run:
         return restore_arrays(self.directory / CHECKPOINTS, self.step, like).best
 
     def forecast(self, inputs: Any, starts: Any) -> np.ndarray:
-        """Forecasts (n, horizon * C), standardised, from the windows of standardised `inputs` (N, F) at `starts` (n,)."""
+        """Forecasts (n, horizon * C) from the windows of `inputs` (N, F) at `starts` (n,); all standardised."""
         return make_forecast(self._model(), self.config.data.window)(self.weights(), jnp.asarray(inputs), starts)
 
     def _model(self) -> Any:

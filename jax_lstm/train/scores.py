@@ -10,7 +10,8 @@ Scores = dict[str, float]
 
 def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler) -> Scores:
     """`mse` and `mae` of standardised (n, horizon * C) forecasts; and for each of C columns, on its own scale,
-    `mse COLUMN` (units squared) and `mae COLUMN` (units)."""
+    `mse COLUMN` (units squared) and `mae COLUMN` (units).
+    """
     errors = (forecasts.astype(np.float64) - truth).reshape(len(truth), -1, len(scaler.columns))
     scores = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
     for at, name in enumerate(scaler.columns):

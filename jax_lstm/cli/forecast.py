@@ -1,0 +1,102 @@
+"""`jax-lstm forecast`."""
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from jax_lstm import plots
+from jax_lstm.checks import InputError
+from jax_lstm.cli import pictures
+from jax_lstm.data import read_series
+from jax_lstm.data.series import Series, fill, grid_step
+from jax_lstm.files import write_whole
+from jax_lstm.train import Run, open_run
+
+PANELS = 6
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecast what comes after the last row of a CSV file, with a trained model."""
+
+    run_directory: Annotated[Path, tyro.conf.Positional]
+    """Run directory of train or compare."""
+    csv: str = ""
+    """CSV file with the columns that the model was trained on; the training data if not given."""
+    out: str = ""
+    """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
+
+    def run(self, console: Console) -> int:
+        run = open_run(self.run_directory)
+        data = run.config.data
+        if self.csv:
+            data = replace(data, csv=self.csv, features=run.features, target=run.target)
+        out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
+        if out.suffix != ".csv":
+            raise InputError(f"`--out` must end in .csv; got {out}")
+        series, _, _ = read_series(data)
+        forecasts = _forecasts(run, series, data.csv or "the packaged weather")
+        write_whole(out, _as_csv(run, series, forecasts))
+        console.print(f"forecasts: [bold]{escape(str(out))}[/], {sum(map(len, forecasts)):,} rows")
+        picture = out.with_suffix(".png")
+        if pictures.drawn(console, lambda: _draw(picture, run, series, forecasts)):
+            console.print(f"picture: [bold]{escape(str(picture))}[/]")
+        return 0
+
+
+def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
+    """For each series (horizon, C) on the original scale."""
+    window = run.config.data.window
+    for one in series:
+        if len(one.values) < window:
+            name = f" of {one.group!r}" if one.group else ""
+            raise InputError(f"{source}: too few rows{name}: the window needs {window}; got {len(one.values)}")
+    features = run.scaler.pick(run.features)
+    last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
+    at = [run.scaler.columns.index(name) for name in features.columns]
+    inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
+    with jax.enable_x64(run.config.x64):
+        standardised = run.forecast(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
+    target = run.scaler.pick(run.target)
+    return list(target.restore(standardised.reshape(len(series), -1, len(run.target)).astype(np.float64)))
+
+
+def _times(one: Series, horizon: int) -> np.ndarray:
+    """Timestamps of the rows to come; without times, their numbers, counted on from the file's rows."""
+    ahead = np.arange(1, horizon + 1)
+    return ahead + len(one.values) if one.times is None else one.times[-1] + ahead * grid_step(one.times)
+
+
+def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
+    data = run.config.data
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    time = "row" if series[0].times is None else data.time or "time"
+    group = [data.group or "origin"] if series[0].group else []
+    writer.writerow([*group, time, *run.target])
+    for one, values in zip(series, forecasts, strict=True):
+        for stamp, row in zip(_times(one, len(values)), values, strict=True):
+            name = [one.group] if group else []
+            text = stamp if one.times is None else stamp.item().isoformat() + ("Z" if one.utc else "")
+            writer.writerow([*name, text, *(f"{value:.6g}" for value in row)])
+    return out.getvalue()
+
+
+def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray]) -> None:
+    window = run.config.data.window
+    panels = []
+    for one, values in zip(series, forecasts, strict=True):
+        for at, column in enumerate(run.target):
+            seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
+            x = None if one.times is None else np.concatenate([one.times[-window:], _times(one, len(values))])
+            panels.append(plots.Panel(f"{one.group} {column}".strip(), seen, None, {"forecast": values[:, at]}, x))
+    plots.forecasts(path, panels[:PANELS], "" if len(run.target) > 1 else run.target[0])

@@ -1,0 +1,34 @@
+"""What several commands share: options from a file, the run directory, the file of the user."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jax_lstm.checks import require
+from jax_lstm.data import DataConfig
+
+
+def value_of(option: str, arguments: Sequence[str]) -> str:
+    """The value that the command line gives an option, before it is parsed as a whole; "" if it is not there."""
+    for at, argument in enumerate(arguments):
+        if argument == option:
+            return arguments[at + 1] if at + 1 < len(arguments) else ""
+        if argument.startswith(option + "="):
+            return argument.partition("=")[2]
+    return ""
+
+
+def absolute(data: DataConfig) -> DataConfig:
+    """With the whole path of the file, so that a run can be opened from anywhere."""
+    return replace(data, csv=str(Path(data.csv).absolute())) if data.csv else data
+
+
+def new_directory(out: str, command: str) -> Path:
+    """Make the directory for a new run: `out`, or one named by the time."""
+    directory = Path(out or f"runs/{command}-{time.strftime('%Y%m%d-%H%M%S')}")
+    require(not directory.exists() or directory.is_dir(), "--out", "be a directory", f"the file {directory}")
+    empty = not directory.exists() or not any(directory.iterdir())
+    require(empty, "--out", "be a new or an empty directory", f"{directory}, which holds files")
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory

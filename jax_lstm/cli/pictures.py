@@ -1,0 +1,65 @@
+"""The pictures of a run directory; without matplotlib, a note that says how to get them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from jax_lstm import plots
+from jax_lstm.checks import MissingExtraError
+from jax_lstm.data import Dataset
+from jax_lstm.files import read_json_lines
+from jax_lstm.train.scores import truth_of
+
+LOSSES = "losses.png"
+FORECASTS = "forecasts.png"
+PANELS = 4
+
+
+def drawn(console: Console, draw: Callable[[], None]) -> bool:
+    """Draw, or say what is missing."""
+    try:
+        draw()
+    except MissingExtraError as error:
+        console.print(f"[yellow]no pictures:[/] {escape(str(error))}")
+        return False
+    return True
+
+
+def loss_curves(directory: Path, metrics: Mapping[str, str]) -> None:
+    """`losses.png` from the logs of `metrics`, {run: file name}."""
+    curves = {}
+    for run, name in metrics.items():
+        epochs = [row for row in read_json_lines(directory / name) if "train_loss" in row]
+        curves[run] = {"training": [row["train_loss"] for row in epochs]}
+        if all(row["val_loss"] is not None for row in epochs):
+            curves[run]["validation"] = [row["val_loss"] for row in epochs]
+    plots.loss_curves(directory / LOSSES, curves)
+
+
+def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[str, np.ndarray]) -> None:
+    """`forecasts.png`: some windows spread evenly over a part, the first target, on its own scale."""
+    config, scaler, truth = dataset.config, dataset.scaler.pick(dataset.target[:1]), truth_of(dataset, part)
+    count = len(dataset.target)
+    panels = []
+    for at in np.unique(np.linspace(0, len(truth) - 1, PANELS + 2).astype(int)[1:-1]):
+        start = dataset.starts[part][at]
+        rows = slice(start, start + config.window + config.horizon)
+        x = None if dataset.times is None else dataset.times[rows]
+        title = (
+            f"window {at + 1:,} of {len(truth):,}"
+            if x is None
+            else f"from {np.datetime_as_string(x[config.window], 'm')}"
+        )
+        panels.append(
+            plots.Panel(
+                title,
+                scaler.restore(dataset.targets[start : start + config.window, 0]),
+                scaler.restore(truth[at, ::count]),
+                {name: scaler.restore(values[at, ::count]) for name, values in forecasts.items()},
+                x,
+            )
+        )
+    plots.forecasts(directory / FORECASTS, panels, dataset.target[0])
