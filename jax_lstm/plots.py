@@ -69,6 +69,7 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
                 linewidth=2.2 - 0.4 * at,
                 label=name,
             )
+        axis.tick_params(labelsize=8)
         axis.set_title(panel.title, fontsize=10)
         axis.set_ylabel(ylabel)
         axis.grid(alpha=0.3)

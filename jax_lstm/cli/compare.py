@@ -57,7 +57,7 @@ class Compare:
         console.print(_throughput(comparison))
         console.print(_payback(comparison))
         if comparison.scores:
-            show.scores(console, comparison.scores, dataset.target, "test")
+            show.scores_table(console, comparison.scores, dataset.target, "test")
         written = [CONFIG, METRICS, METRICS_TORCH, "checkpoints", "compare.json"]
         if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS, "PyTorch": METRICS_TORCH})):
             written.append(pictures.LOSSES)
@@ -70,7 +70,7 @@ class Compare:
 
 
 def _agreement(comparison: Comparison) -> Table:
-    table = Table(title="agreement of JAX with PyTorch", title_justify="left")
+    table = show.table("agreement of JAX with PyTorch")
     table.add_column("largest difference in")
     for name in ("absolute", "relative", "tolerance", ""):
         table.add_column(name, justify="right")
@@ -82,7 +82,7 @@ def _agreement(comparison: Comparison) -> Table:
 
 
 def _throughput(comparison: Comparison) -> Table:
-    table = Table(title="throughput, median of samples taken in turns", title_justify="left")
+    table = show.table(f"throughput: medians of samples taken in turns; an inference step is {FORECAST_BATCH} windows")
     table.add_column("")
     for name in (
         "JAX\nwindows/s",
@@ -93,7 +93,7 @@ def _throughput(comparison: Comparison) -> Table:
         "compile",
     ):
         table.add_column(name, justify="right")
-    rows = (("training", comparison.training), (f"inference, {FORECAST_BATCH} a step", comparison.inference))
+    rows = (("training", comparison.training), ("inference", comparison.inference))
     for name, speed in rows:
         if speed is not None:
             windows = [f"{speed.windows_per_second(framework):,.0f}" for framework in ("JAX", "PyTorch")]
@@ -105,4 +105,4 @@ def _throughput(comparison: Comparison) -> Table:
 def _payback(comparison: Comparison) -> str:
     if comparison.payback is None:
         return "compile time is not paid back here: an epoch takes JAX no less time than PyTorch"
-    return f"JAX's compile time is paid back after {comparison.payback:.2g} epochs of training"
+    return f"JAX's compile time is paid back after {comparison.payback:,.1f} epochs of training"

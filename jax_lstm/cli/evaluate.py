@@ -49,7 +49,7 @@ class Evaluate:
             forecasts = {"LSTM": run.forecast(dataset.inputs, dataset.starts[self.part])}
         forecasts |= baseline_forecasts(dataset, self.part)
         scores = {name: score(values, truth, scaler) for name, values in forecasts.items()}
-        show.scores(console, scores, run.target, self.part)
+        show.scores_table(console, scores, run.target, self.part)
         if self.out:
             write_json(Path(self.out), {"part": self.part, "scores": scores})
         return 0

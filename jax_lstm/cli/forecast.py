@@ -97,6 +97,7 @@ def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray
     for one, values in zip(series, forecasts, strict=True):
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
+            title = f"{one.group} {column}".strip()
             x = None if one.times is None else np.concatenate([one.times[-window:], _times(one, len(values))])
-            panels.append(plots.Panel(f"{one.group} {column}".strip(), seen, None, {"forecast": values[:, at]}, x))
-    plots.forecasts(path, panels[:PANELS], "" if len(run.target) > 1 else run.target[0])
+            panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x))
+    plots.forecasts(path, panels[:PANELS], run.target[0] if len(run.target) == 1 else "")

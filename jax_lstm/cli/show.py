@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import jax
 from flax import nnx
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -31,38 +32,43 @@ def data_and_model(console: Console, config: TrainConfig, dataset: Dataset) -> N
             f"{dataset.absent_rows:,} rows absent; values missing: {missing or 'none'}; filled by the last value seen, "
         )
         gaps += f"never used as targets ({dataset.dropped_windows:,} windows left out)"
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_row("data", escape(f"{data.csv or 'New York weather, 2013'}: {dataset.rows:,} rows{series}"))
-    table.add_row(
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold")
+    facts.add_column()
+    facts.add_row("data", escape(f"{data.csv or 'New York weather, 2013'}: {dataset.rows:,} rows{series}"))
+    facts.add_row(
         "", escape(f"{dataset.input_size} features ({', '.join(dataset.features)}), target {', '.join(dataset.target)}")
     )
-    table.add_row("", f"window {data.window}, horizon {data.horizon}; split {data.split}: {windows} windows")
-    table.add_row("gaps", gaps)
+    facts.add_row("", f"window {data.window}, horizon {data.horizon}; split {data.split}: {windows} windows")
+    facts.add_row("gaps", gaps)
     sizes = f"{dataset.input_size} > {config.model.hidden_size} x {config.model.num_layers} > {dataset.output_size}"
-    table.add_row("model", f"LSTM {sizes}, {parameters:,} parameters, {config.dtype}")
-    table.add_row("training", f"{config.epochs} epochs of {calls * steps:,} batches of {batch_size}")
-    console.print(table)
+    facts.add_row("model", f"LSTM {sizes}, {parameters:,} parameters, {config.dtype}")
+    facts.add_row("training", f"{config.epochs} epochs of {calls * steps:,} batches of {batch_size}")
+    console.print(facts)
     for warning in dataset.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
-def scores(console: Console, scores: Mapping[str, Scores], target: tuple[str, ...], part: str) -> None:
+def table(title: str) -> Table:
+    """An empty table in the one style of this program."""
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def scores_table(console: Console, scores: Mapping[str, Scores], target: tuple[str, ...], part: str) -> None:
     """MSE and MAE of each forecaster, on the standardised scale and on that of each target."""
-    table = Table(title=f"quality, {part} part", title_justify="left")
-    table.add_column("forecast by")
+    quality = table(f"quality on the {part} part: mean squared and mean absolute error")
+    quality.add_column("forecast by")
     for name in ("MSE", "MAE"):
-        table.add_column(f"{name}\nstandardised", justify="right")
+        quality.add_column(f"{name}\nstandardised", justify="right")
     for column in target:
         for name in ("MSE", "MAE"):
-            table.add_column(f"{name}\n{escape(column)}", justify="right")
+            quality.add_column(f"{name}\n{escape(column)}", justify="right")
     best = min(scores, key=lambda name: scores[name]["mse"])
     for name, row in scores.items():
         numbers = [f"{row['mse']:.4f}", f"{row['mae']:.4f}"]
         numbers += [f"{row[f'{kind} {column}']:.4g}" for column in target for kind in ("mse", "mae")]
-        table.add_row(escape(name), *numbers, style="bold" if name == best else "")
-    console.print(table)
+        quality.add_row(escape(name), *numbers, style="bold" if name == best else "")
+    console.print(quality)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Train:
             }
             write_json(directory / "scores.json", {"part": part, "scores": scores})
             written.append("scores.json")
-            show.scores(console, scores, dataset.target, "validation" if part == "val" else part)
+            show.scores_table(console, scores, dataset.target, "validation" if part == "val" else part)
             if pictures.drawn(console, lambda: pictures.forecasts(directory, dataset, part, ours)):
                 written.append(pictures.FORECASTS)
         if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS})):

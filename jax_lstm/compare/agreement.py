@@ -37,21 +37,20 @@ def agreement(
         report()
     ours, reference = stages
     checks = [_check("outputs", "outputs", ours.outputs, reference.outputs)]
-    checks += _check_each("gradient of ", "gradients", ours.gradients, reference.gradients)
+    checks += _check_each("gradient of {}", "gradients", ours.gradients, reference.gradients)
 
     losses = []
     for contender in (jax, torch):
         losses.append(contender.train(starts))
         report()
-    steps = f"after {len(starts)} Adam steps"
-    checks.append(_check(f"loss curve of {len(starts)} Adam steps", "losses", *losses))
-    checks += _check_each(f"{steps}: ", "weights", jax.weights(), torch.weights())
+    checks.append(_check(f"losses of {len(starts)} Adam steps", "losses", *losses))
+    checks += _check_each(f"{{}} after {len(starts)} steps", "weights", jax.weights(), torch.weights())
     return checks
 
 
-def _check_each(prefix: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
+def _check_each(name: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
     assert ours.keys() == reference.keys(), "the two models have other parameters"
-    return [_check(prefix + name, kind, ours[name], array) for name, array in reference.items()]
+    return [_check(name.format(param), kind, ours[param], array) for param, array in reference.items()]
 
 
 def _check(name: str, kind: str, ours: Any, reference: np.ndarray) -> Check:

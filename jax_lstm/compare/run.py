@@ -1,8 +1,9 @@
 """The whole comparison: agreement, throughput, a training run in each framework, quality, and the record of it all."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,7 @@ METRICS_TORCH = "metrics.torch.jsonl"
 FORECAST_BATCH = 512
 
 
-class Report(Protocol):
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` parts of a stage are done."""
-        ...
+Report = Callable[[str, int, int], None]  # (stage, done, total): so many of its parts are done
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How fast is each framework? Training and inference, side by side, with compile time apart."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -39,7 +39,7 @@ class Throughput:
 
 
 def throughput(
-    contenders: dict[str, Contender],
+    contenders: Mapping[str, Contender],
     train_starts: np.ndarray,
     forecast_starts: np.ndarray,
     batch_size: int,

@@ -95,7 +95,8 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     first_rows, dropped, first = [], 0, 0
     for one, edges in zip(series, bounds, strict=True):
-        unknown = np.isnan(one.values[:, [one.columns.index(name) for name in target]]).any(axis=1)
+        at = [one.columns.index(name) for name in target]
+        unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
         for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
             whole = _window_starts(begin, end, config)
             kept = whole[~_any_in_targets(unknown, whole, config)]
@@ -109,7 +110,7 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
     filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
     values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
     absent = sum(one.absent_rows for one in series)
-    missing = sum(np.isnan(one.values).sum(axis=0) for one in series) - absent
+    missing = np.sum([np.isnan(one.values).sum(axis=0) for one in series], axis=0) - absent
     return Dataset(
         config=config,
         features=features,

@@ -80,6 +80,7 @@ def read_table(
 
 def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """The line number and the fields of each row that is not blank."""
+    reader = None
     opener = gzip.open if path.endswith(".gz") else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -90,7 +91,7 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+        raise InputError(f"{path}, line {reader.line_num if reader else 1}: not CSV: {error}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text: {error}") from None
     except (OSError, EOFError, zlib.error) as error:

@@ -61,7 +61,7 @@ def make_step(model: LSTMModel, optimizer: optax.GradientTransformation) -> Step
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.rest, batch)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params: Any = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "grad_norm": optax.global_norm(grads)}
         return TrainState(state.step + 1, params, rest, opt_state), metrics
 
