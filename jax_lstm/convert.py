@@ -45,7 +45,7 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any]) -> None:
     for name, param in params.items():
         array = _to_numpy(name, state_dict[name])
         require_shape(name, array, param.shape)
-        arrays[name] = jnp.asarray(array, param.dtype)
+        arrays[name] = jnp.array(array, param.dtype)  # a copy: torch trains its tensors in place
     for name, param in params.items():
         param[...] = arrays[name]
 

@@ -83,11 +83,14 @@ def compare(
 
     epochs, forecasts = {}, {}
     epochs["JAX"] = _train_jax(training, dataset, directory, report)
-    forecasts["JAX"] = open_run(directory).forecast(dataset.inputs, dataset.starts["test"])
-    epochs["PyTorch"], forecasts["PyTorch"] = _train_torch(training, dataset, directory, report)
-    forecasts |= baseline_forecasts(dataset, "test")
-    truth, scaler = truth_of(dataset, "test"), dataset.scaler.pick(dataset.target)
-    scores = {name: score(forecast, truth, scaler) for name, forecast in forecasts.items()} if len(truth) else {}
+    epochs["PyTorch"], torch = _train_torch(training, dataset, directory, report)
+    scores = {}
+    if len(dataset.starts["test"]):
+        forecasts["JAX"] = open_run(directory).forecast(dataset.inputs, dataset.starts["test"])
+        forecasts["PyTorch"] = torch.forecast(dataset.starts["test"])
+        forecasts |= baseline_forecasts(dataset, "test")
+        truth, scaler = truth_of(dataset, "test"), dataset.scaler.pick(dataset.target)
+        scores = {name: score(forecast, truth, scaler) for name, forecast in forecasts.items()}
 
     steps_per_epoch = epoch_batches(dataset.starts["train"], training, 0)[..., 0].size
     payback = payback_epochs(train_speed, steps_per_epoch)
@@ -132,10 +135,8 @@ def _train_jax(config: TrainConfig, dataset: Dataset, directory: Path, report: R
     return epochs
 
 
-def _train_torch(
-    config: TrainConfig, dataset: Dataset, directory: Path, report: Report
-) -> tuple[list[Epoch], np.ndarray]:
-    """The epochs, and the forecasts of the test part with the weights of the best validation loss, as `fit` keeps."""
+def _train_torch(config: TrainConfig, dataset: Dataset, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
+    """The epochs, and the model with the weights of the best validation loss, as `fit` keeps."""
     torch, truth = InTorch(config, dataset), truth_of(dataset, "val")
     log = MetricsLog(directory / METRICS_TORCH)
     epochs: list[Epoch] = []
@@ -154,7 +155,7 @@ def _train_torch(
         if val is None or val < best_loss:
             best_loss, best = (np.inf if val is None else val), torch.weights()
     torch.set_weights(best)
-    return epochs, torch.forecast(dataset.starts["test"])
+    return epochs, torch
 
 
 def _record(config: CompareConfig, comparison: Comparison, directory: Path) -> None:

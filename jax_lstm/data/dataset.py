@@ -139,7 +139,7 @@ def input_windows(inputs: Any, starts: Any, window: int) -> Any:
 def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     """What is forecast of each window: (N, C) and starts (B,) to (B, horizon * C), step by step. NumPy or JAX."""
     rows = starts[:, None] + np.arange(window, window + horizon, dtype=np.int32)
-    return targets[rows].reshape(starts.shape[0], -1)
+    return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
 def _bounds(rows: int, config: DataConfig) -> tuple[int, int, int, int]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only
 def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]) -> None:
     """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`."""
     ocp = _orbax()
+    if (directory / str(step)).is_dir() and step not in _whole_steps(directory):
+        shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
     options = ocp.CheckpointManagerOptions(
         max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )

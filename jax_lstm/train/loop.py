@@ -121,6 +121,7 @@ def fit(
         _require_same_data(directory, about, dataset)
     state, best = current
     last_loss: float | None = None
+    directory.mkdir(parents=True, exist_ok=True)
     log = MetricsLog(directory / METRICS, position.step)
     inputs, targets, truth = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets), truth_of(dataset, "val")
 
@@ -147,9 +148,9 @@ def fit(
                 row = {"step": position.step, "epoch": position.epoch + 1, "loss": float(losses.mean())}
                 log.write([{**row, "grad_norm": float(grad_norm) if np.isfinite(grad_norm) else None}])
                 report(Progress(position, len(losses), steps_per_epoch, float(losses.mean())))
-                if interrupted.is_set():
+                if interrupted.is_set() and position.call < calls:
                     save()
-                    raise InterruptedRunError(f"interrupted at step {position.step}, epoch {position.epoch + 1}; saved")
+                    raise _interrupted(position)
 
             train_loss, val_loss = position.loss_sum / steps_per_epoch, None
             if len(truth):
@@ -166,9 +167,11 @@ def fit(
             row = {"step": position.step, "epoch": position.epoch, "train_loss": train_loss, "val_loss": val_loss}
             log.write([{**row, "seconds": round(seconds, 4)}])
             ended = position.epoch == config.epochs or _out_of_patience(position, config)
-            if ended or position.epoch % config.save_every == 0:
+            if ended or position.epoch % config.save_every == 0 or interrupted.is_set():
                 save()
             report(Progress(position, 0, steps_per_epoch, train_loss, val_loss, epoch_ended=True))
+            if interrupted.is_set() and not ended:
+                raise _interrupted(position)
     return Result(best, position, stopped_early=_out_of_patience(position, config))
 
 
@@ -190,6 +193,10 @@ def require_resumable(config: TrainConfig, directory: Path) -> None:
                 f"`--resume` must go on with the {name} that the run has, {before[name]}; got {value} (only "
                 f"{may} may change)"
             )
+
+
+def _interrupted(position: Position) -> InterruptedRunError:
+    return InterruptedRunError(f"interrupted after step {position.step}, in epoch {position.epoch + 1}; saved")
 
 
 def _out_of_patience(position: Position, config: TrainConfig) -> bool:

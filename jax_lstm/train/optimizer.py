@@ -1,5 +1,6 @@
 """An Optax optimiser from its config: schedule, clipping, the optimiser."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -61,7 +62,9 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
 
 def _is_optimizer(name: str) -> bool:
     factory = getattr(optax, name)
-    if name.startswith(("_", "scale_by")) or not inspect.isfunction(factory):
+    if name.startswith(("_", "scale_by")) or not (
+        inspect.isfunction(factory) or isinstance(factory, functools.partial)
+    ):
         return False
     parameters = list(inspect.signature(factory).parameters.values())
     others_have_defaults = all(parameter.default is not inspect.Parameter.empty for parameter in parameters[1:])

@@ -53,7 +53,8 @@ def make_step(model: LSTMModel, optimizer: optax.GradientTransformation) -> Step
     graph = nnx.graphdef(model)
 
     def loss_fn(params: nnx.State, rest: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
-        model = nnx.merge(graph, params, rest)
+        # A copy, since the state of dropout may be changed only in the trace that made it.
+        model = nnx.merge(graph, params, rest, copy=True)
         x, y = batch
         loss = jnp.mean(optax.squared_error(model(x), y))
         return loss, nnx.state(model, nnx.Not(nnx.Param))
@@ -62,7 +63,7 @@ def make_step(model: LSTMModel, optimizer: optax.GradientTransformation) -> Step
         (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.rest, batch)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, rest, opt_state), metrics
 
     return step
@@ -97,7 +98,8 @@ def make_forecast(model: LSTMModel, window: int, batch_size: int = 512) -> Forec
         return nnx.merge(graph, params, rest)(input_windows(inputs, starts, window))
 
     def forecast(params: nnx.State, inputs: jax.Array, starts: np.ndarray) -> np.ndarray:
-        padded = np.pad(starts, (0, -len(starts) % batch_size)).reshape(-1, batch_size)
+        batches = max(-(-len(starts) // batch_size), 1)
+        padded = np.pad(starts, (0, batches * batch_size - len(starts))).reshape(batches, batch_size)
         return np.concatenate([forecast_batch(params, inputs, batch) for batch in padded])[: len(starts)]
 
     return forecast

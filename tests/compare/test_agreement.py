@@ -1,0 +1,80 @@
+"""The comparison itself: both contenders see the same, agree, and a difference is found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from jax_lstm.compare import CompareConfig, compare
+from jax_lstm.compare.agreement import agreement
+from jax_lstm.compare.contenders import InJax, InTorch
+from jax_lstm.compare.throughput import Throughput, payback_epochs
+from jax_lstm.data import DataConfig, Dataset, load_dataset
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "wave.csv"
+    values = np.sin(np.arange(300) / 5) + np.random.default_rng(0).normal(0, 0.1, 300)
+    path.write_text("a,b\n" + "".join(f"{value:.5f},{at % 7}\n" for at, value in enumerate(values)))
+    return path
+
+
+def make(csv: Path, x64: bool = False) -> tuple[CompareConfig, Dataset]:
+    data = DataConfig(csv=str(csv), target=("a",), window=8, horizon=3, season=7)
+    config = CompareConfig(data=data, hidden_size=6, num_layers=2, batch_size=16, epochs=1, samples=2, x64=x64)
+    return config, load_dataset(data, np.dtype(config.training().dtype))
+
+
+def test_they_agree_on_everything(csv: Path, dtype: str) -> None:
+    config, dataset = make(csv, dtype == "float64")
+    starts = np.resize(dataset.starts["train"], (20, 16))
+    training = config.training()
+    checks = agreement(InJax(training, dataset), InTorch(training, dataset), starts)
+    assert all(check.passed for check in checks), checks
+    # outputs, 10 gradients, losses, 10 weights
+    assert len(checks) == 22
+    assert all(check.relative > 0 for check in checks if "loss" not in check.name)  # two computations, not one
+
+
+def test_other_weights_are_found(csv: Path) -> None:
+    config, dataset = make(csv)
+    ours, torch = InJax(config.training(), dataset), InTorch(config.training(), dataset)
+    weights = torch.weights()
+    weights["lstm.weight_hh_l1"][0, 0] += 0.01
+    torch.set_weights(weights)
+    checks = agreement(ours, torch, dataset.starts["train"][:32].reshape(2, 16))
+    assert not checks[0].passed
+    assert not next(check for check in checks if check.name.startswith("lstm.weight_hh_l1 after")).passed
+
+
+def test_other_optimiser_is_found(csv: Path) -> None:
+    """Weights that start equal and are trained otherwise part in losses and weights, not in outputs."""
+    config, dataset = make(csv)
+    other = CompareConfig(**{**vars(config), "learning_rate": config.learning_rate * 1.1})
+    starts = np.resize(dataset.starts["train"], (50, 16))
+    checks = {
+        c.name: c for c in agreement(InJax(other.training(), dataset), InTorch(config.training(), dataset), starts)
+    }
+    assert checks["outputs"].passed
+    assert not checks["losses of 50 Adam steps"].passed
+
+
+def test_both_train_alike(csv: Path, tmp_path: Path) -> None:
+    config, dataset = make(csv)
+    comparison = compare(config, dataset, tmp_path)
+    assert comparison.agreed
+    ours, torch = (comparison.epochs[name][0] for name in ("JAX", "PyTorch"))
+    assert ours.train == pytest.approx(torch.train, rel=1e-4)
+    assert ours.val == pytest.approx(torch.val, rel=1e-4)
+    np.testing.assert_allclose(comparison.forecasts["JAX"], comparison.forecasts["PyTorch"], rtol=1e-3, atol=1e-4)
+
+
+def test_payback() -> None:
+    training = Throughput(10, 5, {"JAX": [1.0] * 3, "PyTorch": [2.0] * 3}, compile_seconds=8.0)
+    assert training.ratio == 2
+    assert payback_epochs(training, steps_per_epoch=20) == 2  # 5 steps save 1 s, an epoch saves 4 s
+    slower = Throughput(10, 5, {"JAX": [2.0] * 3, "PyTorch": [1.0] * 3}, compile_seconds=8.0)
+    assert payback_epochs(slower, 20) is None

@@ -1,0 +1,22 @@
+"""Fixtures and helpers that every test may use."""
+
+from typing import Any
+
+import jax
+import pytest
+
+DTYPES = ("float32", "float64")
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request: pytest.FixtureRequest) -> Any:
+    """Run the test in float32 and in float64, with JAX set to it."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
+@pytest.fixture
+def x64() -> Any:
+    """Run the test with JAX's 64-bit types."""
+    with jax.enable_x64(True):
+        yield
