@@ -30,9 +30,7 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
         args = ocp.args.Composite(arrays=ocp.args.StandardSave(_named_arrays(tree)), about=ocp.args.JsonSave(about))
         manager.save(step, args=args, force=True)
     checkpoint = directory / str(step)
-    sums = [
-        f"{_sha256(path)}  {path.relative_to(checkpoint)}\n" for path in sorted(checkpoint.rglob("*")) if path.is_file()
-    ]
+    sums = [f"{_sha256(checkpoint / name)}  {name}\n" for name in sorted(_files(checkpoint))]
     write_whole(checkpoint / SUMS, "".join(sums))
 
 
@@ -52,13 +50,17 @@ def read_about(directory: Path) -> tuple[int, dict[str, Any]]:
         raise InputError(f"{directory}: no checkpoint here")
     checkpoint = directory / str(max(steps))
     try:
-        for line in (checkpoint / SUMS).read_text(encoding="utf-8").splitlines():
-            digest, name = line.split("  ", 1)
-            if _sha256(checkpoint / name) != digest:
+        sums = dict(line.split("  ", 1)[::-1] for line in (checkpoint / SUMS).read_text(encoding="utf-8").splitlines())
+        for name in sorted(sums.keys() | _files(checkpoint)):
+            if _sha256(checkpoint / name) != sums.get(name):
                 raise InputError(_damaged(checkpoint, f"{name} is truncated or altered"))
         about = json.loads((checkpoint / "about" / "metadata").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(_damaged(checkpoint, str(error))) from None
+    except OSError as error:
+        raise InputError(_damaged(checkpoint, f"{error.filename}: {error.strerror}")) from None
+    except InputError:
+        raise
+    except ValueError:
+        raise InputError(_damaged(checkpoint, f"{SUMS} is truncated or altered")) from None
     return max(steps), about
 
 
@@ -100,6 +102,11 @@ def _damaged(checkpoint: Path, reason: str) -> str:
     earlier = any(entry.name.isdigit() and entry != checkpoint for entry in checkpoint.parent.iterdir())
     fix = "; remove this folder to go on from the checkpoint before it" if earlier else ""
     return f"{checkpoint}: the checkpoint is damaged: {reason}{fix}"
+
+
+def _files(checkpoint: Path) -> set[str]:
+    """The files of a checkpoint beside its sums."""
+    return {str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file()} - {SUMS}
 
 
 def _sha256(path: Path) -> str:
