@@ -1,0 +1,299 @@
+"""The commands from end to end, on small CSV files."""
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_lstm import LSTMModel
+from jax_lstm.cli import COMMANDS, main
+from jax_lstm.data import DataConfig
+from jax_lstm.tolerances import TOLERANCES, Tolerance
+from jax_lstm.train import ModelConfig, TrainConfig, open_run
+from jax_lstm.train.config import to_dict
+from jax_lstm.version import __version__
+
+WINDOW, HORIZON, HIDDEN = 6, 3, 4
+SMALL = ("--hidden-size", HIDDEN, "--window", WINDOW, "--horizon", HORIZON, "--batch-size", 16, "--epochs", 2)
+COLUMNS = ("--target", "y", "--time", "time")
+RUN_FILES = ["checkpoints", "config.json", "forecasts.png", "losses.png", "metrics.jsonl", "scores.json"]
+Prints = Callable[..., str]
+
+
+def noisy_sine(rows: int = 200, seed: int = 0) -> np.ndarray:
+    """Values (rows, 2) of the columns y and x."""
+    noise = np.random.default_rng(seed).standard_normal((rows, 2))
+    return np.round(np.stack([20 + 5 * np.sin(np.arange(rows) / 4), np.zeros(rows)], axis=1) + noise, 4)
+
+
+def stamp(hour: int) -> str:
+    return (datetime(2020, 1, 1) + timedelta(hours=hour)).isoformat()
+
+
+def write(path: Path, *series: np.ndarray, time: bool = True) -> str:
+    """Hourly rows of y and x; where there are several series, the column `site` names each."""
+    header = [*(["site"] if len(series) > 1 else []), *(["time"] if time else []), "y", "x"]
+    lines = [",".join(header)]
+    for site, values in enumerate(series):
+        for hour, (y, x) in enumerate(values):
+            fields = {"site": f"s{site}", "time": stamp(hour), "y": str(y), "x": str(x)}
+            lines.append(",".join(fields[name] for name in header))
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def call(*arguments: Any) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(tmp_path_factory.mktemp("data") / "sine.csv", noisy_sine())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: str) -> Path:
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    assert call("train", "--csv", data, *COLUMNS, *SMALL, "--out", directory) == 0
+    return directory
+
+
+@pytest.fixture
+def prints(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
+    """Run a command and return what it printed, in long lines."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*arguments: Any, status: int = 0) -> str:
+        capsys.readouterr()
+        assert call(*arguments) == status
+        return capsys.readouterr().out
+
+    return run
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, without what depends on the clock."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def is_png(path: Path) -> bool:
+    return path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and path.stat().st_size > 5000
+
+
+def by_hand(directory: Path, *histories: np.ndarray) -> np.ndarray:
+    """What comes after each (N, F): the model on its last window, standardised and restored; (n, horizon, C)."""
+    run = open_run(directory)
+    model = LSTMModel(len(run.features), HIDDEN, HORIZON * len(run.target), rngs=nnx.Rngs(123))
+    nnx.update(model, run.weights())
+    windows = [(values[-WINDOW:] - run.scaler.mean) / run.scaler.scale for values in histories]
+    ahead = np.asarray(model(jnp.asarray(windows, jnp.float32))).reshape(len(windows), HORIZON, -1)
+    at = [run.features.index(name) for name in run.target]
+    return ahead * run.scaler.scale[at] + run.scaler.mean[at]
+
+
+def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
+    assert names(trained) == RUN_FILES
+    assert names(trained / "checkpoints") == ["16", "8"]
+    assert is_png(trained / "losses.png")
+    assert is_png(trained / "forecasts.png")
+    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON)
+    expected = TrainConfig(columns, ModelConfig(HIDDEN), batch_size=16, epochs=2)
+    assert read_json(trained / "config.json") == to_dict(expected)
+    rows = metrics(trained / "metrics.jsonl")
+    assert {"loss", "grad_norm"} < rows[0].keys()
+    epochs = [row for row in rows if "train_loss" in row]
+    assert [(row["step"], row["epoch"]) for row in epochs] == [(8, 1), (16, 2)]
+    assert epochs[0]["train_loss"] > epochs[1]["train_loss"] > 0
+
+
+def test_scores_are_those_of_the_forecasts(trained: Path) -> None:
+    record, scaler, values = read_json(trained / "scores.json"), open_run(trained).scaler, noisy_sine()
+    np.testing.assert_allclose([scaler.mean, scaler.scale], [values[:140].mean(axis=0), values[:140].std(axis=0)])
+    assert record["part"] == "test"
+    assert list(record["scores"]) == ["LSTM", "persistence", "seasonal-naive", "linear"]
+    ends = range(160, 200 - HORIZON + 1)  # of the windows whose targets lie in the last fifth
+    errors = by_hand(trained, *(values[:end] for end in ends)) - [values[end : end + HORIZON, :1] for end in ends]
+    expected = {"mse y": np.mean(errors**2), "mae y": np.mean(np.abs(errors))}
+    expected |= {"mse": expected["mse y"] / scaler.scale[0] ** 2, "mae": expected["mae y"] / scaler.scale[0]}
+    assert record["scores"]["LSTM"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_of_the_same_config_is_the_same_run(trained: Path, tmp_path: Path, prints: Prints) -> None:
+    prints("train", "--config", trained / "config.json", "--out", tmp_path / "again")
+    for read, name in ((metrics, "metrics.jsonl"), (read_json, "config.json"), (read_json, "scores.json")):
+        assert read(tmp_path / "again" / name) == read(trained / name)
+
+
+def test_resume_goes_on_to_the_run_that_was_never_stopped(trained: Path, tmp_path: Path, prints: Prints) -> None:
+    stopped, whole = Path(shutil.copytree(trained, tmp_path / "stopped")), tmp_path / "whole"
+    prints("train", "--resume", stopped, "--epochs", 3)
+    prints("train", "--config", trained / "config.json", "--epochs", 3, "--out", whole)
+    assert read_json(whole / "config.json") == read_json(trained / "config.json") | {"epochs": 3}
+    assert len(metrics(whole / "metrics.jsonl")) == 6
+    for read, name in ((metrics, "metrics.jsonl"), (read_json, "config.json"), (read_json, "scores.json")):
+        assert read(stopped / name) == read(whole / name)
+
+
+def test_evaluate_prints_the_scores_of_training(trained: Path, tmp_path: Path, prints: Prints) -> None:
+    printed = prints("evaluate", trained, "--out", tmp_path / "scores.json")
+    record = read_json(trained / "scores.json")
+    assert read_json(tmp_path / "scores.json") == record
+    for name, scores in record["scores"].items():
+        numbers = [f"{scores['mse']:.4f}", f"{scores['mae']:.4f}", f"{scores['mse y']:.4g}", f"{scores['mae y']:.4g}"]
+        assert [name, *numbers] in [line.split() for line in printed.splitlines()]
+
+
+def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tmp_path: Path, prints: Prints) -> None:
+    values, out = noisy_sine(100, seed=1) * 2 + 7, tmp_path / "scores.json"
+    path = write(tmp_path / "other.csv", values)
+    prints("evaluate", trained, "--csv", path, "--split", "50,20,30", "--part", "val", "--out", out)
+    record, scale = read_json(out), open_run(trained).scaler.scale[0]
+    naive = [values[end : end + HORIZON, 0] - values[end - 1, 0] for end in range(50, 70 - HORIZON + 1)]
+    assert record["part"] == "val"
+    assert record["scores"]["persistence"]["mse y"] == pytest.approx(np.mean(np.square(naive)), rel=1e-4)
+    assert record["scores"]["persistence"]["mse"] == pytest.approx(np.mean(np.square(naive)) / scale**2, rel=1e-4)
+
+
+FORECASTS = {
+    "time": (COLUMNS, ["time"], ["y"]),
+    "rows": (("--target", "y"), ["row"], ["y"]),
+    "groups": (("--target", "x", "y", "--time", "time", "--group", "site"), ["site", "time"], ["x", "y"]),
+}
+
+
+@pytest.mark.parametrize("case", FORECASTS)
+def test_forecast_goes_on_where_each_series_ends(tmp_path: Path, prints: Prints, case: str) -> None:
+    options, labels, target = FORECASTS[case]
+    series = [noisy_sine(80, seed=1), noisy_sine(60, seed=2)][: len(labels)]
+    path, run = write(tmp_path / "data.csv", *series, time=case != "rows"), tmp_path / "run"
+    prints("train", "--csv", path, *options, *SMALL, "--out", run)
+    assert "forecast.csv" in prints("forecast", run)
+    header, *rows = csv.reader((run / "forecast.csv").read_text().splitlines())
+    assert header == [*labels, *target]
+    ahead = [(site, len(values) + step) for site, values in enumerate(series) for step in range(HORIZON)]
+    named = [{"site": f"s{site}", "time": stamp(hour), "row": str(hour + 1)} for site, hour in ahead]
+    assert [row[: len(labels)] for row in rows] == [[row[name] for name in labels] for row in named]
+    expected = np.concatenate(by_hand(run, *series))
+    np.testing.assert_allclose([[float(v) for v in row[len(labels) :]] for row in rows], expected, rtol=1e-5, atol=1e-5)
+    assert is_png(run / "forecast.png")
+
+
+def test_forecast_of_another_file_by_the_names_of_its_columns(trained: Path, tmp_path: Path, prints: Prints) -> None:
+    path, out, values = tmp_path / "other.csv", tmp_path / "out.csv", noisy_sine(50, seed=2)
+    rows = [f"{x},7,{stamp(hour)}Z,{y}" for hour, (y, x) in enumerate(values[:48])]
+    rows.append(f",7,{stamp(49)}Z,{values[49, 0]}")  # hour 48 is absent, and of hour 49 x is missing
+    path.write_text("\n".join(["x,extra,time,y", *rows]) + "\n")
+    prints("forecast", trained, "--csv", path, "--out", out)
+    values[48], values[49, 1] = values[47], values[47, 1]
+    header, *rows = csv.reader(out.read_text().splitlines())
+    assert header == ["time", "y"]
+    assert [row[0] for row in rows] == [f"{stamp(hour)}Z" for hour in (50, 51, 52)]
+    np.testing.assert_allclose([[float(row[1])] for row in rows], by_hand(trained, values)[0], rtol=1e-5)
+    assert is_png(tmp_path / "out.png")
+
+
+def test_without_matplotlib_a_note_takes_the_place_of_pictures(
+    trained: Path, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.chdir(tmp_path)
+    note = r"no pictures: .*pip install 'jax-lstm\[plot\]'"
+    assert len(re.findall(note, prints("train", "--config", trained / "config.json"))) == 2
+    (directory,) = Path("runs").iterdir()
+    assert re.fullmatch(r"train-\d{8}-\d{6}", directory.name)
+    assert names(directory) == [name for name in RUN_FILES if ".png" not in name]
+    assert re.search(note, prints("forecast", directory))
+    assert [path.name for path in directory.glob("forecast.*")] == ["forecast.csv"]
+
+
+def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, prints: Prints) -> None:
+    pytest.importorskip("torch")
+    run, few = tmp_path / "run", ("--epochs", 1, "--samples", 2, "--agreement-steps", 5)
+    prints("compare", "--csv", data, *COLUMNS, *SMALL[:-2], *few, "--out", run)
+    assert set(names(run)) == {*RUN_FILES, "compare.json", "metrics.torch.jsonl"} - {"scores.json"}
+    record = read_json(run / "compare.json")
+    assert record["agreed"] is True
+    assert all(check["passed"] and check["relative"] <= check["tolerance"] for check in record["agreement"])
+    kinds = [re.sub(r"\S*(lstm|fc)\.\S+", "*", check["name"]) for check in record["agreement"]]
+    assert kinds == ["outputs", *["gradient of *"] * 6, "losses of 5 Adam steps", *["* after 5 steps"] * 6]
+    for part in ("training", "inference"):
+        assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}
+    scores = record["test_scores"]
+    assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "linear"}
+    assert scores["JAX"] == pytest.approx(scores["PyTorch"], rel=1e-3)
+    ours, reference = (metrics(run / name)[-1] for name in ("metrics.jsonl", "metrics.torch.jsonl"))
+    assert ours == pytest.approx(reference, rel=1e-3)
+    prints("evaluate", run, "--out", tmp_path / "scores.json")
+    assert read_json(tmp_path / "scores.json")["scores"]["LSTM"] == pytest.approx(scores["JAX"])
+
+
+def test_compare_times_nothing_where_the_frameworks_disagree(
+    data: str, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setitem(TOLERANCES, "outputs", Tolerance(-1.0, -1.0, "even equal outputs do not pass"))
+    printed = prints("compare", "--csv", data, *COLUMNS, *SMALL, "--out", tmp_path / "run", status=1)
+    assert "the frameworks disagree" in printed
+    assert names(tmp_path / "run") == ["compare.json", "config.json"]
+    record = read_json(tmp_path / "run" / "compare.json")
+    assert record["agreed"] is False
+    assert [check["name"] for check in record["agreement"] if not check["passed"]] == ["outputs"]
+    assert not {"training", "inference"} & record.keys()
+    assert record["epochs"] == record["test_scores"] == {}
+
+
+def tutorial_losses(printed: str) -> list[float]:
+    found = [re.fullmatch(r"Epoch \[(\d+)/100\], Loss: (\d+\.\d{4})", line) for line in printed.splitlines()]
+    assert [match and int(match[1]) for match in found] == list(range(10, 101, 10))
+    return [float(match[2]) for match in found if match]
+
+
+def test_tutorial_prints_its_lines_and_the_same_in_torch(prints: Prints) -> None:
+    losses = tutorial_losses(prints("tutorial"))
+    assert losses[0] > losses[-1] > 0
+    pytest.importorskip("torch")
+    reference = tutorial_losses(prints("tutorial", "--framework", "torch"))
+    assert losses == pytest.approx(reference, abs=1.01e-4)  # the last digit may round the other way
+
+
+def test_info_names_versions(prints: Prints) -> None:
+    lines = [line.split() for line in prints("info").splitlines()]
+    assert ["jax_lstm", __version__] in lines
+    assert all([package, version(package)] in lines for package in ("jax", "flax", "optax", "numpy"))
+
+
+def options_of(command: Any) -> set[str]:
+    """The options that the fields of a command and of the configs inside it stand for."""
+    hints = {name: hint for name, hint in get_type_hints(command).items() if name != "run_directory"}
+    inside = [options_of(hint) for hint in hints.values() if is_dataclass(hint)]
+    return {"--" + name.replace("_", "-") for name, hint in hints.items() if not is_dataclass(hint)}.union(*inside)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        call(*([command] if command else []), "--help")
+    assert stopped.value.code == 0
+    expected = options_of(COMMANDS[command]) if command else set(COMMANDS)
+    assert expected <= set(re.findall(r"[-\w]+", capsys.readouterr().out))
