@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from jax_lstm.cli import main
 
 ROWS = [f"2020-01-{1 + hour // 24:02}T{hour % 24:02}:00,{hour % 7},{hour * hour % 11}" for hour in range(60)]
 HEADER = "time,y,x"
-SMALL = ("--hidden-size", "2", "--window", "4", "--horizon", "2", "--epochs", "1")
+SMALL = ("--target", "y", "--time", "time", "--hidden-size", "2", "--window", "4", "--horizon", "2", "--epochs", "1")
 Fails = Callable[..., str]
 
 
@@ -53,7 +54,7 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run, for the commands that need one."""
     directory = tmp_path_factory.mktemp("trained")
     (directory / "good.csv").write_text(text(ROWS))
-    options = ("--csv", str(directory / "good.csv"), "--target", "y", "--time", "time", *SMALL)
+    options = ("--csv", str(directory / "good.csv"), *SMALL)
     assert main(["train", *options, "--out", str(directory / "run")]) == 0
     return directory / "run"
 
@@ -95,7 +96,7 @@ def test_files_that_cannot_be_used(tmp_path: Path, fails: Fails, fault: str, com
     if fault != "missing file":
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     out = tmp_path / "run"
-    message = fails(command, "--csv", path, "--target", "y", "--time", "time", *SMALL, "--out", out)
+    message = fails(command, "--csv", path, *SMALL, "--out", out)
     assert not out.exists()
     for fragment in (str(path), *fragments) if fault in FILE_FAULTS else fragments:
         assert fragment in message
@@ -124,7 +125,7 @@ OPTION_FAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def test_options_that_cannot_be_used(tmp_path: Path, csv: Path, fails: Fails, fault: str) -> None:
     options, fragments = OPTION_FAULTS[fault]
     out = tmp_path / "run"
-    message = fails("train", "--csv", csv, "--target", "y", "--time", "time", *SMALL, *options, "--out", out)
+    message = fails("train", "--csv", csv, *SMALL, *options, "--out", out)
     assert not out.exists()
     for fragment in fragments:
         assert fragment in message
@@ -169,7 +170,7 @@ def test_config_files_that_cannot_be_used(tmp_path: Path, fails: Fails, fault: s
 
 
 def test_out_must_be_free(tmp_path: Path, csv: Path, fails: Fails) -> None:
-    options = ("train", "--csv", csv, "--target", "y", "--time", "time", *SMALL, "--out")
+    options = ("train", "--csv", csv, *SMALL, "--out")
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "notes.txt").write_text("mine")
@@ -193,9 +194,7 @@ def test_out_must_be_free(tmp_path: Path, csv: Path, fails: Fails) -> None:
 def test_optimisers_that_cannot_be_used(
     tmp_path: Path, csv: Path, fails: Fails, options: tuple[str, ...], fragments: tuple[str, ...]
 ) -> None:
-    message = fails(
-        "train", "--csv", csv, "--target", "y", "--time", "time", *SMALL, *options, "--out", tmp_path / "run"
-    )
+    message = fails("train", "--csv", csv, *SMALL, *options, "--out", tmp_path / "run")
     for fragment in fragments:
         assert fragment in message
 
@@ -262,8 +261,13 @@ def test_evaluate_reads_files_with_the_same_care(tmp_path: Path, run_directory: 
 def test_torch_is_missed_by_what_needs_it(
     tmp_path: Path, csv: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    options = ("--csv", csv, "--target", "y", "--time", "time", *SMALL, "--out", tmp_path / "run")
+    def find_spec(name: str, *_: Any) -> None:
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'")
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
+    options = ("--csv", csv, *SMALL, "--out", tmp_path / "run")
     assert "compare needs torch: pip install 'jax-lstm[torch]'" in fails("compare", *options)
     assert not (tmp_path / "run").exists()
     assert "pip install 'jax-lstm[torch]'" in fails("tutorial", "--framework", "torch")

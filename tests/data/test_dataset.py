@@ -117,6 +117,12 @@ def test_windows_hold_what_a_slow_loop_finds(path: str, series: dict[str, np.nda
             np.testing.assert_allclose(got_y, [row[at] for row in ahead for at in (2, 0)], atol=1e-12)
 
 
+def test_no_windows_are_arrays_without_rows(path: str) -> None:
+    dataset, none = load(path, ("x", "y")), np.zeros(0, np.int32)
+    assert input_windows(dataset.inputs, none, WINDOW).shape == (0, WINDOW, 3)
+    assert target_windows(dataset.targets, none, WINDOW, HORIZON).shape == (0, HORIZON * 2)
+
+
 def test_the_scaler_sees_the_training_part_alone(path: str, series: dict[str, np.ndarray], tmp_path: Path) -> None:
     scaler = load(path).scaler
     later = {site: values.copy() for site, values in series.items()}

@@ -1,0 +1,57 @@
+"""The README: its figures are those of the committed records, and its code runs."""
+
+import json
+import re
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RECORDS = {"float32": "compare-weather", "float64": "compare-weather-x64"}
+KINDS = {
+    "outputs": r"outputs",
+    "every gradient": r"gradient of .*",
+    "losses of 50 Adam steps": r"losses of 50 Adam steps",
+    "weights after 50 Adam steps": r".* after 50 steps",
+}
+
+
+def record(dtype: str) -> dict[str, Any]:
+    return json.loads((ROOT / "benchmarks" / "records" / f"{RECORDS[dtype]}.json").read_text())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_agreement(kind: str) -> None:
+    cells = [kind]
+    for dtype in RECORDS:
+        checks = [check for check in record(dtype)["agreement"] if re.fullmatch(KINDS[kind], check["name"])]
+        assert all(check["passed"] for check in checks)
+        cells += [f"{max(check['relative'] for check in checks):.1e}", f"{checks[0]['tolerance']:.0e}"]
+    assert f"| {' | '.join(cells)} |" in README
+
+
+@pytest.mark.parametrize("dtype", RECORDS)
+@pytest.mark.parametrize("work", ["training", "inference"])
+def test_throughput(work: str, dtype: str) -> None:
+    timed = record(dtype)[work]
+    speeds = [f"{timed['windows'] / median(timed['seconds'][name]):,.0f}" for name in ("JAX", "PyTorch")]
+    cells = [f"{work}, {dtype}", *speeds, f"{timed['jax_speed_relative_to_pytorch']:.2f}"]
+    assert f"| {' | '.join(cells)} | {timed['compile_seconds']:.2f} s |" in README
+
+
+def test_quality() -> None:
+    for name, scores in record("float32")["test_scores"].items():
+        mse, mae = f"{scores['mse']:.4f}".lstrip("0"), f"{scores['mae']:.3f}".lstrip("0")
+        assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name
+
+
+def test_code() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["y"].shape == (32, 1)
+    assert names["ys"].shape == (5, 32, 20)
+    assert names["state"].h.shape == (2, 32, 20)
