@@ -53,10 +53,10 @@ def csv(tmp_path: Path) -> Path:
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained run, for the commands that need one."""
     directory = tmp_path_factory.mktemp("trained")
-    (directory / "good.csv").write_text(text(ROWS))
-    options = ("--csv", str(directory / "good.csv"), *SMALL)
-    assert main(["train", *options, "--out", str(directory / "run")]) == 0
-    return directory / "run"
+    path, run = directory / "good.csv", directory / "run"
+    path.write_text(text(ROWS))
+    assert main(["train", "--csv", str(path), *SMALL, "--out", str(run)]) == 0
+    return run
 
 
 FILE_FAULTS: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
@@ -124,9 +124,8 @@ OPTION_FAULTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 @pytest.mark.parametrize("fault", OPTION_FAULTS)
 def test_options_that_cannot_be_used(tmp_path: Path, csv: Path, fails: Fails, fault: str) -> None:
     options, fragments = OPTION_FAULTS[fault]
-    out = tmp_path / "run"
-    message = fails("train", "--csv", csv, *SMALL, *options, "--out", out)
-    assert not out.exists()
+    message = fails("train", "--csv", csv, *SMALL, *options, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     for fragment in fragments:
         assert fragment in message
 
