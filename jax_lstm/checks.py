@@ -25,10 +25,14 @@ def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None
         raise InputError(f"`{name}` must {expected}; got {got}" + (f" ({fix})" if fix else ""))
 
 
+LARGEST = 2**31 - 1  # what an int32 holds: sizes, rows and seeds go into arrays of that type
+
+
 def require_size(name: str, value: Any, least: int = 1) -> None:
-    """`value` must be an int of at least `least`."""
+    """`value` must be an int of at least `least` that an int32 holds."""
     ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
     require(ok, name, f"be an integer of at least {least}", repr(value))
+    require(value <= LARGEST, name, f"be at most {LARGEST}", value)
 
 
 def require_shape(name: str, array: Any, *shapes: tuple[int | str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Files: written whole or not at all."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -14,8 +15,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:

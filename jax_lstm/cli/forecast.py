@@ -17,11 +17,12 @@ from jax_lstm import plots
 from jax_lstm.checks import InputError
 from jax_lstm.cli import pictures
 from jax_lstm.data import read_series
-from jax_lstm.data.series import Series, fill, grid_step
+from jax_lstm.data.series import Series, fill
 from jax_lstm.files import write_whole
 from jax_lstm.train import Run, open_run
 
 PANELS = 6
+MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
         if len(one.values) < window:
             name = f" of {one.group!r}" if one.group else ""
             raise InputError(f"{source}: too few rows{name}: the window needs {window}; got {len(one.values)}")
+        if one.times is not None and one.step is None:
+            raise InputError(f"{source}: too few rows: one timestamp alone does not tell the step to the next")
     features = run.scaler.pick(run.features)
     last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
     at = [run.scaler.columns.index(name) for name in features.columns]
@@ -73,7 +76,9 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
 def _times(one: Series, horizon: int) -> np.ndarray:
     """Timestamps of the rows to come; without times, their numbers, counted on from the file's rows."""
     ahead = np.arange(1, horizon + 1)
-    return ahead + len(one.values) if one.times is None else one.times[-1] + ahead * grid_step(one.times)
+    if one.times is None or one.step is None:
+        return ahead + len(one.values)
+    return one.times[-1] + ahead * one.step
 
 
 def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
@@ -81,14 +86,19 @@ def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     time = "row" if series[0].times is None else data.time or "time"
-    group = [data.group or "origin"] if series[0].group else []
+    group = [data.group or "origin"] if len(series) > 1 or series[0].group else []
     writer.writerow([*group, time, *run.target])
     for one, values in zip(series, forecasts, strict=True):
         for stamp, row in zip(_times(one, len(values)), values, strict=True):
             name = [one.group] if group else []
-            text = stamp if one.times is None else stamp.item().isoformat() + ("Z" if one.utc else "")
+            text = stamp if one.times is None else _iso(stamp, one.utc)
             writer.writerow([*name, text, *(f"{value:.6g}" for value in row)])
     return out.getvalue()
+
+
+def _iso(stamp: np.datetime64, utc: bool) -> str:
+    text = str(np.datetime_as_string(stamp, "us")).removesuffix(".000000")
+    return text + ("Z" if utc else "")
 
 
 def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray]) -> None:
@@ -98,6 +108,9 @@ def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
-            x = None if one.times is None else np.concatenate([one.times[-window:], _times(one, len(values))])
+            x = None
+            if one.times is not None:
+                x = np.concatenate([one.times[-window:], _times(one, len(values))])
+                x = x if x[-1] < MATPLOTLIB_END else None
             panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x))
     plots.forecasts(path, panels[:PANELS], run.target[0] if len(run.target) == 1 else "")

@@ -17,6 +17,7 @@ from jax_lstm.files import write_json
 from jax_lstm.train import InterruptedRunError, Progress, TrainConfig, fit, open_run
 from jax_lstm.train.config import read_config, to_dict
 from jax_lstm.train.loop import CONFIG, METRICS, require_resumable, saved_config
+from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.scores import baseline_forecasts, score, truth_of
 
 
@@ -49,6 +50,9 @@ class Train:
                     raise InputError(f"`--out` must be left out with --resume, which writes to its run; got {self.out}")
                 require_resumable(config, Path(self.resume))
             dataset = load_dataset(config.data, np.dtype(config.dtype))
+            make_optimizer(
+                config.optim, 1, {"weight": np.zeros((1, 1), np.float32)}
+            )  # refuses what cannot be used before anything is written
             directory = Path(self.resume) if self.resume else new_directory(self.out, "train")
             write_json(directory / CONFIG, to_dict(config))
             show.data_and_model(console, config, dataset)

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 
-from jax_lstm.checks import require, require_extra, require_size
+from jax_lstm.checks import require_extra, require_size
 from jax_lstm.convert import state_dict
 from jax_lstm.model import LSTMModel
 from jax_lstm.train.config import OptimConfig
@@ -25,7 +25,7 @@ class Tutorial:
     epochs: int = 100
     """Steps of Adam, all on the one batch."""
     print_every: int = 10
-    """Epochs between lines of output."""
+    """Epochs between lines of output; the last epoch has one too."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 32
@@ -48,7 +48,7 @@ class Tutorial:
             if name not in ("framework", "learning_rate", "seed"):
                 require_size("--" + name.replace("_", "-"), getattr(self, name))
         require_size("--seed", self.seed, least=0)
-        require(self.learning_rate > 0, "--learning-rate", "be positive", self.learning_rate)
+        OptimConfig(learning_rate=self.learning_rate)  # checks it
 
     def run(self, console: Console) -> int:
         sizes = (self.input_size, self.hidden_size, self.output_size, self.num_layers)
@@ -65,10 +65,11 @@ class Tutorial:
         optimizer = make_optimizer(OptimConfig(learning_rate=self.learning_rate), 1, nnx.state(model, nnx.Param))
         step, state = make_step(model, optimizer), init_state(model, optimizer)
         batch = (jax.numpy.asarray(x), jax.numpy.asarray(y))
-        run = jax.jit(lambda state: jax.lax.scan(lambda state, _: step(state, batch), state, length=self.print_every))
-        for epoch in range(self.print_every, self.epochs + 1, self.print_every):
-            state, metrics = run(state)
-            yield epoch, float(metrics["loss"][-1])
+        run = jax.jit(lambda state, n: jax.lax.scan(lambda s, _: step(s, batch), state, length=n), static_argnums=1)
+        for epoch in range(0, self.epochs, self.print_every):
+            steps = min(self.print_every, self.epochs - epoch)
+            state, metrics = run(state, steps)
+            yield epoch + steps, float(metrics["loss"][-1])
 
     def _in_torch(self, model: LSTMModel, x: np.ndarray, y: np.ndarray) -> Any:
         torch: Any = require_extra("torch", "torch", "--framework torch")
@@ -82,5 +83,5 @@ class Tutorial:
             loss = criterion(twin(inputs), targets)
             loss.backward()
             optimizer.step()
-            if epoch % self.print_every == 0:
+            if epoch % self.print_every == 0 or epoch == self.epochs:
                 yield epoch, loss.item()

@@ -12,6 +12,7 @@ from jax_lstm.data.series import Series, fill, regular
 from jax_lstm.data.table import read_table
 
 PARTS = ("train", "val", "test")
+FARTHEST = 1e15  # standard deviations from the mean
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,19 @@ class Scaler:
         return Scaler(columns, self.mean[at], self.scale[at])
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
-        return (values - self.mean) / self.scale
+        """(N, C) on the scale of the training part.
+
+        Raises:
+            InputError: a value lies so far from the rest that its square would leave float32.
+        """
+        with np.errstate(over="ignore"):
+            standardised = (values - self.mean) / self.scale
+        for row, column in np.argwhere(np.abs(standardised) > FARTHEST)[:1]:
+            raise InputError(
+                f"column {self.columns[column]!r} holds {values[row, column]:g}, too far from its mean in the training "
+                f"part, {self.mean[column]:g}, to compute with"
+            )
+        return standardised
 
     def restore(self, values: np.ndarray) -> np.ndarray:
         return values * self.scale + self.mean
@@ -89,8 +102,9 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
         InputError: for every fault of the file, and for a part without a single whole window.
     """
     series, features, target = read_series(config)
-    bounds = [_bounds(len(one.values), config) for one in series]
-    scaler, warnings = _fit(series, bounds) if scaler is None else (scaler, ())
+    source = config.csv or "the packaged weather"
+    bounds = [_bounds(len(one.values), config, source) for one in series]
+    scaler, warnings = _fit(series, bounds, source) if scaler is None else (scaler, ())
 
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     first_rows, dropped, first = [], 0, 0
@@ -105,10 +119,13 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
         first_rows.append(first)
         first += len(one.values)
     joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
-    _require_windows(joined, bounds, config)
+    _require_windows(joined, bounds, config, source)
 
     filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
-    values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
+    try:
+        values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
     absent = sum(one.absent_rows for one in series)
     missing = np.sum([np.isnan(one.values).sum(axis=0) for one in series], axis=0) - absent
     return Dataset(
@@ -142,29 +159,33 @@ def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
-def _bounds(rows: int, config: DataConfig) -> tuple[int, int, int, int]:
+def _bounds(rows: int, config: DataConfig, source: str) -> tuple[int, int, int, int]:
     split = parse_split(config.split)
     if isinstance(split[0], float):
         edges = [round(rows * sum(split[:count])) for count in (1, 2, 3)]
     else:
         edges = [int(sum(split[:count])) for count in (1, 2, 3)]
         if edges[-1] > rows:
-            raise InputError(f"`--split` must ask for at most the {rows} rows of a series; got {config.split}")
+            raise InputError(
+                f"{source}: `--split` must ask for at most the {rows} rows of a series; got {config.split}"
+            )
     return 0, edges[0], edges[1], edges[2]
 
 
-def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]]) -> tuple[Scaler, tuple[str, ...]]:
+def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]], source: str) -> tuple[Scaler, tuple[str, ...]]:
     columns = series[0].columns
     rows = np.concatenate([one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)])
     mean, scale, warnings = np.zeros(len(columns)), np.ones(len(columns)), []
     for at, name in enumerate(columns):
         known = rows[:, at][~np.isnan(rows[:, at])]
         if not len(known):
-            raise InputError(f"column {name!r} has no value in the training part")
+            raise InputError(f"{source}: column {name!r} has no value in the training part")
         with np.errstate(over="ignore", invalid="ignore"):
             mean[at], deviation = known.mean(), known.std()
         if not (np.isfinite(mean[at]) and np.isfinite(deviation)):
-            raise InputError(f"column {name!r} holds values too large to standardise, up to {np.abs(known).max():g}")
+            raise InputError(
+                f"{source}: column {name!r} holds values too large to standardise, up to {np.abs(known).max():g}"
+            )
         if known.min() == known.max() or deviation == 0:
             warnings.append(f"column {name!r} is constant in the training part, so it teaches the model nothing")
         else:
@@ -183,7 +204,7 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
 
 
 def _require_windows(
-    starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig
+    starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig, source: str
 ) -> None:
     for at, part in enumerate(PARTS):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
@@ -195,6 +216,6 @@ def _require_windows(
                 else f"horizon = {config.horizon}"
             )
             raise InputError(
-                f"too few rows: the {part} part needs at least {needed} rows of one series, with no target missing "
-                f"in the horizon; the longest has {rows}"
+                f"{source}: too few rows: the {part} part needs at least {needed} rows of one series, with no target "
+                f"missing in the horizon; the longest has {rows}"
             )

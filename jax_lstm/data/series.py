@@ -14,13 +14,14 @@ from jax_lstm.data.table import Table
 class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
-    `absent_rows` is the number of rows of the grid that the file lacks.
+    `step` is that of the grid, None where no two timestamps tell it; `absent_rows` counts the rows that the file lacks.
     """
 
     group: str
     columns: tuple[str, ...]
     values: np.ndarray
     times: np.ndarray | None
+    step: np.timedelta64 | None
     utc: bool
     absent_rows: int
 
@@ -36,11 +37,6 @@ def regular(tables: Sequence[Table]) -> list[Series]:
     return [_on_grid(table, step) for table in tables]
 
 
-def grid_step(times: np.ndarray) -> np.timedelta64:
-    """The step of `times` that lie on a grid, two at least."""
-    return times[1] - times[0]
-
-
 def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Carry the last value of each column forward; before its first value, `start` (C,). Looks never ahead."""
     padded = np.concatenate([start[None], values])
@@ -48,7 +44,7 @@ def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     return np.take_along_axis(padded, last_known, axis=0)[1:]
 
 
-def _common_step(tables: Sequence[Table]) -> np.timedelta64:
+def _common_step(tables: Sequence[Table]) -> np.timedelta64 | None:
     counts: Counter[int] = Counter()
     for table in tables:
         if table.times is None:
@@ -62,12 +58,12 @@ def _common_step(tables: Sequence[Table]) -> np.timedelta64:
                 f"line {table.lines[at]}; sort the rows by time and keep one for each"
             )
         counts.update(steps.tolist())
-    return np.timedelta64(counts.most_common(1)[0][0] if counts else 1, "us")
+    return np.timedelta64(counts.most_common(1)[0][0], "us") if counts else None
 
 
-def _on_grid(table: Table, step: np.timedelta64) -> Series:
-    if table.times is None:
-        return Series(table.group, table.columns, table.values, None, False, 0)
+def _on_grid(table: Table, step: np.timedelta64 | None) -> Series:
+    if table.times is None or step is None:
+        return Series(table.group, table.columns, table.values, table.times, None, table.utc, 0)
     offsets = table.times - table.times[0]
     for at in np.flatnonzero(offsets % step != np.timedelta64(0, "us"))[:1]:
         raise InputError(
@@ -86,4 +82,4 @@ def _on_grid(table: Table, step: np.timedelta64) -> Series:
     values = np.full((length, len(table.columns)), np.nan)
     values[positions] = table.values
     times = table.times[0] + np.arange(length) * step
-    return Series(table.group, table.columns, values, times, table.utc, length - len(positions))
+    return Series(table.group, table.columns, values, times, step, table.utc, length - len(positions))

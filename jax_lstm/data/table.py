@@ -58,6 +58,7 @@ def read_table(
     at_time, at_group = (header.index(name) if name else None for name in (time, group))
 
     parts: dict[str, tuple[list[list[float]], list[datetime], list[int]]] = {}
+    utc: bool | None = None
     for line, row in rows:
         if len(row) != len(header):
             raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
@@ -65,15 +66,17 @@ def read_table(
         values.append([_number(row[at], path, line, header[at]) for at in where])
         if at_time is not None:
             times.append(_timestamp(row[at_time], path, line, time))
+            utc = times[-1].tzinfo is not None if utc is None else utc
+            if utc != (times[-1].tzinfo is not None):
+                raise InputError(
+                    f"{path}, line {line}, column {time!r}: some timestamps have an offset from UTC and some have none"
+                )
         lines.append(line)
     if not parts:
         raise InputError(f"{path}: no rows under the header")
 
-    aware = {stamp.tzinfo is not None for _, times, _ in parts.values() for stamp in times}
-    if len(aware) > 1:
-        raise InputError(f"{path}: column {time!r}: some timestamps have an offset from UTC and some have none")
     return [
-        Table(path, name, columns, np.array(values), _datetime64(times), aware == {True}, np.array(lines))
+        Table(path, name, columns, np.array(values), _datetime64(times), bool(utc), np.array(lines))
         for name, (values, times, lines) in parts.items()
     ]
 
@@ -103,7 +106,7 @@ def _number(text: str, path: str, line: int, column: str) -> float:
     if text.lower() in MISSING:
         return math.nan
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # 1_000 is Python's, not CSV's
     except ValueError:
         hint = (
             f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})" if line == 2 else ""
@@ -116,8 +119,9 @@ def _number(text: str, path: str, line: int, column: str) -> float:
 
 def _timestamp(text: str, path: str, line: int, column: str) -> datetime:
     try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
+        stamp = datetime.fromisoformat(text.strip())
+        return stamp.astimezone(UTC) if stamp.tzinfo else stamp
+    except (ValueError, OverflowError):
         raise InputError(
             f"{path}, line {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; "
             f"got {text!r}"
@@ -125,5 +129,4 @@ def _timestamp(text: str, path: str, line: int, column: str) -> datetime:
 
 
 def _datetime64(times: list[datetime]) -> np.ndarray | None:
-    naive = [stamp.astimezone(UTC).replace(tzinfo=None) if stamp.tzinfo else stamp for stamp in times]
-    return np.array(naive, "datetime64[us]") if naive else None
+    return np.array([stamp.replace(tzinfo=None) for stamp in times], "datetime64[us]") if times else None

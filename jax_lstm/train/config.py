@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -53,10 +54,10 @@ class OptimConfig:
     """Scale gradients down to this global norm; 0 leaves them as they are."""
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "--learning-rate", "be positive", self.learning_rate)
+        require(0 < self.learning_rate < math.inf, "--learning-rate", "be positive and finite", self.learning_rate)
         require(0 < self.final_rate <= 1, "--final-rate", "be above 0 and at most 1", self.final_rate)
         require_size("--warmup-steps", self.warmup_steps, least=0)
-        require(self.clip_norm >= 0, "--clip-norm", "be positive, or 0 for none", self.clip_norm)
+        require(0 <= self.clip_norm < math.inf, "--clip-norm", "be positive and finite, or 0 for none", self.clip_norm)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def from_dict(cls: type[C], values: Any, where: str) -> C:
 def read_config(cls: type[C], path: str) -> C:
     """The config in a JSON file."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:

@@ -213,6 +213,37 @@ def test_forecast_of_another_file_by_the_names_of_its_columns(trained: Path, tmp
     assert is_png(tmp_path / "out.png")
 
 
+def test_forecast_beyond_the_year_9999_and_of_a_group_without_a_name(tmp_path: Path, prints: Prints) -> None:
+    path, run = tmp_path / "data.csv", tmp_path / "run"
+    rows = [f"{site},9999-12-{day:02},{day % 5}" for site in ("", "b") for day in range(4, 32)]
+    path.write_text("\n".join(["site,time,y", *rows]) + "\n")
+    prints("train", "--csv", path, *COLUMNS, "--group", "site", *SMALL, "--split", "14,7,7", "--out", run)
+    prints("forecast", run)
+    header, *ahead = csv.reader((run / "forecast.csv").read_text().splitlines())
+    assert header == ["site", "time", "y"]
+    times = [f"10000-01-{day:02}T00:00:00" for day in (1, 2, 3)]
+    assert [row[:2] for row in ahead] == [[site, time] for site in ("", "b") for time in times]
+
+
+@pytest.mark.parametrize("split", ["0.5,0,0.5", "0.8,0.2,0", "1.0,0,0"])
+def test_parts_may_be_left_out(data: str, tmp_path: Path, prints: Prints, split: str) -> None:
+    prints("train", "--csv", data, *COLUMNS, *SMALL, "--split", split, "--out", tmp_path / "run")
+    whole = split != "1.0,0,0"
+    assert ((tmp_path / "run" / "scores.json").exists(), (tmp_path / "run" / "forecasts.png").exists()) == (
+        whole,
+        whole,
+    )
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(
+    data: str, trained: Path, tmp_path: Path, prints: Prints
+) -> None:
+    path = tmp_path / "options.json"
+    path.write_bytes(b"\xef\xbb\xbf" + (trained / "config.json").read_bytes())
+    prints("train", "--config", path, "--epochs", 1, "--out", tmp_path / "run")
+    assert read_json(tmp_path / "run" / "config.json") == read_json(trained / "config.json") | {"epochs": 1}
+
+
 def test_without_matplotlib_a_note_takes_the_place_of_pictures(
     trained: Path, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,6 +306,14 @@ def test_tutorial_prints_its_lines_and_the_same_in_torch(prints: Prints) -> None
     pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
     reference = tutorial_losses(prints("tutorial", "--framework", "torch"))
     assert losses == pytest.approx(reference, abs=1.01e-4)  # the last digit may round the other way
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_tutorial_prints_its_last_epoch(prints: Prints, framework: str) -> None:
+    if framework == "torch":
+        pytest.importorskip("torch")
+    printed = prints("tutorial", "--framework", framework, "--epochs", 15)
+    assert re.findall(r"Epoch \[(\d+)/15\]", printed) == ["10", "15"]
 
 
 def test_info_names_versions(prints: Prints) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.series import fill, grid_step, regular
+from jax_lstm.data.series import fill, regular
 from jax_lstm.data.table import Table
 
 START = np.datetime64("2020-01-01T00:00", "us")
@@ -33,7 +33,7 @@ def test_a_whole_grid_stays_as_it_is() -> None:
     np.testing.assert_array_equal(series.values, table([0, 1, 2, 3]).values)
     assert series.absent_rows == 0
     assert series.times is not None
-    assert grid_step(series.times) == np.timedelta64(1, "h")
+    assert series.step == np.timedelta64(1, "h")
 
 
 def test_gaps_become_rows_of_missing_values() -> None:

@@ -104,7 +104,15 @@ FAULTS = {
     "text after a quote": (GOOD + '2020-01-03,"3"3,30\n', ", line 4: not CSV"),
     "no timestamp": (GOOD + "yesterday,3,30\n", ", line 4, column 'time': expected an ISO 8601 timestamp"),
     "empty timestamp": (GOOD + ",3,30\n", ", line 4, column 'time': expected an ISO 8601 timestamp"),
-    "offset in some timestamps": (GOOD + "2020-01-03T00:00Z,3,30\n", ": column 'time': some timestamps have an offset"),
+    "timestamp beyond the calendar": (
+        GOOD + "0001-01-01T00:00+05:00,3,30\n",
+        ", line 4, column 'time': expected an ISO",
+    ),
+    "underscore in a number": (GOOD + "2020-01-03,1_0,30\n", ", line 4, column"),
+    "offset in some timestamps": (
+        GOOD + "2020-01-03T00:00Z,3,30\n",
+        ", line 4, column 'time': some timestamps have an offset",
+    ),
     "Latin-1": (GOOD.encode() + "2020-01-03,é,3\n".encode("latin-1"), ": not UTF-8 text"),
     "UTF-16": (GOOD.encode("utf-16"), ": not UTF-8 text"),
 }

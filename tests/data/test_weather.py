@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jax_lstm.data import DataConfig, Dataset, load_dataset, read_series
-from jax_lstm.data.series import grid_step
 
 ETTH1 = Path(__file__).parents[2].parent / "shared" / "data" / "ETTh1.csv"
 COLUMNS = ("temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib")
@@ -48,7 +47,7 @@ def test_each_airport_is_a_series_of_hours_in_utc() -> None:
     for one in series:
         assert one.utc
         assert one.times is not None
-        assert grid_step(one.times) == np.timedelta64(1, "h")
+        assert one.step == np.timedelta64(1, "h")
         assert one.times[0] == np.datetime64("2013-01-01T06:00")
         assert len(one.values) == len(one.times) == 8730
         assert one.columns == ("pressure", "temp", "dewp")
