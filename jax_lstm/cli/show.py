@@ -32,13 +32,12 @@ def data_and_model(console: Console, config: TrainConfig, dataset: Dataset) -> N
             f"{dataset.absent_rows:,} rows absent; values missing: {missing or 'none'}; filled by the last value seen, "
         )
         gaps += f"never used as targets ({dataset.dropped_windows:,} windows left out)"
+    features = "1 feature" if dataset.input_size == 1 else f"{dataset.input_size} features"
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
     facts.add_row("data", escape(f"{data.csv or 'New York weather, 2013'}: {dataset.rows:,} rows{series}"))
-    facts.add_row(
-        "", escape(f"{dataset.input_size} features ({', '.join(dataset.features)}), target {', '.join(dataset.target)}")
-    )
+    facts.add_row("", escape(f"{features} ({', '.join(dataset.features)}), target {', '.join(dataset.target)}"))
     facts.add_row("", f"window {data.window}, horizon {data.horizon}; split {data.split}: {windows} windows")
     facts.add_row("gaps", gaps)
     sizes = f"{dataset.input_size} > {config.model.hidden_size} x {config.model.num_layers} > {dataset.output_size}"
