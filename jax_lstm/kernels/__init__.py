@@ -2,13 +2,20 @@
 
 A kernel is a pure function over arrays, differentiable in all of them:
 
-    kernel(params, xs, state) -> (ys, state)
+    kernel(params, xs, state, *, reverse, mask, resets) -> (ys, state)
 
-`params` is an `LSTMParams`, `xs` (T, B, I), `state` an `LSTMState` of (B, H) arrays and `ys` (T, B, H); all have one
-dtype.
-`scan` is the reference that every other kernel is held against.
+- `params` is an `LSTMParams` and `xs` (T, B, I), all of one floating type, the type to compute in.
+- `state` is an `LSTMState`, `h` (B, R) and `c` (B, H), of the type `state_dtype` of that: float32 for the 16-bit types.
+  State, gates and sums are kept in it; `h` is rounded where it enters a product, and in `ys`.
+- `reverse` runs from the last step to the first; `ys[t]` belongs to `xs[t]` all the same.
+- `mask` (T, B), bool: where false, the state is held as it is and the output is zero, whatever `xs` holds there.
+- `resets` (T, B), bool: where true, the state is zero before the step, in the order in which steps are run.
+- `ys` (T, B, R) has the type of `xs`. R, the size of `h`, is P with a projection and H without.
+
+`reference` is the textbook, and what every other kernel is held against; `scan` is the fast one for every platform.
 """
 
-from jax_lstm.kernels.scan import scan, step
+from jax_lstm.kernels.reference import reference, step
+from jax_lstm.kernels.scan import scan
 
-__all__ = ["scan", "step"]
+__all__ = ["reference", "scan", "step"]

@@ -1,32 +1,236 @@
-"""The reference kernel: the textbook recurrence under `jax.lax.scan`."""
+"""The `scan` kernel: `jax.lax.scan` with derivatives written by hand, on any platform.
+
+The recurrence is linear in its tangents: once its gates are known, a step is
+
+    d_z  = d_z0 + W_hh d_h                       d_z0: the tangents of inputs and parameters, for all steps in one product
+    d_c' = f d_c + (gi') d_z_i + (c f') d_z_f + (i g') d_z_g
+    d_h' = (o tanh'(c')) d_c' + (tanh(c') o') d_z_o        (then W_hr d_h' with a projection)
+
+The kernel writes this out and leaves to JAX what JAX does well: transposing a linear function. The transpose is
+back-propagation as one would write it by hand: a loop that computes the gradients of the gates alone, and one large
+product each for the gradients of `weight_ih`, `weight_hh` and `xs`. Autodiff of the plain recurrence would instead add
+to the gradient of the weights at every step. Forward mode and higher derivatives come for free. `docs/backward.md` has
+the derivation.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
+from jax_lstm.kernels.holding import blank, hold, restart
+from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.state import LSTMParams, LSTMState
 
+Remat = Literal["gates", "chunks"] | None
+Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 
-@jax.jit
-def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
-    """One step of the recurrence, the equations of https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 
-    `x` (B, I) and the parts of `state` (B, H) may have any leading axes, or none, in place of B.
+class Slopes(NamedTuple):
+    """The coefficients of one linearised step, each (B, H): of `c'` by the gates i, f, g and by c; of `h'` by o and c'."""
+
+    i: jax.Array
+    f: jax.Array
+    g: jax.Array
+    c: jax.Array
+    o: jax.Array
+    tanh_c: jax.Array
+
+
+class Options(NamedTuple):
+    """What is known when compiling."""
+
+    reverse: bool
+    remat: Remat
+    unroll: int
+
+
+def scan(
+    params: LSTMParams,
+    xs: jax.Array,
+    state: LSTMState,
+    *,
+    reverse: bool = False,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    remat: Remat = None,
+    unroll: int = 1,
+) -> tuple[jax.Array, LSTMState]:
+    """Run a sequence; the contract is that of `jax_lstm.kernels`.
+
+    `remat` trades time for memory in differentiation: None keeps six arrays (T, B, H) of slopes; "gates" keeps the
+    states only and computes the gates again on the way back; "chunks" keeps the states between about sqrt(T) pieces of
+    the sequence and runs each piece again, so that memory grows with sqrt(T). `unroll` is that of `jax.lax.scan`.
     """
-    gates = x @ params.weight_ih.T + state.h @ params.weight_hh.T
-    if params.bias_ih is not None and params.bias_hh is not None:
-        gates = gates + (params.bias_ih + params.bias_hh).reshape((1,) * (gates.ndim - 1) + (-1,))
-    i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(c), c)
+    return _run(params, blank(xs, mask), state, mask, resets, Options(reverse, remat, unroll))
 
 
-@jax.jit  # so that a call from outside jit compiles once, not at every call
-def scan(params: LSTMParams, xs: jax.Array, state: LSTMState) -> tuple[jax.Array, LSTMState]:
-    """Run `step` over the leading axis of `xs` (T, B, I); returns `ys` (T, B, H) and the last state."""
+@functools.partial(jax.jit, static_argnums=5)  # so that a call from outside jit compiles once, not at every call
+def _run(params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any, options: Options) -> Any:
+    if options.remat == "chunks" and isinstance(xs.shape[0], int):  # a symbolic T cannot be cut
+        return _in_chunks(options, params, xs, state, mask, resets)
+    return _recurrence(options, params, xs, state, mask, resets)
 
-    def body(state: LSTMState, x: jax.Array) -> tuple[LSTMState, jax.Array]:
-        state = step(params, state, x)
-        return state, state.h
 
-    state, ys = jax.lax.scan(body, state, xs)
-    return ys, state
+def _in_chunks(options: Options, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
+    """Pieces of about sqrt(T) steps, each run again on the way back; what is left over lies at the end of time."""
+
+    @jax.checkpoint
+    def piece(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
+        ys, state = _recurrence(options._replace(remat=None), params, at[0], state, *at[1:])
+        return state, ys
+
+    steps, size = xs.shape[0], math.isqrt(xs.shape[0])
+    whole = steps // size * size
+    sequence = (xs, mask, resets)
+    pieces = jax.tree.map(lambda a: a[:whole].reshape(-1, size, *a.shape[1:]), sequence)
+    rest = jax.tree.map(lambda a: a[whole:], sequence)
+    parts = []
+    for is_rest in (True, False) if options.reverse else (False, True):
+        if not is_rest:
+            state, ys = jax.lax.scan(piece, state, pieces, reverse=options.reverse)
+            parts.append(ys.reshape(whole, *ys.shape[2:]))
+        elif whole < steps:
+            state, ys = piece(state, rest)
+            parts.append(ys)
+    return jnp.concatenate(parts[::-1] if options.reverse else parts), state
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _recurrence(options: Options, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
+    ys, last, _ = _forward(options, params, xs, state, mask, resets, lambda before, gates, u: None)
+    return ys, last
+
+
+def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
+    params, xs, state, mask, resets = primals
+    d_params, d_xs, d_state = jax.tree.map(
+        lambda d: None if isinstance(d, SymbolicZero) else d,
+        tangents[:3],
+        is_leaf=lambda d: isinstance(d, SymbolicZero),
+    )
+    recompute, projected = options.remat == "gates", params.weight_hr is not None
+
+    def keep(before: LSTMState, gates: Gates, u: jax.Array) -> Any:
+        return before.h, u if projected else None, before.c if recompute else _slopes(gates, before.c)
+
+    ys, last, (hs, us, kept) = _forward(options, params, xs, state, mask, resets, keep)
+
+    # What the tangents of inputs and parameters add to every step, outside the loop: one product each.
+    d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
+    d_zs += [product(hs, d_params.weight_hh.T)] if d_params.weight_hh is not None else []
+    d_zs += [product(d_xs, params.weight_ih.T)] if d_xs is not None else []
+    d_zs += [bias.astype(state.c.dtype)[None, None] for bias in (d_params.bias_ih, d_params.bias_hh) if bias is not None]
+    d_z0 = jnp.broadcast_to(sum(d_zs), (*xs.shape[:2], len(params.weight_hh))) if d_zs else None
+    d_h0 = product(us, d_params.weight_hr.T) if d_params.weight_hr is not None else None
+
+    weights = _transposed(params)
+
+    def body(d_state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
+        d_z0, d_h0, valid, reset, slopes = at
+        if recompute:
+            x, h, c = slopes
+            slopes = _slopes(_activations(_sums_apart(weights, x, h)), c)
+        before = restart(d_state, reset)
+        d_z = product(before.h, weights.weight_hh)
+        d_i, d_f, d_g, d_o = jnp.split(d_z if d_z0 is None else d_z + d_z0, 4, axis=-1)
+        d_c = slopes.c * before.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
+        d_h = slopes.tanh_c * d_c + slopes.o * d_o
+        if weights.weight_hr is not None:
+            d_h = product(d_h, weights.weight_hr)
+            d_h = d_h if d_h0 is None else d_h + d_h0
+        return hold(valid, LSTMState(d_h, d_c), before)
+
+    start = LSTMState(*(jnp.zeros_like(at) if d is None else d for at, d in zip(state, d_state, strict=True)))
+    sequence = (d_z0, d_h0, mask, resets, (xs, hs, kept) if recompute else kept)
+    loop = jax.checkpoint(body) if recompute else body
+    d_last, d_ys = jax.lax.scan(loop, start, sequence, reverse=options.reverse, unroll=options.unroll)
+    return (ys, last), (d_ys.astype(ys.dtype), d_last)
+
+
+_recurrence.defjvp(_jvp, symbolic_zeros=True)
+
+
+def _forward(
+    options: Options,
+    params: LSTMParams,
+    xs: Any,
+    state: LSTMState,
+    mask: Any,
+    resets: Any,
+    keep: Callable[[LSTMState, Gates, jax.Array], Any],
+) -> tuple[jax.Array, LSTMState, Any]:
+    """The recurrence; also returns what `keep(state before a step, its gates, h before the projection)` took of each."""
+    weights = _transposed(params)
+    inputs, sums = _input_projection(weights, xs)
+
+    def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
+        x, valid, reset = at
+        before = restart(state, reset)
+        i, f, g, o = gates = _activations(sums(x, before.h))
+        c = f * before.c + i * g
+        u = o * jnp.tanh(c)
+        h = u if weights.weight_hr is None else product(u, weights.weight_hr)
+        state, y = hold(valid, LSTMState(h, c), before)
+        return state, (y.astype(xs.dtype), keep(before, gates, u))
+
+    last, (ys, kept) = jax.lax.scan(
+        body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll
+    )
+    return ys, last, kept
+
+
+def _transposed(params: LSTMParams) -> LSTMParams:
+    """The weights as they enter the products of a step; transposed inside the loop they would be so at every step."""
+    return LSTMParams(*(p if p is None or p.ndim < 2 else p.T for p in params))
+
+
+def _input_projection(weights: LSTMParams, xs: jax.Array) -> tuple[Any, Callable[[Any, jax.Array], Gates]]:
+    """How a step comes to the sums of its gates: what it reads in place of `xs`, and the function of that and `h`.
+
+    Three ways, by what was fastest on CPU: for few rows, the product with the inputs of all steps before the loop, in
+    four arrays, since slices of one array are not vectorised; else one product of `x` and `h` joined, as long as the
+    weights are small; else two products.
+    """
+    (input_size, _), (hidden_size, _) = weights.weight_ih.shape, weights.weight_hh.shape
+    if isinstance(xs.shape[1], int) and xs.shape[1] <= 16:
+        bias = sum_of_biases(weights, 3)
+        by_gate = jnp.split(weights.weight_ih, 4, axis=1)
+        biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
+        inputs = [product(xs, weight) + bias for weight, bias in zip(by_gate, biases, strict=True)]
+        return inputs, lambda x, h: [a + b for a, b in zip(x, _split(product(h, weights.weight_hh)), strict=True)]
+    if input_size + hidden_size <= 256:
+        joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
+        return xs, lambda x, h: _split(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
+    return xs, functools.partial(_sums_apart, weights)
+
+
+def _sums_apart(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
+    return _split(product(x, weights.weight_ih) + product(h, weights.weight_hh) + sum_of_biases(weights, 2))
+
+
+def _split(gates: jax.Array) -> Gates:
+    return jnp.split(gates, 4, axis=-1)
+
+
+def _activations(sums: Gates) -> Gates:
+    i, f, g, o = sums
+    return [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)]
+
+
+def _slopes(gates: Gates, c: jax.Array) -> Slopes:
+    """The coefficients of the step that `gates` make from the cell state `c`."""
+    i, f, g, o = gates
+    tanh_c = jnp.tanh(f * c + i * g)
+    return Slopes(
+        i=g * i * (1 - i),
+        f=c * f * (1 - f),
+        g=i * (1 - g * g),
+        c=f,
+        o=tanh_c * o * (1 - o),
+        tanh_c=o * (1 - tanh_c * tanh_c),
+    )
