@@ -1,22 +1,31 @@
 """The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
 
+from jax_lstm import functional
 from jax_lstm.cell import LSTMCell
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.convert import load_state_dict, state_dict
-from jax_lstm.lstm import LSTM
+from jax_lstm.init import Init
+from jax_lstm.lstm import LSTM, explain_backend
 from jax_lstm.model import LSTMModel
+from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.variant import Variant
 from jax_lstm.version import __version__
 
 __all__ = [
     "LSTM",
+    "Init",
     "InputError",
     "LSTMCell",
     "LSTMModel",
     "LSTMParams",
     "LSTMState",
     "MissingExtraError",
+    "Sizes",
+    "Variant",
     "__version__",
+    "explain_backend",
+    "functional",
     "load_state_dict",
     "state_dict",
 ]

@@ -5,8 +5,11 @@ known, the fix.
 """
 
 import importlib
+import numbers
 from types import ModuleType
 from typing import Any
+
+import jax.numpy as jnp
 
 from jax_lstm.state import LSTMState
 
@@ -49,14 +52,39 @@ def require_shape(name: str, array: Any, *shapes: tuple[int | str, ...]) -> None
     require(any(map(fits, shapes)), name, f"have shape {expected}", tuple(array.shape))
 
 
-def as_state(state: Any, shape: tuple[int, ...]) -> LSTMState:
-    """Take an `LSTMState` or a plain `(h, c)` whose parts both have `shape`."""
+def require_bool(name: str, value: Any) -> None:
+    require(isinstance(value, bool), name, "be True or False", repr(value))
+
+
+def require_one_of(name: str, value: Any, options: tuple[Any, ...]) -> None:
+    require(value in options, name, f"be one of {', '.join(map(repr, options))}", repr(value))
+
+
+def require_probability(name: str, value: Any) -> None:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    require(number and 0 <= float(value) <= 1, name, "be a probability, 0 to 1", repr(value))
+
+
+def require_floating(name: str, array: Any) -> None:
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    require(floating, name, "be an array of floating-point numbers", array.dtype)
+
+
+def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dtype: Any) -> LSTMState:
+    """Take an `LSTMState` or a plain `(h, c)` of these shapes; cast it to `dtype`, which must lose nothing."""
     pair = isinstance(state, tuple | list) and len(state) == 2
     require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
-    h, c = state
-    require_shape("state.h", h, shape)
-    require_shape("state.c", c, shape)
-    return LSTMState(h, c)
+    parts = []
+    for name, part, shape in zip(("state.h", "state.c"), state, (h_shape, c_shape), strict=True):
+        part = jnp.asarray(part)
+        require_shape(name, part, shape)
+        require_floating(name, part)
+        narrow = jnp.finfo(part.dtype).bits <= jnp.finfo(dtype).bits
+        require(
+            narrow, name, f"be {jnp.dtype(dtype)}, or narrower", part.dtype, "cast it, or compute in a wider `dtype`"
+        )
+        parts.append(part.astype(dtype))
+    return LSTMState(*parts)
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:

@@ -1,14 +1,21 @@
 """`LSTM`: layers of the recurrence over whole sequences, as `torch.nn.LSTM`."""
 
+import warnings
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
-from jax_lstm import kernels
-from jax_lstm.cell import layer_shapes, promoted, uniform_param
-from jax_lstm.checks import as_state, require, require_shape, require_size
+from jax_lstm import functional
+from jax_lstm.checks import require_bool, require_one_of, require_probability
+from jax_lstm.init import Init
+from jax_lstm.kernels.registry import Choice
+from jax_lstm.kernels.scan import Remat
+from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMState
+from jax_lstm.variant import Variant
 
 
 class LSTM(nnx.Module):
@@ -19,18 +26,26 @@ class LSTM(nnx.Module):
         hidden_size: H, the number of hidden units of every layer.
         num_layers: L; each layer reads the outputs of the one below.
         bias: whether there are biases; two a layer, as in PyTorch.
-        batch_first: input and output are (B, T, ...) instead of (T, B, ...). States are (L, B, H) either way.
+        batch_first: input and output are (B, T, ...) instead of (T, B, ...). States are (L*D, B, ...) either way.
         dropout: probability with which an output is dropped between layers; only in training mode (`train()`,
             `eval()`), and never after the last layer.
-        dtype: type to compute in; None takes the widest of the parameters and the input.
+        bidirectional: a second direction reads the sequence from its end; D is 2, outputs are side by side.
+        proj_size: P; above 0, `h` is projected to P units by `weight_hr`. R, the size of `h`, is P then, else H.
+        dtype: type to compute in; None takes the widest of the parameters and the input. State and sums are kept in
+            float32 where it is a 16-bit type.
         param_dtype: type of the parameters.
-        rngs: where the initial parameters, U(-1/sqrt(H), 1/sqrt(H)), and the dropout masks come from.
+        backend: kernel by name, or "auto"; `explain_backend` says which that takes.
+        remat: what differentiation keeps: None everything, "gates" the states only, "chunks" about sqrt(T) states.
+        variant: options beyond PyTorch's: recurrent dropout, zoneout, layer normalisation, peepholes.
+        init: initial parameters other than U(-1/sqrt(H), 1/sqrt(H)).
+        rngs: where the initial parameters (`params`) and the masks of dropout (`dropout`) come from.
 
-    Parameters, for layer k: `weight_ih_l{k}` (4H, I or H), `weight_hh_l{k}` (4H, H), `bias_ih_l{k}` and
-    `bias_hh_l{k}` (4H,); gates i, f, g, o along 4H. These are PyTorch's names and shapes.
+    Parameters, for layer k: `weight_ih_l{k}` (4H, I, or R*D above the first layer), `weight_hh_l{k}` (4H, R),
+    `bias_ih_l{k}` and `bias_hh_l{k}` (4H,), `weight_hr_l{k}` (P, H); gates i, f, g, o along 4H; and the same with
+    `_reverse` after the names. These are PyTorch's names and shapes.
 
     Raises:
-        InputError: for a size below 1, a dropout outside 0 to 1, or an input or state of the wrong shape.
+        InputError: an option is wrong: a size below 1, a `proj_size` not below `hidden_size`, a dropout outside 0 to 1.
     """
 
     def __init__(
@@ -41,64 +56,97 @@ class LSTM(nnx.Module):
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
         *,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
+        backend: str = "auto",
+        remat: Remat = None,
+        variant: Variant = Variant(),  # noqa: B008 frozen
+        init: Init = Init(),  # noqa: B008 frozen
         rngs: nnx.Rngs,
     ):
-        require_size("input_size", input_size)
-        require_size("hidden_size", hidden_size)
-        require_size("num_layers", num_layers)
-        require(0 <= dropout <= 1, "dropout", "be a probability, 0 to 1", dropout)
+        self.sizes = Sizes(
+            input_size, hidden_size, num_layers, bias, bidirectional, proj_size, variant.layer_norm, variant.peepholes
+        )
+        require_bool("batch_first", batch_first)
+        require_probability("dropout", dropout)
+        require_one_of("remat", remat, (None, "gates", "chunks"))
+        init.check(bias)
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                f"`dropout` falls between layers, so it does nothing with one layer; got {dropout}", stacklevel=2
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first = bias, batch_first
+        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
+        self.bidirectional, self.proj_size = bidirectional, proj_size
         self.dtype, self.param_dtype = dtype, param_dtype
-        for layer in range(num_layers):
-            for name, shape in self._layer_shapes(layer).items():
-                setattr(self, f"{name}_l{layer}", uniform_param(rngs, shape, hidden_size, param_dtype))
-        # Without dropout there is no random state to carry, save and restore.
-        self.dropout = nnx.Dropout(dropout, rngs=rngs) if dropout > 0 else None
+        self.backend, self.remat, self.variant = backend, remat, variant
+        for layer, suffix in self.sizes.suffixes():
+            for name, shape in self.sizes.of_layer(layer).items():
+                value = init.draw(name, rngs.params(), shape, hidden_size, param_dtype)
+                setattr(self, name + suffix, nnx.Param(value))
+        self.deterministic = False  # what `train()` and `eval()` set
+        # Without anything random there is no random state to carry, save and restore.
+        random = self.dropout > 0 or variant.random
+        self.rngs: nnx.RngStream | None = rngs["dropout"].fork() if random else None
 
-    def _layer_shapes(self, layer: int) -> dict[str, tuple[int, ...]]:
-        return layer_shapes(self.input_size if layer == 0 else self.hidden_size, self.hidden_size, self.bias)
+    @property
+    def params(self) -> dict[str, jax.Array]:
+        """The parameters by PyTorch's names, as `jax_lstm.functional.lstm` takes them."""
+        return {name: getattr(self, name)[...] for name in self.sizes.shapes()}
 
     def __call__(
-        self, x: jax.Array, state: LSTMState | tuple[jax.Array, jax.Array] | None = None
+        self,
+        x: ArrayLike,
+        state: LSTMState | tuple[ArrayLike, ArrayLike] | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
     ) -> tuple[jax.Array, LSTMState]:
-        """Run the sequence `x` from `state` (zeros if None).
+        """Run the sequence `x` from `state` (zeros if None); see `jax_lstm.functional.lstm` for all arguments.
 
         Args:
             x: (T, B, I), or (B, T, I) if `batch_first`, or unbatched (T, I).
-            state: `LSTMState` or `(h, c)` of (L, B, H) arrays; (L, H) when `x` is unbatched.
+            state: `LSTMState` or `(h, c)`, h (L*D, B, R) and c (L*D, B, H); without B when `x` is unbatched.
+            lengths: (B,) integers: the steps of each row, what follows is padding.
+            mask: (B, T) bool: false where a step is to be skipped.
+            resets: (B, T) bool: true where a new sequence begins.
 
         Returns:
-            The last layer's outputs, shaped as `x` with H in place of I, and the last state of every layer.
+            The last layer's outputs, shaped as `x` with R*D in place of I, and the last state of every layer and
+            direction.
+
+        Raises:
+            InputError: a shape or type does not fit.
         """
-        batched = ("B", "T", self.input_size) if self.batch_first else ("T", "B", self.input_size)
-        require_shape("x", x, batched, ("T", self.input_size))
-        unbatched = x.ndim == 2
-        xs = x[:, None] if unbatched else jnp.swapaxes(x, 0, 1) if self.batch_first else x
-        require(xs.shape[0] > 0, "x", "have at least one time step", f"shape {tuple(x.shape)}")
+        key = None if self.rngs is None or self.deterministic else self.rngs()
+        return functional.lstm(
+            self.params,
+            x,
+            state,
+            lengths=lengths,
+            mask=mask,
+            resets=resets,
+            batch_first=self.batch_first,
+            dropout=self.dropout,
+            key=key,
+            **self._options(),
+        )
 
-        if state is None:
-            dtype = jnp.result_type(x, self.param_dtype) if self.dtype is None else self.dtype
-            state = LSTMState.zeros((self.num_layers, xs.shape[1], self.hidden_size), dtype)
-        else:
-            batch = () if unbatched else (xs.shape[1],)
-            state = as_state(state, (self.num_layers, *batch, self.hidden_size))
-            if unbatched:
-                state = LSTMState(state.h[:, None], state.c[:, None])
+    def _options(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "backend": self.backend, "remat": self.remat, "variant": self.variant}
 
-        last: list[LSTMState] = []
-        for layer in range(self.num_layers):
-            if layer > 0 and self.dropout is not None:
-                xs = self.dropout(xs)
-            named = {name: getattr(self, f"{name}_l{layer}") for name in self._layer_shapes(layer)}
-            params, (xs, h, c) = promoted(named, (xs, state.h[layer], state.c[layer]), self.dtype)
-            xs, layer_state = kernels.scan(params, xs, LSTMState(h, c))
-            last.append(layer_state)
-        state = LSTMState(jnp.stack([s.h for s in last]), jnp.stack([s.c for s in last]))
 
-        if unbatched:
-            return xs[:, 0], LSTMState(state.h[:, 0], state.c[:, 0])
-        return (jnp.swapaxes(xs, 0, 1) if self.batch_first else xs), state
+def explain_backend(lstm: LSTM, x: Any) -> Choice:
+    """Which kernel runs `lstm(x)`, and why not the others; print it. `x` is an array or a `jax.ShapeDtypeStruct`.
+
+    Raises:
+        InputError: the backend that was asked for by name cannot serve the call.
+    """
+    training = lstm.rngs is not None and not lstm.deterministic
+    return functional.explain_backend(
+        lstm.params, x, batch_first=lstm.batch_first, training=training, **lstm._options()
+    )

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.nnx.nn.dtypes import promote_dtype
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
-from jax_lstm.cell import uniform_param
+from jax_lstm.call import compute_dtype
 from jax_lstm.checks import require_size
+from jax_lstm.init import Init
 from jax_lstm.lstm import LSTM
 
 
@@ -30,12 +30,16 @@ class Linear(nnx.Module):
     ):
         require_size("output_size", output_size)
         self.dtype = dtype
-        self.weight = uniform_param(rngs, (output_size, input_size), input_size, param_dtype)
-        self.bias = uniform_param(rngs, (output_size,), input_size, param_dtype)
+        self.weight = nnx.Param(
+            Init().draw("weight", rngs.params(), (output_size, input_size), input_size, param_dtype)
+        )
+        self.bias = nnx.Param(Init().draw("bias", rngs.params(), (output_size,), input_size, param_dtype))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        x, weight, bias = promote_dtype((x, self.weight[...], self.bias[...]), dtype=self.dtype)
-        return x @ weight.T + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        params = {"weight": self.weight[...], "bias": self.bias[...]}
+        dtype = compute_dtype(params, x, self.dtype)
+        weight, bias = (param.astype(dtype) for param in params.values())
+        return x.astype(dtype) @ weight.T + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class LSTMModel(nnx.Module):
@@ -46,13 +50,12 @@ class LSTMModel(nnx.Module):
         hidden_size: H, the number of hidden units of every layer.
         output_size: O, the size of the output.
         num_layers: L, the number of LSTM layers.
-        bias: whether the LSTM has biases; `fc` always has one.
-        dropout: as in `LSTM`, between layers and in training mode only.
         dtype: type to compute in; None takes the widest of the parameters and the input.
         param_dtype: type of the parameters.
         rngs: where the initial parameters and the dropout masks come from.
+        lstm_options: further options of `LSTM`, as `dropout=0.1` or `bidirectional=True`.
 
-    Parameters: those of `LSTM` under `lstm.`, and `fc.weight` (O, H), `fc.bias` (O,).
+    Parameters: those of `LSTM` under `lstm.`, and `fc.weight` (O, R*D), `fc.bias` (O,).
     """
 
     def __init__(
@@ -62,17 +65,23 @@ class LSTMModel(nnx.Module):
         output_size: int,
         num_layers: int = 1,
         *,
-        bias: bool = True,
-        dropout: float = 0.0,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
+        **lstm_options: Any,
     ):
         types: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
-        self.lstm = LSTM(input_size, hidden_size, num_layers, bias, True, dropout, **types)
-        self.fc = Linear(hidden_size, output_size, **types)
+        self.lstm = LSTM(input_size, hidden_size, num_layers, batch_first=True, **types, **lstm_options)
+        sizes = self.lstm.sizes
+        self.fc = Linear(sizes.output_size * sizes.num_directions, output_size, **types)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, T, I) to (B, O), or (T, I) to (O,)."""
-        ys, _ = self.lstm(x)
-        return self.fc(ys[..., -1, :])
+    def __call__(self, x: jax.Array, *, lengths: ArrayLike | None = None) -> jax.Array:
+        """(B, T, I) to (B, O), or (T, I) to (O,); with `lengths` (B,) the last output is that of each row's last step.
+
+        Both directions of a bidirectional LSTM are taken at that step, as `out[:, -1]` does in PyTorch.
+        """
+        ys, _ = self.lstm(x, lengths=lengths)
+        if lengths is None:
+            return self.fc(ys[..., -1, :])
+        at = jnp.maximum(jnp.asarray(lengths) - 1, 0)[..., None, None]
+        return self.fc(jnp.take_along_axis(ys, at, axis=-2)[..., 0, :])

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 
 def state_dtype(dtype: DTypeLike) -> Any:
-    """The type that state, gates and sums have when computing in `dtype`: float32 for the 16-bit types, else `dtype`."""
+    """The type of state, gates and sums when computing in `dtype`: float32 for the 16-bit types, else `dtype`."""
     dtype = jnp.dtype(dtype)
     return jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype
 

@@ -13,6 +13,7 @@ A kernel is a pure function over arrays, differentiable in all of them:
 - `ys` (T, B, R) has the type of `xs`. R, the size of `h`, is P with a projection and H without.
 
 `reference` is the textbook, and what every other kernel is held against; `scan` is the fast one for every platform.
+`registry` is the table of them all and chooses; `variant` is the recurrence with what goes beyond PyTorch.
 """
 
 from jax_lstm.kernels.reference import reference, step

@@ -11,7 +11,7 @@ from jax_lstm.state import LSTMParams, LSTMState, state_dtype
 
 
 def product(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """`x @ weight`, (..., K) by (K, N): `x` is rounded to the type of the weights, the sum has the type of the state."""
+    """`x @ weight`, (..., K) by (K, N): `x` is rounded to the type of the weights, sums have the type of the state."""
     return jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=state_dtype(weight.dtype))
 
 
@@ -23,6 +23,7 @@ def sum_of_biases(params: LSTMParams, ndim: int) -> jax.Array | float:
     return (params.bias_ih.astype(dtype) + params.bias_hh.astype(dtype)).reshape((1,) * (ndim - 1) + (-1,))
 
 
+@jax.jit
 def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
     """One step of the recurrence, the equations of https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 

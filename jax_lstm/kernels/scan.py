@@ -2,7 +2,7 @@
 
 The recurrence is linear in its tangents: once its gates are known, a step is
 
-    d_z  = d_z0 + W_hh d_h                       d_z0: the tangents of inputs and parameters, for all steps in one product
+    d_z  = d_z0 + W_hh d_h                       d_z0: from inputs and parameters, all steps in one product
     d_c' = f d_c + (gi') d_z_i + (c f') d_z_f + (i g') d_z_g
     d_h' = (o tanh'(c')) d_c' + (tanh(c') o') d_z_o        (then W_hr d_h' with a projection)
 
@@ -31,7 +31,7 @@ Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 
 
 class Slopes(NamedTuple):
-    """The coefficients of one linearised step, each (B, H): of `c'` by the gates i, f, g and by c; of `h'` by o and c'."""
+    """The coefficients of a linearised step, each (B, H): of `c'` by the gates i, f, g and by c; of `h'` by o and c'."""
 
     i: jax.Array
     f: jax.Array
@@ -124,7 +124,9 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
     d_zs += [product(hs, d_params.weight_hh.T)] if d_params.weight_hh is not None else []
     d_zs += [product(d_xs, params.weight_ih.T)] if d_xs is not None else []
-    d_zs += [bias.astype(state.c.dtype)[None, None] for bias in (d_params.bias_ih, d_params.bias_hh) if bias is not None]
+    d_zs += [
+        bias.astype(state.c.dtype)[None, None] for bias in (d_params.bias_ih, d_params.bias_hh) if bias is not None
+    ]
     d_z0 = jnp.broadcast_to(sum(d_zs), (*xs.shape[:2], len(params.weight_hh))) if d_zs else None
     d_h0 = product(us, d_params.weight_hr.T) if d_params.weight_hr is not None else None
 
@@ -164,7 +166,7 @@ def _forward(
     resets: Any,
     keep: Callable[[LSTMState, Gates, jax.Array], Any],
 ) -> tuple[jax.Array, LSTMState, Any]:
-    """The recurrence; also returns what `keep(state before a step, its gates, h before the projection)` took of each."""
+    """The recurrence, and what `keep(state before a step, its gates, h before the projection)` took of every step."""
     weights = _transposed(params)
     inputs, sums = _input_projection(weights, xs)
 
@@ -178,15 +180,13 @@ def _forward(
         state, y = hold(valid, LSTMState(h, c), before)
         return state, (y.astype(xs.dtype), keep(before, gates, u))
 
-    last, (ys, kept) = jax.lax.scan(
-        body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll
-    )
+    last, (ys, kept) = jax.lax.scan(body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll)
     return ys, last, kept
 
 
 def _transposed(params: LSTMParams) -> LSTMParams:
     """The weights as they enter the products of a step; transposed inside the loop they would be so at every step."""
-    return LSTMParams(*(p if p is None or p.ndim < 2 else p.T for p in params))
+    return jax.tree.map(lambda param: param.T if param.ndim == 2 else param, params)
 
 
 def _input_projection(weights: LSTMParams, xs: jax.Array) -> tuple[Any, Callable[[Any, jax.Array], Gates]]:

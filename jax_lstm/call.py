@@ -1,0 +1,97 @@
+"""The arguments of a call: checked, and brought to the one form in which layers are run."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.typing import DTypeLike
+
+from jax_lstm.checks import as_state, require, require_floating, require_shape
+from jax_lstm.sizes import Sizes
+from jax_lstm.state import LSTMState, state_dtype
+
+
+class Call(NamedTuple):
+    """The arguments of a call, checked and brought to one form: time first, batched, `mask` and `resets` (T, B)."""
+
+    xs: jax.Array
+    state: LSTMState
+    mask: jax.Array | None
+    resets: jax.Array | None
+    dtype: Any
+
+
+def read_call(
+    sizes: Sizes,
+    params: Mapping[str, Any],
+    x: jax.Array,
+    state: Any = None,
+    *,
+    batch_first: bool = False,
+    lengths: Any = None,
+    mask: Any = None,
+    resets: Any = None,
+    dtype: Any = None,
+) -> Call:
+    """Check the arguments of `jax_lstm.functional.lstm`; raises `InputError` for what does not fit."""
+    batched = ("B", "T", sizes.input_size) if batch_first else ("T", "B", sizes.input_size)
+    require_shape("x", x, batched, ("T", sizes.input_size))
+    require_floating("x", x)
+    unbatched = x.ndim == 2
+    xs = x[:, None] if unbatched else jnp.swapaxes(x, 0, 1) if batch_first else x
+    steps, batch = xs.shape[:2]
+    require(steps > 0, "x", "have at least one time step", f"shape {tuple(x.shape)}")
+    dtype = compute_dtype(params, x, dtype)
+
+    rows = () if unbatched else (batch,)
+    h_shape, c_shape = (
+        (sizes.num_layers * sizes.num_directions, *rows, n) for n in (sizes.output_size, sizes.hidden_size)
+    )
+    if state is None:
+        state = LSTMState.zeros(c_shape, state_dtype(dtype), sizes.output_size)
+    else:
+        state = as_state(state, h_shape, c_shape, state_dtype(dtype))
+    if unbatched:
+        state = LSTMState(state.h[:, None], state.c[:, None])
+
+    mask, resets = (
+        _per_step(name, value, (*rows, steps), unbatched) for name, value in (("mask", mask), ("resets", resets))
+    )
+    if lengths is not None:
+        within = _within(lengths, rows, steps)
+        mask = within if mask is None else mask & within
+        resets = None if resets is None else resets & within  # the padding is no part of the sequence
+    return Call(xs.astype(dtype), state, mask, resets, dtype)
+
+
+def compute_dtype(params: Mapping[str, Any], x: Any, dtype: DTypeLike | None) -> Any:
+    """`dtype`, or where that is None the widest type among the arrays."""
+    if dtype is not None:
+        require(jnp.issubdtype(dtype, jnp.floating), "dtype", "be a floating-point type", jnp.dtype(dtype))
+        return jax.dtypes.canonicalize_dtype(dtype)
+    with jax.numpy_dtype_promotion("standard"):  # a question, not an implicit cast of an array
+        return jnp.result_type(x.dtype, *{param.dtype for param in params.values()})
+
+
+def _per_step(name: str, value: Any, shape: tuple[int, ...], unbatched: bool) -> jax.Array | None:
+    """A (B, T) or (T,) array of bools as (T, B)."""
+    if value is None:
+        return None
+    value = jnp.asarray(value)
+    require_shape(name, value, shape)
+    require(value.dtype == jnp.bool_, name, "be an array of bools", value.dtype)
+    return value[:, None] if unbatched else value.T
+
+
+def _within(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
+    """Which steps lie within the `lengths` of their rows, (T, B)."""
+    lengths = jnp.asarray(lengths)
+    require_shape("lengths", lengths, rows)
+    require(jnp.issubdtype(lengths.dtype, jnp.integer), "lengths", "be an array of integers", lengths.dtype)
+    if isinstance(steps, int) and not isinstance(lengths, Tracer):
+        for length in np.unique(np.asarray(lengths)):
+            require(0 <= length <= steps, "lengths", f"lie between 0 and T, {steps}", length)
+    return jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths.astype(jnp.int32).reshape(1, -1)

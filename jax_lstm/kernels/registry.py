@@ -1,0 +1,93 @@
+"""The table of kernels, and which of them runs a call."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+
+from jax_lstm.checks import InputError, require
+from jax_lstm.kernels.reference import reference
+from jax_lstm.kernels.scan import scan
+from jax_lstm.state import LSTMParams, LSTMState
+
+OVERRIDE = "JAX_LSTM_BACKEND"  # names the kernel that "auto" takes
+
+
+class Request(NamedTuple):
+    """What a call asks of a kernel. T and B may be symbolic."""
+
+    platform: str
+    dtype: Any
+    shape: tuple[Any, Any, int]
+    remat: str | None
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A row of the table: the function, what it is for, and why it cannot serve a request ("" where it can)."""
+
+    run: Callable[..., tuple[jax.Array, LSTMState]]
+    purpose: str
+    refusal: Callable[[Request], str] = lambda request: ""
+
+
+def _without_remat(request: Request) -> str:
+    return "it keeps what JAX keeps: no remat" if request.remat else ""
+
+
+# In the order in which "auto" tries them.
+KERNELS: dict[str, Kernel] = {
+    "scan": Kernel(scan, "lax.scan with hand-written derivatives, for every platform and type"),
+    "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _without_remat),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The kernel that serves a request, and why those before it in the table do not. `print` it."""
+
+    backend: str
+    reason: str
+    refused: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"{self.backend}: {self.reason}"]
+        return "\n".join(lines + [f"not {name}: {reason}" for name, reason in self.refused.items()])
+
+
+def choose(backend: str, request: Request) -> Choice:
+    """The kernel for a request: `backend` by name, or for "auto" the first in the table that can serve it.
+
+    Raises:
+        InputError: there is no kernel of that name, or it cannot serve the request.
+    """
+    asked, name = "backend", backend
+    if backend == "auto" and os.environ.get(OVERRIDE, "auto") != "auto":
+        asked, name = OVERRIDE, os.environ[OVERRIDE]
+    require(name in ("auto", *KERNELS), asked, f"be auto or one of {', '.join(KERNELS)}", repr(name))
+    refused = {}
+    for row, kernel in KERNELS.items():
+        if name not in ("auto", row):
+            continue
+        refusal = kernel.refusal(request)
+        if not refusal:
+            return Choice(row, f"named by `{asked}`" if name == row else kernel.purpose, refused)
+        if name == row:
+            raise InputError(f"`{asked}` {row!r} cannot serve this call: {refusal}")
+        refused[row] = refusal
+    raise AssertionError("scan serves every request")
+
+
+def request(xs: Any, remat: str | None) -> Request:
+    return Request(jax.default_backend(), xs.dtype, tuple(xs.shape), remat)
+
+
+def run(
+    params: LSTMParams, xs: jax.Array, state: LSTMState, *, backend: str, remat: str | None, **options: Any
+) -> tuple[jax.Array, LSTMState]:
+    """Run one layer in one direction on the kernel that `choose` picks."""
+    name = choose(backend, request(xs, remat)).backend
+    more = {"remat": remat} if remat else {}
+    return KERNELS[name].run(params, xs, state, **options, **more)

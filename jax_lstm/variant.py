@@ -1,0 +1,96 @@
+"""Options that go beyond `torch.nn.LSTM`: what each does, where it comes from, and the random numbers it draws."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jax_lstm.checks import require_bool, require_probability
+from jax_lstm.kernels.variant import Extras
+from jax_lstm.state import LSTMState
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Changes to the plain LSTM. Those that drop something do so in training mode only.
+
+    Args:
+        recurrent_dropout: probability with which a unit of `h` is dropped before it enters the products of the gates;
+            one mask a sequence, the same at every step and for all gates, kept units scaled by 1/(1-p). Gal and
+            Ghahramani 2016, https://arxiv.org/abs/1512.05287.
+        zoneout_h: probability with which a unit of `h` keeps its value over a step; its expectation when not training.
+            Krueger et al. 2017, https://arxiv.org/abs/1606.01305.
+        zoneout_c: the same for the cell state.
+        weight_dropout: probability with which an entry of `weight_hh` is dropped, for the whole sequence and all rows,
+            kept ones scaled by 1/(1-p). Merity et al. 2018, https://arxiv.org/abs/1708.02182.
+        layer_norm: layer normalisation of W_ih x, of W_hh h (each over all four gates) and of the cell state where it
+            leaves through tanh, with gains `norm_ih_l{k}`, `norm_hh_l{k}` (4H,), `norm_c_l{k}` (H,), and the bias
+            `norm_c_bias_l{k}` (H,); the other biases are the LSTM's own. Ba et al. 2016, equations 20 to 22,
+            https://arxiv.org/abs/1607.06450.
+        peepholes: the gates i and f also see the cell state before the step and o the one after it, each unit its own,
+            through `weight_ch_l{k}` (3H,) in the order i, f, o. Gers et al. 2002,
+            https://www.jmlr.org/papers/v3/gers02a.html.
+    """
+
+    recurrent_dropout: float = 0.0
+    zoneout_h: float = 0.0
+    zoneout_c: float = 0.0
+    weight_dropout: float = 0.0
+    layer_norm: bool = False
+    peepholes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("recurrent_dropout", "zoneout_h", "zoneout_c", "weight_dropout"):
+            require_probability(f"variant.{name}", getattr(self, name))
+        for name in ("layer_norm", "peepholes"):
+            require_bool(f"variant.{name}", getattr(self, name))
+
+    @property
+    def random(self) -> bool:
+        """Whether training draws random numbers."""
+        return any((self.recurrent_dropout, self.zoneout_h, self.zoneout_c, self.weight_dropout))
+
+    def changes_recurrence(self, training: bool) -> bool:
+        """Whether a step differs from the plain one, so that no plain kernel can run it."""
+        zoneout = self.zoneout_h > 0 or self.zoneout_c > 0
+        return self.layer_norm or self.peepholes or zoneout or (training and self.recurrent_dropout > 0)
+
+    def dropped_weight(self, weight_hh: jax.Array, key: jax.Array | None) -> jax.Array:
+        """`weight_hh` as this call uses it."""
+        if key is None or self.weight_dropout == 0:
+            return weight_hh
+        return weight_hh * dropout_mask(
+            jax.random.fold_in(key, 0), self.weight_dropout, weight_hh.shape, weight_hh.dtype
+        )
+
+    def extras(
+        self, params: Mapping[str, jax.Array], steps: int, h_shape: tuple[int, ...], c_shape: tuple[int, ...],
+        key: jax.Array | None, dtype: Any,
+    ) -> Extras:  # fmt: skip
+        """What the kernel needs for one layer and direction: its own parameters among `params`, and random masks."""
+        arrays = {name: params[name].astype(dtype) for name in Extras._fields if name in params}
+        if key is not None and self.recurrent_dropout > 0:
+            mask = dropout_mask(jax.random.fold_in(key, 1), self.recurrent_dropout, h_shape, dtype)
+            arrays["recurrent_dropout"] = mask
+        zoneout = None
+        if self.zoneout_h > 0 or self.zoneout_c > 0:
+            rates, shapes = (self.zoneout_h, self.zoneout_c), (h_shape, c_shape)
+            if key is None:
+                parts = [jnp.full((steps, 1, 1), rate, dtype) for rate in rates]
+            else:
+                keys = jax.random.split(jax.random.fold_in(key, 2))
+                parts = [
+                    jax.random.bernoulli(key, rate, (steps, *shape)).astype(dtype)
+                    for key, rate, shape in zip(keys, rates, shapes, strict=True)
+                ]
+            zoneout = LSTMState(*parts)
+        return Extras(**arrays, zoneout=zoneout)
+
+
+def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """0 with probability `rate`, else 1/(1-rate), so that the mean is 1; all 0 for a rate of 1."""
+    if rate == 1:
+        return jnp.zeros(shape, dtype)
+    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / jnp.asarray(1 - rate, dtype)
