@@ -57,7 +57,7 @@ class LSTMCell(nnx.RNNCellBase):
     def __call__(
         self, carry: LSTMState | tuple[jax.Array, jax.Array] | None, inputs: jax.Array
     ) -> tuple[LSTMState, jax.Array]:
-        """Take one step: `carry` of (B, H) arrays, or None for zeros, and `inputs` (B, I) give the state and `h` (B, H).
+        """Take one step: `carry` of (B, H) arrays, None for zeros, and `inputs` (B, I) give the state and `h` (B, H).
 
         Unbatched input, (I,) with a state of (H,) arrays, works too, and so do more batch axes.
         """

@@ -31,7 +31,7 @@ Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 
 
 class Slopes(NamedTuple):
-    """The coefficients of a linearised step, each (B, H): of `c'` by the gates i, f, g and by c; of `h'` by o and c'."""
+    """The coefficients of a linear step, each (B, H): of `c'` by the gates i, f, g and by c; of `h'` by o and c'."""
 
     i: jax.Array
     f: jax.Array
