@@ -1,5 +1,6 @@
 """The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
 
+from jax_lstm import interop
 from jax_lstm.cell import LSTMCell
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.convert import load_state_dict, state_dict
@@ -7,6 +8,7 @@ from jax_lstm.lstm import LSTM
 from jax_lstm.model import LSTMModel
 from jax_lstm.state import LSTMParams, LSTMState
 from jax_lstm.version import __version__
+from jax_lstm.weight_files import load_file, save_file
 
 __all__ = [
     "LSTM",
@@ -17,6 +19,9 @@ __all__ = [
     "LSTMState",
     "MissingExtraError",
     "__version__",
+    "interop",
+    "load_file",
     "load_state_dict",
+    "save_file",
     "state_dict",
 ]
