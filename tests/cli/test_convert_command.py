@@ -70,7 +70,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path: Path, lstm: Any, capsys: pyt
 
 def test_names_must_end_in_what_is_known(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ending = "the name must end in .safetensors, .pt, .pth; got"
-    assert f"out.npz: {ending} '.npz'" in fails(capsys, tmp_path / "in.pt", tmp_path / "out.npz")
+    assert f"out.npz: {ending} '.npz'" in fails(capsys, tmp_path / "none.pt", tmp_path / "out.npz")
     assert f"in: {ending} ''" in fails(capsys, tmp_path / "in", tmp_path / "out.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
 
