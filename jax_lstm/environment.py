@@ -13,7 +13,8 @@ from jax_lstm.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "torch")
 EXTRAS = {
-    "torch": ("torch", "compare, tutorial --framework torch, tests of parity"),
+    "torch": ("torch", "compare, tutorial --framework torch, weights in .pt files, convert, tests of parity"),
+    "interop": ("safetensors", "weights in .safetensors files, convert"),
     "plot": ("matplotlib", "pictures of loss curves and forecasts"),
 }
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -38,25 +39,95 @@ def test_the_copy_is_a_copy() -> None:
     assert not (jl.state_dict(model)["fc.bias"] == 7).any()
 
 
+def assert_unchanged(model: jl.LSTMModel, before: dict[str, np.ndarray]) -> None:
+    for name, array in jl.state_dict(model).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"fc.bias": None}, "missing fc.bias"),
-        ({"fc.extra": np.zeros(1)}, "unknown fc.extra"),
+        ({"fc.extra": np.zeros(1), 7: 1}, "unknown fc.extra, 7"),
         ({"fc.bias": np.zeros(3)}, r"`fc.bias` must have shape \(2,\); got \(3,\)"),
         ({"fc.bias": np.zeros(2, int)}, "`fc.bias` must be an array of floating-point numbers; got int64"),
-        ({"fc.bias": "text"}, "`fc.bias` must be an array of floating-point numbers"),
+        ({"fc.bias": np.zeros(2, bool)}, "`fc.bias` must be an array of floating-point numbers; got bool"),
+        ({"fc.bias": np.zeros(2, complex)}, "`fc.bias` must be an array of floating-point numbers; got complex128"),
+        ({"fc.bias": "text"}, "`fc.bias` must be an array of floating-point numbers; got str"),
+        ({"fc.bias": [[1.0], [1.0, 2.0]]}, "`fc.bias` must be an array of floating-point numbers; got list"),
     ],
 )
-def test_a_wrong_state_dict_changes_nothing(change: dict[str, Any], message: str) -> None:
+def test_a_wrong_state_dict_changes_nothing(change: dict[Any, Any], message: str) -> None:
     model, weights = make_model(0), jl.state_dict(make_model(1))
     before = jl.state_dict(model)
-    for name, value in change.items():
-        if value is None:
-            del weights[name]
-        else:
-            weights[name] = value
-    with pytest.raises(jl.InputError, match=message):
-        jl.load_state_dict(model, weights)
-    for name, array in jl.state_dict(model).items():
-        np.testing.assert_array_equal(array, before[name])
+    wrong = {name: value for name, value in (weights | change).items() if value is not None}
+    with pytest.raises(jl.InputError, match=f"^`state_dict` must fit the parameters of LSTMModel; {message}"):
+        jl.load_state_dict(model, wrong)
+    assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_one_error_lists_all_faults(strict: bool) -> None:
+    model, weights = make_model(0), jl.state_dict(make_model(1))
+    before = jl.state_dict(model)
+    del weights["fc.weight"], weights["lstm.bias_hh_l1"]
+    weights |= {"z": np.zeros(1), "fc.bias": np.zeros(3), "lstm.bias_ih_l0": np.zeros(20, int)}
+    names = "missing fc.weight, lstm.bias_hh_l1; unknown z; " if strict else ""
+    with pytest.raises(jl.InputError) as raised:
+        jl.load_state_dict(model, weights, strict=strict)
+    assert str(raised.value) == (
+        f"`state_dict` must fit the parameters of LSTMModel; {names}`fc.bias` must have shape (2,); got (3,); "
+        "`lstm.bias_ih_l0` must be an array of floating-point numbers; got int64"
+    )
+    assert_unchanged(model, before)
+
+
+def test_not_strict_sets_what_both_have_and_names_the_rest() -> None:
+    model, weights = make_model(0), jl.state_dict(make_model(1))
+    before, bias = jl.state_dict(model), weights.pop("fc.bias")
+    found = jl.load_state_dict(model, weights | {"fc.extra": "anything"}, strict=False)
+    assert (found.missing_keys, found.unexpected_keys) == (["fc.bias"], ["fc.extra"])
+    assert_unchanged(model, weights | {"fc.bias": before["fc.bias"]})
+    assert jl.load_state_dict(model, weights | {"fc.bias": bias}) == ([], [])
+
+
+def test_names_are_those_that_pytorch_reports() -> None:
+    torch = pytest.importorskip("torch")
+    module, twin = jl.LSTM(3, 5, rngs=nnx.Rngs(0)), torch.nn.LSTM(3, 5)
+    theirs = twin.state_dict() | {"z": torch.zeros(1), "a": torch.zeros(1)}
+    del theirs["bias_hh_l0"]
+    found, expected = jl.load_state_dict(module, theirs, strict=False), twin.load_state_dict(theirs, strict=False)
+    assert found.missing_keys == expected.missing_keys
+    assert found.unexpected_keys == expected.unexpected_keys
+
+
+def test_a_state_dict_is_a_mapping() -> None:
+    with pytest.raises(jl.InputError, match="`state_dict` must be a mapping of names to arrays; got list"):
+        jl.load_state_dict(make_model(), [("fc.bias", np.zeros(2))])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_floats_are_cast_as_pytorch_casts_them(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    twin = torch.nn.LSTM(3, 5, dtype=getattr(torch, dtype))
+    module, expected = jl.LSTM(3, 5, rngs=nnx.Rngs(0)), torch.nn.LSTM(3, 5)
+    jl.load_state_dict(module, twin.state_dict())
+    expected.load_state_dict(twin.state_dict())
+    for name, array in jl.state_dict(module).items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, expected.state_dict()[name].numpy())
+
+
+def test_integers_of_pytorch_are_refused_too() -> None:
+    torch = pytest.importorskip("torch")
+    weights = jl.state_dict(make_model()) | {"fc.bias": torch.zeros(2, dtype=torch.int64)}
+    with pytest.raises(jl.InputError, match=r"`fc\.bias` must be an array of floating-point numbers; got int64"):
+        jl.load_state_dict(make_model(), weights)
+
+
+def test_a_module_of_shapes_alone_can_be_filled() -> None:
+    weights = jl.state_dict(make_model())
+    model = nnx.eval_shape(make_model)
+    jl.load_state_dict(model, weights)
+    assert_unchanged(model, weights)
+    assert model(jnp.zeros((1, 2, 3))).shape == (1, 2)

@@ -50,7 +50,8 @@ def test_layers() -> None:
 
 
 def test_import_brings_nothing_optional() -> None:
-    code = "import jax_lstm, sys; print(sorted({'torch', 'torch_ref', 'matplotlib', 'orbax'} & sys.modules.keys()))"
+    optional = {"torch", "torch_ref", "matplotlib", "orbax", "safetensors", "keras", "equinox"}
+    code = f"import jax_lstm, sys; print(sorted({optional} & sys.modules.keys()))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n" or found.stdout == "['orbax']\n"  # Flax may bring Orbax itself
 
@@ -90,3 +91,19 @@ assert main(["train", "--csv", {str(tmp_path / "series.csv")!r}, "--target", "a"
     assert done.returncode == 0, done.stderr
     assert "pip install 'jax-lstm[plot]'" in " ".join(done.stdout.split())
     assert not list((tmp_path / "run").glob("*.png"))
+
+
+def test_weights_go_to_safetensors_without_torch_and_to_pt_without_safetensors(tmp_path: Path) -> None:
+    code = """
+import jax_lstm as jl
+from flax import nnx
+
+cell = jl.LSTMCell(2, 3, rngs=nnx.Rngs(0))
+jl.save_file(cell, {path!r})
+print(list(jl.load_file({path!r})) == list(jl.state_dict(cell)), jl.interop.to_keras(jl.interop.from_nnx(
+    nnx.LSTMCell(2, 3, rngs=nnx.Rngs(0))))[0].shape)
+"""
+    for hidden, needed, suffix in (("torch", "safetensors", ".safetensors"), ("safetensors", "torch", ".pt")):
+        pytest.importorskip(needed)
+        done = run_hiding({hidden, "keras", "equinox"}, code.format(path=str(tmp_path / f"cell{suffix}")))
+        assert done.stdout == "True (2, 12)\n", done.stderr

@@ -48,7 +48,9 @@ def test_quality() -> None:
         assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name
 
 
-def test_code() -> None:
+def test_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("safetensors")
+    monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)

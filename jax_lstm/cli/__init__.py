@@ -14,6 +14,7 @@ from rich.console import Console
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.cli.compare import Compare
+from jax_lstm.cli.convert import Convert
 from jax_lstm.cli.evaluate import Evaluate
 from jax_lstm.cli.forecast import Forecast
 from jax_lstm.cli.info import Info
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": Evaluate,
     "forecast": Forecast,
     "tutorial": Tutorial,
+    "convert": Convert,
     "info": Info,
 }
 DESCRIPTION = (

@@ -29,6 +29,7 @@ WINDOW, HORIZON, HIDDEN = 6, 3, 4
 SMALL = ("--hidden-size", HIDDEN, "--window", WINDOW, "--horizon", HORIZON, "--batch-size", 16, "--epochs", 2)
 COLUMNS = ("--target", "y", "--time", "time")
 RUN_FILES = ["checkpoints", "config.json", "forecasts.png", "losses.png", "metrics.jsonl", "scores.json"]
+POSITIONAL = ("run_directory", "in_file", "out_file")
 Prints = Callable[..., str]
 
 
@@ -320,11 +321,12 @@ def test_info_names_versions(prints: Prints) -> None:
     lines = [line.split() for line in prints("info").splitlines()]
     assert ["jax_lstm", __version__] in lines
     assert all([package, version(package)] in lines for package in ("jax", "flax", "optax", "numpy"))
+    assert {"torch", "interop", "plot"} <= {line[1] for line in lines if line[:1] == ["extra"]}
 
 
 def options_of(command: Any) -> set[str]:
     """The options that the fields of a command and of the configs inside it stand for."""
-    hints = {name: hint for name, hint in get_type_hints(command).items() if name != "run_directory"}
+    hints = {name: hint for name, hint in get_type_hints(command).items() if name not in POSITIONAL}
     inside = [options_of(hint) for hint in hints.values() if is_dataclass(hint)]
     return {"--" + name.replace("_", "-") for name, hint in hints.items() if not is_dataclass(hint)}.union(*inside)
 

@@ -1,0 +1,42 @@
+"""`jax-lstm convert`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from jax_lstm.checks import require
+from jax_lstm.cli import show
+from jax_lstm.weight_files import file_format, load_file, save_file
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Turn a PyTorch state dict (.pt, .pth) into .safetensors, or back: same names, types and bits."""
+
+    in_file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
+    """File to read: .pt, .pth or .safetensors."""
+    out_file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """File to write: .pt, .pth or .safetensors."""
+    overwrite: bool = False
+    """Replace the file to write if it is there."""
+
+    def run(self, console: Console) -> int:
+        file_format(self.out_file)  # refuses the name before anything is read
+        free = self.overwrite or not self.out_file.exists()
+        require(free, "OUT", "be a new file", f"{self.out_file}, which is there", "--overwrite replaces it")
+        arrays = load_file(self.in_file)
+        save_file(arrays, self.out_file)
+        table = show.table(f"weights in {escape(str(self.out_file))}")
+        table.add_column("name")
+        table.add_column("shape")
+        table.add_column("type")
+        for name, array in arrays.items():
+            table.add_row(escape(name), str(array.shape), array.dtype.name)
+        console.print(table)
+        count = sum(array.size for array in arrays.values())
+        console.print(f"{len(arrays):,} arrays, {count:,} numbers", highlight=False)
+        return 0

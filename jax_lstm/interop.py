@@ -1,0 +1,226 @@
+"""The weights of one LSTM layer, to and from other frameworks: Flax nnx and linen, Keras 3, Equinox.
+
+Each has the same cell in another layout: kernels transposed or not, one for all gates or one a gate, and one bias
+where PyTorch has two. On the way in, theirs becomes `bias_hh`, and `bias_ih` is zero; on the way out, the two are
+summed. What computes the same need not train the same: Adam moves the sum of two biases twice as far as one.
+
+Only weights go over: a cell with other activations, or a layer with options that are not PyTorch's, computes something
+else. Flax's cells keep their carry as (c, h), where `LSTMState` and PyTorch have (h, c).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import nnx
+
+from jax_lstm.checks import require, require_shape
+from jax_lstm.state import LSTMParams
+from jax_lstm.tensors import as_array
+
+GATES = "ifgo"  # PyTorch's order along 4H
+
+
+class Layout(NamedTuple):
+    """Where a framework keeps a layer's weights: one row is all that a framework needs.
+
+    `kernel` (from I), `recurrent` (from H) and `bias` name the arrays: one that stacks the gates, or one a gate, in the
+    order of `gates`. `inputs_first`: kernels are (I, 4H), not (4H, I). `optional_bias`: there may be none; where there
+    must be, no bias becomes zeros.
+    """
+
+    kernel: tuple[str, ...]
+    recurrent: tuple[str, ...]
+    bias: tuple[str, ...]
+    gates: str = GATES
+    inputs_first: bool = True
+    optional_bias: bool = False
+
+
+HIDDEN = ("hi", "hf", "hg", "ho")
+HIDDEN_KERNELS, HIDDEN_BIASES = tuple(f"{n}.kernel" for n in HIDDEN), tuple(f"{n}.bias" for n in HIDDEN)
+LINEN = Layout(("ii.kernel", "if.kernel", "ig.kernel", "io.kernel"), HIDDEN_KERNELS, HIDDEN_BIASES)
+NNX = Layout(("ii.kernel", "if_.kernel", "ig.kernel", "io.kernel"), HIDDEN_KERNELS, HIDDEN_BIASES)
+NNX_OPTIMIZED = Layout(("dense_i.kernel",), ("dense_h.kernel",), ("dense_h.bias",))
+KERAS = Layout(("kernel",), ("recurrent_kernel",), ("bias",), optional_bias=True)
+EQUINOX = Layout(("weight_ih",), ("weight_hh",), ("bias",), inputs_first=False, optional_bias=True)
+
+
+def from_keras(weights: Sequence[Any]) -> LSTMParams:
+    """From `layer.get_weights()` of a `keras.layers.LSTM`: kernel (I, 4H), recurrent kernel (H, 4H), bias (4H,) if any.
+
+    The gates i, f, c, o of Keras are PyTorch's i, f, g, o. See https://keras.io/api/layers/recurrent_layers/lstm.
+
+    Raises:
+        InputError: an array is missing or too many, or has a wrong shape or type. So do all the functions here.
+    """
+    require(
+        len(weights) in (2, 3), "weights", "be [kernel, recurrent_kernel] or those and bias", f"{len(weights)} arrays"
+    )
+    return _take(KERAS, dict(zip(("kernel", "recurrent_kernel", "bias"), weights, strict=False)))
+
+
+def to_keras(params: LSTMParams) -> list[np.ndarray]:
+    """For `layer.set_weights(...)` of a `keras.layers.LSTM`; without biases for one of `use_bias=False`."""
+    return list(_give(KERAS, params).values())
+
+
+def from_equinox(cell: Any) -> LSTMParams:
+    """From an `equinox.nn.LSTMCell`, or anything else with its `weight_ih`, `weight_hh` and `bias` (which may be None).
+
+    See https://docs.kidger.site/equinox/api/nn/rnn.
+    """
+    found = {name: getattr(cell, name, None) for name in ("weight_ih", "weight_hh", "bias")}
+    return _take(EQUINOX, {name: value for name, value in found.items() if value is not None})
+
+
+def to_equinox(params: LSTMParams) -> list[np.ndarray]:
+    """[weight_ih, weight_hh, bias], without bias if there is none, to be put into an `equinox.nn.LSTMCell`:
+
+    `cell = equinox.tree_at(lambda c: [c.weight_ih, c.weight_hh, c.bias], cell, to_equinox(params))`.
+    """
+    return list(_give(EQUINOX, params).values())
+
+
+def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
+    """From a `flax.nnx.LSTMCell` or `OptimizedLSTMCell`, or the `nnx.state(cell, nnx.Param)` of one.
+
+    See https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/recurrent.html.
+    """
+    weights = _flat(nnx.state(cell, nnx.Param) if isinstance(cell, nnx.Module) else cell)
+    return _take(NNX_OPTIMIZED if "dense_h.kernel" in weights else NNX, weights)
+
+
+def to_nnx(params: LSTMParams, *, optimized: bool = False) -> dict[str, Any]:
+    """For `flax.nnx.update(cell, ...)` of a `flax.nnx.LSTMCell`, or, if `optimized`, an `OptimizedLSTMCell`."""
+    return _nested(_give(NNX_OPTIMIZED if optimized else NNX, params))
+
+
+def from_linen(params: Mapping[str, Any]) -> LSTMParams:
+    """From the `variables["params"]` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`: both have the same.
+
+    See https://flax-linen.readthedocs.io/en/latest/api_reference/flax.linen/layers.html.
+    """
+    return _take(LINEN, _flat(params))
+
+
+def to_linen(params: LSTMParams) -> dict[str, Any]:
+    """For `cell.apply({"params": ...}, carry, x)` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`."""
+    return _nested(_give(LINEN, params))
+
+
+def from_state_dict(state_dict: Mapping[str, Any], names: str = "{}") -> LSTMParams:
+    """One layer of a state dict: `names` is "{}" for an `LSTMCell`, "{}_l0" for a layer of an `LSTM`,
+    "lstm.{}_l0" for one of an `LSTMModel`, "{}_l0_reverse" for a reverse direction.
+    """
+    before, after = _around(names)
+    inside = {
+        name[len(before) : len(name) - len(after)]: value
+        for name, value in state_dict.items()
+        if name.startswith(before) and name.endswith(after)
+    }
+    return _checked({name: value for name, value in inside.items() if "." not in name})
+
+
+def to_state_dict(params: LSTMParams, names: str = "{}") -> dict[str, np.ndarray]:
+    """One layer of a state dict, for `load_state_dict`, with `names` as `from_state_dict` has them."""
+    before, after = _around(names)
+    arrays = _checked(params._asdict())._asdict()
+    return {before + name + after: array for name, array in arrays.items() if array is not None}
+
+
+def _take(layout: Layout, weights: Mapping[str, Any]) -> LSTMParams:
+    """Ours from {name in `layout`: array}."""
+    biased = not layout.optional_bias or any(name in weights for name in layout.bias)
+    _require_names((*layout.kernel, *layout.recurrent, *(layout.bias if biased else ())), weights)
+    arrays = {name: as_array(name, value, floats=True) for name, value in weights.items()}
+    axis = 0 if layout.inputs_first else 1
+    for name in (layout.kernel[0], layout.recurrent[0]):
+        require_shape(name, arrays[name], ("inputs", "gates") if layout.inputs_first else ("gates", "inputs"))
+    inputs, hidden = arrays[layout.kernel[0]].shape[axis], arrays[layout.recurrent[0]].shape[axis]
+
+    def stacked(names: tuple[str, ...], *size: int) -> np.ndarray:
+        gates = 4 * hidden // len(names)
+        for name in names:
+            require_shape(name, arrays[name], (*size, gates) if layout.inputs_first else (gates, *size))
+        rows = [arrays[name].T if layout.inputs_first else arrays[name] for name in names]
+        return _reordered(np.concatenate(rows), layout.gates, GATES)
+
+    bias = stacked(layout.bias) if biased else None
+    zeros = None if bias is None else np.zeros_like(bias)
+    return _params(stacked(layout.kernel, inputs), stacked(layout.recurrent, hidden), zeros, bias)
+
+
+def _give(layout: Layout, params: LSTMParams) -> dict[str, np.ndarray]:
+    """{name in `layout`: array} from ours."""
+    arrays: dict[str, Any] = _checked(params._asdict())._asdict()
+    parts = [(layout.kernel, arrays["weight_ih"]), (layout.recurrent, arrays["weight_hh"])]
+    if arrays["bias_hh"] is not None:
+        parts.append((layout.bias, arrays["bias_ih"] + arrays["bias_hh"]))
+    elif not layout.optional_bias:
+        parts.append((layout.bias, np.zeros_like(arrays["weight_hh"][:, 0])))
+    given = {}
+    for names, rows in parts:
+        for name, part in zip(names, np.split(_reordered(rows, GATES, layout.gates), len(names)), strict=True):
+            given[name] = np.array(part.T if layout.inputs_first else part, order="C")
+    return given
+
+
+def _reordered(rows: np.ndarray, gates: str, wanted: str) -> np.ndarray:
+    """`rows` (4H, ...) of `gates` in the order `wanted`."""
+    parts = dict(zip(gates, np.split(rows, 4), strict=True))
+    return np.concatenate([parts[gate] for gate in wanted])
+
+
+def _checked(params: Mapping[str, Any]) -> LSTMParams:
+    """The arrays of a plain layer, those that are not None, with their shapes checked; no other may be there."""
+    named = {name: value for name, value in params.items() if value is not None}
+    biased = "bias_ih" in named or "bias_hh" in named
+    _require_names(("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if biased else ())), named)
+    arrays = {name: as_array(name, value, floats=True) for name, value in named.items()}
+    require_shape("weight_ih", arrays["weight_ih"], ("4H", "I"))
+    require_shape("weight_hh", arrays["weight_hh"], ("4H", "H"))
+    inputs, hidden = arrays["weight_ih"].shape[1], arrays["weight_hh"].shape[1]
+    sizes = {"weight_ih": (inputs,), "weight_hh": (hidden,)}
+    for name, array in arrays.items():
+        require_shape(name, array, (4 * hidden, *sizes.get(name, ())))
+    return _params(**arrays)
+
+
+def _params(weight_ih: Any, weight_hh: Any, bias_ih: Any = None, bias_hh: Any = None) -> LSTMParams:
+    return LSTMParams(weight_ih, weight_hh, bias_ih, bias_hh)
+
+
+def _require_names(expected: Sequence[str], weights: Mapping[str, Any]) -> None:
+    missing, unknown = [n for n in expected if n not in weights], [n for n in weights if n not in expected]
+    got = [
+        f"{label} {', '.join(map(str, names))}"
+        for label, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    require(not got, "weights", f"hold exactly {', '.join(expected)}", "; ".join(got))
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": array}} as {"a.b": array}."""
+    flat = {}
+    for name, value in tree.items():
+        inside = {f"{name}.{n}": v for n, v in _flat(value).items()} if isinstance(value, Mapping) else {name: value}
+        flat.update(inside)
+    return flat
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": array} as {"a": {"b": array}}."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        outer, inner = path.split(".")
+        tree.setdefault(outer, {})[inner] = value
+    return tree
+
+
+def _around(names: str) -> tuple[str, str]:
+    """What stands before and after the "{}" of `names`."""
+    require(names.count("{}") == 1, "names", "hold one {}, where weight_ih and the others go", repr(names))
+    before, after = names.split("{}")
+    return before, after

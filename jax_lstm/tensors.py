@@ -1,0 +1,66 @@
+"""NumPy arrays from whatever holds numbers, and PyTorch tensors from those: bit for bit, in every type of the table."""
+
+from typing import Any
+
+import numpy as np
+
+from jax_lstm.checks import InputError, require, require_extra
+
+# The types that NumPy (with ml_dtypes), PyTorch and safetensors share, by the name in the first two and in the third.
+DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
+def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
+    """`value`, a torch tensor or anything that NumPy takes, as a contiguous array of the same type.
+
+    Raises:
+        InputError: it is no dense array, of a type that is not in the table, or, where `floats` are wanted, of integers
+            or truth values. `name` is what to call it.
+    """
+    expected = f"be an array of {'floating-point' if floats else 'real'} numbers"
+
+    def require_known(dtype: str) -> None:
+        require(dtype in DTYPES and ("float" in dtype or not floats), name, expected, dtype)
+
+    if hasattr(value, "detach"):  # a torch tensor
+        dense = str(value.layout) == "torch.strided" and not value.is_meta
+        require(dense, name, "be a dense tensor", "a meta tensor" if value.is_meta else value.layout)
+        dtype = str(value.dtype).removeprefix("torch.")
+        require_known(dtype)
+        return _torch_bytes(value.detach().cpu()).copy().view(np.dtype(dtype)).reshape(tuple(value.shape))
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        raise InputError(f"`{name}` must {expected}; got {type(value).__name__}") from None
+    require_known(array.dtype.name)
+    return np.asarray(array, np.dtype(array.dtype.name), order="C")  # in this machine's byte order
+
+
+def to_torch(array: np.ndarray) -> Any:
+    """A torch tensor with a copy of `array`, whose type must be in the table."""
+    torch: Any = require_extra("torch", "torch", "a tensor")
+    tensor = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name))
+    _torch_bytes(tensor)[:] = np.frombuffer(array.tobytes(), np.uint8)
+    return tensor
+
+
+def _torch_bytes(tensor: Any) -> np.ndarray:
+    """The bytes of a tensor, shared where it is contiguous: NumPy has no bfloat16 that PyTorch would speak of."""
+    torch: Any = require_extra("torch", "torch", "a tensor")
+    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
