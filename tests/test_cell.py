@@ -72,7 +72,8 @@ def test_carry_can_be_drawn() -> None:
 def test_computes_in_dtype() -> None:
     cell = jl.LSTMCell(3, 5, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     state, y = cell(cell.initialize_carry((2, 3)), jnp.ones((2, 3)))
-    assert y.dtype == state.c.dtype == jnp.bfloat16
+    assert y.dtype == jnp.bfloat16
+    assert state.h.dtype == state.c.dtype == jnp.float32
     assert jl.state_dict(cell)["weight_ih"].dtype == np.float32
 
 
@@ -83,12 +84,18 @@ def test_computes_in_dtype() -> None:
         ((jnp.zeros((2, 5)), jnp.zeros((2, 5))), (), r"`inputs` must have shape \(B, 3\); got \(\)"),
         ((jnp.zeros((2, 4)), jnp.zeros((2, 5))), (2, 3), r"`state.h` must have shape \(2, 5\); got \(2, 4\)"),
         ((jnp.zeros((2, 5)), jnp.zeros((1, 5))), (2, 3), r"`state.c` must have shape \(2, 5\); got \(1, 5\)"),
+        ((jnp.zeros((2, 5)), jnp.zeros((2, 5), int)), (2, 3), "`state.c` must be an array of floating-point numbers"),
         (jnp.zeros((2, 5)), (2, 3), r"`state` must be an LSTMState or a pair \(h, c\); got ArrayImpl"),
     ],
 )
 def test_wrong_arguments(carry: object, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(jl.InputError, match=message):
         make_cell()(carry, jnp.zeros(shape))  # pyright: ignore[reportArgumentType]
+
+
+def test_integers_are_refused() -> None:
+    with pytest.raises(jl.InputError, match="`inputs` must be an array of floating-point numbers; got int32"):
+        make_cell()(None, jnp.zeros((2, 3), int))
 
 
 @pytest.mark.parametrize("sizes", [(0, 5), (3, -1), (3, 2.0), (True, 5)])

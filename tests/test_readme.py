@@ -46,14 +46,3 @@ def test_quality() -> None:
     for name, scores in record("float32")["test_scores"].items():
         mse, mae = f"{scores['mse']:.4f}".lstrip("0"), f"{scores['mae']:.3f}".lstrip("0")
         assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name
-
-
-def test_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("safetensors")
-    monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(code, names)
-    assert names["y"].shape == (32, 1)
-    assert names["ys"].shape == (5, 32, 20)
-    assert names["state"].h.shape == (2, 32, 20)

@@ -1,0 +1,27 @@
+"""The code in README and docs/ runs, block after block of a page in one namespace."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        for package in {"torch", "keras", "safetensors"} & set(re.findall(r"\w+", code)):
+            pytest.importorskip(package)
+        exec(compile(code, str(page), "exec"), names)
+    if page.name == "README.md":
+        assert names["y"].shape == (32, 1)
+        assert names["ys"].shape == (5, 32, 20)
+        assert names["state"].h.shape == (2, 32, 20)

@@ -1,0 +1,78 @@
+"""Types: what is computed in which, and that state and sums keep float32 where the inputs have 16 bits."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+from flax import nnx
+
+import jax_lstm as jl
+from jax_lstm.kernels.registry import KERNELS, Request
+from jax_lstm.state import LSTMParams, LSTMState
+
+HALVES = ["bfloat16", "float16"]
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [*HALVES, "float32"])
+def test_types_of_what_comes_out(dtype: str, param_dtype: str) -> None:
+    lstm = jl.LSTM(3, 5, 2, bidirectional=True, dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0))
+    ys, state = lstm(jnp.ones((4, 2, 3)))
+    assert ys.dtype == dtype
+    assert state.h.dtype == state.c.dtype == jnp.float32
+    gradients = nnx.grad(lambda lstm: lstm(jnp.ones((4, 2, 3)))[0].astype(jnp.float32).sum())(lstm)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype(param_dtype)}
+
+
+def test_without_dtype_the_widest_counts(x64: None) -> None:
+    lstm = jl.LSTM(3, 5, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    for x_dtype, expected in (
+        ("bfloat16", "bfloat16"),
+        ("float16", "float32"),
+        ("float32", "float32"),
+        ("float64", "float64"),
+    ):
+        ys, state = lstm(jnp.ones((4, 2, 3), x_dtype))
+        assert ys.dtype == expected
+        assert state.c.dtype == ("float64" if expected == "float64" else "float32")
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_state_and_sums_are_float32(name: str, dtype: str) -> None:
+    """A cell that adds 2^-12 a step to 1: in 16 bits it would never move. And 4096 ones that a product must count."""
+    if KERNELS[name].refusal(Request(jax.default_backend(), jnp.dtype(dtype), (4, 1, 1), None)):
+        pytest.skip(f"{name} does not serve {dtype}")
+    # i = sigmoid(0) = 1/2, f = sigmoid(large) = 1, g = tanh(2^-11) = 2^-11 but for 2^-34
+    bias = jnp.asarray([0.0, 100.0, 2.0**-11, 0.0], dtype)
+    params = LSTMParams(jnp.zeros((4, 1), dtype), jnp.zeros((4, 1), dtype), bias, jnp.zeros((4,), dtype))
+    start = LSTMState(jnp.zeros((1, 1)), jnp.ones((1, 1)))
+    _, state = KERNELS[name].run(params, jnp.zeros((64, 1, 1), dtype), start)
+    np.testing.assert_allclose(state.c, 1 + 64 * 2.0**-12, rtol=1e-6)
+
+    counted = LSTMParams(
+        jnp.ones((4, 4097), dtype) * jnp.asarray([[0], [0], [2.0**-13], [0]], dtype), jnp.zeros((4, 1), dtype)
+    )
+    _, state = KERNELS[name].run(counted, jnp.ones((1, 1, 4097), dtype), LSTMState.zeros((1, 1)))
+    np.testing.assert_allclose(state.c, 0.5 * np.tanh(4097 * 2.0**-13), rtol=1e-6)  # 4097 needs 13 bits
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 2e-2), ("float16", 3e-3)])
+def test_close_to_the_oracle(dtype: str, tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    params = oracle.random_params(rng, 4, 6)
+    xs = rng.standard_normal((9, 3, 4))
+    rounded: dict[str, Any] = {name: jnp.asarray(value, dtype) for name, value in params.items()}
+    ys, _ = jl.functional.lstm({f"{name}_l0": value for name, value in rounded.items()}, jnp.asarray(xs, dtype))
+    exact = {name: np.asarray(value, np.float64) for name, value in rounded.items()}
+    zeros = np.zeros((3, 6))
+    expected, *_ = oracle.layer(exact, np.asarray(jnp.asarray(xs, dtype), np.float64), zeros, zeros)
+    assert np.abs(np.asarray(ys, np.float64) - expected).max() < tolerance
+
+
+def test_wrong_dtype() -> None:
+    with pytest.raises(jl.InputError, match="`dtype` must be a floating-point type; got int32"):
+        jl.LSTM(3, 5, dtype=jnp.int32, rngs=nnx.Rngs(0))(jnp.ones((4, 2, 3)))
