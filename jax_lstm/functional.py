@@ -78,7 +78,7 @@ def lstm(
     for layer in range(sizes.num_layers):
         layer_key = None if key is None else jax.random.fold_in(key, layer)
         if layer > 0 and layer_key is not None and dropout > 0:
-            xs = xs * dropout_mask(layer_key, dropout, xs.shape, xs.dtype)
+            xs = xs * dropout_mask(jax.random.fold_in(layer_key, 0), dropout, xs.shape, xs.dtype)
         outputs = []
         for direction, suffix in enumerate(("_l{}", "_l{}_reverse")[: sizes.num_directions]):
             own = {name: params[name + suffix.format(layer)] for name in sizes.of_layer(layer)}
