@@ -24,9 +24,7 @@ cases: Any = pytest.importorskip("onnx.backend.test.case.node")
 lstm_cases: Any = pytest.importorskip("onnx.backend.test.case.node.lstm")  # importing it fills the list of cases
 reference: Any = pytest.importorskip("onnx.reference")
 
-CASES = {
-    case.name: case for case in cases._NodeTestCases if [n.op_type for n in case.model.graph.node] == ["LSTM"]
-}
+CASES = {case.name: case for case in cases._NodeTestCases if [n.op_type for n in case.model.graph.node] == ["LSTM"]}
 SHIPPED = {
     "test_lstm_batchwise",
     "test_lstm_bidirectional",

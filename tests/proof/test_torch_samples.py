@@ -45,7 +45,7 @@ def label(value: Any) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
-def make_ours(name: str, constructor: Any) -> nnx.Module:
+def make_ours(name: str, constructor: Any) -> Any:
     """Our module from PyTorch's arguments: `dtype` is called `param_dtype` here, and a module has no device."""
     options: dict[str, Any] = {"dtype": torch.float64} | constructor.kwargs
     options.pop("device", None)
@@ -75,7 +75,7 @@ def test_the_samples_are_there() -> None:
 @pytest.mark.parametrize(("name", "number", "sample"), SAMPLES, ids=label)
 @pytest.mark.usefixtures("x64")
 def test_a_sample(name: str, number: int, sample: Any) -> None:
-    reference, module = (make(name, sample.constructor_input) for make in (make_torchs, make_ours))
+    reference, module = make_torchs(name, sample.constructor_input), make_ours(name, sample.constructor_input)
     jl.load_state_dict(module, reference.state_dict())
     x, state = arrays(sample.forward_input)
     assert x.dtype == np.float64
@@ -93,12 +93,12 @@ def test_what_pytorch_refuses_is_refused(name: str, number: int, error: Any) -> 
             make_ours(name, sample.constructor_input)
         return
     assert error.error_on is on.FORWARD_ERROR
-    reference, module = (make(name, sample.constructor_input) for make in (make_torchs, make_ours))
+    reference, module = make_torchs(name, sample.constructor_input), make_ours(name, sample.constructor_input)
     with pytest.raises(error.error_type, match=error.error_regex):
         reference(*sample.forward_input.args)
     x, state = arrays(sample.forward_input)
     with pytest.raises(jl.InputError):
-        module(state, x) if name == "LSTMCell" else module(x, state)  # pyright: ignore[reportCallIssue]
+        module(state, x) if name == "LSTMCell" else module(x, state)
 
 
 @pytest.mark.usefixtures("x64")
@@ -106,7 +106,7 @@ def test_types_are_widened_where_pytorch_refuses() -> None:
     """One error of PyTorch's is none here: float32 input and float64 weights are computed in float64."""
     ((name, _, error),) = [entry for entry in ERRORS if differs_by_design(entry[-1])]
     sample = error.module_error_input
-    reference, module = (make(name, sample.constructor_input) for make in (make_torchs, make_ours))
+    reference, module = make_torchs(name, sample.constructor_input), make_ours(name, sample.constructor_input)
     jl.load_state_dict(module, reference.state_dict())
     x, state = arrays(sample.forward_input)
     assert x.dtype == np.float32
