@@ -58,7 +58,8 @@ class Ours(keras.layers.LSTM):
         RUNS.append((self.go_backwards, self.use_bias, mask is not None))
         if mask is not None and not self.zero_output_for_mask:
             ys = repeat_where_masked(np.asarray(ys), mask, np.asarray(initial_state[0]))
-        return ys[:, -1], ys, [h[0], c[0]]
+        last = ys[:, -1] if self.zero_output_for_mask else h[0]  # the state, which masked steps hold
+        return last, ys, [h[0], c[0]]
 
 
 def repeat_where_masked(ys: np.ndarray, mask: np.ndarray, before: np.ndarray) -> np.ndarray:
