@@ -41,8 +41,8 @@ def differs_by_design(error: Any) -> bool:
 REFUSED = [entry for entry in ERRORS if not differs_by_design(entry[-1])]
 
 
-def label(value: Any) -> str:
-    return str(value) if isinstance(value, str | int) else ""
+def labels(table: list[Any]) -> list[str]:
+    return [f"{name} {number}" for name, number, _ in table]
 
 
 def make_ours(name: str, constructor: Any) -> Any:
@@ -65,14 +65,14 @@ def arrays(forward: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
 
 
 def test_the_samples_are_there() -> None:
-    """32 of `LSTM` and 2 of `LSTMCell`, 14 and 4 to refuse, in PyTorch 2.13; none packed."""
+    """32 of `LSTM` and 2 of `LSTMCell`, 14 and 4 to refuse, in PyTorch 2.13; all unbatched, none packed."""
     counts = [[name for name, *_ in table].count(name) for table in (SAMPLES, ERRORS) for name in OURS]
     assert all(count >= least for count, least in zip(counts, (32, 2, 14, 4), strict=True)), counts
     for *_, sample in SAMPLES:
         assert isinstance(sample.forward_input.args[0], torch.Tensor), "a packed sample: run it by `lengths`"
 
 
-@pytest.mark.parametrize(("name", "number", "sample"), SAMPLES, ids=label)
+@pytest.mark.parametrize(("name", "number", "sample"), SAMPLES, ids=labels(SAMPLES))
 @pytest.mark.usefixtures("x64")
 def test_a_sample(name: str, number: int, sample: Any) -> None:
     reference, module = make_torchs(name, sample.constructor_input), make_ours(name, sample.constructor_input)
@@ -82,7 +82,7 @@ def test_a_sample(name: str, number: int, sample: Any) -> None:
     assert_same(reference, *nnx.split(module), x, state)
 
 
-@pytest.mark.parametrize(("name", "number", "error"), REFUSED, ids=label)
+@pytest.mark.parametrize(("name", "number", "error"), REFUSED, ids=labels(REFUSED))
 @pytest.mark.usefixtures("x64")
 def test_what_pytorch_refuses_is_refused(name: str, number: int, error: Any) -> None:
     sample, on = error.module_error_input, common_modules.ModuleErrorEnum
