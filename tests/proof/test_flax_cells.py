@@ -1,0 +1,104 @@
+"""Flax's own LSTM cells with the same weights: equal over a sequence, in outputs, last states and all gradients.
+
+Four cells: `flax.nnx.LSTMCell` and `OptimizedLSTMCell`, `flax.linen.LSTMCell` and `OptimizedLSTMCell`. Flax keeps
+kernels transposed, (I, H) a gate, or (I, 4H) in nnx's optimised cell; one bias, with the recurrent kernel; the state
+as (c, h). Gradients are compared as Flax names them: ours are pulled back through the mapping of the weights.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from agree import assert_agree
+from flax import linen, nnx
+
+import jax_lstm as jl
+
+STEPS, ROWS, INPUTS, HIDDEN = 6, 3, 4, 5
+Weights = dict[str, dict[str, jax.Array]]  # {dense: {"kernel" or "bias": array}}, in nnx and linen alike
+
+
+def nnx_step(cell_class: Any) -> tuple[Callable[..., Any], Weights]:
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: cell_class(INPUTS, HIDDEN, rngs=nnx.Rngs(0))), nnx.Param)
+
+    def step(weights: Weights, carry: Any, x: jax.Array) -> Any:
+        state = nnx.clone(abstract)
+        nnx.replace_by_pure_dict(state, weights)
+        return nnx.merge(graph, state)(carry, x)
+
+    return step, nnx.to_pure_dict(abstract)
+
+
+def linen_step(cell_class: Any) -> tuple[Callable[..., Any], Weights]:
+    cell = cell_class(HIDDEN)
+    carry = (jnp.zeros((ROWS, HIDDEN)),) * 2
+    shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), carry, jnp.zeros((ROWS, INPUTS))))
+    return lambda weights, carry, x: cell.apply({"params": weights}, carry, x), dict(shapes["params"])
+
+
+CELLS = {
+    "nnx": (nnx_step, nnx.LSTMCell),
+    "nnx optimised": (nnx_step, nnx.OptimizedLSTMCell),
+    "linen": (linen_step, linen.LSTMCell),
+    "linen optimised": (linen_step, linen.OptimizedLSTMCell),
+}
+
+
+def ours_from(weights: Weights) -> dict[str, jax.Array]:
+    """PyTorch's names from Flax's; the bias of the input is zero."""
+    if "dense_i" in weights:
+        of_x, of_h, bias = weights["dense_i"]["kernel"], weights["dense_h"]["kernel"], weights["dense_h"]["bias"]
+    else:
+        forget = "if_" if "if_" in weights else "if"  # `if` is a keyword, so an attribute of nnx has another name
+        of_x = jnp.concatenate([weights[dense]["kernel"] for dense in ("ii", forget, "ig", "io")], axis=1)
+        of_h = jnp.concatenate([weights[dense]["kernel"] for dense in ("hi", "hf", "hg", "ho")], axis=1)
+        bias = jnp.concatenate([weights[dense]["bias"] for dense in ("hi", "hf", "hg", "ho")])
+    return {"weight_ih": of_x.T, "weight_hh": of_h.T, "bias_ih": jnp.zeros_like(bias), "bias_hh": bias}
+
+
+def by_lstm(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
+    params = {f"{name}_l0": value for name, value in ours_from(weights).items()}
+    ys, (h, c) = jl.functional.lstm(params, xs, (h[None], c[None]))
+    return ys, h[0], c[0]
+
+
+def by_cell(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
+    """`jax_lstm.LSTMCell`, step by step inside `flax.nnx.RNN`."""
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: jl.LSTMCell(INPUTS, HIDDEN, rngs=nnx.Rngs(0))))
+    state = nnx.clone(abstract)
+    nnx.replace_by_pure_dict(state, ours_from(weights))
+    rnn = nnx.RNN(nnx.merge(graph, state), time_major=True, return_carry=True)
+    (h, c), ys = rnn(xs, initial_carry=jl.LSTMState(h, c))
+    return ys, h, c
+
+
+@pytest.mark.parametrize("ours", [by_lstm, by_cell])
+@pytest.mark.parametrize("name", CELLS)
+def test_same_weights_same_numbers(name: str, ours: Callable[..., Any], dtype: str) -> None:
+    make, cell_class = CELLS[name]
+    step, shapes = make(cell_class)
+    rng = np.random.default_rng(0)
+    weights = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-1, 1, leaf.shape), dtype), shapes)
+    assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == 4 * HIDDEN * (INPUTS + HIDDEN + 1)
+    xs = jnp.asarray(rng.standard_normal((STEPS, ROWS, INPUTS)), dtype)
+    h, c, d_h, d_c = (jnp.asarray(rng.standard_normal((ROWS, HIDDEN)), dtype) for _ in range(4))
+    d_ys = jnp.asarray(rng.standard_normal((STEPS, ROWS, HIDDEN)), dtype)
+
+    def theirs(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
+        (c, h), ys = jax.lax.scan(lambda carry, x: step(weights, carry, x), (c, h), xs)
+        return ys, h, c
+
+    @jax.jit
+    def both(*ins: Any) -> Any:
+        return [(outputs, pull((d_ys, d_h, d_c))) for outputs, pull in (jax.vjp(call, *ins) for call in (ours, theirs))]
+
+    (outputs, gradients), (their_outputs, their_gradients) = both(weights, xs, h, c)
+    for part, got, expected in zip(("ys", "h", "c"), outputs, their_outputs, strict=True):
+        assert_agree("outputs", got, expected, dtype, part)
+    flat, their_flat = (jax.tree_util.tree_leaves_with_path(tree) for tree in (gradients, their_gradients))
+    for (path, got), (their_path, expected) in zip(flat, their_flat, strict=True):
+        assert path == their_path
+        assert_agree("gradients", got, expected, dtype, jax.tree_util.keystr(path))
