@@ -79,7 +79,7 @@ def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         return steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
 
     i, f, g, o = gates = jnp.split(blank(arrays["gates"], mask), 4, axis=-1)  # at a held step they may be anything
-    hs, cs = before(arrays.get("hs", arrays["ys"]), state.h), before(arrays["cs"], state.c)
+    hs, cs = before(arrays["hs"], state.h), before(arrays["cs"], state.c)
     kept = hs, o * jnp.tanh(f * cs + i * g), slopes_of(gates, cs)
     d = {name: arrays.get(tangent(name)) for name in VARIABLES}
     d_ys, d_last = tangents_of(

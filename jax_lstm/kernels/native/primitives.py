@@ -166,7 +166,7 @@ def _jvp_of_infer(primals: Sequence[Any], tangents: Sequence[Any], *, call: Call
     found = forward(arrays, (*OUTPUTS, *kept), call.reverse)
     names = call.operands
     d = {tangent(name): value for name, value in zip(names, tangents, strict=True) if _is_tangent(value)}
-    known = arrays | {name: found[name] for name in (*kept, *("ys",) * ("hs" not in kept))}
+    known = arrays | {name: found[name] for name in KEPT} | {"hs": found.get("hs", found["ys"])}
     d_found = tangents_(known | d, [tangent(name) for name in call.results], call.reverse)
     return [found[name] for name in call.results], list(d_found.values())
 
@@ -205,7 +205,6 @@ def _native_forward(call: Call, *operands: Any) -> list[Any]:
 
 def _native_backward(call: Call, *operands: Any) -> list[Any]:
     arrays = dict(zip(call.operands, operands, strict=True))
-    arrays.setdefault("hs", arrays.get("ys"))
     names = ("d_ys", "d_h", "d_c", "xs", "weight_ih", "weight_hh", "weight_hr", "h0", "c0", "mask", "resets", "hs", "cs")
     return _ffi_call(
         "jax_lstm_backward",
@@ -229,8 +228,7 @@ def _ffi_call(
 ) -> list[Any]:
     passed = [arrays[name] if name in arrays else _absent(name, arrays) for name in operands]
     optional = {"d_xs": "d_xs" in call.results, "d_weight_hr": "weight_hr" in arrays, "hs": "mask" in arrays}
-    there = [name for name in names if optional.get(name, True)]
-    shapes = results(there, {name: value for name, value in arrays.items() if name != "hs" or "mask" in arrays})
+    shapes = results([name for name in names if optional.get(name, True)], arrays)
     types = [shapes[name] if name in shapes else jax.typeof(_absent(name, arrays)) for name in names]
     function = jax.ffi.ffi_call(target, types, input_output_aliases=aliases)
     found = dict(zip(names, function(*passed, reverse=np.bool_(call.reverse), **attributes), strict=True))
