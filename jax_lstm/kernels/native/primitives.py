@@ -22,7 +22,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jax_lstm.kernels.native import plain
 from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, axes, every, results, tangent
-from jax_lstm.kernels.native.partition import partitioned
+from jax_lstm.kernels.native.partition import alike, partitioned, spec_of, split_of
 
 KEPT = ("gates", "cs")  # by `forward`, and `hs` where there is a mask
 
@@ -41,22 +41,11 @@ class Operation(NamedTuple):
 
     def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], reverse: bool) -> Arrays:
         call = Call(tuple(arrays), tuple(results), reverse)
-        return dict(zip(results, self.primitive.bind(*_varying_alike(arrays.values()), call=call), strict=True))
+        return dict(zip(results, self.primitive.bind(*alike(arrays), call=call), strict=True))
 
     def in_plain_jax(self, *operands: Any, call: Call) -> list[Any]:
         found = self.plain(dict(zip(call.operands, operands, strict=True)), call.results, call.reverse)
         return [found[name] for name in call.results]
-
-
-def _varying_alike(operands: Any) -> list[Any]:
-    """Under `shard_map`, operands that vary over the same axes; the gradient of what did not is then summed."""
-    operands = list(operands)
-    varying = [getattr(jax.typeof(operand), "vma", frozenset()) for operand in operands]
-    union = frozenset().union(*varying)
-    return [
-        jax.lax.pcast(operand, tuple(union - own), to="varying") if union - own else operand
-        for operand, own in zip(operands, varying, strict=True)
-    ]
 
 
 def _operation(name: str, function: plain.Plain, native: Callable[..., list[Any]] | None) -> Operation:
@@ -73,11 +62,16 @@ def _operation(name: str, function: plain.Plain, native: Callable[..., list[Any]
             return compiled(*operands, call=call)
 
     def abstract_eval(*operands: Any, call: Call) -> list[Any]:
-        found = results(call.results, dict(zip(call.operands, operands, strict=True)))
-        like = operands[0]  # for the axes of a mesh that it varies over
+        arrays = dict(zip(call.operands, operands, strict=True))
+        split, like = split_of(every(lambda array: array.sharding, arrays)), operands[0]
         return [
-            like.update(shape=at.shape, dtype=at.dtype, weak_type=False, sharding=_unsharded(like, len(at.shape)))
-            for at in found.values()
+            like.update(
+                shape=at.shape,
+                dtype=at.dtype,
+                weak_type=False,
+                sharding=like.sharding.update(spec=spec_of(name, split)),
+            )
+            for name, at in results(call.results, arrays).items()
         ]
 
     lower_plain = mlir.lower_fun(operation.in_plain_jax, multiple_results=True)
@@ -99,14 +93,12 @@ def _operation(name: str, function: plain.Plain, native: Callable[..., list[Any]
     return operation
 
 
-def _unsharded(like: Any, ndim: int) -> Any:
-    return like.sharding.update(spec=jax.sharding.PartitionSpec(*(None,) * ndim))
-
-
 # Batching: what is batched in its data alone gets more rows, what is batched in its weights more members.
 
 
-def _fold(operation: Operation, operands: Sequence[Any], at: Sequence[Any], *, call: Call) -> tuple[list[Any], list[int]]:
+def _fold(
+    operation: Operation, operands: Sequence[Any], at: Sequence[Any], *, call: Call
+) -> tuple[list[Any], list[int]]:
     named = list(zip(call.operands, operands, at, strict=True))
     count = next(operand.shape[axis] for _, operand, axis in named if axis is not None)
     rows_suffice = all("B" in axes(name) for name in call.results) and all(
@@ -126,7 +118,9 @@ def _merge(operand: Any, axis: int | None, name: str, into: str, count: int) -> 
         return operand
     place = axes(name).index(into)
     if axis is None:
-        operand = jnp.broadcast_to(jnp.expand_dims(operand, place), (*operand.shape[:place], count, *operand.shape[place:]))
+        operand = jnp.broadcast_to(
+            jnp.expand_dims(operand, place), (*operand.shape[:place], count, *operand.shape[place:])
+        )
     else:
         operand = jnp.moveaxis(operand, axis, place)
     return operand.reshape(*operand.shape[:place], count * operand.shape[place + 1], *operand.shape[place + 2 :])
@@ -175,9 +169,7 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, call: Call) -> list[An
     named = dict(zip(call.operands, operands, strict=True))
     wanted = [name for name, operand in named.items() if ad.is_undefined_primal(operand)]
     known = {name: operand for name, operand in named.items() if name.removeprefix("d_") == name}
-    outer = {
-        name: ad.instantiate_zeros(value) for name, value in zip(call.results, cotangents, strict=True)
-    }
+    outer = {name: ad.instantiate_zeros(value) for name, value in zip(call.results, cotangents, strict=True)}
     found = backward(outer | known, wanted, call.reverse)
     return [found.get(name) for name in call.operands]
 
@@ -205,7 +197,21 @@ def _native_forward(call: Call, *operands: Any) -> list[Any]:
 
 def _native_backward(call: Call, *operands: Any) -> list[Any]:
     arrays = dict(zip(call.operands, operands, strict=True))
-    names = ("d_ys", "d_h", "d_c", "xs", "weight_ih", "weight_hh", "weight_hr", "h0", "c0", "mask", "resets", "hs", "cs")
+    names = (
+        "d_ys",
+        "d_h",
+        "d_c",
+        "xs",
+        "weight_ih",
+        "weight_hh",
+        "weight_hr",
+        "h0",
+        "c0",
+        "mask",
+        "resets",
+        "hs",
+        "cs",
+    )
     return _ffi_call(
         "jax_lstm_backward",
         arrays,
