@@ -1,13 +1,17 @@
 """Compiles the native kernel while installing, where there is a C++ compiler; everything else is in pyproject.toml.
 
-The library is loaded with ctypes and knows nothing of Python, so that one wheel serves every version of it. Its only
-dependency is the headers of XLA's foreign function interface, which come with jaxlib. `JAX_LSTM_NATIVE=0` leaves it out.
+The library is loaded with ctypes and knows nothing of Python, so that one wheel serves every version of it. All
+that it needs is the headers of XLA's foreign function interface, which come with jaxlib; the build requires the oldest
+jaxlib that the package runs with, because a newer one takes a library built for an older, but not the other way round.
+
+JAX_LSTM_NATIVE=0 leaves the library out; JAX_LSTM_NATIVE=1 makes it an error if it cannot be compiled.
 """
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -29,10 +33,10 @@ class BuildLibrary(build_ext):
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + ".so"
 
-    def get_export_symbols(self, ext: Extension) -> list[str]:
+    def get_export_symbols(self, ext: Any) -> list[str]:
         return ext.export_symbols
 
-    def build_extension(self, ext: Extension) -> None:
+    def build_extension(self, ext: Any) -> None:
         def compile_one(source: str) -> list[str]:
             return self.compiler.compile(
                 [source], self.build_temp, include_dirs=ext.include_dirs, extra_postargs=FLAGS, depends=ext.depends

@@ -1,13 +1,12 @@
 """Sharded arrays under `jit`: rows and members stay where they are, and gradients of the weights are summed."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src.dispatch import prim_requires_devices_during_lowering
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.extend.core import Primitive
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_lstm.kernels.native.arrays import axes
@@ -52,11 +51,12 @@ def alike(arrays: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def partitioned(primitive: Primitive, native: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """`native(call, *operands)` as a function of operands and `call`, cut along the axes in which its data are sharded."""
-    function = custom_partitioning(native, static_argnums=(0,))
+@functools.cache
+def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., list[Any]]:
+    """`native(call, ...)` as a function of its operands that is cut along the axes in which they are sharded."""
+    function = custom_partitioning(functools.partial(native, call))
 
-    def partition(call: Any, mesh: Mesh, operands: Any, results: Any) -> Any:
+    def partition(mesh: Mesh, operands: Any, results: Any) -> Any:
         names = (*call.operands, *call.results)
         shardings = [array.sharding for array in (*operands, *results)]
         if not all(isinstance(sharding, NamedSharding) for sharding in shardings):
@@ -79,12 +79,11 @@ def partitioned(primitive: Primitive, native: Callable[..., list[Any]]) -> Calla
         found = [sharding_of(name) for name in call.results], tuple(sharding_of(name) for name in call.operands)
         return mesh, on_each_device, *found
 
-    def rule(call: Any, mesh: Any, operands: Any, results: Any) -> Any:
+    def rule(mesh: Any, operands: Any, results: Any) -> Any:
         sides = (", ".join(" ".join(axes(name).lower()) for name in side) for side in (call.operands, call.results))
         in_order = dict.fromkeys("".join(axes(name) for name in (*call.operands, *call.results)))
         whole = tuple(axis.lower() for axis in in_order if axis not in SPLIT)
         return " -> ".join(sides), {"need_replication_factors": whole}
 
     function.def_partition(partition, sharding_rule=rule)
-    prim_requires_devices_during_lowering.add(primitive)
-    return lambda *operands, call: function(call, *operands)
+    return function

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src import dispatch  # has no public name
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -53,14 +54,6 @@ def _operation(name: str, function: plain.Plain, native: Callable[..., list[Any]
     primitive.multiple_results = True
     operation = Operation(primitive, function)
 
-    @functools.partial(jax.jit, static_argnames="call")
-    def compiled(*operands: Any, call: Call) -> list[Any]:
-        return primitive.bind(*operands, call=call)
-
-    def impl(*operands: Any, call: Call) -> list[Any]:
-        with jax.disable_jit(False):
-            return compiled(*operands, call=call)
-
     def abstract_eval(*operands: Any, call: Call) -> list[Any]:
         arrays = dict(zip(call.operands, operands, strict=True))
         split, like = split_of(every(lambda array: array.sharding, arrays)), operands[0]
@@ -75,16 +68,19 @@ def _operation(name: str, function: plain.Plain, native: Callable[..., list[Any]
         ]
 
     lower_plain = mlir.lower_fun(operation.in_plain_jax, multiple_results=True)
-    primitive.def_impl(impl)
+    dispatch.simple_impl(primitive)
     primitive.def_abstract_eval(abstract_eval)
     mlir.register_lowering(primitive, lower_plain)
     if native is not None:
-        lower_native = mlir.lower_fun(partitioned(primitive, native), multiple_results=True)
+        lower_native = mlir.lower_fun(
+            lambda *operands, call: partitioned(native, call)(*operands), multiple_results=True
+        )
 
         def lower(ctx: Any, *operands: Any, call: Call) -> Any:
             exporting = ctx.module_context.lowering_parameters.for_export
             return (lower_plain if exporting else lower_native)(ctx, *operands, call=call)
 
+        dispatch.prim_requires_devices_during_lowering.add(primitive)  # as `custom_partitioning` does
         mlir.register_lowering(primitive, lower, platform="cpu")
         batching.primitive_batchers[primitive] = functools.partial(_fold, operation)
     else:
@@ -109,7 +105,12 @@ def _fold(
         {name: _merge(operand, axis, name, into, count) for name, operand, axis in named}, call.results, call.reverse
     )
     places = [axes(name).index(into) for name in call.results]
-    return [_split(array, place, count) for array, place in zip(found.values(), places, strict=True)], places
+    first, operand, axis = named[0]  # it has both axes
+    own = [size for i, size in enumerate(operand.shape) if i != axis][axes(first).index(into)]
+    return [
+        array.reshape(*array.shape[:place], count, own, *array.shape[place + 1 :])
+        for array, place in zip(found.values(), places, strict=True)
+    ], places
 
 
 def _merge(operand: Any, axis: int | None, name: str, into: str, count: int) -> Any:
@@ -124,10 +125,6 @@ def _merge(operand: Any, axis: int | None, name: str, into: str, count: int) -> 
     else:
         operand = jnp.moveaxis(operand, axis, place)
     return operand.reshape(*operand.shape[:place], count * operand.shape[place + 1], *operand.shape[place + 2 :])
-
-
-def _split(array: Any, place: int, count: int) -> Any:
-    return array.reshape(*array.shape[:place], count, array.shape[place] // count, *array.shape[place + 1 :])
 
 
 def _batch_plain(operation: Operation, operands: Sequence[Any], at: Sequence[Any], *, call: Call) -> tuple[Any, Any]:
