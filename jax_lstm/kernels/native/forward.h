@@ -124,8 +124,8 @@ class Forward : Sequence {
       const Operand* weights = panels_ + panel * panel_size_;
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        panel_product<Dot>(x + first * x_stride_, x_stride_, count, weights, 4, inputs_, bias_panels_ + panel * kColumns, 0, sums);
-        panel_product<Dot>(h + first * h_stride_, h_stride_, count, weights + input_depth_ * kColumns, 4, outputs_, sums, kColumns, sums);
+        panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, count, weights, 4,
+                           bias_panels_ + panel * kColumns, sums);
         if (has_options_) cells<true>(step, first, count, panel, sums);
         else cells<false>(step, first, count, panel, sums);
       }
@@ -183,8 +183,8 @@ class Forward : Sequence {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        panel_product<Dot>(cell_outputs_ + first * cell_stride_, cell_stride_, count, projection_ + panel * projection_panel_size_,
-                           projection_width_, hidden_, nullptr, 0, sums);
+        panel_product<Dot>({cell_outputs_ + first * cell_stride_, cell_stride_, hidden_}, {nullptr, 0, 0}, count,
+                           projection_ + panel * projection_panel_size_, projection_width_, nullptr, sums);
         for (int64_t m = 0; m < count; ++m)
           for (int64_t v = 0; v < projection_width_; ++v) {
             const int64_t unit = panel * columns + v * kVector, present = smaller(kVector, outputs_ - unit);

@@ -19,9 +19,6 @@ JAX_LSTM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 JAX_LSTM_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
-// Bytes of a panel that stay in the first cache while rows pass over it.
-constexpr int64_t kDepthBlockBytes = 1 << 30;
-
 template <class S>
 struct PlainDot {
   using Operand = S;
@@ -46,14 +43,22 @@ struct PlainDot {
   }
 };
 
-// One tile. `init` (rows `init_stride` apart, 0 to repeat one row) holds what the sums start from; null for zero.
+// What is multiplied with one panel: rows of `a`, `stride` apart, of which `depth` elements are used.
 template <class Dot>
-using TileFunction = void (*)(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::Operand* panel, int64_t depth,
-                              const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out, int64_t out_stride);
+struct Rows {
+  const typename Dot::Operand* a;
+  int64_t stride, depth;
+};
+
+// One tile: out = init + x * panel + y * (the rest of the panel). `init` (rows `init_stride` apart, 0 to repeat one row) may be null for zero,
+// and the depth of y 0.
+template <class Dot>
+using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
+                              typename Dot::Sum* out, int64_t out_stride);
 
 template <class Dot, int rows, int width, bool a_packed>
-void tile(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::Operand* panel, int64_t depth, const typename Dot::Sum* init,
-          int64_t init_stride, typename Dot::Sum* out, int64_t out_stride) {
+void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out,
+          int64_t out_stride) {
   using V = Vec<typename Dot::Sum>;
   V sums[rows][width];
   if (init) {
@@ -67,7 +72,9 @@ void tile(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::
 #pragma GCC unroll 4
       for (int v = 0; v < width; ++v) sums[m][v] = V::broadcast(0);
   }
-  Dot::template accumulate<rows, width, a_packed>(sums, a, a_stride, panel, depth);
+  Dot::template accumulate<rows, width, a_packed>(sums, x.a, x.stride, panel, x.depth);
+  if (!a_packed && y.depth)
+    Dot::template accumulate<rows, width, a_packed>(sums, y.a, y.stride, panel + round_up(x.depth, Dot::group) * width * V::width, y.depth);
 #pragma GCC unroll 12
   for (int m = 0; m < rows; ++m)
 #pragma GCC unroll 4
@@ -102,23 +109,16 @@ TileFunction<Dot> choose_packed_tile(int width) {
   }
 }
 
-// `out` (rows of width * Vec::width) = init + a * panel, for any number of rows. Depth is cut so that a block of the panel stays
-// in the first cache while all the rows pass over it.
+// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (one row for all) if that isn't null; for any
+// number of rows.
 template <class Dot>
-void panel_product(const typename Dot::Operand* a, int64_t a_stride, int64_t rows, const typename Dot::Operand* panel, int width, int64_t depth,
-                   const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out) {
-  constexpr int64_t vector = Vec<typename Dot::Sum>::width;
-  const int64_t columns = width * vector, most = kTileRows[width - 1], blocks = divide_up(rows, most);
-  const int64_t cut = blocks > 1 ? kDepthBlockBytes / static_cast<int64_t>(columns * sizeof(typename Dot::Operand)) / 2 * 2 : depth;
-  for (int64_t k = 0; k < depth; k += cut) {
-    const int64_t part = smaller(cut, depth - k);
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
-      choose_tile<Dot>(count, width)(a + first * a_stride + k, a_stride, panel + k * columns, part, init ? init + first * init_stride : nullptr,
-                                     init_stride, out + first * columns, columns);
-    }
-    init = out;
-    init_stride = columns;
+void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
+                   typename Dot::Sum* out) {
+  const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
+    choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
+                                   init, 0, out + first * columns, columns);
   }
 }
 

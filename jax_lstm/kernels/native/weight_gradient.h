@@ -47,7 +47,7 @@ class WeightGradient {
         for (int64_t block = mine.begin; block < mine.end; ++block) {
           S* total = totals_ + (panel * blocks_ + block) * block_ * panel_;
           S* out = last ? sums_ + thread * block_ * panel_ : total;
-          choose_packed_tile<Dot>(width_)(left_ + block * block_ * kSteps, 0, right, steps, first ? nullptr : total, panel_, out, panel_);
+          choose_packed_tile<Dot>(width_)({left_ + block * block_ * kSteps, 0, steps}, {nullptr, 0, 0}, right, first ? nullptr : total, panel_, out, panel_);
           if (!last) continue;
           for (int64_t m = 0; m < smaller(block_, rows_ - block * block_); ++m)
             store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * panel_);
