@@ -25,6 +25,13 @@ struct PlainDot {
   using Sum = S;
   static constexpr int group = 1;
 
+  // Packs `count` elements of a row as part of a block of `rows` (the rest zero). Where elements are grouped, `next` is the row after, or null.
+  // `room`: elements from `to` on that may be written, since what is put there follows later.
+  JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t rows, int64_t room, S* to) {
+    using V = Vec<S>;
+    for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
+  }
+
   // `a_packed`: a is stored [k][rows] instead of in rows of `a_stride`.
   template <int rows, int width, bool a_packed>
   JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth) {
@@ -98,14 +105,20 @@ TileFunction<Dot> choose_tile(int64_t rows, int width) {
   }
 }
 
-// The full tile over an `a` that is packed in blocks of kTileRows[width - 1] rows.
+// The tile over an `a` that is packed in blocks of as many rows as suit panels `most` vectors wide; the last panel may be narrower.
+template <class Dot, int most, int width = most>
+JAX_LSTM_INLINE TileFunction<Dot> choose_packed_width(int wanted) {
+  if constexpr (width == 1) return tile<Dot, kTileRows[most - 1], 1, true>;
+  else return wanted == width ? tile<Dot, kTileRows[most - 1], width, true> : choose_packed_width<Dot, most, width - 1>(wanted);
+}
+
 template <class Dot>
-TileFunction<Dot> choose_packed_tile(int width) {
-  switch (width) {
-    case 1: return tile<Dot, kTileRows[0], 1, true>;
-    case 2: return tile<Dot, kTileRows[1], 2, true>;
-    case 3: return tile<Dot, kTileRows[2], 3, true>;
-    default: return tile<Dot, kTileRows[3], 4, true>;
+TileFunction<Dot> choose_packed_tile(int most, int width) {
+  switch (most) {
+    case 1: return choose_packed_width<Dot, 1>(width);
+    case 2: return choose_packed_width<Dot, 2>(width);
+    case 3: return choose_packed_width<Dot, 3>(width);
+    default: return choose_packed_width<Dot, 4>(width);
   }
 }
 
@@ -122,14 +135,17 @@ void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::O
   }
 }
 
-// How many vectors wide to make the panels of a product with so many columns, shared out among `threads`: narrow tiles load more for each
-// multiplication, wide ones waste more on the last panel.
+// How many vectors wide to make the panels of a product with so many columns, where `threads` share the panels. The last panel may be narrower.
+// The model of a tile's time: its multiplications, and a quarter of that for each operand that it loads.
 JAX_LSTM_INLINE int choose_width(int64_t columns, int64_t vector, int64_t threads) {
-  constexpr double cost[4] = {1.5, kBestTileWidth == 2 ? 1.0 : 1.06, kBestTileWidth == 2 ? 1.04 : 1.02, kBestTileWidth == 2 ? 1.08 : 1.0};
+  const int64_t vectors = divide_up(columns, vector);
   int best = 1;
   double least = 0;
   for (int width = 1; width <= 4; ++width) {
-    double total = static_cast<double>(divide_up(divide_up(columns, width * vector), threads) * width) * cost[width - 1];
+    auto cost = [rows = kTileRows[width - 1]](int64_t w) { return static_cast<double>(w) + 0.25 * static_cast<double>(rows + w) / rows; };
+    const int64_t whole = vectors / width, rest = vectors % width;
+    const double total = threads > 1 ? static_cast<double>(divide_up(divide_up(vectors, width), threads)) * cost(width)
+                                     : static_cast<double>(whole) * cost(width) + (rest ? cost(rest) : 0.0);
     if (width == 1 || total < least) {
       best = width;
       least = total;
