@@ -19,8 +19,7 @@ class Backward : Sequence {
  public:
   static double flops(const BackwardArgs& args) {
     const Shape& s = args.shape;
-    const double per_row = 4.0 * s.hidden_size * (s.input_size + s.output_size) + (args.weight_hr ? 1.0 * s.hidden_size * s.output_size : 0.0);
-    return 4.0 * per_row * static_cast<double>(s.time) * static_cast<double>(s.batch);
+    return 4.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
   Backward(const BackwardArgs& args, int64_t member, int threads)

@@ -1,7 +1,7 @@
 // Runs an operation (Forward or Backward) over all members of an ensemble, on as many threads as that is worth.
 //
 // An Op is made for one member and a number of threads, and has
-//   static double flops(args)              for one member
+//   static double flops(args)              for one member, with packing reckoned in
 //   void lay_out(Arena&)                   takes its scratch memory
 //   int64_t prepare_count(), prepare(i)    independent tasks to do first
 //   void body(Team&, int thread)           the work of one thread
