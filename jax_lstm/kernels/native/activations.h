@@ -1,64 +1,70 @@
-// Sigmoid and tanh on vectors, good to a few units in the last place; NaN stays NaN, and infinities give the limits.
+// Sigmoid and tanh on vectors. A NaN stays NaN, and infinities give the limits.
 //
-// Both come from expm1, since tanh(x) = m / (m + 2) with m = expm1(2x) keeps its relative precision near zero. The argument is
-// split as n ln 2 + r; a polynomial gives expm1(r), and expm1 = 2^n expm1(r) + (2^n - 1).
+// Both come from 2^y - 1, since tanh(x) = m / (m + 2) with m = exp(2x) - 1 keeps its relative precision near zero. y is split into a whole
+// number n and a rest r in [-1/2, 1/2], for which a polynomial gives 2^r - 1; then 2^y - 1 = 2^n (2^r - 1) + (2^n - 1).
+//
+// Precision: a few units in the last place, and besides that of an argument which was rounded once (y is a rounded product).
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// expm1(r) for |r| <= ln(2)/2, and the power of two: exp(x) = scale * (1 + result).
-JAX_LSTM_INLINE Vec<float> reduced_expm1(Vec<float> x, Vec<float>& scale) {
+// 2^r - 1. The polynomial, times r, is of least relative error: 1.3e-8.
+JAX_LSTM_INLINE Vec<float> exp2_minus_1(Vec<float> r) {
   using V = Vec<float>;
-  V n = V::round(x * V::broadcast(1.44269504088896341f));
-  V r = fnma(n, V::broadcast(0.693359375f), x);  // ln 2 in two parts, the first exact in few bits
-  r = fnma(n, V::broadcast(-2.12194440e-4f), r);
-  V p = V::broadcast(1.9875691500e-4f);
-  p = fma(p, r, V::broadcast(1.3981999507e-3f));
-  p = fma(p, r, V::broadcast(8.3334519073e-3f));
-  p = fma(p, r, V::broadcast(4.1665795894e-2f));
-  p = fma(p, r, V::broadcast(1.6666665459e-1f));
-  p = fma(p, r, V::broadcast(5.0000001201e-1f));
-  scale = V::power_of_two(n);
-  return fma(r * r, p, r);
+  V p = V::broadcast(1.5453162942e-04f);
+  p = fma(p, r, V::broadcast(1.3390863364e-03f));
+  p = fma(p, r, V::broadcast(9.6180825573e-03f));
+  p = fma(p, r, V::broadcast(5.5503571142e-02f));
+  p = fma(p, r, V::broadcast(2.4022650761e-01f));
+  p = fma(p, r, V::broadcast(6.9314718803e-01f));
+  return p * r;
 }
 
-JAX_LSTM_INLINE Vec<double> reduced_expm1(Vec<double> x, Vec<double>& scale) {
+// The same; the Taylor series, whose first term left out is below 1e-17.
+JAX_LSTM_INLINE Vec<double> exp2_minus_1(Vec<double> r) {
   using V = Vec<double>;
-  V n = V::round(x * V::broadcast(1.44269504088896340736));
-  V r = fnma(n, V::broadcast(6.93147180369123816490e-1), x);
-  r = fnma(n, V::broadcast(1.90821492927058770002e-10), r);
-  V p = V::broadcast(1.0 / 6227020800.0);  // Taylor: the next term is below 1e-17
-  p = fma(p, r, V::broadcast(1.0 / 479001600.0));
-  p = fma(p, r, V::broadcast(1.0 / 39916800.0));
-  p = fma(p, r, V::broadcast(1.0 / 3628800.0));
-  p = fma(p, r, V::broadcast(1.0 / 362880.0));
-  p = fma(p, r, V::broadcast(1.0 / 40320.0));
-  p = fma(p, r, V::broadcast(1.0 / 5040.0));
-  p = fma(p, r, V::broadcast(1.0 / 720.0));
-  p = fma(p, r, V::broadcast(1.0 / 120.0));
-  p = fma(p, r, V::broadcast(1.0 / 24.0));
-  p = fma(p, r, V::broadcast(1.0 / 6.0));
-  p = fma(p, r, V::broadcast(0.5));
-  scale = V::power_of_two(n);
-  return fma(r * r, p, r);
+  V p = V::broadcast(1.36914888539041281e-12);
+  p = fma(p, r, V::broadcast(2.56784359934882055e-11));
+  p = fma(p, r, V::broadcast(4.44553827187081162e-10));
+  p = fma(p, r, V::broadcast(7.05491162080112336e-09));
+  p = fma(p, r, V::broadcast(1.01780860092396999e-07));
+  p = fma(p, r, V::broadcast(1.32154867901443095e-06));
+  p = fma(p, r, V::broadcast(1.52527338040598411e-05));
+  p = fma(p, r, V::broadcast(1.54035303933816088e-04));
+  p = fma(p, r, V::broadcast(1.33335581464284433e-03));
+  p = fma(p, r, V::broadcast(9.61812910762847688e-03));
+  p = fma(p, r, V::broadcast(5.55041086648215831e-02));
+  p = fma(p, r, V::broadcast(2.40226506959100722e-01));
+  p = fma(p, r, V::broadcast(6.93147180559945286e-01));
+  return p * r;
 }
+
+// 2^y = scale + scale * result.
+template <class T>
+JAX_LSTM_INLINE Vec<T> split_exp2(Vec<T> y, Vec<T>& scale) {
+  Vec<T> n = Vec<T>::round(y);
+  scale = Vec<T>::power_of_two(n);
+  return exp2_minus_1(y - n);
+}
+
+constexpr double kLog2E = 1.44269504088896340736;
 
 template <class T>
 JAX_LSTM_INLINE Vec<T> sigmoid(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = sizeof(T) == 4 ? T(87) : T(700);  // exp is finite there, and its reciprocal zero next to any gate
-  V scale, one = V::broadcast(1);
-  V e = reduced_expm1(V::clamp(V::broadcast(0) - x, -limit, limit), scale);
-  return V::reciprocal(one + fma(scale, e, scale));
+  constexpr T limit = sizeof(T) == 4 ? T(126) : T(1000);  // the power is finite there, and its reciprocal nothing next to any gate
+  V scale;
+  V e = split_exp2(V::clamp(x * V::broadcast(T(-kLog2E)), -limit, limit), scale);
+  return V::reciprocal(fma(scale, e, scale + V::broadcast(1)));
 }
 
 template <class T>
 JAX_LSTM_INLINE Vec<T> tanh(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = 40;  // tanh(20) rounds to 1
+  constexpr T limit = 60;  // tanh rounds to 1 long before
   V scale;
-  V e = reduced_expm1(V::clamp(x + x, -limit, limit), scale);
+  V e = split_exp2(V::clamp(x * V::broadcast(T(2 * kLog2E)), -limit, limit), scale);
   V m = fma(scale, e, scale - V::broadcast(1));
   return m * V::reciprocal(m + V::broadcast(2));
 }

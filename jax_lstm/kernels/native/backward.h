@@ -19,13 +19,13 @@ class Backward : Sequence {
  public:
   static double flops(const BackwardArgs& args) {
     const Shape& s = args.shape;
-    const double per_row = 4.0 * s.hidden_size * (s.input_size + s.output_size) + (args.weight_hr ? 1.0 * s.hidden_size * s.output_size : 0.0);
-    return 4.0 * per_row * static_cast<double>(s.time) * static_cast<double>(s.batch);
+    return 4.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
   Backward(const BackwardArgs& args, int64_t member, int threads)
-      : Sequence(args, member), threads_(threads), gates_depth_(4 * hidden_), h_(outputs_, 4 * hidden_, threads),
-        x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1), cell_(projected_ ? hidden_ : 0, outputs_, threads),
+      : Sequence(args, member), threads_(threads), gates_depth_(4 * hidden_),
+        h_(outputs_, 4 * hidden_, expects_hidden_split(threads, batch_) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
+        cell_(projected_ ? hidden_ : 0, outputs_, expects_hidden_split(threads, batch_) ? threads : 1),
         gradient_(4 * hidden_, inputs_ + outputs_, time_ * batch_, threads),
         projection_gradient_(projected_ ? outputs_ : 0, hidden_, projected_ ? time_ * batch_ : 0, threads) {
     const int64_t steps = time_ * batch_;
@@ -116,17 +116,18 @@ class Backward : Sequence {
     Panels(int64_t columns, int64_t depth, int threads)
         : columns(columns), depth(depth), width(choose_width(columns, kVector, threads)), count(divide_up(columns, width * kVector)),
           size(round_up(depth, Dot::group) * width * kVector) {}
-    // Where the columns of vector v of a panel begin, and how many there are (none beyond the last).
+    int width_of(int64_t panel) const { return static_cast<int>(smaller(width, divide_up(columns, kVector) - panel * width)); }
+    // Where the columns of vector v of a panel begin, and how many there are.
     int64_t column(int64_t panel, int64_t v) const { return (panel * width + v) * kVector; }
-    int64_t present(int64_t panel, int64_t v) const { return larger(0, smaller(kVector, columns - column(panel, v))); }
+    int64_t present(int64_t panel, int64_t v) const { return smaller(kVector, columns - column(panel, v)); }
   };
 
   void pack(Panels& panels, const C* weight, int64_t stride, int64_t panel) {
-    pack_columns<Dot>(weight, stride, panels.columns, panels.depth, panels.column(panel, 0), panels.width, panels.packed + panel * panels.size);
+    pack_columns<Dot>(weight, stride, panels.columns, panels.depth, panels.column(panel, 0), panels.width_of(panel), panels.packed + panel * panels.size);
   }
 
   void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums) const {
-    panel_product<Dot>(a, stride, rows, panels.packed + panel * panels.size, panels.width, panels.depth, nullptr, 0, sums);
+    panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, sums);
   }
 
   // The gradient of h after `step` (h0 for -1), from the step after it; then, without a projection, through the cell.
@@ -143,15 +144,15 @@ class Backward : Sequence {
 
   void load_d_h(int64_t first, int64_t rows, int64_t panel, S* sums) const {
     for (int64_t row = first; row < first + rows; ++row)
-      for (int64_t v = 0; v < h_.width; ++v, sums += kVector) V::store(sums, V::load(d_h_ + row * outputs_ + h_.column(panel, v), h_.present(panel, v)));
+      for (int64_t v = 0; v < h_.width_of(panel); ++v, sums += kVector) V::store(sums, V::load(d_h_ + row * outputs_ + h_.column(panel, v), h_.present(panel, v)));
   }
 
   template <bool options>
   void h_rows(int64_t step, int64_t first, int64_t rows, int64_t panel, const S* sums) {
+    const int width = h_.width_of(panel);
     for (int64_t row = first; row < first + rows; ++row)
-      for (int64_t v = 0; v < h_.width; ++v, sums += kVector) {
+      for (int64_t v = 0; v < width; ++v, sums += kVector) {
         const int64_t unit = h_.column(panel, v), count = h_.present(panel, v);
-        if (count == 0) continue;
         V d_h = V::load(sums);
         if (options && step < time_ - 1 && is_reset(step + 1, row)) d_h = V::broadcast(0);
         S* carried = options && mask_ ? carried_ + row * outputs_ + unit : nullptr;
@@ -177,11 +178,12 @@ class Backward : Sequence {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
+        const int width = cell_.width_of(panel);
         product(d_h_operands_ + first * output_stride_, output_stride_, count, cell_, panel, sums);
         for (int64_t m = 0; m < count; ++m)
-          for (int64_t v = 0; v < cell_.width; ++v)
-            if (int64_t present = cell_.present(panel, v))
-              cell<true>(step, first + m, cell_.column(panel, v), present, V::load(sums + (m * cell_.width + v) * kVector), is_held(step, first + m));
+          for (int64_t v = 0; v < width; ++v)
+            cell<true>(step, first + m, cell_.column(panel, v), cell_.present(panel, v), V::load(sums + (m * width + v) * kVector),
+                       is_held(step, first + m));
       }
   }
 
@@ -226,11 +228,11 @@ class Backward : Sequence {
   // d_xs of `count` rows from `at` on (at most kRowChunk of them), whose d_gates are given as operands.
   void inputs_of_rows(const Operand* d_gates, int64_t at, int64_t count, S* sums) {
     for (int64_t panel = 0; panel < x_.count; ++panel) {
+      const int width = x_.width_of(panel);
       product(d_gates, gates_stride_, count, x_, panel, sums);
       for (int64_t m = 0; m < count; ++m)
-        for (int64_t v = 0; v < x_.width; ++v)
-          if (int64_t present = x_.present(panel, v))
-            V::store(d_xs_ + (at + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * x_.width + v) * kVector), present);
+        for (int64_t v = 0; v < width; ++v)
+          V::store(d_xs_ + (at + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * width + v) * kVector), x_.present(panel, v));
     }
   }
 

@@ -9,6 +9,24 @@ struct Bfloat16Dot {
   using Sum = float;
   static constexpr int group = 2;
 
+  JAX_LSTM_INLINE void pack(const float* row, const float* next, int64_t count, int64_t rows, int64_t room, bfloat16* to) {
+    using V = Vec<float>;
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(V::load(row, count).r)), high = _mm512_setzero_si512();
+    if (next) high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(V::load(next, count).r));
+    const __m512i pairs = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+    if (room >= 32) _mm512_storeu_si512(to, pairs);
+    else _mm512_mask_storeu_epi32(to, V::first(rows), pairs);
+  }
+
+  // to = row[0], next[0], row[1], next[1], ...: `count` of each, a multiple of 16.
+  JAX_LSTM_INLINE void interleave(const bfloat16* row, const bfloat16* next, int64_t count, bfloat16* to) {
+    for (int64_t i = 0; i < count; i += 16) {
+      __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i)));
+      __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(next + i)));
+      _mm512_storeu_si512(to + 2 * i, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+  }
+
   JAX_LSTM_INLINE __m512bh pairs(const bfloat16* p) {
     uint32_t bits;
     std::memcpy(&bits, p, sizeof bits);

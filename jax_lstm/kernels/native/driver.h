@@ -1,7 +1,7 @@
 // Runs an operation (Forward or Backward) over all members of an ensemble, on as many threads as that is worth.
 //
 // An Op is made for one member and a number of threads, and has
-//   static double flops(args)              for one member
+//   static double flops(args)              for one member, with packing reckoned in
 //   void lay_out(Arena&)                   takes its scratch memory
 //   int64_t prepare_count(), prepare(i)    independent tasks to do first
 //   void body(Team&, int thread)           the work of one thread
@@ -69,11 +69,12 @@ void run(const Args& args, Pool& pool) {
 }
 
 // Rows of the batch, each thread by itself, or hidden units, with a barrier a step?
-JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) {
-  if (team.size() == 1) return false;
+JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
+  if (threads == 1) return false;
   Split forced = forced_split();
-  return forced == Split::choose ? batch < 4 * team.size() : forced == Split::hidden;
+  return forced == Split::choose ? batch < 4 * threads : forced == Split::hidden;
 }
+JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) { return expects_hidden_split(team.size(), batch); }
 
 constexpr int64_t kRowChunk = 48;  // rows whose sums of one panel are kept in the first cache
 

@@ -12,6 +12,7 @@
 #define JAX_LSTM_BFLOAT16_DOT PlainDot<float>
 #endif
 #include "pack.h"
+#include "direct.h"
 #include "driver.h"
 #include "sequence.h"
 #include "forward.h"

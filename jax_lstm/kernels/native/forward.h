@@ -21,12 +21,12 @@ class Forward : Sequence {
  public:
   static double flops(const ForwardArgs& args) {
     const Shape& s = args.shape;
-    const double per_row = 4.0 * s.hidden_size * (s.input_size + s.output_size) + (args.weight_hr ? 1.0 * s.hidden_size * s.output_size : 0.0);
-    return 2.0 * per_row * static_cast<double>(s.time) * static_cast<double>(s.batch);
+    return 2.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
   Forward(const ForwardArgs& args, int64_t member, int threads)
-      : Sequence(args, member), saves_(args.gates != nullptr), threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
+      : Sequence(args, member), saves_(args.gates != nullptr),
+        direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows), threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
         output_depth_(round_up(outputs_, Dot::group)), projection_width_(choose_width(outputs_, kVector, threads)),
         projection_panels_(projected_ ? divide_up(outputs_, projection_width_ * kVector) : 0) {
@@ -48,8 +48,8 @@ class Forward : Sequence {
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;
-    panels_ = arena.take<Operand>(gate_panels_ * panel_size_);
-    bias_panels_ = arena.take<S>(gate_panels_ * kColumns);
+    panels_ = arena.take<Operand>(direct_ ? 0 : gate_panels_ * panel_size_);
+    bias_panels_ = arena.take<S>(direct_ ? 0 : gate_panels_ * kColumns);
     projection_panel_size_ = hidden_depth_ * projection_width_ * kVector;
     projection_ = arena.take<Operand>(projection_panels_ * projection_panel_size_);
     h_stride_ = padded_stride<Operand>(outputs_);
@@ -61,11 +61,11 @@ class Forward : Sequence {
     sums_ = arena.take<S>(threads_ * kRowChunk * kColumns);
   }
 
-  int64_t prepare_count() const { return gate_panels_ + projection_panels_; }
+  int64_t prepare_count() const { return (direct_ ? 0 : gate_panels_) + projection_panels_; }
 
   void prepare(int64_t task) {
-    if (task < gate_panels_) return pack_gate_panel(task);
-    const int64_t panel = task - gate_panels_, columns = projection_width_ * kVector;
+    if (!direct_ && task < gate_panels_) return pack_gate_panel(task);
+    const int64_t panel = direct_ ? task : task - gate_panels_, columns = projection_width_ * kVector;
     Operand* to = projection_ + panel * projection_panel_size_;
     for (int64_t v = 0; v < projection_width_; ++v) {
       const int64_t first = panel * columns + v * kVector;
@@ -124,11 +124,26 @@ class Forward : Sequence {
       const Operand* weights = panels_ + panel * panel_size_;
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        panel_product<Dot>(x + first * x_stride_, x_stride_, count, weights, 4, inputs_, bias_panels_ + panel * kColumns, 0, sums);
-        panel_product<Dot>(h + first * h_stride_, h_stride_, count, weights + input_depth_ * kColumns, 4, outputs_, sums, kColumns, sums);
+        if (direct_) direct_gates(x + first * x_stride_, h + first * h_stride_, count, panel, sums);
+        else panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, count, weights, 4,
+                           bias_panels_ + panel * kColumns, sums);
         if (has_options_) cells<true>(step, first, count, panel, sums);
         else cells<false>(step, first, count, panel, sums);
       }
+    }
+  }
+
+  // The same as the product with a packed panel.
+  void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {
+    if constexpr (!kConverts && Dot::group == 1) {
+      const int64_t first = panel * kVector, count = smaller(kVector, hidden_ - first);
+      for (int64_t m = 0; m < rows; ++m)
+        for (int64_t gate = 0; gate < 4; ++gate) {
+          const int64_t unit = gate * hidden_ + first;
+          V sum = add_dots<S>(weight_ih_ + unit * inputs_, count, inputs_, x + m * x_stride_, V::load(bias_ + unit, count));
+          sum = add_dots<S>(weight_hh_ + unit * outputs_, count, outputs_, h + m * h_stride_, sum);
+          V::store(sums + m * kColumns + gate * kVector, sum);
+        }
     }
   }
 
@@ -183,8 +198,8 @@ class Forward : Sequence {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        panel_product<Dot>(cell_outputs_ + first * cell_stride_, cell_stride_, count, projection_ + panel * projection_panel_size_,
-                           projection_width_, hidden_, nullptr, 0, sums);
+        panel_product<Dot>({cell_outputs_ + first * cell_stride_, cell_stride_, hidden_}, {nullptr, 0, 0}, count,
+                           projection_ + panel * projection_panel_size_, projection_width_, nullptr, sums);
         for (int64_t m = 0; m < count; ++m)
           for (int64_t v = 0; v < projection_width_; ++v) {
             const int64_t unit = panel * columns + v * kVector, present = smaller(kVector, outputs_ - unit);
@@ -210,7 +225,7 @@ class Forward : Sequence {
     V::store(h_buffers_[(step + 1) % 2] + row * h_stride_ + unit, h, count);
   }
 
-  const bool saves_;
+  const bool saves_, direct_;
   const int64_t threads_, gate_panels_, input_depth_, hidden_depth_, output_depth_;
   const int projection_width_;
   const int64_t projection_panels_;

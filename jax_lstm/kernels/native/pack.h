@@ -30,11 +30,11 @@ JAX_LSTM_INLINE void convert_row(const From* from, int64_t n, To* to) {
 }
 template <class T>
 JAX_LSTM_INLINE void convert_row(const T* from, int64_t n, T* to) {
-  std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
+  if (n > 0) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));  // pointers to nothing may be null
 }
 template <class T>
 JAX_LSTM_INLINE void clear(T* to, int64_t n) {
-  std::memset(static_cast<void*>(to), 0, static_cast<size_t>(n) * sizeof(T));
+  if (n > 0) std::memset(static_cast<void*>(to), 0, static_cast<size_t>(n) * sizeof(T));
 }
 
 // Interleaves `width` vectors of 4-byte or 8-byte elements log2(width) times, which transposes them.

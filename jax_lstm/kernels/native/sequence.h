@@ -13,6 +13,15 @@ class Sequence {
         has_options_(args.mask || args.resets), mask_(at<bool>(args.mask, member, time_ * batch_)),
         resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
+  // How much work a call is: multiplications for each row and step, and packing the weights takes about as long as some rows more.
+  static constexpr double kPackingRows = 6;
+  template <class Args>
+  static double weights(const Args& args) {
+    const Shape& s = args.shape;
+    return static_cast<double>(s.hidden_size) *
+           (4.0 * static_cast<double>(s.input_size + s.output_size) + (args.weight_hr ? static_cast<double>(s.output_size) : 0.0));
+  }
+
   // The part of an array that belongs to a member; null for an absent one.
   template <class T>
   static const T* at(const void* array, int64_t member, int64_t size) {

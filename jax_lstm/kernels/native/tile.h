@@ -19,14 +19,18 @@ JAX_LSTM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 JAX_LSTM_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
-// Bytes of a panel that stay in the first cache while rows pass over it.
-constexpr int64_t kDepthBlockBytes = 1 << 30;
-
 template <class S>
 struct PlainDot {
   using Operand = S;
   using Sum = S;
   static constexpr int group = 1;
+
+  // Packs `count` elements of a row as part of a block of `rows` (the rest zero). Where elements are grouped, `next` is the row after, or null.
+  // `room`: elements from `to` on that may be written, since what is put there follows later.
+  JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t rows, int64_t room, S* to) {
+    using V = Vec<S>;
+    for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
+  }
 
   // `a_packed`: a is stored [k][rows] instead of in rows of `a_stride`.
   template <int rows, int width, bool a_packed>
@@ -46,14 +50,22 @@ struct PlainDot {
   }
 };
 
-// One tile. `init` (rows `init_stride` apart, 0 to repeat one row) holds what the sums start from; null for zero.
+// What is multiplied with one panel: rows of `a`, `stride` apart, of which `depth` elements are used.
 template <class Dot>
-using TileFunction = void (*)(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::Operand* panel, int64_t depth,
-                              const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out, int64_t out_stride);
+struct Rows {
+  const typename Dot::Operand* a;
+  int64_t stride, depth;
+};
+
+// One tile: out = init + x * panel + y * (the rest of the panel). `init` (rows `init_stride` apart, 0 to repeat one row) may be null for zero,
+// and the depth of y 0.
+template <class Dot>
+using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
+                              typename Dot::Sum* out, int64_t out_stride);
 
 template <class Dot, int rows, int width, bool a_packed>
-void tile(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::Operand* panel, int64_t depth, const typename Dot::Sum* init,
-          int64_t init_stride, typename Dot::Sum* out, int64_t out_stride) {
+void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out,
+          int64_t out_stride) {
   using V = Vec<typename Dot::Sum>;
   V sums[rows][width];
   if (init) {
@@ -67,7 +79,9 @@ void tile(const typename Dot::Operand* a, int64_t a_stride, const typename Dot::
 #pragma GCC unroll 4
       for (int v = 0; v < width; ++v) sums[m][v] = V::broadcast(0);
   }
-  Dot::template accumulate<rows, width, a_packed>(sums, a, a_stride, panel, depth);
+  Dot::template accumulate<rows, width, a_packed>(sums, x.a, x.stride, panel, x.depth);
+  if (!a_packed && y.depth)
+    Dot::template accumulate<rows, width, a_packed>(sums, y.a, y.stride, panel + round_up(x.depth, Dot::group) * width * V::width, y.depth);
 #pragma GCC unroll 12
   for (int m = 0; m < rows; ++m)
 #pragma GCC unroll 4
@@ -91,45 +105,47 @@ TileFunction<Dot> choose_tile(int64_t rows, int width) {
   }
 }
 
-// The full tile over an `a` that is packed in blocks of kTileRows[width - 1] rows.
+// The tile over an `a` that is packed in blocks of as many rows as suit panels `most` vectors wide; the last panel may be narrower.
+template <class Dot, int most, int width = most>
+JAX_LSTM_INLINE TileFunction<Dot> choose_packed_width(int wanted) {
+  if constexpr (width == 1) return tile<Dot, kTileRows[most - 1], 1, true>;
+  else return wanted == width ? tile<Dot, kTileRows[most - 1], width, true> : choose_packed_width<Dot, most, width - 1>(wanted);
+}
+
 template <class Dot>
-TileFunction<Dot> choose_packed_tile(int width) {
-  switch (width) {
-    case 1: return tile<Dot, kTileRows[0], 1, true>;
-    case 2: return tile<Dot, kTileRows[1], 2, true>;
-    case 3: return tile<Dot, kTileRows[2], 3, true>;
-    default: return tile<Dot, kTileRows[3], 4, true>;
+TileFunction<Dot> choose_packed_tile(int most, int width) {
+  switch (most) {
+    case 1: return choose_packed_width<Dot, 1>(width);
+    case 2: return choose_packed_width<Dot, 2>(width);
+    case 3: return choose_packed_width<Dot, 3>(width);
+    default: return choose_packed_width<Dot, 4>(width);
   }
 }
 
-// `out` (rows of width * Vec::width) = init + a * panel, for any number of rows. Depth is cut so that a block of the panel stays
-// in the first cache while all the rows pass over it.
+// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (one row for all) if that isn't null; for any
+// number of rows.
 template <class Dot>
-void panel_product(const typename Dot::Operand* a, int64_t a_stride, int64_t rows, const typename Dot::Operand* panel, int width, int64_t depth,
-                   const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out) {
-  constexpr int64_t vector = Vec<typename Dot::Sum>::width;
-  const int64_t columns = width * vector, most = kTileRows[width - 1], blocks = divide_up(rows, most);
-  const int64_t cut = blocks > 1 ? kDepthBlockBytes / static_cast<int64_t>(columns * sizeof(typename Dot::Operand)) / 2 * 2 : depth;
-  for (int64_t k = 0; k < depth; k += cut) {
-    const int64_t part = smaller(cut, depth - k);
-    for (int64_t block = 0; block < blocks; ++block) {
-      const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
-      choose_tile<Dot>(count, width)(a + first * a_stride + k, a_stride, panel + k * columns, part, init ? init + first * init_stride : nullptr,
-                                     init_stride, out + first * columns, columns);
-    }
-    init = out;
-    init_stride = columns;
+void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
+                   typename Dot::Sum* out) {
+  const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
+    choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
+                                   init, 0, out + first * columns, columns);
   }
 }
 
-// How many vectors wide to make the panels of a product with so many columns, shared out among `threads`: narrow tiles load more for each
-// multiplication, wide ones waste more on the last panel.
+// How many vectors wide to make the panels of a product with so many columns, where `threads` share the panels. The last panel may be narrower.
+// The model of a tile's time: its multiplications, and a quarter of that for each operand that it loads.
 JAX_LSTM_INLINE int choose_width(int64_t columns, int64_t vector, int64_t threads) {
-  constexpr double cost[4] = {1.5, kBestTileWidth == 2 ? 1.0 : 1.06, kBestTileWidth == 2 ? 1.04 : 1.02, kBestTileWidth == 2 ? 1.08 : 1.0};
+  const int64_t vectors = divide_up(columns, vector);
   int best = 1;
   double least = 0;
   for (int width = 1; width <= 4; ++width) {
-    double total = static_cast<double>(divide_up(divide_up(columns, width * vector), threads) * width) * cost[width - 1];
+    auto cost = [rows = kTileRows[width - 1]](int64_t w) { return static_cast<double>(w) + 0.25 * static_cast<double>(rows + w) / rows; };
+    const int64_t whole = vectors / width, rest = vectors % width;
+    const double total = threads > 1 ? static_cast<double>(divide_up(divide_up(vectors, width), threads)) * cost(width)
+                                     : static_cast<double>(whole) * cost(width) + (rest ? cost(rest) : 0.0);
     if (width == 1 || total < least) {
       best = width;
       least = total;

@@ -99,9 +99,8 @@ struct Vec<double> {
   }
 };
 
-// 16 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide, and the width that serves plain products best.
+// 16 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide.
 constexpr int kTileRows[4] = {8, 6, 4, 3};
-constexpr int kBestTileWidth = 2;
 
 }  // namespace JAX_LSTM_ISA
 }  // namespace jax_lstm

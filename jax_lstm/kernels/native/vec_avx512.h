@@ -24,7 +24,10 @@ struct Vec<float> {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
   }
   JAX_LSTM_INLINE void store(float* p, Vec v) { _mm512_storeu_ps(p, v.r); }
-  JAX_LSTM_INLINE void store(float* p, Vec v, int64_t n) { _mm512_mask_storeu_ps(p, first(n), v.r); }
+  JAX_LSTM_INLINE void store(float* p, Vec v, int64_t n) {
+    if (n >= width) _mm512_storeu_ps(p, v.r);  // masked stores are slow on some CPUs
+    else _mm512_mask_storeu_ps(p, first(n), v.r);
+  }
   JAX_LSTM_INLINE void store(bfloat16* p, Vec v, int64_t n) {
     __m512i bits = _mm512_castps_si512(v.r), high = _mm512_srli_epi32(bits, 16);
     __m512i even = _mm512_add_epi32(_mm512_and_si512(high, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff));
@@ -69,7 +72,10 @@ struct Vec<double> {
   JAX_LSTM_INLINE Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
   JAX_LSTM_INLINE Vec load(const double* p, int64_t n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
   JAX_LSTM_INLINE void store(double* p, Vec v) { _mm512_storeu_pd(p, v.r); }
-  JAX_LSTM_INLINE void store(double* p, Vec v, int64_t n) { _mm512_mask_storeu_pd(p, first(n), v.r); }
+  JAX_LSTM_INLINE void store(double* p, Vec v, int64_t n) {
+    if (n >= width) _mm512_storeu_pd(p, v.r);  // masked stores are slow on some CPUs
+    else _mm512_mask_storeu_pd(p, first(n), v.r);
+  }
 
   friend JAX_LSTM_MEMBER Vec operator+(Vec a, Vec b) { return {_mm512_add_pd(a.r, b.r)}; }
   friend JAX_LSTM_MEMBER Vec operator-(Vec a, Vec b) { return {_mm512_sub_pd(a.r, b.r)}; }
@@ -90,9 +96,8 @@ struct Vec<double> {
   }
 };
 
-// 32 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide, and the width that serves plain products best.
+// 32 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide.
 constexpr int kTileRows[4] = {12, 12, 8, 6};
-constexpr int kBestTileWidth = 4;
 
 }  // namespace JAX_LSTM_ISA
 }  // namespace jax_lstm

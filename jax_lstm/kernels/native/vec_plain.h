@@ -104,13 +104,11 @@ struct Vec {
   JAX_LSTM_INLINE float convert(bfloat16 x) { return to_float(x); }
 };
 
-// Rows of a register tile that is 1, 2, 3 or 4 vectors wide, and the width that serves plain products best: by the number of registers.
+// Rows of a register tile that is 1, 2, 3 or 4 vectors wide: by the number of registers.
 #if defined(__aarch64__)
 constexpr int kTileRows[4] = {12, 10, 7, 5};
-constexpr int kBestTileWidth = 4;
 #else
 constexpr int kTileRows[4] = {8, 5, 4, 2};
-constexpr int kBestTileWidth = 2;
 #endif
 
 }  // namespace JAX_LSTM_ISA

@@ -19,7 +19,8 @@ class WeightGradient {
   // Sizes of the result: `rows` (columns of the left matrix) by `columns` (of the right one); `depth` rows in both.
   WeightGradient(int64_t rows, int64_t columns, int64_t depth, int threads)
       : rows_(rows), columns_(columns), depth_(depth), threads_(threads), width_(choose_width(columns, V::width, 1)),
-        block_(kTileRows[width_ - 1]), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), panels_(divide_up(columns, panel_)) {}
+        block_(kTileRows[width_ - 1]), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
+        panels_(divide_up(columns, panel_)) {}
 
   void lay_out(Arena& arena) {
     totals_ = arena.take<S>(depth_ > kSteps ? blocks_ * panels_ * block_ * panel_ : 0);
@@ -43,14 +44,16 @@ class WeightGradient {
       pack_left(left + k * rows_, steps, mine);
       if (column_sums) add_rows(left + k * rows_, steps, rows, column_sums);
       for (int64_t panel = 0; panel < panels_; ++panel) {
-        pack_right(k, steps, panel, load, right);
+        const int64_t width = smaller(width_, vectors_ - panel * width_), columns = width * V::width;
+        const TileFunction<Dot> add = choose_packed_tile<Dot>(width_, static_cast<int>(width));
+        pack_right(k, steps, panel * panel_, columns, load, right);
         for (int64_t block = mine.begin; block < mine.end; ++block) {
           S* total = totals_ + (panel * blocks_ + block) * block_ * panel_;
           S* out = last ? sums_ + thread * block_ * panel_ : total;
-          choose_packed_tile<Dot>(width_)(left_ + block * block_ * kSteps, 0, right, steps, first ? nullptr : total, panel_, out, panel_);
+          add({left_ + block * block_ * kSteps, 0, steps}, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns);
           if (!last) continue;
           for (int64_t m = 0; m < smaller(block_, rows_ - block * block_); ++m)
-            store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * panel_);
+            store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * columns);
         }
       }
     }
@@ -58,17 +61,12 @@ class WeightGradient {
 
  private:
   void pack_left(const S* left, int64_t steps, Range blocks) const {
-    for (int64_t k = 0; k < steps; ++k, left += rows_)
+    for (int64_t k = 0; k < steps; k += Dot::group, left += Dot::group * rows_)
       for (int64_t block = blocks.begin; block < blocks.end; ++block) {
         const int64_t first = block * block_;
-        Operand* to = left_ + first * kSteps + k / Dot::group * Dot::group * block_ + k % Dot::group;
-        for (int64_t m = 0; m < block_; ++m, to += Dot::group)
-          if (first + m < rows_) convert(left[first + m], *to);
-          else clear(to, 1);
+        Dot::pack(left + first, k + 1 < steps ? left + rows_ + first : nullptr, smaller(block_, rows_ - first), block_,
+                  (kSteps - k) * block_, left_ + first * kSteps + k * block_);
       }
-    if (Dot::group == 2 && steps % 2)  // the last pair is half empty
-      for (int64_t block = blocks.begin; block < blocks.end; ++block)
-        for (int64_t m = 0; m < block_; ++m) clear(left_ + block * block_ * kSteps + (steps - 1) * block_ + m * 2 + 1, 1);
   }
 
   void add_rows(const S* left, int64_t steps, Range rows, S* sums) const {
@@ -89,31 +87,29 @@ class WeightGradient {
     }
   }
 
+  // Packs `wide` columns from `first` on, those beyond the last as zeros.
   template <class Load>
-  void pack_right(int64_t k, int64_t steps, int64_t panel, Load load, Operand* to) const {
-    const int64_t first = panel * panel_, present = smaller(panel_, columns_ - first);
+  void pack_right(int64_t k, int64_t steps, int64_t first, int64_t wide, Load load, Operand* to) const {
+    const int64_t present = smaller(wide, columns_ - first);
     if constexpr (Dot::group == 1) {
-      for (int64_t i = 0; i < steps; ++i, to += panel_) {
+      for (int64_t i = 0; i < steps; ++i, to += wide) {
         load(k + i, first, present, to);
-        if (present < panel_) clear(to + present, panel_ - present);
+        if (present < wide) clear(to + present, wide - present);
       }
     } else {
       Operand pair[2][4 * V::width] = {};
-      for (int64_t i = 0; i < steps; i += 2, to += 2 * panel_) {
+      for (int64_t i = 0; i < steps; i += 2, to += 2 * wide) {
         load(k + i, first, present, pair[0]);
         if (i + 1 < steps) load(k + i + 1, first, present, pair[1]);
-        else clear(pair[1], panel_);
-        for (int64_t j = 0; j < panel_; ++j) {
-          to[2 * j] = pair[0][j];
-          to[2 * j + 1] = pair[1][j];
-        }
+        else clear(pair[1], wide);
+        Dot::interleave(pair[0], pair[1], wide, to);
       }
     }
   }
 
   const int64_t rows_, columns_, depth_, threads_;
   const int width_;
-  const int64_t block_, blocks_, panel_, panels_;
+  const int64_t block_, blocks_, panel_, vectors_, panels_;
   S *totals_ = nullptr, *sums_ = nullptr;
   Operand *left_ = nullptr, *right_ = nullptr;
 };
