@@ -17,8 +17,9 @@ from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
+WANTED = os.environ.get("JAX_LSTM_NATIVE")
 FOLDER = Path("jax_lstm", "kernels", "native")
-FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-Wno-return-type"]
+FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-Wno-return-type", "-Wno-sign-compare"]
 
 
 def headers() -> list[str]:
@@ -47,7 +48,7 @@ class BuildLibrary(build_ext):
                 objects = [name for names in pool.map(compile_one, ext.sources) for name in names]
             self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
         except Exception as error:  # whatever a compiler may fail with
-            if os.environ.get("JAX_LSTM_NATIVE") == "1":
+            if not ext.optional:
                 raise
             self.warn(f"jax-lstm is installed without its native kernel, which did not compile: {error}")
 
@@ -70,9 +71,10 @@ extensions = [
         include_dirs=headers(),
         depends=sorted(str(path) for path in FOLDER.glob("*.h")),
         language="c++",
+        optional=WANTED != "1",
     )
 ]
 setup(
-    ext_modules=[] if os.environ.get("JAX_LSTM_NATIVE") == "0" else extensions,
+    ext_modules=[] if WANTED == "0" else extensions,
     cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
 )
