@@ -44,7 +44,7 @@ def problem(
     output_size, dtype = proj_size or hidden_size, jnp.dtype(dtype)
     width = 1.5 / np.sqrt(hidden_size + input_size)
 
-    def draw(*shape: int, scale: float = width) -> np.ndarray:
+    def draw(*shape: int, scale: float = width) -> Any:
         return (scale * rng.standard_normal(shape)).astype(jnp.bfloat16).astype(dtype)  # exact in all types
 
     params = LSTMParams(
@@ -52,7 +52,7 @@ def problem(
         draw(4 * hidden_size, output_size),
         *((draw(4 * hidden_size), draw(4 * hidden_size)) if bias else (None, None)),
         draw(proj_size, hidden_size) if proj_size else None,
-    )  # type: ignore[arg-type]
+    )
     xs = draw(steps, batch, input_size, scale=1.0)
     state = LSTMState(*(draw(batch, size, scale=0.7).astype(state_dtype(dtype)) for size in (output_size, hidden_size)))
     options = {}

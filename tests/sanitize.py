@@ -1,8 +1,9 @@
-"""Run the C++ of the native kernel under sanitizers: `python tests/sanitize.py` (about a minute).
+"""Run the C++ of the native kernel under sanitizers: `python tests/sanitize.py` (under two minutes on two cores).
 
 It builds the kernels with a driver that needs neither Python nor XLA, `jax_lstm/kernels/native/stress/stress.cc`, which
-runs a small grid of sizes and options on threads of its own: once under AddressSanitizer and UndefinedBehaviorSanitizer,
-once under ThreadSanitizer, each with every instruction set that this CPU has. CXX names the compiler.
+runs a small grid of sizes and options on threads of its own. This is done once under AddressSanitizer together with
+UndefinedBehaviorSanitizer, and once under ThreadSanitizer, each with every instruction set that this CPU has. CXX names
+the compiler.
 """
 
 import os
@@ -28,7 +29,9 @@ SECONDS = 300
 def build(sanitizer: str, folder: Path) -> Path:
     compiler = os.environ.get("CXX", "c++")
     flags = [*FLAGS, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
-    sources = [path for path in sorted(FOLDER.glob("*.cc")) if path.name not in ("ffi.cc", "interface_version.cc")]  # which need XLA
+    sources = [
+        path for path in sorted(FOLDER.glob("*.cc")) if path.name not in ("ffi.cc", "interface_version.cc")
+    ]  # which need XLA
 
     def compile_one(source: Path) -> str:
         made = str(folder / source.with_suffix(".o").name)

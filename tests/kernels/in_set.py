@@ -15,9 +15,8 @@ BFLOAT16 = 3e-2  # see test_native.py
 def main() -> None:
     assert os.environ["JAX_LSTM_ISA"] in native_status(), native_status()
     for sizes, options in (
-        (Sizes(5, 7, 19, 37), {"mask": True}),
-        (Sizes(3, 33, 5, 16, 9), {"resets": True, "bias": False}),
-        (Sizes(4, 1, 1, 50), {}),
+        (Sizes(5, 33, 19, 37, 9), {"mask": True, "resets": True}),
+        (Sizes(4, 1, 1, 50), {"bias": False}),
     ):
         with jax.enable_x64(True):
             expected = gradients(kernels.scan, problem(sizes, "float64", **options))
