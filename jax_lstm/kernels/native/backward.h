@@ -127,7 +127,7 @@ class Backward : Sequence {
   }
 
   void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums) const {
-    panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, sums);
+    panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, 0, sums);
   }
 
   // The gradient of h after `step` (h0 for -1), from the step after it; then, without a projection, through the cell.

@@ -26,7 +26,11 @@ class Forward : Sequence {
 
   Forward(const ForwardArgs& args, int64_t member, int threads)
       : Sequence(args, member), saves_(args.gates != nullptr),
-        direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows), threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
+        direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
+        steps_ahead_(!kConverts && !direct_ && batch_ < kTileRows[3] && (threads == 1 || expects_hidden_split(threads, batch_))
+                         ? larger(1, smaller(time_, 4 * kTileRows[3] / larger(batch_, 1)))
+                         : 1),
+        threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
         output_depth_(round_up(outputs_, Dot::group)), projection_width_(choose_width(outputs_, kVector, threads)),
         projection_panels_(projected_ ? divide_up(outputs_, projection_width_ * kVector) : 0) {
@@ -58,6 +62,7 @@ class Forward : Sequence {
     cell_outputs_ = arena.take<Operand>(projected_ ? batch_ * cell_stride_ : 0);
     x_stride_ = kConverts ? padded_stride<Operand>(inputs_) : inputs_;
     converted_xs_ = arena.take<Operand>(kConverts ? threads_ * batch_ * x_stride_ : 0);
+    ahead_ = arena.take<S>(steps_ahead_ > 1 ? gate_panels_ * steps_ahead_ * batch_ * kColumns : 0);
     sums_ = arena.take<S>(threads_ * kRowChunk * kColumns);
   }
 
@@ -119,19 +124,40 @@ class Forward : Sequence {
     const int64_t t = index(step);
     const Operand* x = input_rows(t, rows, thread);
     const Operand* h = h_buffers_[step % 2];
+    if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, panels);
     S* sums = sums_ + thread * kRowChunk * kColumns;
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const Operand* weights = panels_ + panel * panel_size_;
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        if (direct_) direct_gates(x + first * x_stride_, h + first * h_stride_, count, panel, sums);
-        else panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, count, weights, 4,
-                           bias_panels_ + panel * kColumns, sums);
+        const Rows<Dot> h_rows{h + first * h_stride_, h_stride_, outputs_};
+        if (direct_)
+          direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
+        else if (steps_ahead_ > 1)
+          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_), kColumns, sums);
+        else
+          panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
         if (has_options_) cells<true>(step, first, count, panel, sums);
         else cells<false>(step, first, count, panel, sums);
       }
     }
   }
+
+  // The part of the inputs in the gates of the coming steps, for all rows of a batch that is too small to fill a tile: several steps do.
+  void look_ahead(int64_t step, Range panels) {
+    if constexpr (!kConverts) {
+      const int64_t steps = smaller(steps_ahead_, time_ - step);
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+        for (int64_t s = 0; s < steps;) {
+          // Steps whose rows lie at one distance in memory are taken together.
+          const int64_t together = reverse_ && batch_ > 1 ? 1 : steps - s, stride = reverse_ && batch_ == 1 ? -inputs_ : inputs_;
+          panel_product<Dot>({xs_ + index(step + s) * batch_ * inputs_, stride, inputs_}, {nullptr, 0, 0}, together * batch_,
+                             panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s));
+          s += together;
+        }
+    }
+  }
+  S* ahead(int64_t panel, int64_t step) const { return ahead_ + (panel * steps_ahead_ + step) * batch_ * kColumns; }
 
   // The same as the product with a packed panel.
   void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {
@@ -199,7 +225,7 @@ class Forward : Sequence {
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
         panel_product<Dot>({cell_outputs_ + first * cell_stride_, cell_stride_, hidden_}, {nullptr, 0, 0}, count,
-                           projection_ + panel * projection_panel_size_, projection_width_, nullptr, sums);
+                           projection_ + panel * projection_panel_size_, projection_width_, nullptr, 0, sums);
         for (int64_t m = 0; m < count; ++m)
           for (int64_t v = 0; v < projection_width_; ++v) {
             const int64_t unit = panel * columns + v * kVector, present = smaller(kVector, outputs_ - unit);
@@ -226,6 +252,7 @@ class Forward : Sequence {
   }
 
   const bool saves_, direct_;
+  const int64_t steps_ahead_;
   const int64_t threads_, gate_panels_, input_depth_, hidden_depth_, output_depth_;
   const int projection_width_;
   const int64_t projection_panels_;
@@ -237,7 +264,7 @@ class Forward : Sequence {
   // Scratch memory.
   int64_t panel_size_ = 0, projection_panel_size_ = 0, h_stride_ = 0, cell_stride_ = 0, x_stride_ = 0;
   Operand *panels_ = nullptr, *projection_ = nullptr, *h_buffers_[2] = {}, *cell_outputs_ = nullptr, *converted_xs_ = nullptr;
-  S *bias_panels_ = nullptr, *sums_ = nullptr;
+  S *bias_panels_ = nullptr, *ahead_ = nullptr, *sums_ = nullptr;
 };
 
 }  // namespace JAX_LSTM_ISA

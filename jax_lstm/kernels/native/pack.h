@@ -121,6 +121,8 @@ void pack_columns(const C* from, int64_t from_stride, int64_t columns, int64_t d
     const C* row = from + k * from_stride + first;
     if constexpr (group == 1) {
       convert_row(row, present, to);
+    } else if (present == wide && k + 1 < depth) {
+      Dot::interleave(row, row + from_stride, wide, to);
     } else {
       for (int64_t j = 0; j < present; ++j) convert(row[j], to[j * 2]);
       if (k + 1 < depth)

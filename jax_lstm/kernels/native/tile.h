@@ -122,16 +122,16 @@ TileFunction<Dot> choose_packed_tile(int most, int width) {
   }
 }
 
-// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (one row for all) if that isn't null; for any
-// number of rows.
+// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (rows `init_stride` apart, 0 for one row
+// for all) if that isn't null; for any number of rows.
 template <class Dot>
 void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
-                   typename Dot::Sum* out) {
+                   int64_t init_stride, typename Dot::Sum* out) {
   const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
     choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
-                                   init, 0, out + first * columns, columns);
+                                   init ? init + first * init_stride : nullptr, init_stride, out + first * columns, columns);
   }
 }
 
