@@ -53,6 +53,14 @@ def test_vmap(batched: str) -> None:
         assert_same(at(found, i), single(*one))
 
 
+def test_vmap_over_data_is_more_rows_and_over_weights_more_members() -> None:
+    for axes, ys in (((None, 0, None), "f32[1,4,9,2]"), ((0, None, None), "f32[3,4,3,2]")):
+        args = [several(arg) if axis == 0 else arg for arg, axis in zip(CASE[:3], axes, strict=True)]
+        text = jax.jit(jax.vmap(native, in_axes=axes)).lower(*args).compile().as_text() or ""
+        assert calls(text) == ["infer"]
+        assert f"= ({ys}" in next(line for line in text.splitlines() if '"jax_lstm_infer"' in line)
+
+
 def test_gradient_of_vmap() -> None:
     xs = several(CASE.xs)
     found = jax.jit(jax.grad(lambda params: jnp.sum(jax.vmap(lambda xs: value(params, xs, CASE.state))(xs))))(
