@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jax_lstm.environment import EXTRAS, environment, extras
+from jax_lstm.kernels.native import native_status
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Info:
         for device in facts["devices"]:
             table.add_row("device", device)
         table.add_row("CPU", f"{facts['cpu']}, {facts['cores']} cores")
+        table.add_row("native kernel", escape(native_status()))
         for extra, installed in extras().items():
             module, purpose = EXTRAS[extra]
             state = "installed" if installed else f"missing ({module}: {purpose}): pip install 'jax-lstm[{extra}]'"

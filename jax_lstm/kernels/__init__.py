@@ -12,7 +12,8 @@ A kernel is a pure function over arrays, differentiable in all of them:
 - `resets` (T, B), bool: where true, the state is zero before the step, in the order in which steps are run.
 - `ys` (T, B, R) has the type of `xs`. R, the size of `h`, is P with a projection and H without.
 
-`reference` is the textbook, and what every other kernel is held against; `scan` is the fast one for every platform.
+`reference` is the textbook, and what every other kernel is held against; `scan` is the fast one for every platform;
+`native` is faster still, on CPU.
 `registry` is the table of them all and chooses; `variant` is the recurrence with what goes beyond PyTorch.
 """
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jax_lstm.checks import InputError, require
+from jax_lstm.kernels.native import cannot_serve, native, unavailable
 from jax_lstm.kernels.reference import reference
 from jax_lstm.kernels.scan import scan
 from jax_lstm.state import LSTMParams, LSTMState
@@ -33,14 +34,25 @@ class Kernel:
     refusal: Callable[[Request], str] = lambda request: ""
 
 
-def _without_remat(request: Request) -> str:
+def _native_refuses(request: Request) -> str:
+    if request.platform != "cpu":
+        return f"it runs on cpu; not on {request.platform}"
+    if not all(isinstance(size, int) for size in request.shape):
+        return f"it needs sizes that are known; not {request.shape}"
+    if request.remat:
+        return f"it keeps the gates for the way back: no remat {request.remat!r}"
+    return unavailable() or cannot_serve(request.dtype)
+
+
+def _reference_refuses(request: Request) -> str:
     return "it keeps what JAX keeps: no remat" if request.remat else ""
 
 
 # In the order in which "auto" tries them.
 KERNELS: dict[str, Kernel] = {
+    "native": Kernel(native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses),
     "scan": Kernel(scan, "lax.scan with hand-written derivatives, for every platform and type"),
-    "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _without_remat),
+    "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _reference_refuses),
 }
 
 
