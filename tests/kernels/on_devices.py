@@ -84,6 +84,28 @@ def check_ensemble() -> None:
     check("ensemble", jax.tree.map(lambda array: array[-1], found), EXPECTED[1][0])
 
 
+def check_rows_that_do_not_divide() -> None:
+    """One row fewer than fits: nothing that pads the last device may enter the gradients of the weights."""
+    mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(AxisType.Auto,))
+    args = [jax.device_put(array, NamedSharding(mesh, spec)) for array, spec in zip(ARGS, SPECS, strict=True)]
+
+    def fewer(params: Any, xs: Any, state: Any, mask: Any, resets: Any) -> Any:
+        return step(params, xs[:, 1:], jax.tree.map(lambda array: array[1:], state), mask[:, 1:], resets[:, 1:])
+
+    check("uneven rows", jax.jit(fewer)(*args), jax.jit(fewer)(*ARGS))
+
+
+def check_in_mesh_and_exported() -> None:
+    """With a mesh of explicit axes set, and exported from sharded arguments."""
+    mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        args = [jax.device_put(array, spec) for array, spec in zip(ARGS, SPECS, strict=True)]
+        check("mesh set", jax.jit(step)(*args))
+    exported = jax.export.export(jax.jit(step))(*args)
+    assert "jax_lstm_" not in exported.mlir_module()
+    check("exported", jax.jit(exported.call)(*args))
+
+
 def check_two_axes() -> None:
     """Rows over one axis of a mesh that has two, weights cut over the other; and one axis in `shard_map` alone."""
     mesh = jax.make_mesh((2, COUNT // 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
@@ -101,6 +123,8 @@ if __name__ == "__main__":
     check_mesh(AxisType.Auto)
     if COUNT <= 2:
         check_mesh(AxisType.Explicit)
+        check_rows_that_do_not_divide()
+        check_in_mesh_and_exported()
     else:
         check_two_axes()
     check_ensemble()

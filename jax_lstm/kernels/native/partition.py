@@ -1,15 +1,16 @@
 """Sharded arrays under `jit`: rows and members stay where they are, and gradients of the weights are summed."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from jax_lstm.kernels.native.arrays import axes
+from jax_lstm.kernels.native.arrays import axes, sizes
 
 SPLIT = ("N", "B")  # the axes along which a call falls into independent ones
 
@@ -57,24 +58,25 @@ def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., li
     function = custom_partitioning(functools.partial(native, call))
 
     def partition(mesh: Mesh, operands: Any, results: Any) -> Any:
-        names = (*call.operands, *call.results)
-        shardings = [array.sharding for array in (*operands, *results)]
-        if not all(isinstance(sharding, NamedSharding) for sharding in shardings):
-            devices = sorted(shardings[0].device_set, key=lambda device: device.id)
-            mesh, shardings = Mesh(np.array(devices), ("all",)), []
-        split = split_of(dict(zip(names, shardings, strict=False)))
+        arrays = dict(zip((*call.operands, *call.results), (*operands, *results), strict=True))
+        shardings = {name: array.sharding for name, array in arrays.items()}
+        if not all(isinstance(sharding, NamedSharding) for sharding in shardings.values()):
+            devices = sorted(operands[0].sharding.device_set, key=lambda device: device.id)
+            mesh, shardings = Mesh(np.array(devices), ("all",)), {}
+        size = sizes({name: array.shape for name, array in arrays.items()})
+        # Rows that do not divide evenly would be padded with what must not enter a sum.
+        split = {axis: over for axis, over in split_of(shardings).items() if size[axis] % _parts(mesh, over) == 0}
 
         def sharding_of(name: str) -> NamedSharding:
             return NamedSharding(mesh, spec_of(name, split))
 
         def on_each_device(*operands: Any) -> list[Any]:
-            found = native(call, *operands)
-            if "B" not in split:
-                return found
-            return [
-                array if "B" in axes(name) else jax.lax.psum(array, split["B"])
-                for name, array in zip(call.results, found, strict=True)
-            ]
+            with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # whatever mesh is set, it is done with here
+                found = native(call, *operands)
+                return [
+                    array if "B" in axes(name) or "B" not in split else jax.lax.psum(array, split["B"])
+                    for name, array in zip(call.results, found, strict=True)
+                ]
 
         found = [sharding_of(name) for name in call.results], tuple(sharding_of(name) for name in call.operands)
         return mesh, on_each_device, *found
@@ -87,3 +89,7 @@ def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., li
 
     function.def_partition(partition, sharding_rule=rule)
     return function
+
+
+def _parts(mesh: Mesh, over: Any) -> int:
+    return math.prod(mesh.shape[name] for name in (over if isinstance(over, tuple) else (over,)))

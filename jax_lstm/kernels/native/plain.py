@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.kernels.holding import blank
-from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, every, results, tangent
+from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, every, tangent
 from jax_lstm.kernels.scan import Gates, Options, forward, scan, slopes_of, tangents_of
 from jax_lstm.state import LSTMParams, LSTMState
 
@@ -108,9 +108,8 @@ def backward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         one = every(lambda array: array[None], known | d_variables)
         return every(lambda array: array[0], tangents(one, outputs, reverse))
 
-    example = results(wanted, every(lambda array: array[None], known))
-    zeros = {name: jax.ShapeDtypeStruct(at.shape[1:], at.dtype) for name, at in example.items()}
-    return jax.linear_transpose(linear, zeros)({name: arrays[name] for name in outputs})[0]
+    like = {name: arrays[name.removeprefix("d_")] for name in wanted}
+    return jax.linear_transpose(linear, like)({name: arrays[name] for name in outputs})[0]
 
 
 def _params(arrays: Arrays) -> LSTMParams:

@@ -25,7 +25,7 @@ void pause() {
 
 // Spins until `ready()`, giving the core away now and then: whom we wait for may need it.
 template <class Ready>
-void spin_until(Ready ready, int spins_between_yields = 4000) {
+void spin_until(Ready ready, int spins_between_yields = 500) {
   int spins = 0;
   while (!ready()) {
     pause();

@@ -66,7 +66,14 @@ struct Vec {
   JAX_LSTM_INLINE Vec round(Vec x) {
     Vec big = broadcast(sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0));
     Vec sum = x + big;
-    asm("" : "+m"(sum.r));  // the compiler is not to cancel the two
+    // The compiler is not to cancel the two.
+#if defined(__x86_64__)
+    asm("" : "+x"(sum.r));
+#elif defined(__aarch64__)
+    asm("" : "+w"(sum.r));
+#else
+    asm("" : "+m"(sum.r));
+#endif
     return sum - big;
   }
   JAX_LSTM_INLINE Vec power_of_two(Vec n) {
