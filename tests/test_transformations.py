@@ -50,8 +50,10 @@ def test_vmap_over_masks() -> None:
         np.testing.assert_allclose(ys, outputs(PARAMS, XS, mask=mask), rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("remat", [None, "gates", "chunks"])
-def test_every_derivative_is_that_of_the_reference(remat: Any, x64: None) -> None:
+@pytest.mark.parametrize(
+    ("backend", "remat"), [("auto", None), *(("scan", kept) for kept in (None, "gates", "chunks"))]
+)
+def test_every_derivative_is_that_of_the_reference(backend: str, remat: Any, x64: None) -> None:
     """Forward mode, and both orders of the second derivative."""
     params = {name: value.astype("float64") for name, value in PARAMS.items()}
     xs = jnp.asarray(XS[:3, :1], "float64")
@@ -60,7 +62,7 @@ def test_every_derivative_is_that_of_the_reference(remat: Any, x64: None) -> Non
         return lambda xs: jnp.square(outputs(params, xs, backend=backend, remat=remat)).sum()
 
     for derivative in (jax.jacfwd, jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
-        got, expected = (jax.jit(derivative(f))(xs) for f in (scalar("scan", remat), scalar("reference")))
+        got, expected = (jax.jit(derivative(f))(xs) for f in (scalar(backend, remat), scalar("reference")))
         assert np.abs(expected).max() > 0
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
