@@ -10,6 +10,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jax_lstm.call import Call, read_call
 from jax_lstm.checks import require, require_one_of, require_probability
 from jax_lstm.kernels import registry
+from jax_lstm.kernels.directions import one_by_one
 from jax_lstm.kernels.scan import Remat
 from jax_lstm.kernels.variant import variant_scan
 from jax_lstm.sizes import Sizes
@@ -79,17 +80,9 @@ def lstm(
         layer_key = None if key is None else jax.random.fold_in(key, layer)
         if layer > 0 and layer_key is not None and dropout > 0:
             xs = xs * dropout_mask(jax.random.fold_in(layer_key, 0), dropout, xs.shape, xs.dtype)
-        outputs = []
-        for direction, suffix in enumerate(("_l{}", "_l{}_reverse")[: sizes.num_directions]):
-            own = {name: params[name + suffix.format(layer)] for name in sizes.of_layer(layer)}
-            at = layer * sizes.num_directions + direction
-            direction_key = None if layer_key is None else jax.random.fold_in(layer_key, 1 + direction)
-            before = LSTMState(call.state.h[at], call.state.c[at])
-            step = call._replace(xs=xs, state=before)
-            ys, after = _direction(own, step, direction == 1, variant, direction_key, backend, remat)
-            outputs.append(ys)
-            last.append(after)
-        xs = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs, axis=-1)
+        outputs = _layer(sizes, layer, params, call._replace(xs=xs), variant, layer_key, backend, remat)
+        xs = outputs[0][0] if len(outputs) == 1 else jnp.concatenate([ys for ys, _ in outputs], axis=-1)
+        last += [after for _, after in outputs]
     state = LSTMState(jnp.stack([s.h for s in last]), jnp.stack([s.c for s in last]))
     if x.ndim == 2:
         return xs[:, 0], LSTMState(state.h[:, 0], state.c[:, 0])
@@ -112,25 +105,29 @@ def explain_backend(
     return registry.choose(backend, registry.request(xs, remat))
 
 
-def _direction(
-    params: dict[str, Any],
+def _layer(
+    sizes: Sizes,
+    layer: int,
+    params: Mapping[str, Any],
     call: Call,
-    reverse: bool,
     variant: Variant,
     key: jax.Array | None,
     backend: str,
     remat: Remat,
-) -> tuple[jax.Array, LSTMState]:
-    """One layer in one direction; `params` have no suffix."""
-    xs, before, mask, resets, dtype = call
-    if resets is not None and reverse:  # the boundary in front of step t lies behind step t - 1
-        resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
-    options = {"reverse": reverse, "mask": mask, "resets": resets}
-    plain = LSTMParams(**{name: jnp.asarray(params[name], dtype) for name in LSTMParams._fields if name in params})
-    plain = plain._replace(weight_hh=variant.dropped_weight(plain.weight_hh, key))
+) -> list[tuple[jax.Array, LSTMState]]:
+    """Outputs and last state of each direction of a layer."""
+    xs, state, mask, resets, dtype = call
+    plain, extras, before = [], [], []
+    for direction, suffix in enumerate(("_l{}", "_l{}_reverse")[: sizes.num_directions]):
+        own = {name: params[name + suffix.format(layer)] for name in sizes.of_layer(layer)}
+        own_key = None if key is None else jax.random.fold_in(key, 1 + direction)
+        weights = LSTMParams(**{name: jnp.asarray(own[name], dtype) for name in LSTMParams._fields if name in own})
+        plain.append(weights._replace(weight_hh=variant.dropped_weight(weights.weight_hh, own_key)))
+        at = layer * sizes.num_directions + direction
+        before.append(LSTMState(state.h[at], state.c[at]))
+        extras.append(variant.extras(own, len(xs), before[-1].h.shape, before[-1].c.shape, own_key, before[-1].c.dtype))
     if not variant.changes_recurrence(key is not None):
-        return registry.run(plain, xs, before, backend=backend, remat=remat, **options)
+        return registry.run(plain, xs, before, mask, resets, backend=backend, remat=remat)
     require(backend == "auto", "backend", "be auto where a variant changes the recurrence", repr(backend))
     require(remat is None, "remat", "be None where a variant changes the recurrence", repr(remat))
-    extras = variant.extras(params, len(xs), before.h.shape, before.c.shape, key, before.c.dtype)
-    return variant_scan(plain, extras, xs, before, **options)
+    return one_by_one(variant_scan, list(zip(plain, extras, strict=True)), xs, before, mask, resets)

@@ -1,13 +1,15 @@
 """The table of kernels, and which of them runs a call."""
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 
 from jax_lstm.checks import InputError, require
+from jax_lstm.kernels.directions import Outputs, one_by_one, together
 from jax_lstm.kernels.native import cannot_serve, native, unavailable
 from jax_lstm.kernels.reference import reference
 from jax_lstm.kernels.scan import scan
@@ -29,9 +31,10 @@ class Request(NamedTuple):
 class Kernel:
     """A row of the table: the function, what it is for, and why it cannot serve a request ("" where it can)."""
 
-    run: Callable[..., tuple[jax.Array, LSTMState]]
+    run: Callable[..., Outputs]
     purpose: str
     refusal: Callable[[Request], str] = lambda request: ""
+    gains_by_both: Callable[[Request], bool] = lambda request: False  # directions in one call
 
 
 def _native_refuses(request: Request) -> str:
@@ -44,13 +47,18 @@ def _native_refuses(request: Request) -> str:
     return unavailable() or cannot_serve(request.dtype)
 
 
+def _few_rows(request: Request) -> bool:
+    """Then two threads have more from a direction each than from sharing one: measured 2 times at 1 row, even at 32."""
+    return request.shape[1] <= 8
+
+
 def _reference_refuses(request: Request) -> str:
     return "it keeps what JAX keeps: no remat" if request.remat else ""
 
 
 # In the order in which "auto" tries them.
 KERNELS: dict[str, Kernel] = {
-    "native": Kernel(native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses),
+    "native": Kernel(native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses, _few_rows),
     "scan": Kernel(scan, "lax.scan with hand-written derivatives, for every platform and type"),
     "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _reference_refuses),
 }
@@ -97,9 +105,18 @@ def request(xs: Any, remat: str | None) -> Request:
 
 
 def run(
-    params: LSTMParams, xs: jax.Array, state: LSTMState, *, backend: str, remat: str | None, **options: Any
-) -> tuple[jax.Array, LSTMState]:
-    """Run one layer in one direction on the kernel that `choose` picks."""
-    name = choose(backend, request(xs, remat)).backend
-    more = {"remat": remat} if remat else {}
-    return KERNELS[name].run(params, xs, state, **options, **more)
+    params: Sequence[LSTMParams],
+    xs: jax.Array,
+    states: Sequence[LSTMState],
+    mask: jax.Array | None,
+    resets: jax.Array | None,
+    *,
+    backend: str,
+    remat: str | None,
+) -> list[Outputs]:
+    """Run the directions of one layer, see `directions`, on the kernel that `choose` picks."""
+    asked = request(xs, remat)
+    kernel = KERNELS[choose(backend, asked).backend]
+    call = functools.partial(kernel.run, remat=remat) if remat else kernel.run
+    way = together if len(params) == 2 and kernel.gains_by_both(asked) else one_by_one
+    return way(call, params, xs, states, mask, resets)

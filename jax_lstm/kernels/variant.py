@@ -33,8 +33,7 @@ class Extras(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames="reverse")
 def variant_scan(
-    params: LSTMParams,
-    extras: Extras,
+    params: tuple[LSTMParams, Extras],
     xs: jax.Array,
     state: LSTMState,
     *,
@@ -42,12 +41,13 @@ def variant_scan(
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
 ) -> tuple[jax.Array, LSTMState]:
-    """Run a sequence; but for `extras` the contract is that of `jax_lstm.kernels`."""
+    """Run a sequence; but for the `Extras` beside the parameters the contract is that of `jax_lstm.kernels`."""
+    plain, extras = params
 
     def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
         x, valid, reset, zoneout = at
         before = restart(state, reset)
-        after = _step(params, extras, before, x)
+        after = _step(plain, extras, before, x)
         if zoneout is not None:
             after = LSTMState(
                 *(new + part * (old - new) for part, new, old in zip(zoneout, after, before, strict=True))

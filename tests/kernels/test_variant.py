@@ -79,7 +79,7 @@ def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
             )
             extras = Extras(**{key: named[key] for key in learned}, **masks, zoneout=zoneout)
             own = LSTMParams(**{key: named[key] for key in params})
-            ys, state = variant_scan(own, extras, xs, LSTMState(h, c), **options)
+            ys, state = variant_scan((own, extras), xs, LSTMState(h, c), **options)
             outputs = (ys, *state)
             return sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True)), outputs
 
