@@ -9,6 +9,7 @@ from flax import nnx
 from side_by_side import assert_same, torch
 
 import jax_lstm as jl
+from jax_lstm.kernels.native import unavailable
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 LENGTHS = {"no lengths": None, "sorted": (5, 3, 1), "unsorted": (2, 5, 4)}
@@ -16,15 +17,19 @@ OPTIONS = ("bias", "bidirectional", "batch_first", "lengths", "state", "proj_siz
 GRID = list(product((True, False), (False, True), (False, True), LENGTHS, (False, True), (0, 3), (1, 2)))
 
 
+@pytest.mark.parametrize("backend", ["native", "scan"])
 @pytest.mark.parametrize(OPTIONS, GRID)
 def test_is_pytorchs(
-    bias: bool, bidirectional: bool, batch_first: bool, lengths: str, state: bool, proj_size: int, num_layers: int,
-    x64: None,
+    backend: str, bias: bool, bidirectional: bool, batch_first: bool, lengths: str, state: bool, proj_size: int,
+    num_layers: int, x64: None,
 ) -> None:  # fmt: skip
+    if backend == "native" and unavailable():
+        pytest.skip(unavailable())
     torch.manual_seed(0)
     options: dict[str, Any] = {"bidirectional": bidirectional, "proj_size": proj_size}
+    ours: dict[str, Any] = {"param_dtype": "float64", "backend": backend, "rngs": nnx.Rngs(0)}
     reference = torch.nn.LSTM(INPUT, HIDDEN, num_layers, bias, batch_first, **options).double()
-    lstm = jl.LSTM(INPUT, HIDDEN, num_layers, bias, batch_first, **options, param_dtype="float64", rngs=nnx.Rngs(0))
+    lstm = jl.LSTM(INPUT, HIDDEN, num_layers, bias, batch_first, **options, **ours)
     jl.load_state_dict(lstm, reference.state_dict())
     rng = np.random.default_rng(0)
     rows = num_layers * (2 if bidirectional else 1)
