@@ -15,7 +15,7 @@ struct Vec<float> {
   static constexpr int width = 16;
   __m512 r;
 
-  JAX_LSTM_INLINE __mmask16 first(int64_t n) { return static_cast<__mmask16>(_bzhi_u32(0xffffu, static_cast<unsigned>(n))); }
+  JAX_LSTM_INLINE __mmask16 first(int64_t n) { return static_cast<__mmask16>(_bzhi_u32(0xffffu, static_cast<unsigned>(n < width ? n : width))); }
   JAX_LSTM_INLINE Vec broadcast(float x) { return {_mm512_set1_ps(x)}; }
   JAX_LSTM_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
   JAX_LSTM_INLINE Vec load(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
@@ -67,7 +67,7 @@ struct Vec<double> {
   static constexpr int width = 8;
   __m512d r;
 
-  JAX_LSTM_INLINE __mmask8 first(int64_t n) { return static_cast<__mmask8>(_bzhi_u32(0xffu, static_cast<unsigned>(n))); }
+  JAX_LSTM_INLINE __mmask8 first(int64_t n) { return static_cast<__mmask8>(_bzhi_u32(0xffu, static_cast<unsigned>(n < width ? n : width))); }
   JAX_LSTM_INLINE Vec broadcast(double x) { return {_mm512_set1_pd(x)}; }
   JAX_LSTM_INLINE Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
   JAX_LSTM_INLINE Vec load(const double* p, int64_t n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
