@@ -102,7 +102,7 @@ def _in_chunks(options: Options, params: LSTMParams, xs: Any, state: LSTMState, 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _recurrence(options: Options, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
-    ys, last, _ = _forward(options, params, xs, state, mask, resets, lambda before, gates, u: None)
+    ys, last, _ = forward(options, params, xs, state, mask, resets, lambda before, gates, u: None)
     return ys, last
 
 
@@ -116,9 +116,34 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     recompute, projected = options.remat == "gates", params.weight_hr is not None
 
     def keep(before: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        return before.h, u if projected else None, before.c if recompute else _slopes(gates, before.c)
+        return before.h, u if projected else None, before.c if recompute else slopes_of(gates, before.c)
 
-    ys, last, (hs, us, kept) = _forward(options, params, xs, state, mask, resets, keep)
+    ys, last, kept = forward(options, params, xs, state, mask, resets, keep)
+    d_ys, d_last = tangents_of(options, params, xs, state, mask, resets, kept, d_params, d_xs, d_state)
+    return (ys, last), (d_ys, d_last)
+
+
+_recurrence.defjvp(_jvp, symbolic_zeros=True)
+
+
+def tangents_of(
+    options: Options,
+    params: LSTMParams,
+    xs: Any,
+    state: LSTMState,
+    mask: Any,
+    resets: Any,
+    kept: tuple[Any, Any, Any],
+    d_params: LSTMParams,
+    d_xs: Any,
+    d_state: LSTMState,
+) -> tuple[jax.Array, LSTMState]:
+    """The tangents of the outputs and of the last state; a tangent that is None is zero.
+
+    `kept` are, for all steps, `h` before the step, `h` before the projection, and the `Slopes` (with `remat="gates"`
+    the cell state before the step in their place).
+    """
+    (hs, us, kept), recompute = kept, options.remat == "gates"
 
     # What the tangents of inputs and parameters add to every step, outside the loop: one product each.
     d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
@@ -136,7 +161,7 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
         d_z0, d_h0, valid, reset, slopes = at
         if recompute:
             x, h, c = slopes
-            slopes = _slopes(_activations(_sums_apart(weights, x, h)), c)
+            slopes = slopes_of(_activations(_sums_apart(weights, x, h)), c)
         before = restart(d_state, reset)
         d_z = product(before.h, weights.weight_hh)
         d_i, d_f, d_g, d_o = jnp.split(d_z if d_z0 is None else d_z + d_z0, 4, axis=-1)
@@ -151,13 +176,10 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     sequence = (d_z0, d_h0, mask, resets, (xs, hs, kept) if recompute else kept)
     loop = jax.checkpoint(body) if recompute else body
     d_last, d_ys = jax.lax.scan(loop, start, sequence, reverse=options.reverse, unroll=options.unroll)
-    return (ys, last), (d_ys.astype(ys.dtype), d_last)
+    return d_ys.astype(xs.dtype), d_last
 
 
-_recurrence.defjvp(_jvp, symbolic_zeros=True)
-
-
-def _forward(
+def forward(
     options: Options,
     params: LSTMParams,
     xs: Any,
@@ -222,7 +244,7 @@ def _activations(sums: Gates) -> Gates:
     return [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)]
 
 
-def _slopes(gates: Gates, c: jax.Array) -> Slopes:
+def slopes_of(gates: Gates, c: jax.Array) -> Slopes:
     """The coefficients of the step that `gates` make from the cell state `c`."""
     i, f, g, o = gates
     tanh_c = jnp.tanh(f * c + i * g)

@@ -1,0 +1,82 @@
+// Runs an operation (Forward or Backward) over all members of an ensemble, on as many threads as that is worth.
+//
+// An Op is made for one member and a number of threads, and has
+//   static double flops(args)              for one member, with packing reckoned in
+//   void lay_out(Arena&)                   takes its scratch memory
+//   int64_t prepare_count(), prepare(i)    independent tasks to do first
+//   void body(Team&, int thread)           the work of one thread
+#pragma once
+
+namespace jax_lstm {
+namespace JAX_LSTM_ISA {
+
+// The part [begin, end) of n things that falls to one thread.
+struct Range {
+  int64_t begin, end;
+};
+JAX_LSTM_INLINE Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
+
+template <class Op, class Args>
+size_t scratch_bytes(const Args& args, int threads) {
+  Arena counting;
+  Op(args, 0, threads).lay_out(counting);
+  return counting.used();
+}
+
+constexpr double kAssumedFlopsPerSecond = 50e9;  // of one thread; only for how long to wait for helpers
+
+// At least as many members as threads: every thread runs whole members by itself.
+template <class Op, class Args>
+struct MembersInParallel {
+  const Args& args;
+  char* scratch;
+  size_t bytes;
+
+  static void body(void* self, Team& team, int thread) {
+    auto& run = *static_cast<MembersInParallel*>(self);
+    for (int64_t member = thread; member < run.args.shape.members; member += team.size()) {
+      Arena arena(run.scratch + run.bytes * static_cast<size_t>(thread));
+      Op op(run.args, member, 1);
+      op.lay_out(arena);
+      for (int64_t i = 0; i < op.prepare_count(); ++i) op.prepare(i);
+      Team alone;
+      op.body(alone, 0);
+    }
+  }
+};
+
+template <class Op, class Args>
+void run(const Args& args, Pool& pool) {
+  const int64_t members = args.shape.members;
+  const double flops = Op::flops(args);
+  const int threads = choose_threads(pool, flops * static_cast<double>(members));
+  if (members >= threads) {
+    const size_t bytes = scratch_bytes<Op>(args, 1);
+    Scratch scratch(bytes * static_cast<size_t>(threads));
+    MembersInParallel<Op, Args> all{args, static_cast<char*>(scratch.data()), bytes};
+    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op, Args>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
+    return;
+  }
+  Scratch scratch(scratch_bytes<Op>(args, threads));
+  for (int64_t member = 0; member < members; ++member) {
+    Arena arena(scratch.data());
+    Op op(args, member, threads);
+    op.lay_out(arena);
+    TeamWork work{&op, op.prepare_count(), [](void* self, int64_t i) { static_cast<Op*>(self)->prepare(i); },
+                  [](void* self, Team& team, int thread) { static_cast<Op*>(self)->body(team, thread); }, flops / kAssumedFlopsPerSecond};
+    run_team(pool, threads, work);
+  }
+}
+
+// Rows of the batch, each thread by itself, or hidden units, with a barrier a step?
+JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
+  if (threads == 1) return false;
+  Split forced = forced_split();
+  return forced == Split::choose ? batch < 4 * threads : forced == Split::hidden;
+}
+JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) { return expects_hidden_split(team.size(), batch); }
+
+constexpr int64_t kRowChunk = 48;  // rows whose sums of one panel are kept in the first cache
+
+}  // namespace JAX_LSTM_ISA
+}  // namespace jax_lstm

@@ -1,0 +1,244 @@
+// The forward pass of one layer over a whole sequence.
+//
+// Weights are packed once into panels of one vector of hidden units by four gates, so that a tile holds all four gates of its units and the
+// non-linearities can follow at once. h is kept, in the type of the operands, in two buffers: one step reads one and writes the other.
+// What a reset or a mask asks for is done when h is written, so that the products know nothing of them.
+#pragma once
+
+namespace jax_lstm {
+namespace JAX_LSTM_ISA {
+
+template <class C>
+class Forward : Sequence {
+  using S = typename Types<C>::State;
+  using Dot = typename Types<C>::Dot;
+  using Operand = typename Dot::Operand;
+  using V = Vec<S>;
+  static constexpr int64_t kVector = V::width;
+  static constexpr int64_t kColumns = 4 * kVector;  // of a panel of gates
+  static constexpr bool kConverts = sizeof(C) != sizeof(Operand);
+
+ public:
+  static double flops(const ForwardArgs& args) {
+    const Shape& s = args.shape;
+    return 2.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
+  }
+
+  Forward(const ForwardArgs& args, int64_t member, int threads)
+      : Sequence(args, member), saves_(args.gates != nullptr),
+        direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows), threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
+        input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
+        output_depth_(round_up(outputs_, Dot::group)), projection_width_(choose_width(outputs_, kVector, threads)),
+        projection_panels_(projected_ ? divide_up(outputs_, projection_width_ * kVector) : 0) {
+    const int64_t steps = time_ * batch_;
+    xs_ = at<C>(args.xs, member, steps * inputs_);
+    weight_ih_ = at<C>(args.weight_ih, member, 4 * hidden_ * inputs_);
+    weight_hh_ = at<C>(args.weight_hh, member, 4 * hidden_ * outputs_);
+    bias_ = at<S>(args.bias, member, 4 * hidden_);
+    weight_hr_ = at<C>(args.weight_hr, member, outputs_ * hidden_);
+    h0_ = at<S>(args.h0, member, batch_ * outputs_);
+    c0_ = at<S>(args.c0, member, batch_ * hidden_);
+    ys_ = at<C>(args.ys, member, steps * outputs_);
+    h_ = at<S>(args.h, member, batch_ * outputs_);
+    c_ = at<S>(args.c, member, batch_ * hidden_);
+    gates_ = at<S>(args.gates, member, steps * 4 * hidden_);
+    cs_ = at<S>(args.cs, member, steps * hidden_);
+    hs_ = at<C>(args.hs, member, steps * outputs_);
+  }
+
+  void lay_out(Arena& arena) {
+    panel_size_ = (input_depth_ + output_depth_) * kColumns;
+    panels_ = arena.take<Operand>(direct_ ? 0 : gate_panels_ * panel_size_);
+    bias_panels_ = arena.take<S>(direct_ ? 0 : gate_panels_ * kColumns);
+    projection_panel_size_ = hidden_depth_ * projection_width_ * kVector;
+    projection_ = arena.take<Operand>(projection_panels_ * projection_panel_size_);
+    h_stride_ = padded_stride<Operand>(outputs_);
+    for (Operand*& buffer : h_buffers_) buffer = arena.take<Operand>(batch_ * h_stride_);
+    cell_stride_ = padded_stride<Operand>(hidden_);
+    cell_outputs_ = arena.take<Operand>(projected_ ? batch_ * cell_stride_ : 0);
+    x_stride_ = kConverts ? padded_stride<Operand>(inputs_) : inputs_;
+    converted_xs_ = arena.take<Operand>(kConverts ? threads_ * batch_ * x_stride_ : 0);
+    sums_ = arena.take<S>(threads_ * kRowChunk * kColumns);
+  }
+
+  int64_t prepare_count() const { return (direct_ ? 0 : gate_panels_) + projection_panels_; }
+
+  void prepare(int64_t task) {
+    if (!direct_ && task < gate_panels_) return pack_gate_panel(task);
+    const int64_t panel = direct_ ? task : task - gate_panels_, columns = projection_width_ * kVector;
+    Operand* to = projection_ + panel * projection_panel_size_;
+    for (int64_t v = 0; v < projection_width_; ++v) {
+      const int64_t first = panel * columns + v * kVector;
+      pack_rows_as_columns<Dot>(weight_hr_ + smaller(first, outputs_) * hidden_, hidden_, larger(0, smaller(kVector, outputs_ - first)), hidden_,
+                                to + v * kVector * Dot::group, columns);
+    }
+  }
+
+  void body(Team& team, int thread) {
+    const bool split_hidden = splits_hidden_units(team, batch_);
+    Range rows = share(batch_, thread, team.size());
+    for (int64_t row = rows.begin; row < rows.end; ++row) start_row(row);
+    Range panels{0, gate_panels_}, projections{0, projection_panels_};
+    if (split_hidden) {
+      rows = {0, batch_};
+      panels = share(gate_panels_, thread, team.size());
+      projections = share(projection_panels_, thread, team.size());
+      team.barrier();
+    }
+    for (int64_t step = 0; step < time_; ++step) {
+      step_gates(step, rows, panels, thread);
+      if (split_hidden) team.barrier();
+      if (projected_) {
+        step_projection(step, rows, projections, thread);
+        if (split_hidden) team.barrier();
+      }
+    }
+  }
+
+ private:
+  void pack_gate_panel(int64_t panel) {
+    const int64_t first = panel * kVector, count = smaller(kVector, hidden_ - first);
+    Operand* to = panels_ + panel * panel_size_;
+    for (int64_t gate = 0; gate < 4; ++gate) {
+      const int64_t row = gate * hidden_ + first, offset = gate * kVector * Dot::group;
+      pack_rows_as_columns<Dot>(weight_ih_ + row * inputs_, inputs_, count, inputs_, to + offset, kColumns);
+      pack_rows_as_columns<Dot>(weight_hh_ + row * outputs_, outputs_, count, outputs_, to + input_depth_ * kColumns + offset, kColumns);
+      V::store(bias_panels_ + panel * kColumns + gate * kVector, V::load(bias_ + row, count));
+    }
+  }
+
+  void start_row(int64_t row) {
+    Operand* to = h_buffers_[0] + row * h_stride_;
+    if (is_reset(0, row)) clear(to, outputs_);
+    else convert_row(h0_ + row * outputs_, outputs_, to);
+    convert_row(h0_ + row * outputs_, outputs_, h_ + row * outputs_);
+    convert_row(c0_ + row * hidden_, hidden_, c_ + row * hidden_);
+  }
+
+  void step_gates(int64_t step, Range rows, Range panels, int thread) {
+    const int64_t t = index(step);
+    const Operand* x = input_rows(t, rows, thread);
+    const Operand* h = h_buffers_[step % 2];
+    S* sums = sums_ + thread * kRowChunk * kColumns;
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      const Operand* weights = panels_ + panel * panel_size_;
+      for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
+        const int64_t count = smaller(kRowChunk, rows.end - first);
+        if (direct_) direct_gates(x + first * x_stride_, h + first * h_stride_, count, panel, sums);
+        else panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, count, weights, 4,
+                           bias_panels_ + panel * kColumns, sums);
+        if (has_options_) cells<true>(step, first, count, panel, sums);
+        else cells<false>(step, first, count, panel, sums);
+      }
+    }
+  }
+
+  // The same as the product with a packed panel.
+  void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {
+    if constexpr (!kConverts && Dot::group == 1) {
+      const int64_t first = panel * kVector, count = smaller(kVector, hidden_ - first);
+      for (int64_t m = 0; m < rows; ++m)
+        for (int64_t gate = 0; gate < 4; ++gate) {
+          const int64_t unit = gate * hidden_ + first;
+          V sum = add_dots<S>(weight_ih_ + unit * inputs_, count, inputs_, x + m * x_stride_, V::load(bias_ + unit, count));
+          sum = add_dots<S>(weight_hh_ + unit * outputs_, count, outputs_, h + m * h_stride_, sum);
+          V::store(sums + m * kColumns + gate * kVector, sum);
+        }
+    }
+  }
+
+  // Rows of the inputs as operands, indexed by row of the batch.
+  const Operand* input_rows(int64_t t, Range rows, int thread) {
+    if constexpr (kConverts) {
+      Operand* to = converted_xs_ + thread * batch_ * x_stride_;
+      for (int64_t row = rows.begin; row < rows.end; ++row) convert_row(xs_ + (t * batch_ + row) * inputs_, inputs_, to + row * x_stride_);
+      return to;
+    } else {
+      (void)rows;
+      (void)thread;
+      return xs_ + t * batch_ * inputs_;
+    }
+  }
+
+  template <bool options>
+  void cells(int64_t step, int64_t first_row, int64_t rows, int64_t panel, const S* sums) {
+    const int64_t t = index(step), unit = panel * kVector, count = smaller(kVector, hidden_ - unit);
+    for (int64_t m = 0; m < rows; ++m, sums += kColumns) {
+      const int64_t row = first_row + m;
+      S* c_state = c_ + row * hidden_ + unit;
+      S* saved_gates = saves_ ? gates_ + (t * batch_ + row) * 4 * hidden_ + unit : nullptr;
+      V c = V::load(c_state, count);
+      if (options && is_reset(step, row)) c = V::broadcast(0);
+      V i = V::broadcast(0), f = i, g = i, o = i, h = i;
+      const bool held = options && is_held(step, row);
+      if (!held) {
+        i = sigmoid(V::load(sums));
+        f = sigmoid(V::load(sums + kVector));
+        g = tanh(V::load(sums + 2 * kVector));
+        o = sigmoid(V::load(sums + 3 * kVector));
+        c = fma(f, c, i * g);
+        h = o * tanh(c);
+      }
+      V::store(c_state, c, count);
+      if (saves_) {
+        V::store(saved_gates, i, count);
+        V::store(saved_gates + hidden_, f, count);
+        V::store(saved_gates + 2 * hidden_, g, count);
+        V::store(saved_gates + 3 * hidden_, o, count);
+        V::store(cs_ + (t * batch_ + row) * hidden_ + unit, c, count);
+      }
+      if (projected_) V::store(cell_outputs_ + row * cell_stride_ + unit, h, count);
+      else emit<options>(step, row, unit, count, h, held);
+    }
+  }
+
+  void step_projection(int64_t step, Range rows, Range panels, int thread) {
+    const int64_t columns = projection_width_ * kVector;
+    S* sums = sums_ + thread * kRowChunk * kColumns;
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+      for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
+        const int64_t count = smaller(kRowChunk, rows.end - first);
+        panel_product<Dot>({cell_outputs_ + first * cell_stride_, cell_stride_, hidden_}, {nullptr, 0, 0}, count,
+                           projection_ + panel * projection_panel_size_, projection_width_, nullptr, sums);
+        for (int64_t m = 0; m < count; ++m)
+          for (int64_t v = 0; v < projection_width_; ++v) {
+            const int64_t unit = panel * columns + v * kVector, present = smaller(kVector, outputs_ - unit);
+            if (present > 0) emit<true>(step, first + m, unit, present, V::load(sums + m * columns + v * kVector), is_held(step, first + m));
+          }
+      }
+  }
+
+  // Writes a piece of h to where it belongs: the outputs, the state and the operand of the next step.
+  template <bool options>
+  JAX_LSTM_MEMBER void emit(int64_t step, int64_t row, int64_t unit, int64_t count, V h, bool held) {
+    const int64_t at_step = (index(step) * batch_ + row) * outputs_ + unit;
+    S* state = h_ + row * outputs_ + unit;
+    V y = h;
+    if (options && held) {
+      h = is_reset(step, row) ? V::broadcast(0) : V::load(state, count);
+      y = V::broadcast(0);
+    }
+    V::store(ys_ + at_step, y, count);
+    if (options || step == time_ - 1) V::store(state, h, count);
+    if (options && hs_) V::store(hs_ + at_step, h, count);
+    if (options && is_reset(step + 1, row)) h = V::broadcast(0);
+    V::store(h_buffers_[(step + 1) % 2] + row * h_stride_ + unit, h, count);
+  }
+
+  const bool saves_, direct_;
+  const int64_t threads_, gate_panels_, input_depth_, hidden_depth_, output_depth_;
+  const int projection_width_;
+  const int64_t projection_panels_;
+  const C *xs_, *weight_ih_, *weight_hh_, *weight_hr_;
+  const S *bias_, *h0_, *c0_;
+  C *ys_, *hs_;
+  S *h_, *c_, *gates_, *cs_;
+
+  // Scratch memory.
+  int64_t panel_size_ = 0, projection_panel_size_ = 0, h_stride_ = 0, cell_stride_ = 0, x_stride_ = 0;
+  Operand *panels_ = nullptr, *projection_ = nullptr, *h_buffers_[2] = {}, *cell_outputs_ = nullptr, *converted_xs_ = nullptr;
+  S *bias_panels_ = nullptr, *sums_ = nullptr;
+};
+
+}  // namespace JAX_LSTM_ISA
+}  // namespace jax_lstm

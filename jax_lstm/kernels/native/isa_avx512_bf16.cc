@@ -1,0 +1,32 @@
+// The bfloat16 kernels on AVX-512 with the bfloat16 dot product (AVX512-BF16).
+#include "scratch.h"
+#include "threads.h"
+#include "types.h"
+
+#if defined(__x86_64__)
+#include "intrinsics.h"
+
+// From here on, so that the build needs no flags for single files.
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma,bmi2"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma,bmi2")
+#endif
+
+#define JAX_LSTM_ISA avx512_bf16
+#define JAX_LSTM_HAS_BFLOAT16_DOT
+#include "vec_avx512.h"
+#include "engine.h"
+
+namespace jax_lstm {
+
+// Only for bfloat16: the other types are those of plain AVX-512.
+extern const Engine kAvx512Bf16Engine;
+const Engine kAvx512Bf16Engine = {"avx512", {nullptr, nullptr, avx512_bf16::forward<bfloat16>}, {nullptr, nullptr, avx512_bf16::backward<bfloat16>}};
+
+}  // namespace jax_lstm
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

@@ -1,0 +1,60 @@
+"""The `native` kernel: one call runs the whole sequence, in C++ on the CPU."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jax_lstm.kernels.native.arrays import OUTPUTS
+from jax_lstm.kernels.native.library import unavailable
+from jax_lstm.kernels.native.primitives import infer
+from jax_lstm.kernels.reference import sum_of_biases
+from jax_lstm.state import LSTMParams, LSTMState, state_dtype
+
+DTYPES = ("float32", "float64", "bfloat16")
+
+
+def cannot_serve(dtype: Any) -> str:
+    """Why the native kernel cannot compute in `dtype`; empty if it can."""
+    name = jnp.dtype(dtype).name
+    return "" if name in DTYPES else f"it computes in {', '.join(DTYPES)}; not in {name}"
+
+
+def native(
+    params: LSTMParams,
+    xs: jax.Array,
+    state: LSTMState,
+    *,
+    reverse: bool = False,
+    mask: jax.Array | None = None,
+    resets: jax.Array | None = None,
+) -> tuple[jax.Array, LSTMState]:
+    """Run a sequence; the contract is that of `jax_lstm.kernels`.
+
+    A RuntimeError says why where the kernel cannot serve the call, as `unavailable` and `cannot_serve` do.
+    """
+    if reason := unavailable() or cannot_serve(xs.dtype):
+        raise RuntimeError(f"the native kernel cannot serve this call: {reason}")
+    return _run(params, xs, LSTMState(*state), mask, resets, reverse)
+
+
+@functools.partial(jax.jit, static_argnames="reverse")
+def _run(params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any, reverse: bool) -> Any:
+    bias = sum_of_biases(params, 1)
+    if isinstance(bias, float):
+        bias = jnp.zeros(len(params.weight_ih), state_dtype(xs.dtype))
+    arrays = {
+        "xs": xs,
+        "weight_ih": params.weight_ih,
+        "weight_hh": params.weight_hh,
+        "bias": bias,
+        "weight_hr": params.weight_hr,
+        "h0": state.h,
+        "c0": state.c,
+        "mask": mask,
+        "resets": resets,
+    }
+    one = {name: array[None] for name, array in arrays.items() if array is not None}
+    found = infer(one, OUTPUTS, reverse)
+    return found["ys"][0], LSTMState(found["h"][0], found["c"][0])

@@ -1,0 +1,89 @@
+"""Sharded arrays under `jit`: rows and members stay where they are, and gradients of the weights are summed."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jax_lstm.kernels.native.arrays import axes
+
+SPLIT = ("N", "B")  # the axes along which a call falls into independent ones
+
+
+def split_of(shardings: Mapping[str, Any]) -> dict[str, Any]:
+    """The axes of a mesh over which N and B are cut, by the first array that says so; no axis cuts both."""
+    split: dict[str, Any] = {}
+    used: set[Any] = set()
+    for name, sharding in shardings.items():
+        for axis, mesh_axes in zip(axes(name), sharding.spec, strict=False):
+            own = set(mesh_axes if isinstance(mesh_axes, tuple) else (mesh_axes,)) - {None}
+            if axis in SPLIT and axis not in split and own and not own & used:
+                split[axis] = mesh_axes
+                used |= own
+    return split
+
+
+def spec_of(name: str, split: Mapping[str, Any]) -> PartitionSpec:
+    return PartitionSpec(*(split.get(axis) for axis in axes(name)))
+
+
+def alike(arrays: Mapping[str, Any]) -> list[Any]:
+    """The arrays, all cut the same way (on a mesh with explicit axes) and varying over the same axes (in `shard_map`).
+
+    JAX then sums the gradients of what was not.
+    """
+    types = {name: jax.typeof(array) for name, array in arrays.items()}
+    varying = {name: at.manual_axis_type.varying for name, at in types.items()}
+    union = frozenset().union(*varying.values())
+    split = split_of({name: at.sharding for name, at in types.items()})
+    mesh = next((at.sharding.mesh for at in types.values() if any(at.sharding.spec)), None)
+    found = []
+    for name, array in arrays.items():
+        if missing := union - varying[name]:
+            array = jax.lax.pcast(array, tuple(missing), to="varying")
+        if mesh is not None and types[name].sharding.spec != (spec := spec_of(name, split)):
+            array = jax.sharding.reshard(array, NamedSharding(mesh, spec))
+        found.append(array)
+    return found
+
+
+@functools.cache
+def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., list[Any]]:
+    """`native(call, ...)` as a function of its operands that is cut along the axes in which they are sharded."""
+    function = custom_partitioning(functools.partial(native, call))
+
+    def partition(mesh: Mesh, operands: Any, results: Any) -> Any:
+        names = (*call.operands, *call.results)
+        shardings = [array.sharding for array in (*operands, *results)]
+        if not all(isinstance(sharding, NamedSharding) for sharding in shardings):
+            devices = sorted(shardings[0].device_set, key=lambda device: device.id)
+            mesh, shardings = Mesh(np.array(devices), ("all",)), []
+        split = split_of(dict(zip(names, shardings, strict=False)))
+
+        def sharding_of(name: str) -> NamedSharding:
+            return NamedSharding(mesh, spec_of(name, split))
+
+        def on_each_device(*operands: Any) -> list[Any]:
+            found = native(call, *operands)
+            if "B" not in split:
+                return found
+            return [
+                array if "B" in axes(name) else jax.lax.psum(array, split["B"])
+                for name, array in zip(call.results, found, strict=True)
+            ]
+
+        found = [sharding_of(name) for name in call.results], tuple(sharding_of(name) for name in call.operands)
+        return mesh, on_each_device, *found
+
+    def rule(mesh: Any, operands: Any, results: Any) -> Any:
+        sides = (", ".join(" ".join(axes(name).lower()) for name in side) for side in (call.operands, call.results))
+        in_order = dict.fromkeys("".join(axes(name) for name in (*call.operands, *call.results)))
+        whole = tuple(axis.lower() for axis in in_order if axis not in SPLIT)
+        return " -> ".join(sides), {"need_replication_factors": whole}
+
+    function.def_partition(partition, sharding_rule=rule)
+    return function

@@ -1,0 +1,119 @@
+"""The native operations in plain JAX, from the pieces of the `scan` kernel.
+
+They are what runs on other platforms and in exported programs, what is differentiated a second time, and how forward
+mode is computed. Each takes and returns arrays by name, see `jax_lstm.kernels.native.arrays`.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jax_lstm.kernels.holding import blank
+from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, every, results, tangent
+from jax_lstm.kernels.scan import Gates, Options, forward, scan, slopes_of, tangents_of
+from jax_lstm.state import LSTMParams, LSTMState
+
+Plain = Callable[[Arrays, tuple[str, ...], bool], Arrays]  # arrays, names of the results wanted, reverse
+
+
+def _over_members(member: Plain) -> Plain:
+    """The operation with the leading axis N on every array, from that on one member of the ensemble."""
+
+    @functools.wraps(member)
+    def members(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
+        if arrays["xs"].shape[0] == 1:
+            return every(lambda array: array[None], member(every(lambda array: array[0], arrays), wanted, reverse))
+        return jax.vmap(lambda arrays: member(arrays, wanted, reverse))(arrays)
+
+    return members
+
+
+@_over_members
+def infer(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
+    ys, last = scan(
+        _params(arrays),
+        arrays["xs"],
+        LSTMState(arrays["h0"], arrays["c0"]),
+        reverse=reverse,
+        mask=arrays.get("mask"),
+        resets=arrays.get("resets"),
+    )
+    found = {"ys": ys, "h": last.h, "c": last.c}
+    return {name: found[name] for name in wanted}
+
+
+@_over_members
+def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
+    """`infer` that also keeps what the way back needs."""
+    mask, xs = arrays.get("mask"), blank(arrays["xs"], arrays.get("mask"))
+    state = LSTMState(arrays["h0"], arrays["c0"])
+
+    def keep(before: LSTMState, gates: Gates, u: jax.Array) -> Any:
+        return before, gates
+
+    ys, last, (before, gates) = forward(
+        Options(reverse, None, 1), _params(arrays), xs, state, mask, arrays.get("resets"), keep
+    )
+    i, f, g, _ = gates
+    found = {"ys": ys, "h": last.h, "c": last.c, "gates": jnp.concatenate(gates, axis=-1), "hs": ys}
+    found["cs"] = f * before.c + i * g
+    if mask is not None:
+        found["cs"] = jnp.where(mask[..., None], found["cs"], before.c)
+        found["hs"] = jnp.where(mask[..., None], ys, before.h.astype(ys.dtype))
+    return {name: found[name] for name in wanted}
+
+
+@_over_members
+def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
+    """The tangents of the outputs, linear in those of the variables; one that is not among `arrays` is zero."""
+    mask, resets, xs = arrays.get("mask"), arrays.get("resets"), blank(arrays["xs"], arrays.get("mask"))
+    state = LSTMState(arrays["h0"], arrays["c0"])
+
+    def before(after: jax.Array, first: jax.Array) -> jax.Array:
+        """What every step starts from, given what each left behind."""
+        first = first.astype(after.dtype)[None]
+        steps = jnp.concatenate([after[1:], first] if reverse else [first, after[:-1]])
+        return steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
+
+    i, f, g, o = gates = jnp.split(blank(arrays["gates"], mask), 4, axis=-1)  # at a held step they may be anything
+    hs, cs = before(arrays["hs"], state.h), before(arrays["cs"], state.c)
+    kept = hs, o * jnp.tanh(f * cs + i * g), slopes_of(gates, cs)
+    d = {name: arrays.get(tangent(name)) for name in VARIABLES}
+    d_ys, d_last = tangents_of(
+        Options(reverse, None, 1),
+        _params(arrays),
+        xs,
+        state,
+        mask,
+        resets,
+        kept,
+        LSTMParams(d["weight_ih"], d["weight_hh"], d["bias"], None, d["weight_hr"]),  # type: ignore[arg-type]
+        None if d["xs"] is None else blank(d["xs"], mask),
+        LSTMState(d["h0"], d["c0"]),  # type: ignore[arg-type]
+    )
+    found = {"d_ys": d_ys, "d_h": d_last.h, "d_c": d_last.c}
+    return {name: found[name] for name in wanted}
+
+
+@_over_members
+def backward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
+    """The transpose of `tangents`."""
+    outputs = tuple(tangent(name) for name in OUTPUTS)
+    known = {name: array for name, array in arrays.items() if name not in outputs}
+
+    def linear(d_variables: Arrays) -> Arrays:
+        one = every(lambda array: array[None], known | d_variables)
+        return every(lambda array: array[0], tangents(one, outputs, reverse))
+
+    example = results(wanted, every(lambda array: array[None], known))
+    zeros = {name: jax.ShapeDtypeStruct(at.shape[1:], at.dtype) for name, at in example.items()}
+    return jax.linear_transpose(linear, zeros)({name: arrays[name] for name in outputs})[0]
+
+
+def _params(arrays: Arrays) -> LSTMParams:
+    """The parameters; `bias` is the sum of both."""
+    bias = arrays["bias"]
+    return LSTMParams(arrays["weight_ih"], arrays["weight_hh"], bias, jnp.zeros_like(bias), arrays.get("weight_hr"))

@@ -1,0 +1,138 @@
+#include "threads.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <thread>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace jax_lstm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins until `ready()`, giving the core away now and then: whom we wait for may need it.
+template <class Ready>
+void spin_until(Ready ready, int spins_between_yields = 4000) {
+  int spins = 0;
+  while (!ready()) {
+    pause();
+    if (++spins > spins_between_yields) {
+      std::this_thread::yield();
+      spins = 0;
+    }
+  }
+}
+
+// State shared with helpers. It outlives the call, since a helper may come late, to find the team closed.
+struct Control {
+  static constexpr int closed = 1 << 20;
+
+  TeamWork work;
+  Team team;
+  int wanted;  // helpers
+  std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> joined{0};  // helpers, plus `closed`
+  std::atomic<int64_t> next_task{0}, tasks_done{0};
+  std::atomic<bool> go{false};
+  std::atomic<int> finished{0};
+
+  explicit Control(const TeamWork& work, int wanted) : work(work), wanted(wanted) {}
+
+  void prepare() {
+    for (;;) {
+      int64_t task = next_task.fetch_add(1, std::memory_order_relaxed);
+      if (task >= work.prepare_count) return;
+      work.prepare(work.self, task);
+      tasks_done.fetch_add(1, std::memory_order_acq_rel);
+    }
+  }
+
+  void help() {
+    // A pool that can't take work runs it at once, in the caller: that is no helper.
+    if (std::this_thread::get_id() == caller) return;
+    int count = joined.load(std::memory_order_acquire);
+    do {
+      if (count >= wanted) return;  // closed, or full
+    } while (!joined.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel));
+    prepare();
+    spin_until([&] { return go.load(std::memory_order_acquire); });
+    work.body(work.self, team, count + 1);
+    finished.fetch_add(1, std::memory_order_acq_rel);
+  }
+};
+
+void run_helper(void* data) {
+  std::unique_ptr<std::shared_ptr<Control>> control(static_cast<std::shared_ptr<Control>*>(data));
+  (*control)->help();
+}
+
+}  // namespace
+
+Pool::~Pool() = default;
+
+void Team::barrier() {
+  if (size_ == 1) return;
+  int round = round_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+  } else {
+    spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
+  }
+}
+
+void run_team(Pool& pool, int max_threads, const TeamWork& work) {
+  if (max_threads <= 1) {
+    for (int64_t task = 0; task < work.prepare_count; ++task) work.prepare(work.self, task);
+    Team alone;
+    work.body(work.self, alone, 0);
+    return;
+  }
+  auto control = std::make_shared<Control>(work, max_threads - 1);
+  for (int i = 1; i < max_threads; ++i) pool.schedule(run_helper, new std::shared_ptr<Control>(control));
+  control->prepare();
+
+  // A helper may be about to wake up on this very core, so the wait gives the core away at every turn.
+  auto patience = std::chrono::duration<double>(work.estimated_seconds * 0.3 + 200e-6);
+  auto start = Clock::now();
+  while (control->joined.load(std::memory_order_acquire) < max_threads - 1 && Clock::now() - start < patience)
+    std::this_thread::yield();
+  int helpers = control->joined.fetch_or(Control::closed, std::memory_order_acq_rel);
+  control->team.set_size(helpers + 1);
+  spin_until([&] { return control->tasks_done.load(std::memory_order_acquire) >= work.prepare_count; });
+  control->go.store(true, std::memory_order_release);
+  work.body(work.self, control->team, 0);
+  spin_until([&] { return control->finished.load(std::memory_order_acquire) >= helpers; });
+}
+
+int choose_threads(const Pool& pool, double flops) {
+  // Below about 50 microseconds of work, waking a thread costs more than it saves. A test that asks for a split gets one.
+  if (flops < 6e6 && forced_split() == Split::choose) return 1;
+  int threads = pool.size();
+  return threads < 1 ? 1 : threads > 64 ? 64 : threads;
+}
+
+Split forced_split() {
+  static const Split split = [] {
+    const char* value = std::getenv("JAX_LSTM_SPLIT");
+    if (value && !std::strcmp(value, "batch")) return Split::batch;
+    if (value && !std::strcmp(value, "hidden")) return Split::hidden;
+    return Split::choose;
+  }();
+  return split;
+}
+
+}  // namespace jax_lstm

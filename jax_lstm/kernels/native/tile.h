@@ -1,0 +1,158 @@
+// Matrix products on register tiles: out[rows][columns] (+)= a[rows][k] * panel[k][columns].
+//
+// A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile streams through it once with all its sums in
+// registers. Every sum runs over k in order, whatever the shape of the tile: results don't depend on how work is divided.
+//
+// A `Dot` says how operands are stored and multiplied. `PlainDot<S>` keeps both in S. `Bfloat16Dot` (dot_bfloat16.h) keeps both
+// in bfloat16, adjacent k in pairs, and sums in float32. It defines:
+//   Operand              element of both operands
+//   Sum                  element of the result
+//   group                elements of k that are stored together (1, or 2 for pairs); panels are padded to whole groups
+//   accumulate<...>      the inner loop
+#pragma once
+
+namespace jax_lstm {
+namespace JAX_LSTM_ISA {
+
+JAX_LSTM_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+JAX_LSTM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+JAX_LSTM_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+
+template <class S>
+struct PlainDot {
+  using Operand = S;
+  using Sum = S;
+  static constexpr int group = 1;
+
+  // Packs `count` elements of a row as part of a block of `rows` (the rest zero). Where elements are grouped, `next` is the row after, or null.
+  // `room`: elements from `to` on that may be written, since what is put there follows later.
+  JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t rows, int64_t room, S* to) {
+    using V = Vec<S>;
+    for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
+  }
+
+  // `a_packed`: a is stored [k][rows] instead of in rows of `a_stride`.
+  template <int rows, int width, bool a_packed>
+  JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth) {
+    using V = Vec<S>;
+    for (int64_t k = 0; k < depth; ++k, panel += width * V::width) {
+      V b[width];
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) b[v] = V::load(panel + v * V::width);
+#pragma GCC unroll 12
+      for (int m = 0; m < rows; ++m) {
+        V x = V::broadcast(a_packed ? a[k * rows + m] : a[m * a_stride + k]);
+#pragma GCC unroll 4
+        for (int v = 0; v < width; ++v) sums[m][v] = fma(x, b[v], sums[m][v]);
+      }
+    }
+  }
+};
+
+// What is multiplied with one panel: rows of `a`, `stride` apart, of which `depth` elements are used.
+template <class Dot>
+struct Rows {
+  const typename Dot::Operand* a;
+  int64_t stride, depth;
+};
+
+// One tile: out = init + x * panel + y * (the rest of the panel). `init` (rows `init_stride` apart, 0 to repeat one row) may be null for zero,
+// and the depth of y 0.
+template <class Dot>
+using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
+                              typename Dot::Sum* out, int64_t out_stride);
+
+template <class Dot, int rows, int width, bool a_packed>
+void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out,
+          int64_t out_stride) {
+  using V = Vec<typename Dot::Sum>;
+  V sums[rows][width];
+  if (init) {
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) sums[m][v] = V::load(init + m * init_stride + v * V::width);
+  } else {
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) sums[m][v] = V::broadcast(0);
+  }
+  Dot::template accumulate<rows, width, a_packed>(sums, x.a, x.stride, panel, x.depth);
+  if (!a_packed && y.depth)
+    Dot::template accumulate<rows, width, a_packed>(sums, y.a, y.stride, panel + round_up(x.depth, Dot::group) * width * V::width, y.depth);
+#pragma GCC unroll 12
+  for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+    for (int v = 0; v < width; ++v) V::store(out + m * out_stride + v * V::width, sums[m][v]);
+}
+
+// The tile of a shape that is known only at run time.
+template <class Dot, int width, int rows = kTileRows[width - 1]>
+JAX_LSTM_INLINE TileFunction<Dot> choose_rows(int64_t wanted) {
+  if constexpr (rows == 1) return tile<Dot, 1, width, false>;
+  else return wanted == rows ? tile<Dot, rows, width, false> : choose_rows<Dot, width, rows - 1>(wanted);
+}
+
+template <class Dot>
+TileFunction<Dot> choose_tile(int64_t rows, int width) {
+  switch (width) {
+    case 1: return choose_rows<Dot, 1>(rows);
+    case 2: return choose_rows<Dot, 2>(rows);
+    case 3: return choose_rows<Dot, 3>(rows);
+    default: return choose_rows<Dot, 4>(rows);
+  }
+}
+
+// The tile over an `a` that is packed in blocks of as many rows as suit panels `most` vectors wide; the last panel may be narrower.
+template <class Dot, int most, int width = most>
+JAX_LSTM_INLINE TileFunction<Dot> choose_packed_width(int wanted) {
+  if constexpr (width == 1) return tile<Dot, kTileRows[most - 1], 1, true>;
+  else return wanted == width ? tile<Dot, kTileRows[most - 1], width, true> : choose_packed_width<Dot, most, width - 1>(wanted);
+}
+
+template <class Dot>
+TileFunction<Dot> choose_packed_tile(int most, int width) {
+  switch (most) {
+    case 1: return choose_packed_width<Dot, 1>(width);
+    case 2: return choose_packed_width<Dot, 2>(width);
+    case 3: return choose_packed_width<Dot, 3>(width);
+    default: return choose_packed_width<Dot, 4>(width);
+  }
+}
+
+// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (one row for all) if that isn't null; for any
+// number of rows.
+template <class Dot>
+void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
+                   typename Dot::Sum* out) {
+  const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
+    choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
+                                   init, 0, out + first * columns, columns);
+  }
+}
+
+// How many vectors wide to make the panels of a product with so many columns, where `threads` share the panels. The last panel may be narrower.
+// The model of a tile's time: its multiplications, and a quarter of that for each operand that it loads.
+JAX_LSTM_INLINE int choose_width(int64_t columns, int64_t vector, int64_t threads) {
+  const int64_t vectors = divide_up(columns, vector);
+  int best = 1;
+  double least = 0;
+  for (int width = 1; width <= 4; ++width) {
+    auto cost = [rows = kTileRows[width - 1]](int64_t w) { return static_cast<double>(w) + 0.25 * static_cast<double>(rows + w) / rows; };
+    const int64_t whole = vectors / width, rest = vectors % width;
+    const double total = threads > 1 ? static_cast<double>(divide_up(divide_up(vectors, width), threads)) * cost(width)
+                                     : static_cast<double>(whole) * cost(width) + (rest ? cost(rest) : 0.0);
+    if (width == 1 || total < least) {
+      best = width;
+      least = total;
+    }
+  }
+  return best;
+}
+
+}  // namespace JAX_LSTM_ISA
+}  // namespace jax_lstm

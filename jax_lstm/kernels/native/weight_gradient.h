@@ -1,0 +1,118 @@
+// The gradient of weights: left^T * right, a sum over all the steps and rows of two matrices that are stored row by row.
+//
+// Steps are taken some hundred at a time: the left side (gradients of the gates) is packed in blocks of a tile's rows, the right side
+// (inputs and h) in panels, and a tile adds up each block by panel. Threads share the left side's columns.
+#pragma once
+
+namespace jax_lstm {
+namespace JAX_LSTM_ISA {
+
+constexpr int64_t kSteps = 256;  // rows of both matrices that are packed at a time
+
+template <class Dot>
+class WeightGradient {
+  using S = typename Dot::Sum;
+  using Operand = typename Dot::Operand;
+  using V = Vec<S>;
+
+ public:
+  // Sizes of the result: `rows` (columns of the left matrix) by `columns` (of the right one); `depth` rows in both.
+  WeightGradient(int64_t rows, int64_t columns, int64_t depth, int threads)
+      : rows_(rows), columns_(columns), depth_(depth), threads_(threads), width_(choose_width(columns, V::width, 1)),
+        block_(kTileRows[width_ - 1]), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
+        panels_(divide_up(columns, panel_)) {}
+
+  void lay_out(Arena& arena) {
+    totals_ = arena.take<S>(depth_ > kSteps ? blocks_ * panels_ * block_ * panel_ : 0);
+    left_ = arena.take<Operand>(blocks_ * block_ * kSteps);
+    right_ = arena.take<Operand>(threads_ * panel_ * kSteps);
+    sums_ = arena.take<S>(threads_ * block_ * panel_);
+  }
+
+  // `left` points to rows of `rows` elements. `load(k, first, n, to)` puts elements [first, first + n) of row k of the right matrix at `to`.
+  // `store(row, first, n, sums)` takes a piece of the result. `column_sums`, if not null, becomes the sum of the left matrix's rows.
+  template <class Load, class Store>
+  void compute(const S* left, S* column_sums, Load load, Store store, const Team& team, int thread) const {
+    const Range mine = share(blocks_, thread, team.size());
+    const Range rows{mine.begin * block_, smaller(mine.end * block_, rows_)};
+    if (rows.begin >= rows.end) return;
+    if (column_sums) clear(column_sums + rows.begin, rows.end - rows.begin);
+    Operand* right = right_ + thread * panel_ * kSteps;
+    for (int64_t k = 0; k < larger(depth_, 1); k += kSteps) {
+      const int64_t steps = smaller(kSteps, depth_ - k);
+      const bool first = k == 0, last = k + steps >= depth_;
+      pack_left(left + k * rows_, steps, mine);
+      if (column_sums) add_rows(left + k * rows_, steps, rows, column_sums);
+      for (int64_t panel = 0; panel < panels_; ++panel) {
+        const int64_t width = smaller(width_, vectors_ - panel * width_), columns = width * V::width;
+        const TileFunction<Dot> add = choose_packed_tile<Dot>(width_, static_cast<int>(width));
+        pack_right(k, steps, panel * panel_, columns, load, right);
+        for (int64_t block = mine.begin; block < mine.end; ++block) {
+          S* total = totals_ + (panel * blocks_ + block) * block_ * panel_;
+          S* out = last ? sums_ + thread * block_ * panel_ : total;
+          add({left_ + block * block_ * kSteps, 0, steps}, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns);
+          if (!last) continue;
+          for (int64_t m = 0; m < smaller(block_, rows_ - block * block_); ++m)
+            store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * columns);
+        }
+      }
+    }
+  }
+
+ private:
+  void pack_left(const S* left, int64_t steps, Range blocks) const {
+    for (int64_t k = 0; k < steps; k += Dot::group, left += Dot::group * rows_)
+      for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+        const int64_t first = block * block_;
+        Dot::pack(left + first, k + 1 < steps ? left + rows_ + first : nullptr, smaller(block_, rows_ - first), block_,
+                  (kSteps - k) * block_, left_ + first * kSteps + k * block_);
+      }
+  }
+
+  void add_rows(const S* left, int64_t steps, Range rows, S* sums) const {
+    for (int64_t first = rows.begin; first < rows.end; first += 4 * V::width) {  // four vectors of sums stay in registers
+      int64_t present[4];
+      V total[4];
+      for (int v = 0; v < 4; ++v) {
+        present[v] = larger(0, smaller(V::width, rows.end - first - v * V::width));
+        total[v] = V::broadcast(0);
+      }
+      for (int64_t k = 0; k < steps; ++k)
+        for (int v = 0; v < 4; ++v)
+          if (present[v]) total[v] = total[v] + V::load(left + k * rows_ + first + v * V::width, present[v]);
+      for (int v = 0; v < 4; ++v) {
+        S* to = sums + first + v * V::width;
+        if (present[v]) V::store(to, V::load(to, present[v]) + total[v], present[v]);
+      }
+    }
+  }
+
+  // Packs `wide` columns from `first` on, those beyond the last as zeros.
+  template <class Load>
+  void pack_right(int64_t k, int64_t steps, int64_t first, int64_t wide, Load load, Operand* to) const {
+    const int64_t present = smaller(wide, columns_ - first);
+    if constexpr (Dot::group == 1) {
+      for (int64_t i = 0; i < steps; ++i, to += wide) {
+        load(k + i, first, present, to);
+        if (present < wide) clear(to + present, wide - present);
+      }
+    } else {
+      Operand pair[2][4 * V::width] = {};
+      for (int64_t i = 0; i < steps; i += 2, to += 2 * wide) {
+        load(k + i, first, present, pair[0]);
+        if (i + 1 < steps) load(k + i + 1, first, present, pair[1]);
+        else clear(pair[1], wide);
+        Dot::interleave(pair[0], pair[1], wide, to);
+      }
+    }
+  }
+
+  const int64_t rows_, columns_, depth_, threads_;
+  const int width_;
+  const int64_t block_, blocks_, panel_, vectors_, panels_;
+  S *totals_ = nullptr, *sums_ = nullptr;
+  Operand *left_ = nullptr, *right_ = nullptr;
+};
+
+}  // namespace JAX_LSTM_ISA
+}  // namespace jax_lstm

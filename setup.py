@@ -1,0 +1,80 @@
+"""Compiles the native kernel while installing, where there is a C++ compiler; everything else is in pyproject.toml.
+
+The library is loaded with ctypes and knows nothing of Python, so that one wheel serves every version of it. All
+that it needs is the headers of XLA's foreign function interface, which come with jaxlib; the build requires the oldest
+jaxlib that the package runs with, because a newer one takes a library built for an older, but not the other way round.
+
+JAX_LSTM_NATIVE=0 leaves the library out; JAX_LSTM_NATIVE=1 makes it an error if it cannot be compiled.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+WANTED = os.environ.get("JAX_LSTM_NATIVE")
+FOLDER = Path("jax_lstm", "kernels", "native")
+FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-Wno-return-type", "-Wno-sign-compare"]
+
+
+def headers() -> list[str]:
+    """Where jaxlib has the headers, found without importing it."""
+    spec = find_spec("jaxlib")
+    return [str(Path(folder, "include")) for folder in (spec and spec.submodule_search_locations) or []]
+
+
+class BuildLibrary(build_ext):
+    """Builds a plain shared library, its files side by side; without a compiler it says so, and the install goes on."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return str(Path(*fullname.split("."))) + ".so"
+
+    def get_export_symbols(self, ext: Any) -> list[str]:
+        return ext.export_symbols
+
+    def build_extension(self, ext: Any) -> None:
+        def compile_one(source: str) -> list[str]:
+            return self.compiler.compile(
+                [source], self.build_temp, include_dirs=ext.include_dirs, extra_postargs=FLAGS, depends=ext.depends
+            )
+
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                objects = [name for names in pool.map(compile_one, ext.sources) for name in names]
+            self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
+        except Exception as error:  # whatever a compiler may fail with
+            if not ext.optional:
+                raise
+            self.warn(f"jax-lstm is installed without its native kernel, which did not compile: {error}")
+
+    def get_outputs(self) -> list[str]:
+        return [name for name in super().get_outputs() if os.path.exists(name)]
+
+
+class TagWheel(bdist_wheel):
+    """One wheel for all versions of Python: of this platform with the library, of any without."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        built = any(Path(self.bdist_dir or ".").glob(f"**/{FOLDER}/_native.so"))
+        return "py3", "none", super().get_tag()[2] if built else "any"
+
+
+extensions = [
+    Extension(
+        "jax_lstm.kernels.native._native",
+        sorted(str(path) for path in FOLDER.glob("*.cc")),
+        include_dirs=headers(),
+        depends=sorted(str(path) for path in FOLDER.glob("*.h")),
+        language="c++",
+        optional=WANTED != "1",
+    )
+]
+setup(
+    ext_modules=[] if WANTED == "0" else extensions,
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": TagWheel},
+)

@@ -1,0 +1,38 @@
+"""Run by test_native_processes.py: the native kernel with the instruction set that JAX_LSTM_ISA names."""
+
+import os
+
+import jax
+from problems import Sizes, gradients, problem
+
+from jax_lstm import kernels
+from jax_lstm.kernels.native import native, native_status
+from jax_lstm.tolerances import TOLERANCES, difference
+
+BFLOAT16 = 3e-2  # see test_native.py
+
+
+def main() -> None:
+    assert os.environ["JAX_LSTM_ISA"] in native_status(), native_status()
+    for sizes, options in (
+        (Sizes(5, 7, 19, 37), {"mask": True}),
+        (Sizes(3, 33, 5, 16, 9), {"resets": True, "bias": False}),
+        (Sizes(4, 1, 1, 50), {}),
+    ):
+        with jax.enable_x64(True):
+            expected = gradients(kernels.scan, problem(sizes, "float64", **options))
+            found = gradients(native, problem(sizes, "float64", **options))
+        check("float64", found, expected)
+        for dtype in ("float32", "bfloat16"):
+            check(dtype, gradients(native, problem(sizes, dtype, **options)), expected)
+
+
+def check(dtype: str, found: object, expected: object) -> None:
+    limit = BFLOAT16 if dtype == "bfloat16" else TOLERANCES["gradients"].of(dtype)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert difference(a, b).relative <= limit, f"{dtype}: {difference(a, b)}"
+
+
+if __name__ == "__main__":
+    main()
+    print("agrees")
