@@ -12,6 +12,8 @@ from benchmarks.gate import admit
 from benchmarks.sampling import Call, Plan, Timed, sample
 from benchmarks.setting import Setting
 
+PEAK_SIZE = 2048
+
 # Which call of a runner, and how many times the products of the forward pass it takes.
 CALLS: dict[str, tuple[Callable[[Runner], Call], int]] = {
     "forward": (lambda runner: runner.forward, 1),
@@ -23,7 +25,7 @@ def peak(setting: Setting) -> Iterator[Timed]:
     """The float32 product of two matrices: the most that either framework gets out of this machine."""
     import torch
 
-    size = 2048
+    size = PEAK_SIZE
     a = np.random.default_rng(0).standard_normal((size, size), np.float32)
     in_torch, in_jax, product = torch.from_numpy(a), jnp.asarray(a), jax.jit(jnp.dot)
     turns: dict[str, Call] = {

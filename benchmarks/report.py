@@ -55,7 +55,7 @@ def facts(record: Record) -> dict[str, str]:
     names = ("jax", "flax", "torch", "keras", "equinox")
     versions = ", ".join(f"{name} {packages[name]}" for name in names if name in packages)
     found = {
-        "Machine": f"{environment['cpu']}, {environment['system']}, {record.threads} threads for everyone",
+        "Machine": f"{environment['cpu']}, {environment['system']}, threads for everyone: {record.threads}",
         "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
         "Matrix peak": f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)"
         if record.peak
