@@ -16,7 +16,7 @@ Call = Callable[[], object]
 class Plan(NamedTuple):
     """How long to measure: as many rounds as fit into `budget` seconds, between `least` and `most`."""
 
-    budget: float = 8.0
+    budget: float = 6.0
     least: int = 5
     most: int = 20
     sample: float = 0.008  # seconds that a sample lasts at least: shorter calls are repeated
