@@ -1,0 +1,40 @@
+"""`python -m benchmarks COMMAND`, from a checkout."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from benchmarks.engine import Engine
+from jax_lstm.checks import InputError, MissingExtraError
+
+COMMANDS: dict[str, Any] = {"engine": Engine}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status.
+
+    0: done. 1: a contender failed the gate. 2: the input cannot be used. 130: Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="python -m benchmarks", description=__doc__, args=arguments or ["--help"]
+        )
+        console = Console() if sys.stdout.isatty() else Console(width=120)
+        return command.run(console, arguments)
+    except (InputError, MissingExtraError) as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"benchmarks: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""The record of a run: JSON with every sample, from which all that is printed can be computed again."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sampling import Timed
+from jax_lstm.checks import InputError
+from jax_lstm.environment import environment
+from jax_lstm.files import write_json
+from jax_lstm.kernels.native import native_status
+
+ROOT = Path(__file__).parents[1]
+PEERS = ("keras", "equinox")
+
+
+@dataclass(frozen=True)
+class Record:
+    """`absent` are the contenders that are not there, with how to get them; `goals` are computed from `rows`."""
+
+    command: str
+    commit: str  # followed by " and changes" where the checkout differed from it
+    began: str
+    seconds: float
+    load: float | None  # of the machine in the minute before; None where the system does not say
+    threads: int
+    native: str
+    environment: dict[str, Any]
+    absent: dict[str, str] = field(default_factory=dict)
+    rows: list[Timed] = field(default_factory=list)
+    goals: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, section: str, measure: str = "") -> list[Timed]:
+        return [row for row in self.rows if row.section == section and measure in ("", row.measure)]
+
+    def row(self, section: str, case: str, measure: str) -> Timed | None:
+        return next((row for row in self.of(section, measure) if row.case == case), None)
+
+    @property
+    def peak(self) -> float:
+        """GFLOP/s of the faster of the two products; 0 if it was not measured."""
+        speeds = [row.flops / min(samples) / 1e9 for row in self.of("peak") for samples in row.seconds.values()]
+        return max(speeds, default=0.0)
+
+
+def write(record: Record, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, dataclasses.asdict(record))
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        InputError: there is no such file, or it is no record.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Record(**values | {"rows": [Timed(**row) for row in values["rows"]]})
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a record of `python -m benchmarks engine`: {error}") from None
+
+
+def begin(command: str, absent: dict[str, str]) -> Record:
+    """The record of a run that begins now."""
+    found = environment()
+    found["packages"] |= {name: installed for name in PEERS if (installed := _version(name))}
+    began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return Record(command, commit(), began, 0.0, load, found["cores"], native_status(), found, absent)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return environment()["cores"]
+
+
+def commit() -> str:
+    """The commit that is checked out; "unknown" outside a checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + " and changes" * bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

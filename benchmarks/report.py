@@ -1,0 +1,203 @@
+"""Tables of a record, made once and shown twice: in the terminal and as Markdown for the page."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.contenders import BASELINE
+from benchmarks.goals import judged
+from benchmarks.record import Record
+from benchmarks.sampling import Timed, geometric_mean
+from jax_lstm.cli import show
+from jax_lstm.timing import Timing
+
+MEASURES = ("forward", "forward+backward")
+WIDE = 0.2  # quartiles further apart than this part of the median: "~" before a figure
+QUIET = 0.5  # load of a machine above which others than this program are at work
+ABSENT = "-"
+
+
+class Sheet(NamedTuple):
+    """A table: title, names of the columns, rows of cells."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def print_tables(console: Console, record: Record) -> None:
+    for sheet in sheets(record):
+        table = show.table(escape(sheet.title))
+        for at, column in enumerate(sheet.columns):
+            table.add_column(escape(column), justify="left" if at == 0 else "right")
+        for row in sheet.rows:
+            table.add_row(*map(_coloured, row))
+        console.print(table)
+    console.print(_facts(record))
+
+
+def markdown(record: Record) -> str:
+    """What stands in docs/performance.md."""
+    parts = [f"{fact}: {value}" for fact, value in facts(record).items()]
+    text = ["  \n".join(parts)]
+    for sheet in sheets(record):
+        lines = [f"**{sheet.title}**", ""]
+        lines += [_line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
+        text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
+    return "\n\n".join(text) + "\n"
+
+
+def facts(record: Record) -> dict[str, str]:
+    environment, packages = record.environment, record.environment["packages"]
+    names = ("jax", "flax", "torch", "keras", "equinox")
+    versions = ", ".join(f"{name} {packages[name]}" for name in names if name in packages)
+    found = {
+        "Machine": f"{environment['cpu']}, {environment['system']}, threads for everyone: {record.threads}",
+        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
+        "Matrix peak": f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)"
+        if record.peak
+        else "not measured",
+        "Commit": record.commit,
+        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
+    }
+    if record.load is not None and record.load > QUIET:
+        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
+    failed = {name: f"{reason} ({row.section})" for row in record.rows for name, reason in row.failed.items()}
+    if failed:
+        found["Failed the gate"] = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    if record.absent:
+        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
+    return found
+
+
+def sheets(record: Record) -> list[Sheet]:
+    made = [_goals(record)]
+    made += [_speeds(record, measure) for measure in MEASURES] + [_times(record, measure) for measure in MEASURES]
+    made += [_bfloat16(record), _further(record)]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def _goals(record: Record) -> Sheet:
+    rows = []
+    for goal in judged(record):
+        reached = ABSENT
+        if goal["reached"] is not None:
+            part = f" ({goal['cases']} of {goal['of_cases']} cases)" * (goal["cases"] < goal["of_cases"])
+            reached = _number(goal["reached"]) + part
+        wanted = ("at most " if goal["limit"] else "at least ") + _number(goal["wanted"])
+        rows.append(
+            (f"{goal['kernel']}: {goal['goal']}", wanted, reached, {True: "yes", False: "no"}.get(goal["met"], ""))
+        )
+    return Sheet("Goals", ("goal", "wanted", "reached", "met"), rows)
+
+
+def _speeds(record: Record, measure: str) -> Sheet:
+    rows_of = record.of("layers", measure)
+    names = list(dict.fromkeys(name for row in rows_of for name in (*row.seconds, *row.failed) if name != BASELINE))
+
+    def cell(row: Timed, name: str) -> str:
+        return "failed" if name in row.failed else _ratio(row.ratio(name))
+
+    rows = [(row.case, *(cell(row, name) for name in names)) for row in rows_of]
+    if rows:
+        rows.append(("geometric mean", *(_mean(rows_of, name) for name in names)))
+    return Sheet(f"Speed relative to PyTorch, {measure}", ("case", *names), rows)
+
+
+def _mean(rows: list[Timed], name: str) -> str:
+    """Of the cases; nothing where one failed."""
+    ratios = [ratio.median for row in rows if (ratio := row.ratio(name))]
+    return f"{geometric_mean(ratios):.2f}" if len(ratios) == len(rows) else ABSENT
+
+
+def _times(record: Record, measure: str) -> Sheet:
+    def of_native(row: Timed) -> tuple[str, ...]:
+        best = row.best_ratio("native")
+        if best is None:
+            return (ABSENT,) * 3
+        gflops = row.gflops("native")
+        return f"{best:.2f}", f"{gflops:,.0f}", f"{gflops / record.peak:.0%}" if record.peak else ABSENT
+
+    rows = []
+    for row in record.of("layers", measure):
+        times = [_milliseconds(row, name) for name in (BASELINE, "scan", "native")]
+        rows.append((row.case, row.shape, *times, *of_native(row)))
+    columns = ("torch, ms", "scan, ms", "native, ms", "best of each", "GFLOP/s", "of peak")
+    title = f"Times, {measure}; for native: speed from the fastest sample of each, GFLOP/s and part of the matrix peak"
+    return Sheet(title, ("case", "B,T,I,H", *columns), rows)
+
+
+def _bfloat16(record: Record) -> Sheet:
+    backends = [name for name in ("native", "scan") if any(row.baseline == name for row in record.of("bfloat16"))]
+    rows = []
+    for case in dict.fromkeys(row.case for row in record.of("bfloat16")):
+        cells, shape = [], ""
+        for backend in backends:
+            pair = [row for row in record.of("bfloat16") if row.case == case and row.baseline == backend]
+            cells.append(_pair(pair, lambda row, name=f"{backend}, bfloat16": _ratio(row.ratio(name))))
+            shape = pair[0].shape if pair else shape
+        rows.append((case, shape, *cells))
+    title = "bfloat16, speed relative to the same kernel in float32, forward / forward+backward"
+    return Sheet(title, ("case", "B,T,I,H", *backends), rows)
+
+
+def _further(record: Record) -> Sheet:
+    rows = []
+    for section in ("training", "streaming", "remat", "compiling"):
+        for row in record.of(section):
+            for name in (*row.seconds, *row.failed):
+                if name in row.failed:
+                    rows.append((f"{row.measure}, {row.case}", row.shape, name, "failed", ABSENT, ABSENT))
+                    continue
+                memory = f"{row.memory[name] / 2**20:,.0f} MiB" if name in row.memory else ""
+                speed = _ratio(row.ratio(name))
+                time = _time(row.timing(name).median)
+                rows.append((f"{row.measure}, {row.case}", row.shape, name, time, speed, memory))
+    columns = ("measure", "B,T,I,H", "who", "time", "speed", "memory")
+    return Sheet("Training, streaming, memory, compilation; speed relative to the first of each", columns, rows)
+
+
+def _pair(rows: list[Timed], cell: Callable[[Timed], str]) -> str:
+    return " / ".join(cell(row) for row in rows) or ABSENT
+
+
+def _ratio(found: Timing | None) -> str:
+    if found is None:
+        return ABSENT
+    return "~" * (found.high - found.low > WIDE * found.median) + f"{found.median:.2f}"
+
+
+def _milliseconds(row: Timed, name: str) -> str:
+    return f"{row.timing(name).median * 1e3:.3g}" if name in row.seconds else ABSENT
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _coloured(cell: str) -> str:
+    colours = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]no[/]"}
+    return colours.get(cell, escape(cell))
+
+
+def _facts(record: Record) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column()
+    for fact, value in facts(record).items():
+        grid.add_row(fact, escape(value))
+    return grid

@@ -1,0 +1,111 @@
+"""A whole training step at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from benchmarks.contenders import BASELINE
+from benchmarks.sampling import Call, Timed, sample
+from benchmarks.setting import Setting
+from jax_lstm.convert import state_dict
+from jax_lstm.model import LSTMModel
+from jax_lstm.tolerances import TOLERANCES, difference
+from jax_lstm.train.step import init_state, make_step
+
+SIZES = (10, 20, 1, 2)  # I, H, O, L
+BATCH, WINDOW, STEPS, RATE = 32, 5, 100, 1e-3
+
+
+class Trainer(NamedTuple):
+    """`run` makes all steps before it returns; `losses` makes them from the initial weights."""
+
+    run: Call
+    losses: Callable[[], np.ndarray]
+
+
+def training(setting: Setting) -> Iterator[Timed]:
+    """PyTorch's loop against steps that are scanned on the device, and against a compiled step called from Python."""
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((STEPS, BATCH, WINDOW, SIZES[0]), np.float32)
+    ys = rng.standard_normal((STEPS, BATCH, SIZES[2]), np.float32)
+    weights = state_dict(LSTMModel(*SIZES, rngs=nnx.Rngs(0)))
+    makers: dict[str, Callable[[], Trainer]] = {}
+    if BASELINE in setting.present():
+        makers[BASELINE] = lambda: _in_torch(weights, xs, ys, "float32")
+    for backend in setting.backends():
+        makers[backend] = lambda backend=backend: _scanned(backend, xs, ys)
+        makers[f"{backend}, a call a step"] = lambda backend=backend: _called(backend, xs, ys)
+
+    expected = _in_torch(weights, xs, ys, "float64").losses()
+    trainers, failed = {}, {}
+    for name, make in makers.items():
+        trainer = make()
+        relative, limit = difference(trainer.losses(), expected).relative, TOLERANCES["losses"].float32
+        if relative <= limit:
+            trainers[name] = trainer
+        else:
+            failed[name] = f"losses: off by {relative:.1e}, more than {limit:.0e}"
+    seconds, calls = sample({name: trainer.run for name, trainer in trainers.items()}, setting.plan, STEPS)
+    shape = f"{BATCH},{WINDOW},{SIZES[0]},{SIZES[1]}"
+    yield Timed("training", "tutorial", "training step", BASELINE, seconds, calls, failed, shape=shape)
+
+
+def _in_torch(weights: dict[str, np.ndarray], xs: np.ndarray, ys: np.ndarray, dtype: str) -> Trainer:
+    import torch
+
+    from torch_ref.model import LSTMModel as TorchModel
+
+    batches = [tuple(torch.from_numpy(part.astype(dtype)) for part in batch) for batch in zip(xs, ys, strict=True)]
+    criterion = torch.nn.MSELoss()
+
+    def fresh() -> tuple[Any, Any]:
+        model = TorchModel(*SIZES).to(getattr(torch, dtype))
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return model, torch.optim.Adam(model.parameters(), lr=RATE)
+
+    def train(model: Any, optimizer: Any) -> list[Any]:
+        losses = []
+        for x, y in batches:
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        return losses
+
+    model, optimizer = fresh()
+    return Trainer(lambda: train(model, optimizer), lambda: torch.stack(train(*fresh())).numpy())
+
+
+def _step(backend: str) -> tuple[Any, Any]:
+    model, optimizer = LSTMModel(*SIZES, backend=backend, rngs=nnx.Rngs(0)), optax.adam(RATE)
+    return make_step(model, optimizer), init_state(model, optimizer)
+
+
+def _scanned(backend: str, xs: np.ndarray, ys: np.ndarray) -> Trainer:
+    step, start = _step(backend)
+    batches = (jnp.asarray(xs), jnp.asarray(ys))
+    run = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches))
+    return Trainer(
+        lambda: jax.block_until_ready(run(start, batches)), lambda: np.asarray(run(start, batches)[1]["loss"])
+    )
+
+
+def _called(backend: str, xs: np.ndarray, ys: np.ndarray) -> Trainer:
+    step, start = _step(backend)
+    compiled = jax.jit(step)
+    batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in zip(xs, ys, strict=True)]
+
+    def losses() -> list[Any]:
+        state, found = start, []
+        for batch in batches:
+            state, metrics = compiled(state, batch)
+            found.append(metrics["loss"])
+        return jax.block_until_ready(found)
+
+    return Trainer(losses, lambda: np.asarray(losses()))

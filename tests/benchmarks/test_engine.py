@@ -1,0 +1,245 @@
+"""`python -m benchmarks engine`: who computes something else is not timed, and the page shows the record. No times."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+from rich.console import Console
+
+torch = pytest.importorskip("torch")
+
+from benchmarks import layers as layers_module  # noqa: E402
+from benchmarks import record as records  # noqa: E402
+from benchmarks import streaming, training  # noqa: E402
+from benchmarks.__main__ import main  # noqa: E402
+from benchmarks.cases import CASES, Case, Problem, draw  # noqa: E402
+from benchmarks.contenders import BASELINE, CONTENDERS, Contender, Runner  # noqa: E402
+from benchmarks.engine import BEGIN, END, measure, put_into  # noqa: E402
+from benchmarks.gate import admit, fault  # noqa: E402
+from benchmarks.gate import oracle as expected_of  # noqa: E402
+from benchmarks.goals import GOALS, judged  # noqa: E402
+from benchmarks.layers import layers  # noqa: E402
+from benchmarks.measures import MEASURES  # noqa: E402
+from benchmarks.record import Record  # noqa: E402
+from benchmarks.report import markdown, print_tables  # noqa: E402
+from benchmarks.sampling import Plan, Timed, sample  # noqa: E402
+from benchmarks.setting import QUICK, Setting  # noqa: E402
+from jax_lstm.checks import InputError  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+RECORD = ROOT / "benchmarks" / "records" / "engine.json"
+PAGE = ROOT / "docs" / "performance.md"
+TINY = Case(3, 4, 5, 6)
+PRESENT = [name for name, contender in CONTENDERS.items() if not contender.absent()]
+BRIEF = Plan(budget=0.0, least=2, sample=0.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Any:
+    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def scaled(factor: float, of: str) -> Contender:
+    """PyTorch's, with one of its results off by a factor."""
+
+    def build(problem: Problem) -> Runner:
+        runner = CONTENDERS[BASELINE].build(problem)
+        return runner._replace(results=lambda: {n: v * (factor if n == of else 1) for n, v in runner.results().items()})
+
+    return Contender(build, "wrong")
+
+
+def raises(problem: Problem) -> Runner:
+    raise RuntimeError("out of order\nand more")
+
+
+def test_the_oracle_agrees_with_the_one_of_the_tests() -> None:
+    found, problem = expected_of(TINY), draw(TINY)
+    params = {name: value for name, value in problem.params._asdict().items() if value is not None}
+    zeros = np.zeros((TINY.batch, TINY.hidden_size))
+    ys, _, _, tapes = oracle.layer(params, problem.xs, zeros, zeros)
+    d_params, d_xs, _, _ = oracle.layer_backward(params, tapes, 2 * ys / ys.size, zeros, zeros)
+    wanted = {"outputs": ys, "gradient of inputs": d_xs, "gradient of bias": d_params["bias_hh"]}
+    wanted |= {f"gradient of {name}": d_params[name] for name in ("weight_ih", "weight_hh")}
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-14, err_msg=name)
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_contenders_pass_the_gate(name: str) -> None:
+    runners, failed = admit({name: CONTENDERS[name]}, TINY)
+    assert not failed
+    runners[name].forward()
+    runners[name].gradients()
+
+
+def test_bfloat16_has_a_gate_of_its_own() -> None:
+    """Which ours pass in `made`."""
+    expected = expected_of(TINY)
+    for limit, dtype in ((2e-2, "bfloat16"), (4e-6, "float32")):
+        close = {name: value * (1 + limit) for name, value in expected.items()}
+        far = {name: value * (1 + 10 * limit) for name, value in expected.items()}
+        assert not fault(close, expected, dtype)
+        assert fault(far, expected, dtype).startswith("outputs: off by")
+
+
+@pytest.mark.parametrize("of", ["outputs", "gradient of inputs", "gradient of weight_hh", "gradient of bias"])
+def test_a_broken_contender_is_shown_and_not_timed(of: str) -> None:
+    contenders = {BASELINE: CONTENDERS[BASELINE], "broken": scaled(1.001, of)}
+    rows = list(layers(Setting(BRIEF, {"tiny": TINY}, contenders)))
+    assert [row.measure for row in rows] == ["forward", "forward+backward"]
+    for row in rows:
+        assert list(row.seconds) == [BASELINE]
+        assert row.failed["broken"].startswith(f"{of}: off by 1.0e-03")
+
+
+def test_one_that_raises_has_failed_too() -> None:
+    runners, failed = admit({"raises": Contender(raises, "")}, TINY)
+    assert not runners
+    assert failed == {"raises": "RuntimeError: out of order"}
+
+
+def test_nan_and_other_shapes_fail() -> None:
+    expected = expected_of(TINY)
+    assert "inf" in fault(expected | {"outputs": expected["outputs"] * np.nan}, expected)
+    assert "shape" in fault(expected | {"outputs": expected["outputs"][1:]}, expected)
+    assert not fault(expected, expected)
+
+
+def test_what_is_not_there_is_named_with_how_to_get_it() -> None:
+    gone = Contender(raises, "", package="no-such-package", install="pip install it")
+    assert gone.absent() == "not installed: pip install it"
+    assert not Setting(contenders={"gone": gone}).present()
+
+
+def test_samples() -> None:
+    calls = {"a": 0, "b": 0}
+
+    def call(name: str) -> Any:
+        def count() -> None:
+            calls[name] += 1
+
+        return count
+
+    seconds, in_a_sample = sample({"a": call("a"), "b": call("b")}, Plan(budget=0.0, least=3, sample=1e-4), steps=5)
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
+    assert all(count % 5 == 0 and count > 5 for count in in_a_sample.values())
+    assert sample({}, Plan()) == ({}, {})
+
+
+def test_ratios_are_taken_within_rounds() -> None:
+    row = Timed("layers", "c", "forward", "torch", {"torch": [2.0, 4.0, 60.0], "x": [1.0, 2.0, 10.0]}, flops=4e9)
+    ratio = row.ratio("x")
+    assert ratio is not None
+    assert ratio.median == 2.0
+    assert row.best_ratio("x") == 2.0
+    assert row.gflops("x") == 2.0
+    assert row.ratio("y") is None
+    assert row.best_ratio("y") is None
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
+    """A run of all measures, as small as it can be."""
+    path = tmp_path_factory.mktemp("records") / "run" / "engine.json"
+    contenders = {name: CONTENDERS[name] for name in (BASELINE, "scan", "native")} | {"broken": scaled(2.0, "outputs")}
+    setting = Setting(BRIEF, {"large": Case(1, 2, 3, 256)}, contenders, long=Case(2, 25, 3, 4), lengths=(2, 4))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STEPS", 3)
+        patch.setattr(streaming, "CASE", Case(1, 3, 4, 5))
+        patch.setattr(layers_module, "PEAK_SIZE", 64)
+        return measure(setting, (), "python -m benchmarks engine", path, Console(quiet=True)), path
+
+
+def test_every_measure_has_rows_and_the_record_comes_back(made: tuple[Record, Path]) -> None:
+    record, path = made
+    assert {row.section for row in record.rows} == set(MEASURES)
+    assert records.read(path) == record
+    assert record.goals == judged(record)
+    assert record.peak > 0
+    remat = record.of("remat")[0]
+    assert remat.seconds.keys() == remat.memory.keys() == {"keep all", "gates", "chunks"}
+    assert not any(row.failed.keys() - {"broken"} for row in record.rows)
+
+
+def test_the_tables_of_a_run(made: tuple[Record, Path]) -> None:
+    record, _ = made
+    text = markdown(record)
+    assert "broken: outputs: off by 1.0e+00, more than 5e-06 (layers)" in text
+    assert "| failed |" in text
+    assert all(goal.text in text for goal in GOALS)
+    console = Console(width=120)
+    with console.capture() as printed:
+        print_tables(console, record)
+    assert "geometric mean" in printed.get()
+
+
+def test_goals_are_judged_when_all_cases_are_there() -> None:
+    row = Timed(
+        "layers", "", "forward+backward", BASELINE, {BASELINE: [2.0], "native": [1.0], "keras": [3.0]}, flops=1e9
+    )
+    product = Timed("peak", "product", "product", BASELINE, {BASELINE: [1.0]}, flops=1e9)
+    for measured, met in ((list(CASES), True), (["tutorial"], None)):
+        rows = [product] + [
+            dataclasses.replace(row, case=case, measure=kind)
+            for case in measured
+            for kind in ("forward", "forward+backward")
+        ]
+        record = Record("", "", "", 0.0, None, 1, "", {}, rows=rows)
+        found = {goal["goal"]: goal for goal in judged(record) if goal["kernel"] == "native"}
+        assert found["speed over PyTorch in forward+backward, mean"]["reached"] == 2.0
+        assert found["speed over PyTorch in forward+backward, mean"]["met"] is met
+        assert found["speed over the best other JAX LSTM, mean"]["reached"] == pytest.approx(3.0)
+        assert found["streaming step over PyTorch's faster one"]["met"] is None
+
+
+def test_quick_leaves_out_large_cases_only() -> None:
+    assert CASES.keys() - QUICK.cases.keys() == {"large", "largest"}
+
+
+def test_the_page_shows_the_record() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert put_into(page, markdown(records.read(RECORD))) == page, (
+        "python -m benchmarks engine --render RECORD --page PAGE"
+    )
+
+
+def test_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engine", "--render", str(RECORD)]) == 0
+    assert capsys.readouterr().out == markdown(records.read(RECORD))
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert main(["engine", "--render", str(RECORD), "--page", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "everything"], "`--only` must be one of peak, layers"),
+        (["--case", "huge"], "`--case` must be one of 'tutorial'"),
+        (["--render", "no-such-file.json"], "no-such-file.json: No such file or directory"),
+    ],
+)
+def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engine", *arguments]) == 2
+    assert f"benchmarks: error: {message}" in capsys.readouterr().err
+
+
+def test_no_record(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"rows": []}')
+    with pytest.raises(InputError, match="not a record"):
+        records.read(tmp_path / "a.json")
+    with pytest.raises(InputError, match="--page"):
+        put_into("a page without marks", "")
