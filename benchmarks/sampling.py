@@ -16,8 +16,8 @@ Call = Callable[[], object]
 class Plan(NamedTuple):
     """How long to measure: as many rounds as fit into `budget` seconds, between `least` and `most`."""
 
-    budget: float = 6.0
-    least: int = 5
+    budget: float = 5.0
+    least: int = 3
     most: int = 20
     sample: float = 0.008  # seconds that a sample lasts at least: shorter calls are repeated
 

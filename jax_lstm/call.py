@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
-from jax_lstm.checks import as_state, require, require_floating, require_shape
+from jax_lstm.checks import as_array, as_state, require, require_bool, require_dtype, require_floating, require_shape
 from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMState, state_dtype
 
@@ -22,12 +22,13 @@ class Call(NamedTuple):
     mask: jax.Array | None
     resets: jax.Array | None
     dtype: Any
+    unbatched: bool
 
 
 def read_call(
     sizes: Sizes,
     params: Mapping[str, Any],
-    x: jax.Array,
+    x: Any,
     state: Any = None,
     *,
     batch_first: bool = False,
@@ -37,6 +38,8 @@ def read_call(
     dtype: Any = None,
 ) -> Call:
     """Check the arguments of `jax_lstm.functional.lstm`; raises `InputError` for what does not fit."""
+    require_bool("batch_first", batch_first)
+    x = as_array("x", x)
     batched = ("B", "T", sizes.input_size) if batch_first else ("T", "B", sizes.input_size)
     require_shape("x", x, batched, ("T", sizes.input_size))
     require_floating("x", x)
@@ -64,14 +67,13 @@ def read_call(
         within = _within(lengths, rows, steps)
         mask = within if mask is None else mask & within
         resets = None if resets is None else resets & within  # the padding is no part of the sequence
-    return Call(xs.astype(dtype), state, mask, resets, dtype)
+    return Call(xs.astype(dtype), state, mask, resets, dtype, unbatched)
 
 
 def compute_dtype(params: Mapping[str, Any], x: Any, dtype: DTypeLike | None) -> Any:
     """`dtype`, or where that is None the widest type among the arrays."""
     if dtype is not None:
-        require(jnp.issubdtype(dtype, jnp.floating), "dtype", "be a floating-point type", jnp.dtype(dtype))
-        return jax.dtypes.canonicalize_dtype(dtype)
+        return jax.dtypes.canonicalize_dtype(require_dtype("dtype", dtype))
     with jax.numpy_dtype_promotion("standard"):  # a question, not an implicit cast of an array
         return jnp.result_type(x.dtype, *{param.dtype for param in params.values()})
 
@@ -80,18 +82,18 @@ def _per_step(name: str, value: Any, shape: tuple[int, ...], unbatched: bool) ->
     """A (B, T) or (T,) array of bools as (T, B)."""
     if value is None:
         return None
-    value = jnp.asarray(value)
+    value = as_array(name, value)
     require_shape(name, value, shape)
     require(value.dtype == jnp.bool_, name, "be an array of bools", value.dtype)
     return value[:, None] if unbatched else value.T
 
 
 def _within(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
-    """Which steps lie within the `lengths` of their rows, (T, B)."""
-    lengths = jnp.asarray(lengths)
-    require_shape("lengths", lengths, rows)
-    require(jnp.issubdtype(lengths.dtype, jnp.integer), "lengths", "be an array of integers", lengths.dtype)
-    if isinstance(steps, int) and not isinstance(lengths, Tracer):
-        for length in np.unique(np.asarray(lengths)):
+    """Which steps lie within the `lengths` of their rows, (T, B). Under `jit` one below 0 or above T counts as that."""
+    known = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)  # before JAX makes int32 of it
+    require(jnp.issubdtype(known.dtype, jnp.integer), "lengths", "be an array of integers", known.dtype)
+    require_shape("lengths", known, rows)
+    if isinstance(known, np.ndarray) and isinstance(steps, int):
+        for length in np.unique(known):
             require(0 <= length <= steps, "lengths", f"lie between 0 and T, {steps}", length)
-    return jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths.astype(jnp.int32).reshape(1, -1)
+    return jnp.arange(steps, dtype=jnp.int32)[:, None] < jnp.asarray(known, jnp.int32).reshape(1, -1)

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 
 from jax_lstm import kernels
 from jax_lstm.call import compute_dtype
-from jax_lstm.checks import as_state, require_floating, require_shape
+from jax_lstm.checks import as_array, as_state, require_floating, require_shape
 from jax_lstm.init import Init
 from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMParams, LSTMState, state_dtype
@@ -49,10 +49,13 @@ class LSTMCell(nnx.RNNCellBase):
     ):
         self.sizes = Sizes(input_size, hidden_size, bias=bias)
         init.check(bias)
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         self.dtype, self.param_dtype = dtype, param_dtype
         for name, shape in self.sizes.of_layer().items():
             setattr(self, name, nnx.Param(init.draw(name, rngs.params(), shape, hidden_size, param_dtype)))
+
+    input_size = property(lambda self: self.sizes.input_size)
+    hidden_size = property(lambda self: self.sizes.hidden_size)
+    bias = property(lambda self: self.sizes.bias)
 
     def __call__(
         self, carry: LSTMState | tuple[jax.Array, jax.Array] | None, inputs: jax.Array
@@ -61,7 +64,7 @@ class LSTMCell(nnx.RNNCellBase):
 
         Unbatched input, (I,) with a state of (H,) arrays, works too, and so do more batch axes.
         """
-        inputs = jnp.asarray(inputs)
+        inputs = as_array("inputs", inputs)
         batch = inputs.shape[:-1]
         require_shape(
             "inputs", inputs, (*batch, self.sizes.input_size) if inputs.ndim else ("B", self.sizes.input_size)

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jax_lstm.state import LSTMState
 
@@ -31,11 +32,12 @@ def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None
 LARGEST = 2**31 - 1  # what an int32 holds: sizes, rows and seeds go into arrays of that type
 
 
-def require_size(name: str, value: Any, least: int = 1) -> None:
-    """`value` must be an int of at least `least` that an int32 holds."""
-    ok = isinstance(value, int) and not isinstance(value, bool) and value >= least
-    require(ok, name, f"be an integer of at least {least}", repr(value))
+def require_size(name: str, value: Any, least: int = 1) -> int:
+    """`value` must be an integer, NumPy's too, of at least `least` that an int32 holds; returns it as an int."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    require(whole and value >= least, name, f"be an integer of at least {least}", repr(value))
     require(value <= LARGEST, name, f"be at most {LARGEST}", value)
+    return int(value)
 
 
 def require_shape(name: str, array: Any, *shapes: tuple[int | str, ...]) -> None:
@@ -65,6 +67,25 @@ def require_probability(name: str, value: Any) -> None:
     require(number and 0 <= float(value) <= 1, name, "be a probability, 0 to 1", repr(value))
 
 
+def require_dtype(name: str, dtype: Any) -> Any:
+    """`dtype` must name a floating type of 16 bits or more; returns the NumPy dtype."""
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    ok = found is not None and jnp.issubdtype(found, jnp.floating) and found.itemsize >= 2
+    require(ok, name, "be a floating-point type of 16 bits or more", found or repr(dtype))
+    return found
+
+
+def as_array(name: str, value: Any) -> Any:
+    """`value` as a JAX array."""
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise InputError(f"`{name}` must be an array; got {type(value).__name__}") from None
+
+
 def require_floating(name: str, array: Any) -> None:
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     require(floating, name, "be an array of floating-point numbers", array.dtype)
@@ -76,7 +97,7 @@ def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dty
     require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
     parts = []
     for name, part, shape in zip(("state.h", "state.c"), state, (h_shape, c_shape), strict=True):
-        part = jnp.asarray(part)
+        part = as_array(name, part)
         require_shape(name, part, shape)
         require_floating(name, part)
         narrow = jnp.finfo(part.dtype).bits <= jnp.finfo(dtype).bits

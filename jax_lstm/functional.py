@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm.call import Call, read_call
-from jax_lstm.checks import require, require_one_of, require_probability
+from jax_lstm.checks import as_array, require, require_one_of, require_probability
 from jax_lstm.kernels import registry
 from jax_lstm.kernels.directions import one_by_one
 from jax_lstm.kernels.scan import Remat
@@ -48,7 +48,8 @@ def lstm(
         batch_first: input and output have the batch first; states do not, as in PyTorch.
         lengths: (B,) integers from 0 to T, in any order: row b has `lengths[b]` steps and then padding. Outputs there
             are zero, the last state is that of the last step in the row, and the reverse direction starts at it, as for
-            a `PackedSequence`. A row of length 0, which PyTorch refuses, hands its initial state through.
+            a `PackedSequence`. A row of length 0, which PyTorch refuses, hands its initial state through. Traced ones
+            cannot be checked: below 0 counts as 0, above T as T.
         mask: (B, T) bool, whatever `batch_first`: where false, the step is skipped; the state is held and the output
             is zero. Padding may hold anything, NaN too.
         resets: (B, T) bool: where true, a new sequence begins at this step, from a zero state. No state crosses the
@@ -68,10 +69,8 @@ def lstm(
     Raises:
         InputError: a shape, type, size or option does not fit; it says which, what was expected and what came.
     """
-    sizes = Sizes.of(params)
+    sizes = _sizes(params, variant, backend, remat, training=key is not None)
     require_probability("dropout", dropout)
-    require_one_of("remat", remat, (None, "gates", "chunks"))
-    x = jnp.asarray(x)
     call = read_call(
         sizes, params, x, state, batch_first=batch_first, lengths=lengths, mask=mask, resets=resets, dtype=dtype
     )
@@ -84,7 +83,7 @@ def lstm(
         xs = outputs[0][0] if len(outputs) == 1 else jnp.concatenate([ys for ys, _ in outputs], axis=-1)
         last += [after for _, after in outputs]
     state = LSTMState(jnp.stack([s.h for s in last]), jnp.stack([s.c for s in last]))
-    if x.ndim == 2:
+    if call.unbatched:
         return xs[:, 0], LSTMState(state.h[:, 0], state.c[:, 0])
     return (jnp.swapaxes(xs, 0, 1) if batch_first else xs), state
 
@@ -98,11 +97,28 @@ def explain_backend(
     Raises:
         InputError: `backend` names no kernel, or one that cannot serve the call.
     """
+    sizes = _sizes(params, variant, backend, remat, training)
+    x = x if isinstance(x, jax.ShapeDtypeStruct) else as_array("x", x)
+    xs = jax.eval_shape(lambda x: read_call(sizes, params, x, batch_first=batch_first, dtype=dtype).xs, x)
     if variant.changes_recurrence(training):
         return registry.Choice("variant", "a variant changes the recurrence, and has a kernel of its own", {})
-    sizes = Sizes.of(params)
-    xs = jax.eval_shape(lambda x: read_call(sizes, params, x, batch_first=batch_first, dtype=dtype).xs, x)
     return registry.choose(backend, registry.request(xs, remat))
+
+
+def _sizes(params: Mapping[str, Any], variant: Variant, backend: str, remat: Remat, training: bool) -> Sizes:
+    """The sizes of `params`, when the options fit them and each other."""
+    require(isinstance(variant, Variant), "variant", "be a jax_lstm.Variant", type(variant).__name__)
+    require_one_of("backend", backend, ("auto", *registry.KERNELS))
+    require_one_of("remat", remat, (None, "gates", "chunks"))
+    sizes = Sizes.of(params)
+    for name in ("layer_norm", "peepholes"):
+        wanted, there = getattr(variant, name), getattr(sizes, name)
+        has = f"`params` {'have' if there else 'lack'} its parameters"
+        require(wanted == there, f"variant.{name}", f"be {there}, since {has}", wanted)
+    if variant.changes_recurrence(training):
+        require(backend == "auto", "backend", "be auto where a variant changes the recurrence", repr(backend))
+        require(remat is None, "remat", "be None where a variant changes the recurrence", repr(remat))
+    return sizes
 
 
 def _layer(
@@ -116,7 +132,7 @@ def _layer(
     remat: Remat,
 ) -> list[tuple[jax.Array, LSTMState]]:
     """Outputs and last state of each direction of a layer."""
-    xs, state, mask, resets, dtype = call
+    xs, state, mask, resets, dtype, _ = call
     plain, extras, before = [], [], []
     for direction, suffix in enumerate(("_l{}", "_l{}_reverse")[: sizes.num_directions]):
         own = {name: params[name + suffix.format(layer)] for name in sizes.of_layer(layer)}
@@ -125,9 +141,9 @@ def _layer(
         plain.append(weights._replace(weight_hh=variant.dropped_weight(weights.weight_hh, own_key)))
         at = layer * sizes.num_directions + direction
         before.append(LSTMState(state.h[at], state.c[at]))
-        extras.append(variant.extras(own, len(xs), before[-1].h.shape, before[-1].c.shape, own_key, before[-1].c.dtype))
+        extras.append(
+            variant.extras(own, xs.shape[0], before[-1].h.shape, before[-1].c.shape, own_key, before[-1].c.dtype)
+        )
     if not variant.changes_recurrence(key is not None):
         return registry.run(plain, xs, before, mask, resets, backend=backend, remat=remat)
-    require(backend == "auto", "backend", "be auto where a variant changes the recurrence", repr(backend))
-    require(remat is None, "remat", "be None where a variant changes the recurrence", repr(remat))
     return one_by_one(variant_scan, list(zip(plain, extras, strict=True)), xs, before, mask, resets)

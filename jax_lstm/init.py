@@ -1,6 +1,7 @@
 """Initial parameters: PyTorch's by default, others by argument."""
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jax_lstm.checks import require
+from jax_lstm.checks import require, require_shape
 
 Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> array, as in jax.nn.initializers
 
@@ -43,6 +44,8 @@ class Init:
         for name in ("weight_ih", "weight_hh", "weight_hr", "bias"):
             value = getattr(self, name)
             require(value is None or callable(value), f"init.{name}", "be a function (key, shape, dtype)", repr(value))
+        number = self.forget_bias is None or isinstance(self.forget_bias, numbers.Real)
+        require(number, "init.forget_bias", "be a number", repr(self.forget_bias))
         for name in ("bias", "forget_bias"):
             value = getattr(self, name)
             require(bias or value is None, f"init.{name}", "be left out where bias is False", repr(value))
@@ -62,6 +65,7 @@ class Init:
             gates = 1 if name == "weight_hr" else 4
             blocks = [initializer(k, (columns, rows // gates), dtype).T for k in jax.random.split(key, gates)]
             value = jnp.concatenate(blocks)
+        require_shape(f"init.{name}'s result", value, shape)
         if name.startswith("bias") and self.forget_bias is not None:
             forget = self.forget_bias if name == "bias_ih" else 0.0
             value = value.at[hidden_size : 2 * hidden_size].set(jnp.asarray(forget, dtype))

@@ -9,9 +9,9 @@ from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm import functional
-from jax_lstm.checks import require_bool, require_one_of, require_probability
+from jax_lstm.checks import require, require_bool, require_dtype, require_one_of, require_probability
 from jax_lstm.init import Init
-from jax_lstm.kernels.registry import Choice
+from jax_lstm.kernels.registry import KERNELS, Choice
 from jax_lstm.kernels.scan import Remat
 from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMState
@@ -67,20 +67,24 @@ class LSTM(nnx.Module):
         init: Init = Init(),  # noqa: B008 frozen
         rngs: nnx.Rngs,
     ):
+        for name, value, kind in (("variant", variant, Variant), ("init", init, Init), ("rngs", rngs, nnx.Rngs)):
+            require(isinstance(value, kind), name, f"be {kind.__module__.split('.')[0]}'s {kind.__name__}", repr(value))
         self.sizes = Sizes(
             input_size, hidden_size, num_layers, bias, bidirectional, proj_size, variant.layer_norm, variant.peepholes
         )
         require_bool("batch_first", batch_first)
         require_probability("dropout", dropout)
+        require_one_of("backend", backend, ("auto", *KERNELS))
         require_one_of("remat", remat, (None, "gates", "chunks"))
+        if dtype is not None:
+            require_dtype("dtype", dtype)
+        require_dtype("param_dtype", param_dtype)
         init.check(bias)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 f"`dropout` falls between layers, so it does nothing with one layer; got {dropout}", stacklevel=2
             )
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout = bias, batch_first, float(dropout)
-        self.bidirectional, self.proj_size = bidirectional, proj_size
+        self.batch_first, self.dropout = batch_first, float(dropout)
         self.dtype, self.param_dtype = dtype, param_dtype
         self.backend, self.remat, self.variant = backend, remat, variant
         for layer, suffix in self.sizes.suffixes():
@@ -90,7 +94,26 @@ class LSTM(nnx.Module):
         self.deterministic = False  # what `train()` and `eval()` set
         # Without anything random there is no random state to carry, save and restore.
         random = self.dropout > 0 or variant.random
-        self.rngs: nnx.RngStream | None = rngs["dropout"].fork() if random else None
+        stream = not random or "dropout" in rngs or "default" in rngs
+        require(stream, "rngs", "have a stream 'dropout' or 'default'", "neither")
+        self.rngs: nnx.RngStream | None = rngs.dropout.fork() if random else None
+
+    # What `torch.nn.LSTM` has as attributes.
+    input_size = property(lambda self: self.sizes.input_size)
+    hidden_size = property(lambda self: self.sizes.hidden_size)
+    num_layers = property(lambda self: self.sizes.num_layers)
+    bias = property(lambda self: self.sizes.bias)
+    bidirectional = property(lambda self: self.sizes.bidirectional)
+    proj_size = property(lambda self: self.sizes.proj_size)
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """What `flax.nnx.view(lstm, deterministic=...)` calls.
+
+        Args:
+            deterministic: whether nothing is dropped; None leaves it as it is.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
 
     @property
     def params(self) -> dict[str, jax.Array]:

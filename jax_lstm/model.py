@@ -83,5 +83,5 @@ class LSTMModel(nnx.Module):
         ys, _ = self.lstm(x, lengths=lengths)
         if lengths is None:
             return self.fc(ys[..., -1, :])
-        at = jnp.maximum(jnp.asarray(lengths) - 1, 0)[..., None, None]
-        return self.fc(jnp.take_along_axis(ys, at, axis=-2)[..., 0, :])
+        last = jnp.clip(jnp.asarray(lengths).astype(jnp.int32), 1, ys.shape[-2]) - 1
+        return self.fc(jnp.take_along_axis(ys, last[..., None, None], axis=-2)[..., 0, :])

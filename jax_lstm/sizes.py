@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jax_lstm.checks import InputError, require, require_bool, require_shape, require_size
+import jax
+import numpy as np
+
+from jax_lstm.checks import InputError, require, require_bool, require_floating, require_shape, require_size
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -23,9 +26,9 @@ class Sizes:
     peepholes: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("input_size", "hidden_size", "num_layers"):
-            require_size(name, getattr(self, name))
-        require_size("proj_size", self.proj_size, least=0)
+        for name in ("input_size", "hidden_size", "num_layers", "proj_size"):
+            size = require_size(name, getattr(self, name), least=0 if name == "proj_size" else 1)
+            object.__setattr__(self, name, size)
         below = self.proj_size < self.hidden_size
         require(below, "proj_size", f"be smaller than hidden_size, {self.hidden_size}", self.proj_size)
         for name in ("bias", "bidirectional"):
@@ -75,8 +78,14 @@ class Sizes:
         Raises:
             InputError: a name is missing or unknown, or a shape does not fit the others.
         """
+        require(isinstance(params, Mapping), "params", "be a mapping of names to arrays", type(params).__name__)
+        for name, param in params.items():
+            fix = "see jax_lstm.state_dict and load_file" if hasattr(param, "detach") else ""
+            ok = isinstance(param, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
+            require(ok, f"params[{name!r}]", "be a JAX or NumPy array", type(param).__name__, fix)
+            require_floating(str(name), param)
         for name in ("weight_ih_l0", "weight_hh_l0"):
-            require(name in params, "params", f"have a {name}", sorted(params) or "nothing")
+            require(name in params, "params", f"have a {name}", ", ".join(map(str, params)) or "nothing")
             require_shape(name, params[name], ("4H", "I" if name == "weight_ih_l0" else "R"))
         (gates, inputs), output = params["weight_ih_l0"].shape, params["weight_hh_l0"].shape[1]
         require(gates % 4 == 0 and gates > 0, "weight_ih_l0", "have 4H rows, one block a gate", f"{gates} rows")
@@ -100,7 +109,7 @@ class Sizes:
         ):
             if names:
                 raise InputError(
-                    f"`params` must name the parameters of one LSTM; it {label} {', '.join(sorted(names))}"
+                    f"`params` must name the parameters of one LSTM; it {label} {', '.join(sorted(map(str, names)))}"
                 )
         for name, shape in shapes.items():
             require_shape(name, params[name], shape)

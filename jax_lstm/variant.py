@@ -14,7 +14,7 @@ from jax_lstm.state import LSTMState
 
 @dataclass(frozen=True)
 class Variant:
-    """Changes to the plain LSTM. Those that drop something do so in training mode only.
+    """Changes to the plain LSTM. What is random is so in training only; in `functional.lstm`, where there is a key.
 
     Args:
         recurrent_dropout: probability with which a unit of `h` is dropped before it enters the products of the gates;

@@ -174,6 +174,12 @@ def test_dropout_falls_between_layers_in_training_only() -> None:
     assert (first != 0).all()  # nor are the outputs
 
 
+def test_view_in_evaluation() -> None:
+    lstm = make_lstm(dropout=0.5)
+    np.testing.assert_array_equal(nnx.view(lstm, deterministic=True)(XS)[0], make_lstm()(XS)[0])
+    assert not lstm.deterministic
+
+
 def test_dropout_of_one_drops_all() -> None:
     lstm = make_lstm(dropout=1.0)
     lstm.train()
@@ -200,6 +206,22 @@ def test_lstm_model_takes_the_last_step_of_each_row() -> None:
         np.testing.assert_allclose(y[row], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("lengths", [np.array([0, 6], np.uint8), np.array([0, 6])])
+def test_lstm_model_takes_a_row_of_no_steps(lengths: np.ndarray) -> None:
+    model = jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0))
+    y = model(XS.swapaxes(0, 1), lengths=lengths)
+    np.testing.assert_allclose(y[0], jl.state_dict(model)["fc.bias"], rtol=1e-6)
+    traced = jax.jit(lambda lengths: model(XS.swapaxes(0, 1), lengths=lengths))
+    np.testing.assert_allclose(traced(lengths), y, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(traced(np.array([9, 6]))).all()  # counts as T
+
+
+def test_numpy_sizes() -> None:
+    lstm = jl.LSTM(np.int64(3), np.int32(5), np.int64(2), rngs=nnx.Rngs(0))
+    assert (lstm.input_size, lstm.hidden_size, lstm.num_layers) == (3, 5, 2)
+    assert isinstance(lstm.hidden_size, int)
+
+
 def test_functional_is_the_module() -> None:
     lstm = make_lstm(bidirectional=True)
     ys, state = lstm(XS, lengths=[3, 6])
@@ -222,6 +244,12 @@ def test_functional_is_the_module() -> None:
         ({"bias": 1}, "`bias` must be True or False; got 1"),
         ({"batch_first": None}, "`batch_first` must be True or False; got None"),
         ({"bidirectional": "yes"}, "`bidirectional` must be True or False; got 'yes'"),
+        ({"backend": "fast"}, "`backend` must be one of 'auto', 'native', 'scan', 'reference'; got 'fast'"),
+        ({"dtype": "int32"}, "`dtype` must be a floating-point type of 16 bits or more; got int32"),
+        ({"param_dtype": "text"}, "`param_dtype` must be a floating-point type of 16 bits or more; got 'text'"),
+        ({"variant": None}, "`variant` must be jax_lstm's Variant; got None"),
+        ({"init": nnx.initializers.zeros}, "`init` must be jax_lstm's Init; got <function"),
+        ({"num_layers": True}, "`num_layers` must be an integer of at least 1; got True"),
         ({"remat": "all"}, "`remat` must be one of None, 'gates', 'chunks'; got 'all'"),
     ],
 )
@@ -257,9 +285,15 @@ WRONG_CALLS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: {"state": (jnp.zeros((2, 2, 5)), jnp.zeros((2, 2, 5), int))},
         "`state.c` must be an array of floating-point numbers; got int32",
     ),
+    "text for x": (lambda: {"x": "text"}, "`x` must be an array; got str"),
+    "a state of nothing": (lambda: {"state": (None, None)}, "`state.h` must be an array; got NoneType"),
+    "lengths beyond int32": (
+        lambda: {"lengths": [2**32 + 2, 1]},
+        "`lengths` must lie between 0 and T, 6; got 4294967298",
+    ),
     "lengths too long": (lambda: {"lengths": [7, 1]}, "`lengths` must lie between 0 and T, 6; got 7"),
     "lengths below 0": (lambda: {"lengths": [6, -1]}, "`lengths` must lie between 0 and T, 6; got -1"),
-    "lengths of floats": (lambda: {"lengths": [6.0, 1.0]}, "`lengths` must be an array of integers; got float32"),
+    "lengths of floats": (lambda: {"lengths": [6.0, 1.0]}, "`lengths` must be an array of integers; got float64"),
     "lengths of bools": (lambda: {"lengths": [True, True]}, "`lengths` must be an array of integers; got bool"),
     "too many lengths": (lambda: {"lengths": [1, 2, 3]}, r"`lengths` must have shape \(2,\); got \(3,\)"),
     "mask time first": (lambda: {"mask": np.ones((6, 2), bool)}, r"`mask` must have shape \(2, 6\); got \(6, 2\)"),
@@ -286,6 +320,9 @@ def test_a_wider_state_is_refused(x64: None) -> None:
     ("change", "message"),
     [
         ({"weight_hh_l0": None}, "`params` must have a weight_hh_l0"),
+        ({"bias_ih_l0": [1.0] * 20}, r"`params\['bias_ih_l0'\]` must be a JAX or NumPy array; got list"),
+        ({"bias_ih_l0": np.zeros(20, int)}, "`bias_ih_l0` must be an array of floating-point numbers; got int64"),
+        ({"norm_ih_l0": np.ones(20)}, "`params` must name the parameters of one LSTM; it lacks norm_c_bias_l0"),
         ({"weight_hh_l1": None}, "`params` must name the parameters of one LSTM; it lacks weight_hh_l1"),
         ({"fc.weight": np.zeros((1, 5))}, "`params` must name the parameters of one LSTM; it has an unknown fc.weight"),
         ({"bias_hh_l0": np.zeros(21)}, r"`bias_hh_l0` must have shape \(20,\); got \(21,\)"),
@@ -296,6 +333,20 @@ def test_wrong_params_of_the_function(change: dict[str, Any], message: str) -> N
     params = jl.state_dict(make_lstm()) | change
     with pytest.raises(jl.InputError, match=message):
         jl.functional.lstm({name: value for name, value in params.items() if value is not None}, XS)
+
+
+def test_parameters_and_variant_must_fit() -> None:
+    plain, normed = make_lstm(1), make_lstm(1, variant=jl.Variant(layer_norm=True))
+    with pytest.raises(
+        jl.InputError, match=r"`variant.peepholes` must be False, since `params` lack its parameters; got True"
+    ):
+        jl.functional.lstm(plain.params, XS, variant=jl.Variant(peepholes=True))
+    with pytest.raises(
+        jl.InputError, match=r"`variant.layer_norm` must be True, since `params` have its parameters; got False"
+    ):
+        jl.functional.lstm(normed.params, XS)
+    with pytest.raises(jl.InputError, match="`remat` must be None where a variant changes the recurrence"):
+        jl.functional.explain_backend(normed.params, XS, variant=normed.variant, remat="gates")
 
 
 def test_explain_backend() -> None:
@@ -311,8 +362,13 @@ def test_explain_backend() -> None:
 def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(jl.InputError, match="`backend` 'reference' cannot serve this call: it keeps what JAX keeps"):
         make_lstm(backend="reference", remat="gates")(XS)
-    with pytest.raises(jl.InputError, match="`backend` must be auto or one of"):
-        make_lstm(backend="fast")(XS)
+    monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
+    with pytest.raises(
+        jl.InputError, match="`JAX_LSTM_BACKEND` must be auto or one of native, scan, reference; got 'fast'"
+    ):
+        make_lstm()(XS)
+    monkeypatch.setenv("JAX_LSTM_BACKEND", "")
+    make_lstm()(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "reference")
     assert jl.explain_backend(make_lstm(), XS).reason == "named by `JAX_LSTM_BACKEND`"
     with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'reference' cannot serve this call"):

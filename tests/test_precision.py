@@ -74,5 +74,5 @@ def test_close_to_the_oracle(dtype: str, tolerance: float) -> None:
 
 
 def test_wrong_dtype() -> None:
-    with pytest.raises(jl.InputError, match="`dtype` must be a floating-point type; got int32"):
+    with pytest.raises(jl.InputError, match="`dtype` must be a floating-point type of 16 bits or more; got int32"):
         jl.LSTM(3, 5, dtype=jnp.int32, rngs=nnx.Rngs(0))(jnp.ones((4, 2, 3)))

@@ -142,6 +142,20 @@ def test_export_with_symbolic_batch_and_time(platform: str, dtype: str) -> None:
                 np.testing.assert_allclose(a, b, rtol, atol)
 
 
+@pytest.mark.parametrize("variant", [jl.Variant(layer_norm=True, peepholes=True), jl.Variant(0.2, 0.1, 0.1, 0.3)])
+def test_export_of_variants_with_symbolic_batch_and_time(variant: jl.Variant) -> None:
+    lstm = jl.LSTM(3, 5, bidirectional=True, variant=variant, rngs=nnx.Rngs(0))
+    steps, batch = export.symbolic_shape("t, b")
+
+    def run(params: Any, x: jax.Array, key: jax.Array) -> jax.Array:
+        return jl.functional.lstm(params, x, variant=variant, key=key)[0]
+
+    x = jax.ShapeDtypeStruct((steps, batch, 3), jnp.float32)
+    exported = export.export(jax.jit(run))(lstm.params, x, jax.random.key(0))
+    ys = exported.call(lstm.params, XS, jax.random.key(0))
+    np.testing.assert_allclose(ys, run(lstm.params, XS, jax.random.key(0)), rtol=1e-5, atol=1e-6)
+
+
 def test_inside_flax_rnn_with_lengths() -> None:
     cell = jl.LSTMCell(3, 5, rngs=nnx.Rngs(0))
     lstm = jl.LSTM(3, 5, batch_first=True, rngs=nnx.Rngs(1))

@@ -13,6 +13,13 @@ def restart(state: LSTMState, reset: jax.Array | None) -> LSTMState:
     return LSTMState(*(jnp.where(reset[:, None], jnp.zeros_like(part), part) for part in state))
 
 
+def shield(valid: jax.Array | None, state: LSTMState) -> LSTMState:
+    """The state to compute a step from: zeros in the rows that are not `valid` (B,), so that a NaN held there stays
+    there, and reaches no gradient.
+    """
+    return state if valid is None else restart(state, ~valid)
+
+
 def hold(valid: jax.Array | None, after: LSTMState, before: LSTMState) -> tuple[LSTMState, jax.Array]:
     """The state after a step and its output: rows that are not `valid` (B,) stay as before and put out zero."""
     if valid is None:

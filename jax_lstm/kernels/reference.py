@@ -6,7 +6,7 @@ Every other kernel is held against it. It is slow backwards, where it sums the g
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.holding import blank, hold, restart
+from jax_lstm.kernels.holding import blank, hold, restart, shield
 from jax_lstm.state import LSTMParams, LSTMState, state_dtype
 
 
@@ -50,7 +50,7 @@ def reference(
     def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
         x, valid, reset = at
         before = restart(state, reset)
-        return hold(valid, step(params, before, x), before)
+        return hold(valid, step(params, shield(valid, before), x), before)
 
     state, ys = jax.lax.scan(body, state, (blank(xs, mask), mask, resets), reverse=reverse)
     return ys.astype(xs.dtype), state

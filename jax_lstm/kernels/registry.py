@@ -84,8 +84,8 @@ def choose(backend: str, request: Request) -> Choice:
         InputError: there is no kernel of that name, or it cannot serve the request.
     """
     asked, name = "backend", backend
-    if backend == "auto" and os.environ.get(OVERRIDE, "auto") != "auto":
-        asked, name = OVERRIDE, os.environ[OVERRIDE]
+    if backend == "auto" and (override := os.environ.get(OVERRIDE)):
+        asked, name = OVERRIDE, override
     require(name in ("auto", *KERNELS), asked, f"be auto or one of {', '.join(KERNELS)}", repr(name))
     refused = {}
     for row, kernel in KERNELS.items():

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jax_lstm.kernels.holding import blank, hold, restart
+from jax_lstm.kernels.holding import blank, hold, restart, shield
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.state import LSTMParams, LSTMState
 
@@ -102,7 +102,7 @@ def _in_chunks(options: Options, params: LSTMParams, xs: Any, state: LSTMState, 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _recurrence(options: Options, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
-    ys, last, _ = forward(options, params, xs, state, mask, resets, lambda before, gates, u: None)
+    ys, last, _ = forward(options, params, xs, state, mask, resets, lambda *step: None)
     return ys, last
 
 
@@ -115,8 +115,8 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     )
     recompute, projected = options.remat == "gates", params.weight_hr is not None
 
-    def keep(before: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        return before.h, u if projected else None, before.c if recompute else slopes_of(gates, before.c)
+    def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
+        return start.h, u if projected else None, start.c if recompute else slopes_of(gates, start.c)
 
     ys, last, kept = forward(options, params, xs, state, mask, resets, keep)
     d_ys, d_last = tangents_of(options, params, xs, state, mask, resets, kept, d_params, d_xs, d_state)
@@ -163,9 +163,10 @@ def tangents_of(
             x, h, c = slopes
             slopes = slopes_of(_activations(_sums_apart(weights, x, h)), c)
         before = restart(d_state, reset)
-        d_z = product(before.h, weights.weight_hh)
+        start = shield(valid, before)
+        d_z = product(start.h, weights.weight_hh)
         d_i, d_f, d_g, d_o = jnp.split(d_z if d_z0 is None else d_z + d_z0, 4, axis=-1)
-        d_c = slopes.c * before.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
+        d_c = slopes.c * start.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
         d_h = slopes.tanh_c * d_c + slopes.o * d_o
         if weights.weight_hr is not None:
             d_h = product(d_h, weights.weight_hr)
@@ -186,21 +187,24 @@ def forward(
     state: LSTMState,
     mask: Any,
     resets: Any,
-    keep: Callable[[LSTMState, Gates, jax.Array], Any],
+    keep: Callable[[LSTMState, LSTMState, Gates, jax.Array], Any],
 ) -> tuple[jax.Array, LSTMState, Any]:
-    """The recurrence, and what `keep(state before a step, its gates, h before the projection)` took of every step."""
+    """The recurrence, and what `keep` took of every step: of the state before it, the same without rows that are held,
+    the gates, and `h` before the projection.
+    """
     weights = _transposed(params)
     inputs, sums = _input_projection(weights, xs)
 
     def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
         x, valid, reset = at
         before = restart(state, reset)
-        i, f, g, o = gates = _activations(sums(x, before.h))
-        c = f * before.c + i * g
+        start = shield(valid, before)
+        i, f, g, o = gates = _activations(sums(x, start.h))
+        c = f * start.c + i * g
         u = o * jnp.tanh(c)
         h = u if weights.weight_hr is None else product(u, weights.weight_hr)
         state, y = hold(valid, LSTMState(h, c), before)
-        return state, (y.astype(xs.dtype), keep(before, gates, u))
+        return state, (y.astype(xs.dtype), keep(before, start, gates, u))
 
     last, (ys, kept) = jax.lax.scan(body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll)
     return ys, last, kept

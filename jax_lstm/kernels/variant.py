@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.holding import blank, hold, restart
+from jax_lstm.kernels.holding import blank, hold, restart, shield
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.state import LSTMParams, LSTMState
 
@@ -47,7 +47,7 @@ def variant_scan(
     def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
         x, valid, reset, zoneout = at
         before = restart(state, reset)
-        after = _step(plain, extras, before, x)
+        after = _step(plain, extras, shield(valid, before), x)
         if zoneout is not None:
             after = LSTMState(
                 *(new + part * (old - new) for part, new, old in zip(zoneout, after, before, strict=True))
@@ -66,13 +66,12 @@ def _step(params: LSTMParams, extras: Extras, state: LSTMState, x: jax.Array) ->
     if extras.norm_ih is not None and extras.norm_hh is not None:
         from_x, from_h = _normalised(from_x) * extras.norm_ih[None], _normalised(from_h) * extras.norm_hh[None]
     i, f, g, o = jnp.split(from_x + from_h + sum_of_biases(params, 2), 4, axis=-1)
-    if extras.weight_ch is not None:
-        c_to_i, c_to_f, c_to_o = jnp.split(extras.weight_ch[None], 3, axis=-1)
-        i, f = i + c_to_i * c, f + c_to_f * c
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        o = o + c_to_o * c
-    else:
-        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    peepholes = None if extras.weight_ch is None else jnp.split(extras.weight_ch[None], 3, axis=-1)
+    if peepholes is not None:
+        i, f = i + peepholes[0] * c, f + peepholes[1] * c
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    if peepholes is not None:
+        o = o + peepholes[2] * c
     shown = c
     if extras.norm_c is not None:
         shown = _normalised(c) * extras.norm_c[None]

@@ -32,6 +32,7 @@ CASES = {
     "without bias": Case(5, 3, 4, 7, bias=False),
     "one of each": Case(1, 1, 1, 1),
     "one row": Case(9, 1, 3, 5),
+    "one step of a wide input": Case(1, 2, 256, 4),
     "many rows": Case(3, 20, 4, 7),
     "many rows, wide": Case(3, 20, 260, 5, bias=False),
     "projection": Case(5, 3, 4, 7, proj_size=2),
@@ -114,6 +115,28 @@ def test_masked_steps_put_out_zero_whatever_they_hold(name: str) -> None:
     assert (np.asarray(ys)[~np.asarray(mask)] == 0).all()
     np.testing.assert_array_equal(state.h[1], start.h[1])
     np.testing.assert_array_equal(state.c[1], start.c[1])
+
+
+@pytest.mark.parametrize(("name", "remat"), CONTENDERS)
+def test_a_nan_that_is_held_reaches_no_gradient(name: str, remat: str | None) -> None:
+    """In the state of a row whose every step is masked; what its own state is given goes through."""
+    arrays = draw(Case(5, 3, 4, 7))
+    mask = np.ones((5, 3), bool)
+    mask[:, 1] = False
+    h, c = (jnp.asarray(state, jnp.float32).at[1].set(jnp.nan) for state in (arrays.h, arrays.c))
+    options = {"remat": remat} if remat else {}
+
+    @jax.jit
+    def gradients(params: LSTMParams, xs: jax.Array, c: jax.Array) -> Any:
+        def loss(params: LSTMParams, xs: jax.Array, c: jax.Array) -> jax.Array:
+            ys, state = KERNELS[name].run(params, xs, LSTMState(h, c), mask=jnp.asarray(mask), **options)
+            return ys.sum() + jnp.where(jnp.isnan(state.c), 0, state.c).sum()
+
+        return jax.grad(loss, argnums=(0, 1, 2))(params, xs, c)
+
+    params = LSTMParams(**{key: jnp.asarray(value, jnp.float32) for key, value in arrays.params.items()})
+    for gradient in jax.tree.leaves(gradients(params, jnp.asarray(arrays.xs, jnp.float32), c)):
+        assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -51,7 +51,7 @@ def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     mask, xs = arrays.get("mask"), blank(arrays["xs"], arrays.get("mask"))
     state = LSTMState(arrays["h0"], arrays["c0"])
 
-    def keep(before: LSTMState, gates: Gates, u: jax.Array) -> Any:
+    def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
         return before, gates
 
     ys, last, (before, gates) = forward(
@@ -76,7 +76,8 @@ def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         """What every step starts from, given what each left behind."""
         first = first.astype(after.dtype)[None]
         steps = jnp.concatenate([after[1:], first] if reverse else [first, after[:-1]])
-        return steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
+        steps = steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
+        return blank(steps, mask)
 
     i, f, g, o = gates = jnp.split(blank(arrays["gates"], mask), 4, axis=-1)  # at a held step they may be anything
     hs, cs = before(arrays["hs"], state.h), before(arrays["cs"], state.c)

@@ -6,6 +6,10 @@
 #include <memory>
 #include <thread>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
@@ -36,6 +40,43 @@ void spin_until(Ready ready, int spins_between_yields = 500) {
   }
 }
 
+// Moves the calling thread off one core while it lives. A thread that wakes up after some idleness is often put on the core of whoever woke
+// it, and the system's scheduler takes milliseconds to use the other one: longer than most calls.
+class OffCore {
+ public:
+  explicit OffCore(int core) {
+#ifdef __linux__
+    if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof before_, &before_) != 0 || CPU_COUNT(&before_) < 2) return;
+    cpu_set_t others = before_;
+    CPU_CLR(core, &others);
+    moved_ = sched_setaffinity(0, sizeof others, &others) == 0;
+#else
+    (void)core;
+#endif
+  }
+  ~OffCore() {
+#ifdef __linux__
+    if (moved_) sched_setaffinity(0, sizeof before_, &before_);
+#endif
+  }
+  OffCore(const OffCore&) = delete;
+  OffCore& operator=(const OffCore&) = delete;
+
+ private:
+#ifdef __linux__
+  cpu_set_t before_;
+  bool moved_ = false;
+#endif
+};
+
+int this_core() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
 // State shared with helpers. It outlives the call, since a helper may come late, to find the team closed.
 struct Control {
   static constexpr int closed = 1 << 20;
@@ -44,6 +85,7 @@ struct Control {
   Team team;
   int wanted;  // helpers
   std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> callers_core{this_core()};
   std::atomic<int> joined{0};  // helpers, plus `closed`
   std::atomic<int64_t> next_task{0}, tasks_done{0};
   std::atomic<bool> go{false};
@@ -67,6 +109,7 @@ struct Control {
     do {
       if (count >= wanted) return;  // closed, or full
     } while (!joined.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel));
+    OffCore off(callers_core.load(std::memory_order_relaxed));
     prepare();
     spin_until([&] { return go.load(std::memory_order_acquire); });
     work.body(work.self, team, count + 1);
