@@ -1,17 +1,19 @@
 """The arguments of a call: checked, and brought to the one form in which layers are run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm.checks import as_array, as_state, require, require_bool, require_dtype, require_floating, require_shape
 from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMState, state_dtype
+
+Lengths = ArrayLike | Sequence[int] | None
 
 
 class Call(NamedTuple):

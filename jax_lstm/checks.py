@@ -35,8 +35,8 @@ LARGEST = 2**31 - 1  # what an int32 holds: sizes, rows and seeds go into arrays
 def require_size(name: str, value: Any, least: int = 1) -> int:
     """`value` must be an integer, NumPy's too, of at least `least` that an int32 holds; returns it as an int."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    require(whole and value >= least, name, f"be an integer of at least {least}", repr(value))
-    require(value <= LARGEST, name, f"be at most {LARGEST}", value)
+    require(whole and bool(value >= least), name, f"be an integer of at least {least}", repr(value))
+    require(bool(value <= LARGEST), name, f"be at most {LARGEST}", value)
     return int(value)
 
 

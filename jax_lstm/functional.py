@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from jax_lstm.call import Call, read_call
+from jax_lstm.call import Call, Lengths, read_call
 from jax_lstm.checks import as_array, require, require_one_of, require_probability
 from jax_lstm.kernels import registry
 from jax_lstm.kernels.directions import one_by_one
@@ -26,7 +26,7 @@ def lstm(
     state: LSTMState | tuple[ArrayLike, ArrayLike] | None = None,
     *,
     batch_first: bool = False,
-    lengths: ArrayLike | None = None,
+    lengths: Lengths = None,
     mask: ArrayLike | None = None,
     resets: ArrayLike | None = None,
     dropout: float = 0.0,

@@ -9,6 +9,7 @@ from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm import functional
+from jax_lstm.call import Lengths
 from jax_lstm.checks import require, require_bool, require_dtype, require_one_of, require_probability
 from jax_lstm.init import Init
 from jax_lstm.kernels.registry import KERNELS, Choice
@@ -125,7 +126,7 @@ class LSTM(nnx.Module):
         x: ArrayLike,
         state: LSTMState | tuple[ArrayLike, ArrayLike] | None = None,
         *,
-        lengths: ArrayLike | None = None,
+        lengths: Lengths = None,
         mask: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> tuple[jax.Array, LSTMState]:

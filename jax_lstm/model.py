@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
-from jax_lstm.call import compute_dtype
+from jax_lstm.call import Lengths, compute_dtype
 from jax_lstm.checks import require_size
 from jax_lstm.init import Init
 from jax_lstm.lstm import LSTM
@@ -75,7 +75,7 @@ class LSTMModel(nnx.Module):
         sizes = self.lstm.sizes
         self.fc = Linear(sizes.output_size * sizes.num_directions, output_size, **types)
 
-    def __call__(self, x: jax.Array, *, lengths: ArrayLike | None = None) -> jax.Array:
+    def __call__(self, x: ArrayLike, *, lengths: Lengths = None) -> jax.Array:
         """(B, T, I) to (B, O), or (T, I) to (O,); with `lengths` (B,) the last output is that of each row's last step.
 
         Both directions of a bidirectional LSTM are taken at that step, as `out[:, -1]` does in PyTorch.

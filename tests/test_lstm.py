@@ -217,7 +217,8 @@ def test_lstm_model_takes_a_row_of_no_steps(lengths: np.ndarray) -> None:
 
 
 def test_numpy_sizes() -> None:
-    lstm = jl.LSTM(np.int64(3), np.int32(5), np.int64(2), rngs=nnx.Rngs(0))
+    sizes: Any = (np.int64(3), np.int32(5), np.int64(2))
+    lstm = jl.LSTM(*sizes, rngs=nnx.Rngs(0))
     assert (lstm.input_size, lstm.hidden_size, lstm.num_layers) == (3, 5, 2)
     assert isinstance(lstm.hidden_size, int)
 
@@ -305,8 +306,9 @@ WRONG_CALLS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 @pytest.mark.parametrize("case", WRONG_CALLS)
 def test_wrong_calls(case: str) -> None:
     call, message = WRONG_CALLS[case]
+    arguments: dict[str, Any] = {"x": XS, **call()}
     with pytest.raises(jl.InputError, match=message):
-        make_lstm()(**({"x": XS} | call()))
+        make_lstm()(**arguments)
 
 
 def test_a_wider_state_is_refused(x64: None) -> None:
