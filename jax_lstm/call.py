@@ -92,7 +92,8 @@ def _per_step(name: str, value: Any, shape: tuple[int, ...], unbatched: bool) ->
 
 def _within(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
     """Which steps lie within the `lengths` of their rows, (T, B). Under `jit` one below 0 or above T counts as that."""
-    known = lengths if isinstance(lengths, Tracer) else np.asarray(lengths)  # before JAX makes int32 of it
+    traced = any(isinstance(length, Tracer) for length in jax.tree.leaves(lengths))
+    known = as_array("lengths", lengths) if traced else np.asarray(lengths)  # before JAX makes int32 of it
     require(jnp.issubdtype(known.dtype, jnp.integer), "lengths", "be an array of integers", known.dtype)
     require_shape("lengths", known, rows)
     if isinstance(known, np.ndarray) and isinstance(steps, int):
