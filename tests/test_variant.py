@@ -61,6 +61,21 @@ def test_all_dropped_means_no_recurrence(name: str, value: float) -> None:
     assert_agree("outputs", lstm(XS)[0], ys, "float32")
 
 
+def test_weight_dropout_is_the_oracle_with_the_weights_that_are_left() -> None:
+    """Which those are is seen from the gradient: it is zero for the dropped, and twice as large for the kept."""
+    lstm, key = make_lstm(variant=jl.Variant(weight_dropout=0.5)), jax.random.key(3)
+
+    def run(params: Any) -> jax.Array:
+        return jl.functional.lstm(params, XS, variant=lstm.variant, key=key)[0]
+
+    gradient = np.asarray(jax.grad(lambda params: jnp.square(run(params)).sum())(lstm.params)["weight_hh_l0"])
+    assert 0.3 < (gradient == 0).mean() < 0.7
+    params = {name.removesuffix("_l0"): array for name, array in jl.state_dict(lstm).items()}
+    params["weight_hh"] = np.where(gradient == 0, 0, params["weight_hh"] / 0.5)
+    ys, *_ = oracle.layer(params, XS, np.zeros((2, 5)), np.zeros((2, 5)))
+    assert_agree("outputs", run(lstm.params), ys, "float32")
+
+
 def test_zoneout_of_one_holds_still() -> None:
     lstm = make_lstm(variant=jl.Variant(zoneout_h=1.0, zoneout_c=1.0))
     state = (jnp.full((1, 2, 5), 0.3), jnp.full((1, 2, 5), -0.2))
