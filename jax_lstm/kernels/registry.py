@@ -48,7 +48,7 @@ def _native_refuses(request: Request) -> str:
 
 
 def _few_rows(request: Request) -> bool:
-    """Then two threads have more from a direction each than from sharing one: measured 2 times at 1 row, even at 32."""
+    """Then two threads have more from a direction each than from sharing one, with a barrier at every step."""
     return request.shape[1] <= 8
 
 
