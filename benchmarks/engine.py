@@ -77,7 +77,7 @@ def measure(setting: Setting, only: Sequence[str], command: str, path: Path, con
     """Everything, or the sections `only` and the peak; the record is written after every row, so that none is lost."""
     began = time.monotonic()
     absent = {name: reason for name, contender in setting.contenders.items() if (reason := contender.absent())}
-    record = records.begin(command, absent)
+    record = records.begin("engine", command, absent)
     for name, rows_of in MEASURES.items():
         for row in rows_of(setting) if not only or name in ("peak", *only) else ():
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,8 +23,12 @@ PEERS = ("keras", "equinox")
 
 @dataclass(frozen=True)
 class Record:
-    """`absent` are the contenders that are not there, with how to get them; `goals` are computed from `rows`."""
+    """`study` is the command that made it; its `rows` are dataclasses.
 
+    `absent` are the contenders that are not there, with how to get them; `goals` are computed from `rows`.
+    """
+
+    study: str
     command: str
     commit: str  # followed by " and changes" where the checkout differed from it
     began: str
@@ -33,7 +38,7 @@ class Record:
     native: str
     environment: dict[str, Any]
     absent: dict[str, str] = field(default_factory=dict)
-    rows: list[Timed] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
     goals: list[dict[str, Any]] = field(default_factory=list)
 
     def of(self, section: str, measure: str = "") -> list[Timed]:
@@ -54,28 +59,30 @@ def write(record: Record, path: Path) -> None:
     write_json(path, dataclasses.asdict(record))
 
 
-def read(path: Path) -> Record:
-    """The record in a file.
+def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> Record:
+    """The record of a study in a file; `row` makes its rows.
 
     Raises:
-        InputError: there is no such file, or it is no record.
+        InputError: there is no such file, or it is no record of that study.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Record(**values | {"rows": [Timed(**row) for row in values["rows"]]})
+        if values["study"] != study:
+            raise ValueError(f"it is one of {values['study']!r}")
+        return Record(**values | {"rows": [row(**each) for each in values["rows"]]})
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a record of `python -m benchmarks engine`: {error}") from None
+        raise InputError(f"{path}: not a record of `python -m benchmarks {study}`: {error}") from None
 
 
-def begin(command: str, absent: dict[str, str]) -> Record:
+def begin(study: str, command: str, absent: dict[str, str]) -> Record:
     """The record of a run that begins now."""
     found = environment()
     found["packages"] |= {name: installed for name in PEERS if (installed := _version(name))}
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Record(command, commit(), began, 0.0, load, found["cores"], native_status(), found, absent)
+    return Record(study, command, commit(), began, 0.0, load, found["cores"], native_status(), found, absent)
 
 
 def cores() -> int:

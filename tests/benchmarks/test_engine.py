@@ -193,7 +193,7 @@ def test_goals_are_judged_when_all_cases_are_there() -> None:
             for case in measured
             for kind in ("forward", "forward+backward")
         ]
-        record = Record("", "", "", 0.0, None, 1, "", {}, rows=rows)
+        record = Record("engine", "", "", "", 0.0, None, 1, "", {}, rows=rows)
         found = {goal["goal"]: goal for goal in judged(record) if goal["kernel"] == "native"}
         assert found["speed over PyTorch in forward+backward, mean"]["reached"] == 2.0
         assert found["speed over PyTorch in forward+backward, mean"]["met"] is met
