@@ -18,7 +18,8 @@ AXES = {
     "xs": "NTBI",
     "weight_ih": "NGI",
     "weight_hh": "NGR",
-    "bias": "NG",  # the sum of both
+    "bias_ih": "NG",
+    "bias_hh": "NG",
     "weight_hr": "NRH",
     "h0": "NBR",
     "c0": "NBH",
@@ -31,9 +32,9 @@ AXES = {
     "cs": "NTBH",  # after each step
     "hs": "NTBR",  # after each step; kept only where there is a mask, else it is `ys`
 }
-STATES = ("bias", "h0", "c0", "h", "c", "gates", "cs")  # of the type of the state
+STATES = ("bias_ih", "bias_hh", "h0", "c0", "h", "c", "gates", "cs")  # of the type of the state
 FLAGS = ("mask", "resets")
-VARIABLES = ("xs", "weight_ih", "weight_hh", "bias", "weight_hr", "h0", "c0")  # what a kernel is differentiated in
+VARIABLES = ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0")  # of the derivatives
 OUTPUTS = ("ys", "h", "c")
 
 

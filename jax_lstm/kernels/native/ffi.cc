@@ -70,6 +70,9 @@ class Checker {
   void* optional_compute(const char* name, const Buffer& array, Dimensions dimensions, bool absent) {
     return absent ? check_empty(name, array) : compute(name, array, dimensions);
   }
+  void* optional_state(const char* name, const Buffer& array, Dimensions dimensions) {
+    return array.element_count() == 0 ? nullptr : state(name, array, dimensions);
+  }
   // Whether an optional array is there is read off its size, unless the shape that it would have is empty too.
   const bool* flags(const char* name, const Buffer& array, Dimensions dimensions) {
     if (array.element_count() == 0) return nullptr;
@@ -132,7 +135,7 @@ const Engine* engine_for(Checker& checker) {
 }
 
 struct Inputs {
-  Buffer xs, weight_ih, weight_hh, bias, weight_hr, h0, c0, mask, resets;
+  Buffer xs, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, h0, c0, mask, resets;
 };
 
 ffi::Error run_forward(ffi::ThreadPool thread_pool, const Inputs& in, Result& ys, Result& h, Result& c, Result* gates, Result* cs, Result* hs, bool reverse) {
@@ -146,7 +149,8 @@ ffi::Error run_forward(ffi::ThreadPool thread_pool, const Inputs& in, Result& ys
   args.xs = checker.compute("xs", in.xs, {n, t, b, i});
   args.weight_ih = checker.compute("weight_ih", in.weight_ih, {n, 4 * hidden, i});
   args.weight_hh = checker.compute("weight_hh", in.weight_hh, {n, 4 * hidden, r});
-  args.bias = checker.state("bias", in.bias, {n, 4 * hidden});
+  args.bias_ih = checker.optional_state("bias_ih", in.bias_ih, {n, 4 * hidden});
+  args.bias_hh = args.bias_ih ? checker.state("bias_hh", in.bias_hh, {n, 4 * hidden}) : nullptr;
   args.weight_hr = checker.optional_compute("weight_hr", in.weight_hr, {n, r, hidden}, unprojected);
   args.h0 = checker.state("h0", in.h0, {n, b, r});
   args.c0 = checker.state("c0", in.c0, {n, b, hidden});
@@ -171,16 +175,17 @@ ffi::Error run_forward(ffi::ThreadPool thread_pool, const Inputs& in, Result& ys
   return ffi::Error::Success();
 }
 
-ffi::Error infer(ffi::ThreadPool pool, Buffer xs, Buffer weight_ih, Buffer weight_hh, Buffer bias, Buffer weight_hr, Buffer h0, Buffer c0, Buffer mask,
-                 Buffer resets, Result ys, Result h, Result c, bool reverse) {
-  return guarded(
-      [&] { return run_forward(pool, {xs, weight_ih, weight_hh, bias, weight_hr, h0, c0, mask, resets}, ys, h, c, nullptr, nullptr, nullptr, reverse); });
+ffi::Error infer(ffi::ThreadPool pool, Buffer xs, Buffer weight_ih, Buffer weight_hh, Buffer bias_ih, Buffer bias_hh, Buffer weight_hr, Buffer h0,
+                 Buffer c0, Buffer mask, Buffer resets, Result ys, Result h, Result c, bool reverse) {
+  return guarded([&] {
+    return run_forward(pool, {xs, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, h0, c0, mask, resets}, ys, h, c, nullptr, nullptr, nullptr, reverse);
+  });
 }
 
-ffi::Error forward(ffi::ThreadPool pool, Buffer xs, Buffer weight_ih, Buffer weight_hh, Buffer bias, Buffer weight_hr, Buffer h0, Buffer c0, Buffer mask,
-                   Buffer resets, Result ys, Result h, Result c, Result gates, Result cs, Result hs, bool reverse) {
+ffi::Error forward(ffi::ThreadPool pool, Buffer xs, Buffer weight_ih, Buffer weight_hh, Buffer bias_ih, Buffer bias_hh, Buffer weight_hr, Buffer h0,
+                   Buffer c0, Buffer mask, Buffer resets, Result ys, Result h, Result c, Result gates, Result cs, Result hs, bool reverse) {
   return guarded(
-      [&] { return run_forward(pool, {xs, weight_ih, weight_hh, bias, weight_hr, h0, c0, mask, resets}, ys, h, c, &gates, &cs, &hs, reverse); });
+      [&] { return run_forward(pool, {xs, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr, h0, c0, mask, resets}, ys, h, c, &gates, &cs, &hs, reverse); });
 }
 
 ffi::Error run_backward(ffi::ThreadPool& thread_pool, Buffer& d_ys, Buffer& d_h, Buffer& d_c, Buffer& xs, Buffer& weight_ih, Buffer& weight_hh,
@@ -247,15 +252,15 @@ namespace ffi = xla::ffi;
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jax_lstm_infer, jax_lstm::infer,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3  // 9
-                                  .JAX_LSTM_RETS_3                                  // 3
+                                  .JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.Arg<ffi::AnyBuffer>()  // 10
+                                  .JAX_LSTM_RETS_3                                                        // 3
                                   .Attr<bool>("reverse"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jax_lstm_forward, jax_lstm::forward,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3  // 9
-                                  .JAX_LSTM_RETS_3.JAX_LSTM_RETS_3                  // 6
+                                  .JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.JAX_LSTM_ARGS_3.Arg<ffi::AnyBuffer>()  // 10
+                                  .JAX_LSTM_RETS_3.JAX_LSTM_RETS_3                                        // 6
                                   .Attr<bool>("reverse"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jax_lstm_backward, jax_lstm::backward,

@@ -38,7 +38,8 @@ class Forward : Sequence {
     xs_ = at<C>(args.xs, member, steps * inputs_);
     weight_ih_ = at<C>(args.weight_ih, member, 4 * hidden_ * inputs_);
     weight_hh_ = at<C>(args.weight_hh, member, 4 * hidden_ * outputs_);
-    bias_ = at<S>(args.bias, member, 4 * hidden_);
+    bias_ih_ = at<S>(args.bias_ih, member, 4 * hidden_);
+    bias_hh_ = at<S>(args.bias_hh, member, 4 * hidden_);
     weight_hr_ = at<C>(args.weight_hr, member, outputs_ * hidden_);
     h0_ = at<S>(args.h0, member, batch_ * outputs_);
     c0_ = at<S>(args.c0, member, batch_ * hidden_);
@@ -108,8 +109,13 @@ class Forward : Sequence {
       const int64_t row = gate * hidden_ + first, offset = gate * kVector * Dot::group;
       pack_rows_as_columns<Dot>(weight_ih_ + row * inputs_, inputs_, count, inputs_, to + offset, kColumns);
       pack_rows_as_columns<Dot>(weight_hh_ + row * outputs_, outputs_, count, outputs_, to + input_depth_ * kColumns + offset, kColumns);
-      V::store(bias_panels_ + panel * kColumns + gate * kVector, V::load(bias_ + row, count));
+      V::store(bias_panels_ + panel * kColumns + gate * kVector, bias(row, count));
     }
+  }
+
+  // The sum of both, or zero without bias.
+  JAX_LSTM_MEMBER V bias(int64_t row, int64_t count) const {
+    return bias_ih_ ? V::load(bias_ih_ + row, count) + V::load(bias_hh_ + row, count) : V::broadcast(0);
   }
 
   void start_row(int64_t row) {
@@ -166,7 +172,7 @@ class Forward : Sequence {
       for (int64_t m = 0; m < rows; ++m)
         for (int64_t gate = 0; gate < 4; ++gate) {
           const int64_t unit = gate * hidden_ + first;
-          V sum = add_dots<S>(weight_ih_ + unit * inputs_, count, inputs_, x + m * x_stride_, V::load(bias_ + unit, count));
+          V sum = add_dots<S>(weight_ih_ + unit * inputs_, count, inputs_, x + m * x_stride_, bias(unit, count));
           sum = add_dots<S>(weight_hh_ + unit * outputs_, count, outputs_, h + m * h_stride_, sum);
           V::store(sums + m * kColumns + gate * kVector, sum);
         }
@@ -257,7 +263,7 @@ class Forward : Sequence {
   const int projection_width_;
   const int64_t projection_panels_;
   const C *xs_, *weight_ih_, *weight_hh_, *weight_hr_;
-  const S *bias_, *h0_, *c0_;
+  const S *bias_ih_, *bias_hh_, *h0_, *c0_;
   C *ys_, *hs_;
   S *h_, *c_, *gates_, *cs_;
 

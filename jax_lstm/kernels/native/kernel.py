@@ -6,11 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.native.arrays import OUTPUTS
+from jax_lstm.kernels.native.arrays import OUTPUTS, dtype
 from jax_lstm.kernels.native.library import unavailable
 from jax_lstm.kernels.native.primitives import infer
-from jax_lstm.kernels.reference import sum_of_biases
-from jax_lstm.state import LSTMParams, LSTMState, state_dtype
+from jax_lstm.state import LSTMParams, LSTMState
 
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -41,20 +40,13 @@ def native(
 
 @functools.partial(jax.jit, static_argnames="reverse")
 def _run(params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any, reverse: bool) -> Any:
-    bias = sum_of_biases(params, 1)
-    if isinstance(bias, float):
-        bias = jnp.zeros(len(params.weight_ih), state_dtype(xs.dtype))
-    arrays = {
-        "xs": xs,
-        "weight_ih": params.weight_ih,
-        "weight_hh": params.weight_hh,
-        "bias": bias,
-        "weight_hr": params.weight_hr,
+    arrays = {"xs": xs, **params._asdict()} | {
         "h0": state.h,
         "c0": state.c,
         "mask": mask,
         "resets": resets,
     }
     one = {name: array[None] for name, array in arrays.items() if array is not None}
+    one |= {name: one[name].astype(dtype(name, xs.dtype)) for name in ("bias_ih", "bias_hh") if name in one}
     found = infer(one, OUTPUTS, reverse)
     return found["ys"][0], LSTMState(found["h"][0], found["c"][0])

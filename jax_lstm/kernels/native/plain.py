@@ -91,7 +91,7 @@ def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         mask,
         resets,
         kept,
-        LSTMParams(d["weight_ih"], d["weight_hh"], d["bias"], None, d["weight_hr"]),  # type: ignore[arg-type]
+        LSTMParams(d["weight_ih"], d["weight_hh"], d["bias_ih"], d["bias_hh"], d["weight_hr"]),  # type: ignore[arg-type]
         None if d["xs"] is None else blank(d["xs"], mask),
         LSTMState(d["h0"], d["c0"]),  # type: ignore[arg-type]
     )
@@ -114,6 +114,4 @@ def backward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
 
 
 def _params(arrays: Arrays) -> LSTMParams:
-    """The parameters; `bias` is the sum of both."""
-    bias = arrays["bias"]
-    return LSTMParams(arrays["weight_ih"], arrays["weight_hh"], bias, jnp.zeros_like(bias), arrays.get("weight_hr"))
+    return LSTMParams(**{name: arrays.get(name) for name in LSTMParams._fields})  # type: ignore[arg-type]

@@ -186,7 +186,7 @@ def _native_forward(call: Call, *operands: Any) -> list[Any]:
     return _ffi_call(
         "jax_lstm_forward" if kept else "jax_lstm_infer",
         arrays,
-        ("xs", "weight_ih", "weight_hh", "bias", "weight_hr", "h0", "c0", "mask", "resets"),
+        ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0", "mask", "resets"),
         call,
         names,
     )
@@ -214,8 +214,9 @@ def _native_backward(call: Call, *operands: Any) -> list[Any]:
         arrays,
         (*names, "gates"),
         call,
-        (*(tangent(name) for name in VARIABLES), "d_gates"),  # the last one is scratch, in the memory of `gates`
-        {len(names): len(VARIABLES)},
+        # Both biases have one gradient. The last result is scratch, in the memory of `gates`.
+        (*(tangent(name) for name in VARIABLES if name != "bias_hh"), "d_gates"),
+        {len(names): len(VARIABLES) - 1},
         need_d_xs=np.bool_("d_xs" in call.results),
     )
 
@@ -235,6 +236,7 @@ def _ffi_call(
     types = [shapes[name] if name in shapes else jax.typeof(_absent(name, arrays)) for name in names]
     function = jax.ffi.ffi_call(target, types, input_output_aliases=aliases)
     found = dict(zip(names, function(*passed, reverse=np.bool_(call.reverse), **attributes), strict=True))
+    found["d_bias_hh"] = found.get("d_bias_ih")
     return [found[name] for name in call.results]
 
 

@@ -44,7 +44,7 @@ struct Shape {
 struct ForwardArgs {
   Shape shape;
   bool reverse;
-  const void *xs, *weight_ih, *weight_hh, *bias, *weight_hr, *h0, *c0;
+  const void *xs, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr, *h0, *c0;
   const bool *mask, *resets;
   void *ys, *h, *c;
   void *gates, *cs, *hs;  // null for inference (and hs where there is no mask)

@@ -120,7 +120,8 @@ struct Call {
     f.xs = make(steps * s.input_size, compute(), 1);
     f.weight_ih = make(n * 4 * h * s.input_size, compute(), k);
     f.weight_hh = make(n * 4 * h * r, compute(), k);
-    f.bias = make(n * 4 * h, state(), k);
+    f.bias_ih = make(n * 4 * h, state(), k);
+    f.bias_hh = make(n * 4 * h, state(), k);
     f.weight_hr = projected ? make(n * h * r, compute(), k) : nullptr;
     f.h0 = make(rows * r, state(), 1);
     f.c0 = make(rows * h, state(), 1);
