@@ -8,15 +8,16 @@ import tyro
 from rich.console import Console
 
 from benchmarks.engine import Engine
+from benchmarks.frameworks import Frameworks
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine}
+COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    0: done. 1: a contender failed the gate. 2: the input cannot be used. 130: Ctrl-C.
+    0: done. 1: a contender failed the gate, or a ratio no longer holds. 2: the input cannot be used. 130: Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:

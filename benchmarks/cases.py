@@ -5,30 +5,63 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_lstm import interop
+from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMParams
 
 
 @dataclass(frozen=True)
 class Case:
-    """One layer, one direction: B rows, T steps, I inputs, H hidden units."""
+    """An LSTM and its input: B rows, T steps, I inputs, H hidden units.
+
+    `unequal`: the rows end at different steps, from a quarter of T on. `streamed`: a call makes one step, and the state
+    goes from call to call.
+    """
 
     batch: int
     steps: int
     input_size: int
     hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    unequal: bool = False
+    streamed: bool = False
 
     @property
     def shape(self) -> str:
-        return f"{self.batch},{self.steps},{self.input_size},{self.hidden_size}"
+        """B,T,I,H, and what is beyond one layer in one direction."""
+        beyond = {
+            f"{self.num_layers} layers": self.num_layers > 1,
+            "bidirectional": self.bidirectional,
+            "unequal lengths": self.unequal,
+            "a step a call": self.streamed,
+        }
+        sizes = f"{self.batch},{self.steps},{self.input_size},{self.hidden_size}"
+        return ", ".join([sizes, *(text for text, so in beyond.items() if so)])
+
+    @property
+    def sizes(self) -> Sizes:
+        return Sizes(self.input_size, self.hidden_size, self.num_layers, bidirectional=self.bidirectional)
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """(B,) of int32, in no order; None where every row has T steps."""
+        if not self.unequal:
+            return None
+        spread = np.linspace(max(1, self.steps // 4), self.steps, self.batch).round().astype(np.int32)
+        return np.random.default_rng(0).permutation(spread)
 
     @property
     def flops(self) -> float:
-        """Of the matrix products of the forward pass; with the backward pass it is three times as much."""
-        gates = 4 * self.hidden_size
-        return 2.0 * self.steps * self.batch * gates * (self.input_size + self.hidden_size)
+        """Of the matrix products of the forward pass, padding left out; with the backward pass three times as much."""
+        lengths = self.lengths
+        steps = self.steps * self.batch if lengths is None else int(lengths.sum())
+        shapes = self.sizes.shapes()
+        return 2.0 * steps * sum(np.prod(shape) for name, shape in shapes.items() if name.startswith("weight"))
 
 
-CASES = {
+# What the goals of the engine are computed over.
+ENGINE_CASES = {
     "tutorial": Case(32, 5, 10, 20),
     "small": Case(32, 64, 32, 128),
     "medium": Case(64, 100, 128, 256),
@@ -39,28 +72,52 @@ CASES = {
     "many rows": Case(256, 24, 32, 64),
     "largest": Case(128, 50, 1024, 1024),
 }
+CASES = ENGINE_CASES | {
+    "streaming": Case(1, 256, 64, 256, streamed=True),
+    "long": Case(8, 4096, 64, 128),
+    "two layers": Case(32, 64, 32, 128, num_layers=2),
+    "bidirectional": Case(32, 64, 32, 128, bidirectional=True),
+    "unequal lengths": Case(32, 64, 32, 128, unequal=True),
+}
 
 
 class Problem(NamedTuple):
-    """Weights and inputs in float32: `xs` (T, B, I), and the parameters of PyTorch's layout and initialisation."""
+    """Weights and inputs in float32.
 
-    params: LSTMParams
+    `params` have PyTorch's names and initialisation; `xs` (T, B, I); `targets` (T, B, D*H) for training, zero where a
+    row has ended; `lengths` (B,) or None.
+    """
+
+    case: Case
+    params: dict[str, np.ndarray]
     xs: np.ndarray
+    targets: np.ndarray
+    lengths: np.ndarray | None
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """I and H."""
-        return self.xs.shape[2], len(self.params.weight_hh) // 4
+    def layers(self) -> list[list[LSTMParams]]:
+        """By layer and direction."""
+        found: list[list[LSTMParams]] = [[] for _ in range(self.case.num_layers)]
+        for layer, suffix in self.case.sizes.suffixes():
+            mine = {name: value for name, value in self.params.items() if name.endswith(suffix)}
+            found[layer].append(interop.from_state_dict(mine, "{}" + suffix))
+        return found
+
+    @property
+    def valid(self) -> np.ndarray | None:
+        """Which steps lie within their rows, (T, B); None for all of them."""
+        return None if self.lengths is None else np.arange(self.case.steps)[:, None] < self.lengths
 
 
 def draw(case: Case, seed: int = 0) -> Problem:
     rng = np.random.default_rng(seed)
     bound = case.hidden_size**-0.5
-    gates = 4 * case.hidden_size
-
-    def uniform(*shape: int) -> np.ndarray:
-        return rng.uniform(-bound, bound, shape).astype(np.float32)
-
-    weights = (uniform(gates, case.input_size), uniform(gates, case.hidden_size), uniform(gates), uniform(gates))
+    shapes = case.sizes.shapes()
+    params = {name: rng.uniform(-bound, bound, shape).astype(np.float32) for name, shape in shapes.items()}
     xs = rng.standard_normal((case.steps, case.batch, case.input_size), np.float32)
-    return Problem(LSTMParams(*weights), xs)  # type: ignore[arg-type]
+    outputs = case.sizes.num_directions * case.hidden_size
+    targets = rng.standard_normal((case.steps, case.batch, outputs), np.float32)
+    problem = Problem(case, params, xs, targets, case.lengths)
+    if problem.valid is not None:
+        targets *= problem.valid[:, :, None]
+    return problem

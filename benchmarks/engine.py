@@ -1,26 +1,23 @@
 """`python -m benchmarks engine`: the speed of the engine, beside everyone else's and beside its goals."""
 
-import os
 import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import tyro
 from rich.console import Console
 from rich.markup import escape
 
 from benchmarks import record as records
+from benchmarks.cores import use_cores
 from benchmarks.goals import judged
-from benchmarks.measures import MEASURES
+from benchmarks.page import render
 from benchmarks.report import markdown, print_tables
+from benchmarks.sections import SECTIONS
 from benchmarks.setting import QUICK, Setting
-from jax_lstm.checks import require, require_extra
-from jax_lstm.files import write_whole
-
-BEGIN, END = "<!-- engine: begin -->", "<!-- engine: end -->"
+from jax_lstm.checks import require
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class Engine:
     def run(self, console: Console, arguments: Sequence[str]) -> int:
         """Measure, print and record, or render. Exit status 1 where a contender failed the gate."""
         if self.render:
-            return self._render()
+            return render("engine", markdown(records.read(Path(self.render))), self.page)
         setting = self._setting()
         use_cores(self.threads)
         path = Path(self.out or f"runs/engine-{time.strftime('%Y%m%d-%H%M%S')}.json")
@@ -57,20 +54,11 @@ class Engine:
     def _setting(self) -> Setting:
         setting = QUICK if self.quick else Setting()
         for name in self.only:
-            require(name in MEASURES, "--only", f"be one of {', '.join(MEASURES)}", repr(name))
+            require(name in SECTIONS, "--only", f"be one of {', '.join(SECTIONS)}", repr(name))
         for name in self.case:
             known = f"be one of {', '.join(map(repr, setting.cases))}"
             require(name in setting.cases, "--case", known, repr(name))
         return replace(setting, cases={name: setting.cases[name] for name in self.case or setting.cases})
-
-    def _render(self) -> int:
-        text = markdown(records.read(Path(self.render)))
-        if not self.page:
-            print(text, end="")
-            return 0
-        page = Path(self.page)
-        write_whole(page, put_into(page.read_text(encoding="utf-8"), text))
-        return 0
 
 
 def measure(setting: Setting, only: Sequence[str], command: str, path: Path, console: Console) -> records.Record:
@@ -78,7 +66,7 @@ def measure(setting: Setting, only: Sequence[str], command: str, path: Path, con
     began = time.monotonic()
     absent = {name: reason for name, contender in setting.contenders.items() if (reason := contender.absent())}
     record = records.begin("engine", command, absent)
-    for name, rows_of in MEASURES.items():
+    for name, rows_of in SECTIONS.items():
         for row in rows_of(setting) if not only or name in ("peak", *only) else ():
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             record = replace(record, goals=judged(record))
@@ -87,20 +75,3 @@ def measure(setting: Setting, only: Sequence[str], command: str, path: Path, con
             text = f"{record.seconds:4.0f} s: {row.section}, {row.case}, {row.measure}, {rounds} rounds"
             console.print(text, highlight=False, markup=False)
     return record
-
-
-def put_into(page: str, text: str) -> str:
-    """The page with `text` between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    require(bool(begin and end), "--page", "hold the two marks of the tables", "a page without them", f"{BEGIN} {END}")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
-
-
-def use_cores(threads: int) -> None:
-    """Keep this process to its first `threads` cores, 0 for all; XLA and PyTorch get one thread for each."""
-    torch = require_extra("torch", "torch", "python -m benchmarks engine")
-    jax.config.update("jax_platforms", "cpu")
-    if threads and hasattr(os, "sched_setaffinity"):  # XLA counts the cores when its client starts
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    torch.set_num_threads(records.cores())

@@ -1,57 +1,112 @@
 """The gate: who does not compute the same as a float64 LSTM is not timed.
 
-The oracle is PyTorch's LSTM in float64 with autograd. It shares no code with any contender in JAX, and not the kernel
-of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in `tests/oracle.py`.
+The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and not
+the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
+`tests/oracle.py`.
 """
 
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 
 from benchmarks.cases import Case, draw
-from benchmarks.contenders import Contender, Results, Runner, torch_lstm, torch_results
+from benchmarks.contenders.base import FORWARD, STREAMING, TRAINING, Contender, Results, Runner, Work
+from benchmarks.contenders.in_torch import in_torch
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # eight bits of mantissa, rounded at each of some hundred steps; as in the tests of the kernels
-LIMITS = {"float32": {kind: TOLERANCES[kind].float32 for kind in ("outputs", "gradients")}}
-LIMITS["bfloat16"] = dict.fromkeys(LIMITS["float32"], BFLOAT16)
+# Adam's first steps are as large for an entry that is all rounding as for any other: a few of a million part, and the
+# largest difference would be theirs. What all of them moved, taken together, is what an error would change.
+UPDATES = 1e-2
+LIMITS = {
+    "float32": {
+        "outputs": TOLERANCES["outputs"].float32,
+        "gradient": TOLERANCES["gradients"].float32,
+        "update": UPDATES,
+    },
+    "bfloat16": {"outputs": BFLOAT16, "gradient": BFLOAT16, "update": UPDATES},
+}
 
 
-@functools.lru_cache(maxsize=1)  # whoever measures a case asks several times
-def oracle(case: Case) -> Results:
-    """Outputs and gradients of the problem that `draw` makes of the case."""
-    import torch
+class Lineup(NamedTuple):
+    """The contenders at one case: those that were built, and why the others were not."""
 
-    lstm, xs = torch_lstm(draw(case), torch.float64)
-    ys, _ = lstm(xs)
-    ys.square().mean().backward()
-    return torch_results(lstm, xs, ys)
+    case: Case
+    contenders: Mapping[str, Contender]
+    runners: dict[str, Runner]
+    failed: dict[str, str]
+    not_offered: dict[str, str]
+
+
+class Admitted(NamedTuple):
+    """One measure of a lineup: the works that passed, and why the others did not."""
+
+    works: dict[str, Work]
+    failed: dict[str, str]
+    not_offered: dict[str, str]
+
+
+@functools.lru_cache(maxsize=4)  # whoever measures a case asks several times
+def oracle(case: Case, measure: str, biases: int = 2) -> Results:
+    """What the measure gives for the problem that `draw` makes of the case."""
+    measure = FORWARD if measure == STREAMING else measure  # a sequence in pieces gives what it gives in one go
+    return in_torch(draw(case), dtype="float64", biases=biases)[measure].results()
 
 
 def fault(results: Results, expected: Results, dtype: str = "float32") -> str:
     """What is wrong with the results; empty if they pass."""
     for name, want in expected.items():
-        limit = LIMITS[dtype]["outputs" if name == "outputs" else "gradients"]
+        kind = name.partition(" of ")[0]
+        limit = LIMITS[dtype][kind]
         if results[name].shape != want.shape:
             return f"{name}: shape {results[name].shape}, not {want.shape}"
-        relative = difference(results[name], want).relative
+        relative = _apart(results[name], want) if kind == "update" else difference(results[name], want).relative
         if not relative <= limit:
             return f"{name}: off by {relative:.1e}, more than {limit:.0e}"
     return ""
 
 
-def admit(
-    contenders: Mapping[str, Contender], case: Case, dtype: str = "float32"
-) -> tuple[dict[str, Runner], dict[str, str]]:
-    """The runners that pass, and why the others do not. What cannot be built or run fails as well."""
-    problem, expected = draw(case), oracle(case)
-    runners, failed = {}, {}
+def lineup(contenders: Mapping[str, Contender], case: Case, barred: Mapping[str, str] | None = None) -> Lineup:
+    """Build those that serve the case and are not `barred`. What cannot be built has failed."""
+    problem = draw(case)
+    runners, failed, not_offered = {}, {}, {}
     for name, contender in contenders.items():
+        if reason := (barred or {}).get(name) or contender.refuses(case):
+            not_offered[name] = reason
+            continue
         try:
-            runner = contender.build(problem)
-            if wrong := fault(runner.results(), expected, dtype):
+            runners[name] = contender.build(problem)
+        except Exception as error:  # another framework may fail with anything
+            failed[name] = _first_line(error)
+    return Lineup(case, contenders, runners, failed, not_offered)
+
+
+def admit(lineup: Lineup, measure: str, dtype: str = "float32") -> Admitted:
+    """The works of a measure that pass. What cannot be run has failed."""
+    works, failed, not_offered = {}, dict(lineup.failed), dict(lineup.not_offered)
+    for name, runner in lineup.runners.items():
+        contender = lineup.contenders[name]
+        if measure not in runner:
+            not_offered[name] = contender.lacks or f"it has no {measure}"
+            continue
+        expected = oracle(lineup.case, measure, contender.biases if measure == TRAINING else 2)
+        try:
+            if wrong := fault(runner[measure].results(), expected, dtype):
                 failed[name] = wrong
             else:
-                runners[name] = runner
-        except Exception as error:  # another framework may fail with anything
-            failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
-    return runners, failed
+                works[name] = runner[measure]
+        except Exception as error:  # as above
+            failed[name] = _first_line(error)
+    return Admitted(works, failed, not_offered)
+
+
+def _apart(got: np.ndarray, want: np.ndarray) -> float:
+    """The length of the difference, relative to the length of what is wanted."""
+    distance, length = float(np.linalg.norm(got - want)), float(np.linalg.norm(want))
+    return distance / length if np.isfinite(distance) and length else np.inf
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

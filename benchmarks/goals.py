@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.cases import CASES
-from benchmarks.contenders import BASELINE, CONTENDERS
+from benchmarks.cases import ENGINE_CASES
+from benchmarks.contenders import BASELINE, ENGINE_CONTENDERS
 from benchmarks.record import Record
 from benchmarks.sampling import Timed, geometric_mean
 
 LARGEST = ("large", "largest")
-OTHERS = tuple(name for name, contender in CONTENDERS.items() if contender.other_jax)
+OTHERS = tuple(name for name, contender in ENGINE_CONTENDERS.items() if contender.other_jax)
 Reached = tuple[float, int]  # the figure, and of how many cases it is
 
 
@@ -23,7 +23,7 @@ class Goal:
     wanted: float
     reached: Callable[[Record], Reached | None]
     limit: bool = False
-    cases: int = len(CASES)
+    cases: int = len(ENGINE_CASES)
 
     def met(self, value: float) -> bool:
         return value <= self.wanted if self.limit else value >= self.wanted

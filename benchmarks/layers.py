@@ -1,47 +1,29 @@
 """One layer: everyone at every case; bfloat16 against float32; and the peak of the machine."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from benchmarks.cases import Case
-from benchmarks.contenders import BASELINE, Contender, Runner, ours
-from benchmarks.gate import admit
-from benchmarks.sampling import Call, Plan, Timed, sample
+from benchmarks.contenders import BASELINE
+from benchmarks.contenders.base import BACKWARD, FORWARD, Contender
+from benchmarks.contenders.ours import ours
+from benchmarks.gate import Admitted, admit, lineup
+from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
-
-PEAK_SIZE = 2048
-
-# Which call of a runner, and how many times the products of the forward pass it takes.
-CALLS: dict[str, tuple[Callable[[Runner], Call], int]] = {
-    "forward": (lambda runner: runner.forward, 1),
-    "forward+backward": (lambda runner: runner.gradients, 3),
-}
+from benchmarks.timed import peak as product
+from benchmarks.timed import timed
 
 
 def peak(setting: Setting) -> Iterator[Timed]:
-    """The float32 product of two matrices: the most that either framework gets out of this machine."""
-    import torch
-
-    size = PEAK_SIZE
-    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    in_torch, in_jax, product = torch.from_numpy(a), jnp.asarray(a), jax.jit(jnp.dot)
-    turns: dict[str, Call] = {
-        "torch": lambda: in_torch @ in_torch,
-        "jax": lambda: product(in_jax, in_jax).block_until_ready(),
-    }
-    seconds, calls = sample(turns, setting.plan)
-    shape = f"{size},{size},{size}"
-    yield Timed("peak", "product", "product", BASELINE, seconds, calls, flops=2.0 * size**3, shape=shape)
+    yield product(setting.plan)
 
 
 def layers(setting: Setting) -> Iterator[Timed]:
     """Forward, and forward+backward."""
     for name, case in setting.cases.items():
-        runners, failed = admit(setting.present(), case)
-        yield from timed("layers", name, case, runners, failed, setting.plan, BASELINE)
+        present = lineup(setting.present(), case)
+        for measure in (FORWARD, BACKWARD):
+            yield timed("layers", name, case, measure, admit(present, measure), setting.plan, BASELINE)
 
 
 def bfloat16(setting: Setting) -> Iterator[Timed]:
@@ -49,24 +31,9 @@ def bfloat16(setting: Setting) -> Iterator[Timed]:
     plan = setting.plan._replace(budget=setting.plan.budget / 4)  # two take less than seven
     for name, case in setting.cases.items():
         for backend in setting.backends() if case.hidden_size >= 256 else ():
-            runners, failed = admit({backend: Contender(ours(backend), "")}, case)
-            half = {f"{backend}, bfloat16": Contender(ours(backend, jnp.bfloat16), "")}
-            half_runners, half_failed = admit(half, case, "bfloat16")
-            yield from timed("bfloat16", name, case, runners | half_runners, failed | half_failed, plan, backend)
-
-
-def timed(
-    section: str,
-    name: str,
-    case: Case,
-    runners: Mapping[str, Runner],
-    failed: dict[str, str],
-    plan: Plan,
-    baseline: str,
-    measures: tuple[str, ...] = tuple(CALLS),
-) -> Iterator[Timed]:
-    """Rows of those that passed the gate."""
-    for measure in measures:
-        call_of, products = CALLS[measure]
-        seconds, calls = sample({who: call_of(runner) for who, runner in runners.items()}, plan)
-        yield Timed(section, name, measure, baseline, seconds, calls, failed, products * case.flops, shape=case.shape)
+            full = lineup({backend: Contender(ours(backend), "")}, case)
+            half = lineup({f"{backend}, bfloat16": Contender(ours(backend, jnp.bfloat16), "")}, case)
+            for measure in (FORWARD, BACKWARD):
+                (works, failed, _), (more, wrong, _) = admit(full, measure), admit(half, measure, "bfloat16")
+                admitted = Admitted(works | more, failed | wrong, {})
+                yield timed("bfloat16", name, case, measure, admitted, plan, backend)

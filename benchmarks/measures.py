@@ -1,20 +1,84 @@
-"""What is measured: one row each, run in this order. A measure makes rows of the record, as it gets them."""
+"""What `frameworks` measures at a case: one row each. A measure makes one row of the record."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from benchmarks.compiler import compiling, remat
-from benchmarks.layers import bfloat16, layers, peak
-from benchmarks.sampling import Timed
-from benchmarks.setting import Setting
-from benchmarks.streaming import streaming
-from benchmarks.training import training
+from benchmarks.cases import Case, draw
+from benchmarks.contenders import BASELINE
+from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
+from benchmarks.gate import Admitted, Lineup, admit
+from benchmarks.memory import peak_bytes
+from benchmarks.sampling import Plan, Timed
+from benchmarks.stages import stages
+from benchmarks.timed import timed
 
-MEASURES: dict[str, Callable[[Setting], Iterator[Timed]]] = {
-    "peak": peak,
-    "layers": layers,
-    "training": training,
-    "streaming": streaming,
-    "bfloat16": bfloat16,
-    "remat": remat,
-    "compiling": compiling,
+COMPILE, MEMORY = "compile", "peak memory"
+SECTION = "frameworks"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`row` measures a lineup at a named case; `streamed`: at cases that are fed a step a call, else at the others.
+
+    `aside` are the seconds that a row takes about, on two cores, beside its samples; of a row without samples all of it.
+    """
+
+    about: str
+    row: Callable[[str, Lineup, Plan], Timed]
+    streamed: bool = False
+    aside: float = 5.0
+
+    def serves(self, case: Case) -> bool:
+        return case.streamed == self.streamed
+
+
+def _timed(measure: str) -> Callable[[str, Lineup, Plan], Timed]:
+    def row(name: str, lineup: Lineup, plan: Plan) -> Timed:
+        return timed(SECTION, name, lineup.case, measure, admit(lineup, measure), plan, BASELINE)
+
+    return row
+
+
+def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
+    """Gradients: seconds from a fresh build to the first result, in turns; apart in `parts` where there are stages."""
+    admitted = admit(lineup, BACKWARD)
+    parts: dict[str, dict[str, list[float]]] = {who: {} for who in admitted.works}
+    for turn in range(plan.least):
+        for who in admitted.works:
+            contender = lineup.contenders[who]
+            if turn and contender.slow:
+                continue
+            work = contender.build(draw(lineup.case))[BACKWARD]
+            taken = stages(work) if work.compiled else {}
+            began = time.perf_counter()
+            work.run()
+            taken["first call"] = time.perf_counter() - began
+            for part, seconds in taken.items():
+                parts[who].setdefault(part, []).append(seconds)
+    seconds = {who: [sum(turn) for turn in zip(*taken.values(), strict=True)] for who, taken in parts.items()}
+    return _row(name, COMPILE, lineup, admitted, seconds=seconds, parts=parts)
+
+
+def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
+    """Training: each contender in a process of its own."""
+    admitted = admit(lineup, TRAINING)
+    memory = peak_bytes(lineup.case, list(admitted.works), TRAINING)
+    return _row(name, MEMORY, lineup, admitted, memory=memory)
+
+
+def _row(name: str, measure: str, lineup: Lineup, admitted: Admitted, seconds: dict | None = None, **more: dict) -> Timed:
+    """A row without a baseline: its figures are compared as they are."""
+    _, failed, not_offered = admitted
+    shape = lineup.case.shape
+    return Timed(SECTION, name, measure, "", seconds or {}, failed=failed, not_offered=not_offered, shape=shape, **more)
+
+
+MEASURES = {
+    FORWARD: Measure("the outputs of all steps and the last state", _timed(FORWARD)),
+    BACKWARD: Measure("gradients by inputs, weights and biases", _timed(BACKWARD)),
+    TRAINING: Measure("mean squared error, its gradients, one step of Adam", _timed(TRAINING)),
+    STREAMING: Measure("one time step a call, the state carried along", _timed(STREAMING), streamed=True),
+    COMPILE: Measure("trace, lower and compile gradients, and the first call", _compile, aside=25.0),
+    MEMORY: Measure("what a training step needs beyond its weights and inputs", _memory, aside=30.0),
 }

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from jax_lstm.files import write_json
 from jax_lstm.kernels.native import native_status
 
 ROOT = Path(__file__).parents[1]
-PEERS = ("keras", "equinox")
+PEERS = ("keras", "equinox", "onnxruntime", "onnx")
+SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # what matrix products are made of
+VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")  # that change speeds
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,26 @@ def begin(study: str, command: str, absent: dict[str, str]) -> Record:
     """The record of a run that begins now."""
     found = environment()
     found["packages"] |= {name: installed for name in PEERS if (installed := _version(name))}
+    found |= {"simd": _simd(), "variables": _variables()}
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Record(study, command, commit(), began, 0.0, load, found["cores"], native_status(), found, absent)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return environment()["cores"]
+def _simd() -> list[str]:
+    """Those of the CPU's instruction sets that matter to speed; empty where the system does not list them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return sorted(flag for flag in line[1].split() if SIMD.fullmatch(flag)) if line else []
+
+
+def _variables() -> dict[str, str]:
+    """Variables of the environment that change speeds, as they are set; not those that say where files lie."""
+    items = sorted(os.environ.items())
+    return {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
 
 
 def commit() -> str:

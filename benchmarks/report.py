@@ -1,53 +1,28 @@
-"""Tables of a record, made once and shown twice: in the terminal and as Markdown for the page."""
+"""Tables of the engine's record, for the terminal and for docs/performance.md."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from benchmarks.contenders import BASELINE
 from benchmarks.goals import judged
 from benchmarks.record import Record
-from benchmarks.sampling import Timed, geometric_mean
-from jax_lstm.cli import show
+from benchmarks.sampling import WIDE, Timed, geometric_mean
+from benchmarks.sheets import ABSENT, QUIET, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
 from jax_lstm.timing import Timing
 
 MEASURES = ("forward", "forward+backward")
-WIDE = 0.2  # quartiles further apart than this part of the median: "~" before a figure
-QUIET = 0.5  # load of a machine above which others than this program are at work
-ABSENT = "-"
-
-
-class Sheet(NamedTuple):
-    """A table: title, names of the columns, rows of cells."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def print_tables(console: Console, record: Record) -> None:
     for sheet in sheets(record):
-        table = show.table(escape(sheet.title))
-        for at, column in enumerate(sheet.columns):
-            table.add_column(escape(column), justify="left" if at == 0 else "right")
-        for row in sheet.rows:
-            table.add_row(*map(_coloured, row))
-        console.print(table)
-    console.print(_facts(record))
+        print_sheet(console, sheet)
+    print_facts(console, facts(record))
 
 
 def markdown(record: Record) -> str:
     """What stands in docs/performance.md."""
-    parts = [f"{fact}: {value}" for fact, value in facts(record).items()]
-    text = ["  \n".join(parts)]
-    for sheet in sheets(record):
-        lines = [f"**{sheet.title}**", ""]
-        lines += [_line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
-        text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
-    return "\n\n".join(text) + "\n"
+    return as_markdown(facts(record), sheets(record))
 
 
 def facts(record: Record) -> dict[str, str]:
@@ -152,9 +127,9 @@ def _further(record: Record) -> Sheet:
                 if name in row.failed:
                     rows.append((f"{row.measure}, {row.case}", row.shape, name, "failed", ABSENT, ABSENT))
                     continue
-                memory = f"{row.memory[name] / 2**20:,.0f} MiB" if name in row.memory else ""
+                memory = mebibytes(row.memory[name]) if name in row.memory else ""
                 speed = _ratio(row.ratio(name))
-                time = _time(row.timing(name).median)
+                time = time_of(row.timing(name).median)
                 rows.append((f"{row.measure}, {row.case}", row.shape, name, time, speed, memory))
     columns = ("measure", "B,T,I,H", "who", "time", "speed", "memory")
     return Sheet("Training, streaming, memory, compilation; speed relative to the first of each", columns, rows)
@@ -165,39 +140,12 @@ def _pair(rows: list[Timed], cell: Callable[[Timed], str]) -> str:
 
 
 def _ratio(found: Timing | None) -> str:
-    if found is None:
-        return ABSENT
-    return "~" * (found.high - found.low > WIDE * found.median) + f"{found.median:.2f}"
+    return marked(found, found is not None and found.high - found.low > WIDE * found.median)
 
 
 def _milliseconds(row: Timed, name: str) -> str:
     return f"{row.timing(name).median * 1e3:.3g}" if name in row.seconds else ABSENT
 
 
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
-
-
 def _number(value: float) -> str:
     return f"{value:.3g}"
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _coloured(cell: str) -> str:
-    colours = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]no[/]"}
-    return colours.get(cell, escape(cell))
-
-
-def _facts(record: Record) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
-    grid.add_column()
-    for fact, value in facts(record).items():
-        grid.add_row(fact, escape(value))
-    return grid

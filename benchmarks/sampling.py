@@ -11,6 +11,8 @@ import numpy as np
 from jax_lstm.timing import REST_SECONDS, Timing, interleaved, summary
 
 Call = Callable[[], object]
+RESAMPLES, CONFIDENCE = 2000, 0.95
+WIDE = 0.2  # quartiles further apart than this part of the median
 
 
 class Plan(NamedTuple):
@@ -20,13 +22,15 @@ class Plan(NamedTuple):
     least: int = 3
     most: int = 20
     sample: float = 0.008  # seconds that a sample lasts at least: shorter calls are repeated
+    settled: float = math.inf  # seconds of a call from which on it needs no untimed one before it
 
 
 @dataclass(frozen=True)
 class Timed:
     """One comparison: the seconds of a call, by contender, round by round; `calls` of them are one sample.
 
-    `failed` did not pass the gate and have no samples. `memory` are the bytes of temporary arrays, by the compiler.
+    `failed` did not pass the gate and have no samples; `not_offered` do not serve this. `memory` are bytes, as the
+    measure says. `parts` are the seconds of a call taken apart; `notes` what must be said about a contender.
     """
 
     section: str
@@ -39,14 +43,36 @@ class Timed:
     flops: float = 0.0
     memory: dict[str, int] = field(default_factory=dict)
     shape: str = ""
+    not_offered: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def timing(self, name: str) -> Timing:
         return summary(self.seconds[name])
 
+    def ratios(self, name: str, baseline: str = "") -> list[float]:
+        """How many times as fast as the baseline, round by round; none where one of the two was not timed."""
+        theirs, own = self.seconds.get(baseline or self.baseline), self.seconds.get(name)
+        return np.divide(theirs, own).tolist() if theirs and own else []
+
     def ratio(self, name: str, baseline: str = "") -> Timing | None:
         """How many times as fast as the baseline: median and quartiles over rounds of the ratio within a round."""
-        theirs, own = self.seconds.get(baseline or self.baseline), self.seconds.get(name)
-        return summary(np.divide(theirs, own).tolist()) if theirs and own else None
+        ratios = self.ratios(name, baseline)
+        return summary(ratios) if ratios else None
+
+    def interval(self, name: str) -> tuple[float, float] | None:
+        """Of the median ratio to the baseline: 95 %, by the bootstrap over rounds; None for fewer than two rounds."""
+        ratios = self.ratios(name)
+        return bootstrap(ratios) if len(ratios) > 1 else None
+
+    def doubt(self, name: str) -> str:
+        """Why nothing can be concluded from the ratio to the baseline; empty if it can."""
+        ratio, interval = self.ratio(name), self.interval(name)
+        if name == self.baseline or ratio is None:
+            return ""
+        if interval is None or interval[0] <= 1.0 <= interval[1]:
+            return "undecided"
+        return "unsteady" if ratio.high - ratio.low > WIDE * ratio.median else ""
 
     def best_ratio(self, name: str) -> float | None:
         """The same from the fastest sample of each."""
@@ -57,13 +83,32 @@ class Timed:
         return self.flops / self.timing(name).median / 1e9
 
 
+def bootstrap(values: list[float]) -> tuple[float, float]:
+    """The 95 % interval of the median, by resampling; of a few values it is about their range."""
+    from scipy.stats import bootstrap as resampled  # JAX brings SciPy
+
+    if max(values) == min(values):
+        return values[0], values[0]
+    found = resampled(
+        (values,),
+        np.median,
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
 def sample(turns: Mapping[str, Call], plan: Plan, steps: int = 1) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds of a call, round by round, and the calls in a sample; of a step, where a turn makes so many `steps`."""
     lasting = {name: _duration(turn) for name, turn in turns.items()}
+    settled = {name for name, seconds in lasting.items() if seconds >= plan.settled}
     repeats = {name: max(1, math.ceil(plan.sample / seconds)) for name, seconds in lasting.items()}
-    a_round = sum(2 * repeats[name] * seconds + REST_SECONDS for name, seconds in lasting.items())
+    turns_of = {name: 1 if name in settled else 2 for name in lasting}
+    a_round = sum(turns_of[name] * repeats[name] * seconds + REST_SECONDS for name, seconds in lasting.items())
     rounds = int(np.clip(plan.budget / a_round, plan.least, plan.most)) if turns else 0
-    taken = interleaved({name: _repeated(turn, repeats[name]) for name, turn in turns.items()}, rounds)
+    taken = interleaved({name: _repeated(turn, repeats[name]) for name, turn in turns.items()}, rounds, settled=settled)
     calls = {name: repeats[name] * steps for name in turns}
     return {name: [value / calls[name] for value in values] for name, values in taken.items()}, calls
 
@@ -77,11 +122,13 @@ def _repeated(turn: Call, times: int) -> Call:
 
 
 def _duration(turn: Call) -> float:
-    """Seconds of a call when warm, the least of three, each a mean over enough calls for the clock."""
+    """Seconds of a call when warm, the least of three, each a mean over enough calls for the clock; of a long one
+    the first.
+    """
     began = time.perf_counter()
     turn()
-    least = math.inf
-    for _ in range(1 if time.perf_counter() - began > 0.5 else 3):
+    least = time.perf_counter() - began
+    for _ in range(3 if least < 0.5 else 0):
         began, count = time.perf_counter(), 0
         while count == 0 or time.perf_counter() - began < 0.002:
             turn()

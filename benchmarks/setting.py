@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.cases import CASES, Case
-from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.cases import CASES, ENGINE_CASES, Case
+from benchmarks.contenders import CONTENDERS, ENGINE_CONTENDERS
+from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender
+from benchmarks.measures import COMPILE, MEASURES, MEMORY, Measure
 from benchmarks.sampling import Plan
 
 
 @dataclass(frozen=True)
 class Setting:
+    """Of `engine`."""
+
     plan: Plan = Plan()  # noqa: RUF009 immutable
-    cases: Mapping[str, Case] = field(default_factory=lambda: CASES)
-    contenders: Mapping[str, Contender] = field(default_factory=lambda: CONTENDERS)
+    cases: Mapping[str, Case] = field(default_factory=lambda: ENGINE_CASES)
+    contenders: Mapping[str, Contender] = field(default_factory=lambda: ENGINE_CONTENDERS)
     long: Case = Case(8, 16384, 64, 256)  # noqa: RUF009 immutable; for the memory of gradients
     lengths: tuple[int, ...] = (16, 256, 4096)  # for the time to compile
 
@@ -27,7 +31,63 @@ class Setting:
 
 QUICK = Setting(
     Plan(budget=1.0, least=3),
-    {name: case for name, case in CASES.items() if case.flops < 1e10},
+    {name: case for name, case in ENGINE_CASES.items() if case.flops < 1e10},
     long=Case(8, 4096, 64, 128),
     lengths=(16, 1024),
+)
+
+Table = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of `frameworks`. The whole run has `seconds`, which its rows share; what is still to do then is left out.
+
+    `only`: the cases of a measure that is not made at all of them. `slow`: the measures, by case, at which contenders
+    take part that are slow to compile.
+    """
+
+    seconds: float
+    plan: Plan
+    only: Table
+    slow: Table
+    cases: Mapping[str, Case] = field(default_factory=lambda: CASES)
+    contenders: Mapping[str, Contender] = field(default_factory=lambda: CONTENDERS)
+    measures: Mapping[str, Measure] = field(default_factory=lambda: MEASURES)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Case and measure of each row, in order."""
+        return [
+            (name, measure)
+            for name, case in self.cases.items()
+            for measure, row in self.measures.items()
+            if row.serves(case) and name in self.only.get(measure, self.cases)
+        ]
+
+    def barred(self, case: str, measure: str) -> dict[str, str]:
+        """Contenders that are not measured in a row for the time that they take to compile."""
+        if measure in self.slow.get(case, ()):
+            return {}
+        return {
+            name: f"takes about {contender.slow:.0f} s to compile: measured at {', '.join(self.slow) or 'no case'} only"
+            for name, contender in self.contenders.items()
+            if contender.slow
+        }
+
+
+# The samples of the largest case alone would take a minute; an update of its weights is a small part of what they show.
+TRAINED = tuple(name for name in CASES if name != "largest")
+FULL_COMPARISON = Comparison(
+    seconds=720.0,
+    plan=Plan(budget=8.0, least=5, most=25, settled=0.25),
+    only={TRAINING: TRAINED, COMPILE: ("tutorial", "medium", "two layers"), MEMORY: ("large", "long")},
+    slow={"tutorial": (FORWARD, BACKWARD, TRAINING, COMPILE), "small": (FORWARD, BACKWARD), "streaming": (STREAMING,)},
+)
+QUICK_CASES = ("tutorial", "small", "streaming", "unequal lengths")
+QUICK_COMPARISON = Comparison(
+    seconds=165.0,
+    plan=Plan(budget=2.5, least=3, most=12, settled=0.25),
+    only={TRAINING: ("tutorial",), COMPILE: ("tutorial",), MEMORY: ("small",)},
+    slow={"tutorial": (BACKWARD,)},
+    cases={name: CASES[name] for name in QUICK_CASES},
 )

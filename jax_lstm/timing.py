@@ -1,7 +1,7 @@
 """Timing: contenders take turns in one process, so that a slow moment of the machine falls on all of them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +18,16 @@ class Timing(NamedTuple):
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], object]], samples: int, report: Callable[[], None] = lambda: None
+    contenders: Mapping[str, Callable[[], object]],
+    samples: int,
+    report: Callable[[], None] = lambda: None,
+    settled: Collection[str] = (),
 ) -> dict[str, list[float]]:
     """Seconds of each call, `samples` for each contender, taken in turns whose order changes from round to round.
 
     A contender must do all of its work before it returns (`jax.block_until_ready`). Before each sample it rests and
-    then runs once untimed, so that neither the caches nor the threads of the one before decide its time. `report` is
+    then runs once untimed, so that neither the caches nor the threads of the one before decide its time; only those
+    that are `settled`, whose calls last so long that what went before does not count, have no untimed run. `report` is
     called after every sample.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -31,7 +35,8 @@ def interleaved(
     for turn in range(samples):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             time.sleep(REST_SECONDS)
-            contenders[name]()
+            if name not in settled:
+                contenders[name]()
             began = time.perf_counter()
             contenders[name]()
             seconds[name].append(time.perf_counter() - began)

@@ -1,0 +1,106 @@
+"""What a contender is, and what it makes of a problem.
+
+A contender turns a problem into works, one for each measure that it can serve: forward, which returns the outputs of
+all steps and the last state; the gradients of `mean(outputs ** 2)` by the inputs and by all weights and biases; a step of
+training with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights and inputs,
+in the layout that is natural to them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.cases import Case, Problem
+from jax_lstm.checks import InputError
+from jax_lstm.kernels.registry import Request, choose
+
+FORWARD, BACKWARD, TRAINING, STREAMING = "forward", "forward+backward", "training step", "streaming step"
+RATE = 1e-3  # of Adam
+GATED_STEPS = 3  # of training, that the gate looks at
+
+Results = dict[str, np.ndarray]
+
+
+class Work(NamedTuple):
+    """`run` does all of its work before it returns; `results` does it too, from the start, and gives what the gate sees.
+
+    `compiled` is the jitted function and what makes its arguments, for those that have one; `note` is what must be said
+    about it.
+    """
+
+    run: Callable[[], Any]
+    results: Callable[[], Results]
+    compiled: tuple[Any, Callable[[], tuple[Any, ...]]] | None = None
+    note: Callable[[], str] = lambda: ""
+
+
+Runner = dict[str, Work]  # by measure
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How to build it, and the packages that it needs.
+
+    `refuses` says why it cannot serve a case, `lacks` why it cannot serve the measures that are not in what it builds.
+    `biases`: PyTorch has two a layer, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX that is not ours.
+    `slow`: seconds that it takes to compile one case, where that is more than all others take.
+    """
+
+    build: Callable[[Problem], Runner]
+    about: str
+    packages: tuple[str, ...] = ()
+    install: str = ""
+    other_jax: bool = False
+    backend: str = ""
+    platform: str = ""  # of JAX, that it needs
+    refuses: Callable[[Case], str] = lambda case: ""
+    lacks: str = ""
+    biases: int = 2
+    slow: float = 0.0
+
+    def absent(self) -> str:
+        """Why it cannot be measured here, and how to get it; empty if it can."""
+        missing = [package for package in self.packages if not _installed(package)]
+        if missing:
+            return f"{', '.join(missing)} not installed: {self.install}"
+        if self.platform and jax.default_backend() != self.platform:
+            return f"it needs a {self.platform}: {self.install}"
+        if self.backend:
+            try:
+                choose(self.backend, Request(jax.default_backend(), jnp.dtype("float32"), (1, 1, 1), None))
+            except InputError as error:
+                return str(error)
+        return ""
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def outputs(ys: Any) -> Results:
+    """(T, B, D*H), under the gate's name."""
+    return {"outputs": np.asarray(ys, np.float64)}
+
+
+def gradients(d_xs: Any, d_params: Mapping[str, Any]) -> Results:
+    """Under the gate's names. Where there are two biases, their gradients are the same, and one is kept."""
+    named = {name.replace("bias_hh", "bias"): value for name, value in d_params.items() if "bias_ih" not in name}
+    return {f"gradient of {name}": np.asarray(value, np.float64) for name, value in {"inputs": d_xs, **named}.items()}
+
+
+def updates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Results:
+    """What training changed, under the gate's names; of two biases, their sum."""
+    moved = {name: np.asarray(after[name], np.float64) - np.asarray(before[name], np.float64) for name in before}
+    for name in [name for name in moved if "bias_ih" in name]:
+        own = name.replace("bias_ih", "bias_hh")
+        moved[name.replace("bias_ih", "bias")] = moved.pop(name) + moved.pop(own)
+    return {f"update of {name}": value for name, value in moved.items()}

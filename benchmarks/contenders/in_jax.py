@@ -1,0 +1,155 @@
+"""A model in JAX, whatever it was built with, as works: jitted functions of its weights."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.cases import Problem
+from benchmarks.contenders.base import (
+    BACKWARD,
+    FORWARD,
+    GATED_STEPS,
+    RATE,
+    STREAMING,
+    TRAINING,
+    Results,
+    Runner,
+    Work,
+    gradients,
+    outputs,
+    updates,
+)
+from jax_lstm import interop
+from jax_lstm.state import LSTMParams
+
+
+class Model(NamedTuple):
+    """Weights, and `apply(weights, xs) -> (ys, state)`; outputs are zero where a row has ended.
+
+    `in_torch` brings weights, or gradients by them, under PyTorch's names and into its layout. `rows_first`: arrays are
+    (B, T, ...). `step(weights, x, state) -> (y, state)` makes one step of one layer from `start`, x (B, I) and y (B, H).
+    """
+
+    weights: Any
+    apply: Callable[[Any, Any], Any]
+    in_torch: Callable[[Any], dict[str, Any]]
+    rows_first: bool = False
+    step: Callable[[Any, Any, Any], Any] | None = None
+    start: Any = None
+
+
+def runner(model: Model, problem: Problem) -> Runner:
+    """The works of a model; nothing is compiled before it is called."""
+    xs, targets = (value.swapaxes(0, 1) if model.rows_first else value for value in (problem.xs, problem.targets))
+    weights, xs, targets = jax.tree.map(jnp.asarray, (model.weights, xs, targets))
+    works = {
+        FORWARD: _forward(model, weights, xs),
+        BACKWARD: _backward(model, weights, xs),
+        TRAINING: _training(model, weights, xs, targets),
+    }
+    if model.step is not None and problem.case.streamed:
+        works[STREAMING] = _streaming(model, weights, problem)
+    return works
+
+
+def _forward(model: Model, weights: Any, xs: Any) -> Work:
+    forward = jax.jit(model.apply)
+
+    def results() -> Results:
+        ys = forward(weights, xs)[0]
+        return outputs(ys.swapaxes(0, 1) if model.rows_first else ys)
+
+    return Work(lambda: jax.block_until_ready(forward(weights, xs)), results, (forward, lambda: (weights, xs)))
+
+
+def _backward(model: Model, weights: Any, xs: Any) -> Work:
+    def loss(weights: Any, xs: Any) -> Any:
+        return jnp.mean(jnp.square(model.apply(weights, xs)[0]))
+
+    function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+
+    def results() -> Results:
+        _, (d_weights, d_xs) = function(weights, xs)
+        return gradients(d_xs.swapaxes(0, 1) if model.rows_first else d_xs, model.in_torch(d_weights))
+
+    return Work(lambda: jax.block_until_ready(function(weights, xs)), results, (function, lambda: (weights, xs)))
+
+
+def _training(model: Model, weights: Any, xs: Any, targets: Any) -> Work:
+    """One jitted step, to which weights and moments are given away."""
+    adam = optax.adam(RATE)
+
+    def loss(weights: Any, xs: Any, targets: Any) -> Any:
+        return jnp.mean(jnp.square(model.apply(weights, xs)[0] - targets))
+
+    def step(weights: Any, moments: Any, xs: Any, targets: Any) -> Any:
+        value, d_weights = jax.value_and_grad(loss)(weights, xs, targets)
+        changes, moments = adam.update(d_weights, moments, weights)
+        return optax.apply_updates(weights, changes), moments, value
+
+    function = jax.jit(step, donate_argnums=(0, 1))
+
+    def fresh() -> tuple[Any, Any]:
+        return jax.tree.map(jnp.copy, weights), adam.init(weights)
+
+    held: list[Any] = []
+
+    def run() -> Any:
+        if not held:
+            held[:] = fresh()
+        *held[:], value = function(*held, xs, targets)
+        return jax.block_until_ready((held, value))
+
+    def results() -> Results:
+        state = fresh()
+        for _ in range(GATED_STEPS):
+            *state, _ = function(*state, xs, targets)
+        return updates(model.in_torch(weights), model.in_torch(state[0]))
+
+    return Work(run, results, (function, lambda: (*fresh(), xs, targets)))
+
+
+def _streaming(model: Model, weights: Any, problem: Problem) -> Work:
+    """All steps of the sequence, each of which has ended before the next begins."""
+    assert model.step is not None
+    step, xs = jax.jit(model.step), [jnp.asarray(x) for x in problem.xs]
+
+    def run() -> list[Any]:
+        state, ys = model.start, []
+        for x in xs:
+            y, state = step(weights, x, state)
+            ys.append(y.block_until_ready())
+        return ys
+
+    return Work(run, lambda: outputs(np.stack(run())), (step, lambda: (weights, xs[0], model.start)))
+
+
+def zeros(problem: Problem) -> Any:
+    """(B, H), where a layer begins."""
+    return jnp.zeros((problem.case.batch, problem.case.hidden_size))
+
+
+def directions(problem: Problem) -> tuple[bool, ...]:
+    """Whether each goes back in time."""
+    return (False, True) if problem.case.bidirectional else (False,)
+
+
+def torch_names(problem: Problem, layer_of: Callable[[int, int], LSTMParams]) -> dict[str, Any]:
+    """PyTorch's names, from the parameters of each layer and direction."""
+    found: dict[str, Any] = {}
+    for at, (layer, suffix) in enumerate(problem.case.sizes.suffixes()):
+        direction = at % problem.case.sizes.num_directions
+        found |= interop.to_state_dict(layer_of(layer, direction), "{}" + suffix)
+    return found
+
+
+def cut(ys: Any, problem: Problem, rows_first: bool = False) -> Any:
+    """Outputs with zeros where a row has ended, for frameworks that leave something there."""
+    if problem.valid is None:
+        return ys
+    valid = problem.valid.T if rows_first else problem.valid
+    return jnp.where(valid[:, :, None], ys, 0)

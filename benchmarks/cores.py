@@ -1,0 +1,30 @@
+"""The same cores and the same number of threads for everyone."""
+
+import os
+
+import jax
+
+from jax_lstm.checks import require, require_extra
+from jax_lstm.environment import environment
+
+
+def use_cores(threads: int, gpu: bool = False) -> None:
+    """Keep this process to its first `threads` cores, 0 for all; XLA and PyTorch get one thread for each.
+
+    With `gpu` both compute on it, without it they compute on the CPU though there may be one.
+    """
+    torch = require_extra("torch", "torch", "python -m benchmarks")
+    if not gpu:
+        jax.config.update("jax_platforms", "cpu")
+    if threads and hasattr(os, "sched_setaffinity"):  # XLA counts the cores when its client starts
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    torch.set_num_threads(cores())
+    if gpu:
+        fix = "pip install 'jax[cuda12]', and a PyTorch with CUDA"
+        for name, there in (("JAX", jax.default_backend() == "gpu"), ("PyTorch", torch.cuda.is_available())):
+            require(there, "--gpu", "be given where both frameworks find a GPU", f"{name} without one", fix)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return environment()["cores"]

@@ -1,0 +1,85 @@
+"""`python -m benchmarks frameworks`: LSTMs of all frameworks, side by side."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks import record as records
+from benchmarks.cases import CASES
+from benchmarks.check import again, judged, print_verdicts
+from benchmarks.comparison import compare
+from benchmarks.contenders import BASELINE, CONTENDERS
+from benchmarks.cores import use_cores
+from benchmarks.frameworks_report import markdown, print_tables
+from benchmarks.measures import MEASURES
+from benchmarks.page import render
+from benchmarks.setting import FULL_COMPARISON, QUICK_COMPARISON, Comparison
+from jax_lstm.checks import require_one_of
+
+
+@dataclass(frozen=True)
+class Frameworks:
+    """Time the same LSTMs in JAX, PyTorch, Flax, Keras, Equinox and ONNX Runtime; write the record."""
+
+    quick: bool = False
+    """A few cases and rounds, within three minutes; the figures are rough."""
+    case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Case to measure, by name; may be repeated."""
+    contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Contender to measure, beside PyTorch's LSTM; may be repeated."""
+    measure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Measure to make: forward, forward+backward, training step, streaming step, compile, peak memory; may be repeated."""
+    threads: int = 0
+    """Cores to use, the same for everyone; all that there are if not given."""
+    gpu: bool = False
+    """Compute on the GPU instead, in both frameworks."""
+    out: str = ""
+    """File for the record; runs/frameworks-DATE-TIME.json if not given."""
+    check: str = ""
+    """Repeat this record, with fewer rounds, and say which of its ratios still hold."""
+    render: str = ""
+    """Measure nothing: print the Markdown tables of this record."""
+    page: str = ""
+    """With --render: put the tables into this page, between its two marks."""
+
+    def run(self, console: Console, arguments: Sequence[str]) -> int:
+        """Measure, print and record; check; or render. Exit status 1 where one failed the gate, or a ratio not to hold."""
+        if self.render:
+            return render("frameworks", markdown(records.read(Path(self.render), "frameworks")), self.page)
+        recorded = records.read(Path(self.check), "frameworks") if self.check else None
+        use_cores(self.threads, self.gpu)
+        setting = again(recorded) if recorded else self._setting()
+        path = Path(self.out or f"runs/frameworks-{time.strftime('%Y%m%d-%H%M%S')}.json")
+        record = compare(setting, shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
+        print_tables(console, record)
+        console.print(f"record: [bold]{escape(str(path))}[/]")
+        if recorded:
+            verdicts = judged(recorded, record)
+            print_verdicts(console, recorded, verdicts)
+            return 1 if any(verdict.broken for verdict in verdicts) else 0
+        return 1 if any(row.failed for row in record.rows) else 0
+
+    def _setting(self) -> Comparison:
+        setting = QUICK_COMPARISON if self.quick else FULL_COMPARISON
+        for option, given, known in (
+            ("--case", self.case, CASES),
+            ("--contender", self.contender, CONTENDERS),
+            ("--measure", self.measure, MEASURES),
+        ):
+            for name in given:
+                require_one_of(option, name, tuple(known))
+        if self.case:  # what is asked for by name is measured in full
+            setting = replace(setting, cases={name: CASES[name] for name in self.case}, only={}, slow={})
+            setting = replace(setting, slow=dict.fromkeys(self.case, tuple(MEASURES)))
+        if self.contender:
+            names = dict.fromkeys((BASELINE, *self.contender))
+            setting = replace(setting, contenders={name: CONTENDERS[name] for name in names})
+        if self.measure:
+            setting = replace(setting, measures={name: MEASURES[name] for name in self.measure})
+        return setting

@@ -1,0 +1,141 @@
+"""Tables of the record of `frameworks`, for the terminal and for docs/frameworks.md."""
+
+from rich.console import Console
+
+from benchmarks.contenders import BASELINE, CONTENDERS
+from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
+from benchmarks.measures import COMPILE, MEMORY, SECTION
+from benchmarks.record import Record
+from benchmarks.sampling import Timed, geometric_mean
+from benchmarks.sheets import ABSENT, QUIET, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
+
+TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
+STAGES = ("trace", "lower", "compile", "first call")
+
+
+def print_row(console: Console, record: Record) -> None:
+    """The row that was measured last."""
+    row = record.rows[-1]
+    console.print(f"{record.seconds:4.0f} s", highlight=False)
+    print_sheet(console, details(row, record.peak))
+
+
+def print_tables(console: Console, record: Record) -> None:
+    """What is left to say when all rows were printed."""
+    print_sheet(console, summary(record))
+    print_facts(console, facts(record))
+
+
+def markdown(record: Record) -> str:
+    """What stands in docs/frameworks.md: first all cases at a glance, then each in full."""
+    glance = [_glance(record, measure) for measure in TIMED]
+    full = [details(row, record.peak) for row in record.of(SECTION)]
+    sheets = [_contenders(record), summary(record), *glance, *full]
+    return as_markdown(facts(record), [sheet for sheet in sheets if sheet.rows])
+
+
+def facts(record: Record) -> dict[str, str]:
+    environment = record.environment
+    versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    found = {
+        "Machine": f"{environment['cpu']}, {environment['system']}; {', '.join(environment['devices'])}",
+        "Instructions": " ".join(environment.get("simd", ())) or "unknown",
+        "Threads": f"{record.threads}, the same for everyone",
+        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
+        "Settings": " ".join(f"{name}={value}" for name, value in environment.get("variables", {}).items()) or "none",
+        "Matrix peak": f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)",
+        "Commit": record.commit,
+        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
+    }
+    if record.load is not None and record.load > QUIET:
+        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
+    failed = {f"{name} ({row.case}, {row.measure})": why for row in record.rows for name, why in row.failed.items()}
+    if failed:
+        found["Failed the gate"] = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    if record.absent:
+        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
+    return found
+
+
+def summary(record: Record) -> Sheet:
+    """The geometric mean over the cases that a contender was measured at, and how many those are."""
+    rows = []
+    for name in _names(record):
+        cells = []
+        for measure in TIMED:
+            ratios = [found.median for row in record.of(SECTION, measure) if (found := row.ratio(name))]
+            cells.append(f"{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else ABSENT)
+        rows.append((name, *cells))
+    title = "Speed relative to PyTorch, geometric mean over cases (how many)"
+    return Sheet(title, ("contender", *TIMED), rows)
+
+
+def details(row: Timed, peak: float) -> Sheet:
+    """One row of the record in full."""
+    title = f"{row.case} ({row.shape}): {row.measure}"
+    if row.measure == COMPILE:
+        return _compiling(row, title)
+    if row.measure == MEMORY:
+        columns = ("contender", "peak memory", "")
+        return Sheet(title, columns, [*((n, mebibytes(size), "") for n, size in row.memory.items()), *_others(row, 1)])
+    rows = [_timing(row, name, peak) for name in row.seconds]
+    columns = ("contender", "median", "quartiles", "speed", "95 % interval", "GFLOP/s", "of peak", "")
+    return Sheet(title, columns, [*rows, *_others(row, 6)])
+
+
+def _timing(row: Timed, name: str, peak: float) -> tuple[str, ...]:
+    timing, interval, doubt = row.timing(name), row.interval(name), row.doubt(name)
+    between = ABSENT if interval is None or name == row.baseline else f"{interval[0]:.2f} to {interval[1]:.2f}"
+    gflops = row.gflops(name)
+    remark = ", ".join(filter(None, (doubt, row.notes.get(name, ""))))
+    return (
+        name,
+        time_of(timing.median),
+        f"{time_of(timing.low)} to {time_of(timing.high)}",
+        marked(row.ratio(name), bool(doubt)),
+        between,
+        f"{gflops:,.1f}",
+        f"{gflops / peak:.0%}" if peak else ABSENT,
+        remark,
+    )
+
+
+def _compiling(row: Timed, title: str) -> Sheet:
+    def cell(name: str, part: str) -> str:
+        samples = row.parts[name].get(part)
+        return time_of(sorted(samples)[len(samples) // 2]) if samples else ABSENT
+
+    rows = [
+        (name, *(cell(name, part) for part in STAGES), time_of(row.timing(name).median), "") for name in row.seconds
+    ]
+    return Sheet(title, ("contender", *STAGES, "all", ""), [*rows, *_others(row, len(STAGES) + 1)])
+
+
+def _others(row: Timed, cells: int) -> list[tuple[str, ...]]:
+    """Those that have no figures, with the reason."""
+    reasons = {name: f"failed: {reason}" for name, reason in row.failed.items()}
+    reasons |= {name: f"not offered: {reason}" for name, reason in row.not_offered.items()}
+    return [(name, *(ABSENT,) * cells, reason) for name, reason in reasons.items()]
+
+
+def _glance(record: Record, measure: str) -> Sheet:
+    rows_of = record.of(SECTION, measure)
+    names = [name for name in _names(record) if any(name in row.seconds or name in row.failed for row in rows_of)]
+
+    def cell(row: Timed, name: str) -> str:
+        return "failed" if name in row.failed else marked(row.ratio(name), bool(row.doubt(name)))
+
+    rows = [(row.case, row.shape, *(cell(row, name) for name in names)) for row in rows_of]
+    return Sheet(f"Speed relative to PyTorch, {measure}", ("case", "B,T,I,H", *names), rows, left=2)
+
+
+def _contenders(record: Record) -> Sheet:
+    rows = [(name, CONTENDERS[name].about) for name in (BASELINE, *_names(record)) if name in CONTENDERS]
+    return Sheet("Contenders", ("name", "what it is"), rows, left=2)
+
+
+def _names(record: Record) -> list[str]:
+    """All contenders of the record but the baseline, in order."""
+    named = {name for row in record.of(SECTION) for name in (*row.seconds, *row.failed, *row.memory)}
+    order = [name for name in CONTENDERS if name in named]
+    return [name for name in [*order, *sorted(named - set(order))] if name != BASELINE]

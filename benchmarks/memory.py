@@ -1,0 +1,102 @@
+"""The peak memory of a contender, in a process of its own.
+
+Where the device counts its memory, that is the figure: the peak of what was allocated, less what was there before. Elsewhere it is
+the process's peak resident memory during two calls, less what was resident before them. Compiling comes before and does not
+count, but for `torch.compile`, which compiles in its first call.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.cases import Case, draw
+from benchmarks.contenders import CONTENDERS
+from benchmarks.cores import cores, use_cores
+from benchmarks.stages import jitted
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 300  # that a child may take
+
+
+def peak_bytes(case: Case, names: list[str], measure: str) -> dict[str, int]:
+    """By contender. As many children at a time as there are cores, since nothing is timed; on a GPU one."""
+    gpu = jax.default_backend() == "gpu"
+    asked = {"case": asdict(case), "measure": measure, "threads": cores(), "gpu": gpu}
+    with ThreadPoolExecutor(1 if gpu else cores()) as pool:
+        found = pool.map(lambda name: _child(asked | {"contender": name}), names)
+    return dict(zip(names, found, strict=True))
+
+
+def _child(asked: dict[str, Any]) -> int:
+    command = [sys.executable, "-m", "benchmarks.memory", json.dumps(asked)]
+    environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    if ran.returncode:
+        raise RuntimeError(f"{asked['contender']}: {ran.stderr.strip().splitlines()[-1]}")
+    return int(ran.stdout.split()[-1])
+
+
+def measure(case: Case, contender: str, measure: str) -> int:
+    """In this process, which has done nothing else."""
+    work = CONTENDERS[contender].build(draw(case))[measure]
+    if work.compiled:
+        function, arguments = jitted(work)
+        function.lower(*arguments).compile()
+        del arguments
+    counted = _device_bytes(work.compiled is not None)
+    before = counted[0] if counted else _resident()
+    for _ in range(2):
+        work.run()
+    counted = _device_bytes(work.compiled is not None)
+    return max(0, (counted[1] if counted else _peak()) - before)
+
+
+def _device_bytes(in_jax: bool) -> tuple[int, int] | None:
+    """In use, and at the peak; None on a CPU, which does not count."""
+    if in_jax:
+        stats = jax.devices()[0].memory_stats()
+        return (stats["bytes_in_use"], stats["peak_bytes_in_use"]) if stats else None
+    import torch
+
+    if jax.default_backend() != "gpu":
+        return None
+    return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+
+
+def _resident() -> int:
+    """Bytes that are resident now; where the system allows it, the peak starts anew from here."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return _peak()
+
+
+def _peak() -> int:
+    """Linux's own figure where there is one: what `getrusage` gives there begins with the peak of the parent."""
+    try:
+        return int(re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
+
+
+def main(text: str) -> None:
+    asked = json.loads(text)
+    use_cores(asked["threads"], asked["gpu"])
+    print(measure(Case(**asked["case"]), asked["contender"], asked["measure"]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

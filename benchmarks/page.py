@@ -1,0 +1,30 @@
+"""A page of the docs that shows a record: its tables stand between two marks."""
+
+from pathlib import Path
+
+from jax_lstm.checks import require
+from jax_lstm.files import write_whole
+
+
+def render(study: str, text: str, page: str) -> int:
+    """Print the text, or put it into the page; returns the exit status."""
+    if not page:
+        print(text, end="")
+        return 0
+    path = Path(page)
+    write_whole(path, put_into(path.read_text(encoding="utf-8"), text, study))
+    return 0
+
+
+def marks(study: str) -> tuple[str, str]:
+    return f"<!-- {study}: begin -->", f"<!-- {study}: end -->"
+
+
+def put_into(page: str, text: str, study: str = "engine") -> str:
+    """The page with `text` between the marks of the study."""
+    first, last = marks(study)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
+    found = bool(begin and end)
+    require(found, "--page", "hold the two marks of the tables", "a page without them", f"{first} {last}")
+    return f"{before}{first}\n\n{text}\n{last}{after}"

@@ -1,0 +1,20 @@
+"""What `engine` measures: one row each, run in this order. A section makes rows of the record, as it gets them."""
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.compiler import compiling, remat
+from benchmarks.layers import bfloat16, layers, peak
+from benchmarks.sampling import Timed
+from benchmarks.setting import Setting
+from benchmarks.streaming import streaming
+from benchmarks.training import training
+
+SECTIONS: dict[str, Callable[[Setting], Iterator[Timed]]] = {
+    "peak": peak,
+    "layers": layers,
+    "training": training,
+    "streaming": streaming,
+    "bfloat16": bfloat16,
+    "remat": remat,
+    "compiling": compiling,
+}

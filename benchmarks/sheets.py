@@ -1,0 +1,79 @@
+"""Tables, made once and shown twice: in the terminal and as Markdown for a page."""
+
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jax_lstm.cli import show
+from jax_lstm.timing import Timing
+
+ABSENT = "-"
+QUIET = 0.5  # load of a machine above which others than this program are at work
+COLOURS = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]no[/]"}
+
+
+class Sheet(NamedTuple):
+    """A table: title, names of the columns, rows of cells; the first `left` columns are words."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    left: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def print_sheet(console: Console, sheet: Sheet) -> None:
+    table = show.table(escape(sheet.title))
+    for at, column in enumerate(sheet.columns):
+        table.add_column(escape(column), justify="left" if at < sheet.left else "right")
+    for row in sheet.rows:
+        table.add_row(*map(_coloured, row))
+    console.print(table)
+    for note in sheet.notes:
+        console.print(escape(note), highlight=False)
+
+
+def print_facts(console: Console, facts: dict[str, str]) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column()
+    for fact, value in facts.items():
+        grid.add_row(fact, escape(value))
+    console.print(grid)
+
+
+def as_markdown(facts: dict[str, str], sheets: list[Sheet]) -> str:
+    parts = ["  \n".join(f"{fact}: {value}" for fact, value in facts.items())]
+    for sheet in sheets:
+        lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
+        lines.append("|" + " --- |" * sheet.left + " ---: |" * (len(sheet.columns) - sheet.left))
+        parts.append("\n".join(lines + [_line(row) for row in sheet.rows]))
+        if sheet.notes:
+            parts.append("  \n".join(sheet.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def time_of(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def marked(ratio: Timing | None, doubtful: bool) -> str:
+    """A ratio, after a "~" where it is doubtful."""
+    return ABSENT if ratio is None else "~" * doubtful + f"{ratio.median:.2f}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _coloured(cell: str) -> str:
+    return COLOURS.get(cell, escape(cell))
