@@ -9,9 +9,10 @@ from rich.console import Console
 
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
+from benchmarks.profile import ProfileCommand
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks}
+COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "profile": ProfileCommand}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from benchmarks.contenders import BASELINE
 from benchmarks.contenders.base import BACKWARD, FORWARD, Contender
-from benchmarks.contenders.ours import ours
+from benchmarks.contenders.ours import ours, unrolled
 from benchmarks.gate import Admitted, admit, lineup
 from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
@@ -37,3 +37,13 @@ def bfloat16(setting: Setting) -> Iterator[Timed]:
                 (works, failed, _), (more, wrong, _) = admit(full, measure), admit(half, measure, "bfloat16")
                 admitted = Admitted(works | more, failed | wrong, {})
                 yield timed("bfloat16", name, case, measure, admitted, plan, backend)
+
+
+def unroll(setting: Setting) -> Iterator[Timed]:
+    """The kernel `scan` with one, two and four steps in a turn of its loop."""
+    plan = setting.plan._replace(budget=setting.plan.budget / 4)
+    contenders = {f"unroll={times}": Contender(unrolled(times), "") for times in (1, 2, 4)}
+    for name, case in setting.cases.items():
+        for measure in (FORWARD, BACKWARD):
+            admitted = admit(lineup(contenders, case), measure)
+            yield timed("unroll", name, case, measure, admitted, plan, "unroll=1")

@@ -67,7 +67,9 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
     return _row(name, MEMORY, lineup, admitted, memory=memory)
 
 
-def _row(name: str, measure: str, lineup: Lineup, admitted: Admitted, seconds: dict | None = None, **more: dict) -> Timed:
+def _row(
+    name: str, measure: str, lineup: Lineup, admitted: Admitted, seconds: dict | None = None, **more: dict
+) -> Timed:
     """A row without a baseline: its figures are compared as they are."""
     _, failed, not_offered = admitted
     shape = lineup.case.shape

@@ -51,7 +51,7 @@ def facts(record: Record) -> dict[str, str]:
 def sheets(record: Record) -> list[Sheet]:
     made = [_goals(record)]
     made += [_speeds(record, measure) for measure in MEASURES] + [_times(record, measure) for measure in MEASURES]
-    made += [_bfloat16(record), _further(record)]
+    made += [_bfloat16(record), _unroll(record), _further(record)]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -117,6 +117,17 @@ def _bfloat16(record: Record) -> Sheet:
         rows.append((case, shape, *cells))
     title = "bfloat16, speed relative to the same kernel in float32, forward / forward+backward"
     return Sheet(title, ("case", "B,T,I,H", *backends), rows)
+
+
+def _unroll(record: Record) -> Sheet:
+    names = list(dict.fromkeys(name for row in record.of("unroll") for name in row.seconds if name != row.baseline))
+    rows = []
+    for case in dict.fromkeys(row.case for row in record.of("unroll")):
+        pair = [row for row in record.of("unroll") if row.case == case]
+        cells = [_pair(pair, lambda row, name=name: _ratio(row.ratio(name))) for name in names]
+        rows.append((case, pair[0].shape, *cells))
+    title = "scan with its loop unrolled, speed relative to one step a turn, forward / forward+backward"
+    return Sheet(title, ("case", "B,T,I,H", *names), rows)
 
 
 def _further(record: Record) -> Sheet:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.compiler import compiling, remat
-from benchmarks.layers import bfloat16, layers, peak
+from benchmarks.layers import bfloat16, layers, peak, unroll
 from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.streaming import streaming
@@ -15,6 +15,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Timed]]] = {
     "training": training,
     "streaming": streaming,
     "bfloat16": bfloat16,
+    "unroll": unroll,
     "remat": remat,
     "compiling": compiling,
 }

@@ -63,5 +63,7 @@ CONTENDERS = {
 }
 # Who the engine is held against.
 ENGINE_CONTENDERS = {
-    name: CONTENDERS[name] for name in ("torch", *OURS, "flax optimized", "flax", "keras", "equinox") if name in CONTENDERS
+    name: CONTENDERS[name]
+    for name in ("torch", *OURS, "flax optimized", "flax", "keras", "equinox")
+    if name in CONTENDERS
 }

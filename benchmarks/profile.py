@@ -1,0 +1,176 @@
+"""`python -m benchmarks profile`: where the time of the native kernel goes, by sampling it with Linux's `perf`."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks import record as records
+from benchmarks.cases import ENGINE_CASES, draw
+from benchmarks.contenders import CONTENDERS
+from benchmarks.contenders.base import BACKWARD, FORWARD
+from benchmarks.contenders.ours import ours
+from benchmarks.page import render
+from benchmarks.report import facts
+from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
+from benchmarks.timed import PRODUCTS
+from jax_lstm.checks import InputError, require
+
+RATE = 4000  # samples a second of each thread
+SHORT = {FORWARD: "f", BACKWARD: "f+b"}
+SEVERAL = 20  # calls before sampling begins
+
+# What a sample was doing: the first row whose patterns fit its library and its symbol.
+KINDS: dict[str, tuple[str, str]] = {
+    "products": (r"_native", r"tile<.*false>|panel_product|add_dots"),
+    "dW": (r"_native", r"tile<.*true>|weight_gradients|WeightGradient"),
+    "cells": (r"_native", r"cells|h_rows|::cell|step_|body|emit"),
+    "packing": (r"_native", r"pack|prepare|convert"),
+    "waiting": (r"_native|kernel", r"run_team|help|barrier|yield|sched|spin|task_switch|futex"),
+    "memory": (r"libc|kernel|^\[unknown", r"mem(move|cpy|set)|fault|clear_page|page|zap|mmap|madvise"),
+    "other": (r"_native", r""),
+    "XLA": (r"libjax|xla|\[JIT\]|jit|\[unknown\]|anon|perf-", r""),
+    "Python": (r"python|_jax|\.so", r""),
+    "system": (r"", r""),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One call in a loop: seconds of a call, cores in use, and which part of the samples did what."""
+
+    case: str
+    shape: str
+    measure: str
+    seconds: float
+    flops: float
+    cores: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ProfileCommand:
+    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and two minutes."""
+
+    case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Case to measure, by name; may be repeated."""
+    seconds: float = 3.0
+    """How long to sample each."""
+    out: str = ""
+    """File for the record; runs/profile-DATE-TIME.json if not given."""
+    render: str = ""
+    """Measure nothing: print the Markdown table of this record."""
+    page: str = ""
+    """With --render: put the table into this page, between its two marks."""
+
+    def run(self, console: Console, arguments: Sequence[str]) -> int:
+        """Sample, print and record, or render."""
+        if self.render:
+            record = records.read(Path(self.render), "profile", Profile)
+            return render("profile", as_markdown(_facts(record), [sheet(record)]), self.page)
+        for name in self.case:
+            require(name in ENGINE_CASES, "--case", f"be one of {', '.join(map(repr, ENGINE_CASES))}", repr(name))
+        require(self.seconds > 0, "--seconds", "be positive", self.seconds)
+        if not shutil.which("perf"):
+            raise InputError("python -m benchmarks profile needs Linux's `perf`; on Debian: apt install linux-perf")
+        if reason := CONTENDERS["native"].absent():
+            raise InputError(f"python -m benchmarks profile needs the native kernel: {reason}")
+        began = time.monotonic()
+        path = Path(self.out or f"runs/profile-{time.strftime('%Y%m%d-%H%M%S')}.json")
+        record = records.begin("profile", shlex.join(["python", "-m", "benchmarks", *arguments]), {})
+        for name in self.case or ENGINE_CASES:
+            for measure in (FORWARD, BACKWARD):
+                record = replace(record, rows=[*record.rows, sampled(name, measure, self.seconds)])
+                record = replace(record, seconds=time.monotonic() - began)
+                records.write(record, path)
+        print_sheet(console, sheet(record))
+        print_facts(console, _facts(record))
+        console.print(f"record: [bold]{escape(str(path))}[/]")
+        return 0
+
+
+def sampled(name: str, measure: str, seconds: float) -> Profile:
+    """Run the call in a process of its own, and look at it from outside."""
+    case = ENGINE_CASES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        data = str(Path(folder, "perf.data"))
+        looping = [sys.executable, "-m", "benchmarks.profile", name, measure, str(seconds + 1.0)]
+        with subprocess.Popen(looping, stdout=subprocess.PIPE, text=True, cwd=records.ROOT) as child:
+            assert child.stdout is not None
+            if child.stdout.readline().strip() != "ready":
+                raise InputError(f"the calls to be sampled failed at {name}, {measure}; see above")
+            perf = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(RATE), "-p", str(child.pid), "-o", data]
+            ran = subprocess.run([*perf, "sleep", str(seconds)], capture_output=True, text=True)
+            took = json.loads(child.stdout.readline())
+        if ran.returncode:
+            raise InputError(f"perf record failed: {ran.stderr.strip()}")
+        report = ["perf", "report", "-i", data, "--no-children", "--sort", "dso,symbol", "-n", "-t", "\t", "--stdio"]
+        text = subprocess.run(report, capture_output=True, text=True, check=True).stdout
+    counts = parts_of(text)
+    total = sum(counts.values())
+    parts = {kind: count / total for kind, count in counts.items()}
+    return Profile(name, case.shape, measure, took, PRODUCTS[measure] * case.flops, total / RATE / seconds, parts)
+
+
+def parts_of(report: str) -> dict[str, int]:
+    """Samples of every kind, in a report of perf with the columns percentage, samples, library and symbol."""
+    counts = dict.fromkeys(KINDS, 0)
+    for line in report.splitlines():
+        columns = [column.strip() for column in line.split("\t")]
+        if line.startswith("#") or len(columns) < 4:
+            continue
+        _, samples, library, symbol = columns[:4]
+        counts[kind_of(library, symbol)] += int(samples)
+    return counts
+
+
+def kind_of(library: str, symbol: str) -> str:
+    return next(
+        kind
+        for kind, (libraries, symbols) in KINDS.items()
+        if re.search(libraries, library) and re.search(symbols, symbol)
+    )
+
+
+def sheet(record: records.Record) -> Sheet:
+    columns = ("case", "pass", "time", "GFLOP/s", "cores", *KINDS)
+    rows = []
+    for row in record.rows:
+        figures = time_of(row.seconds), f"{row.flops / row.seconds / 1e9:,.0f}", f"{row.cores:.1f}"
+        rows.append((row.case, SHORT[row.measure], *figures, *(f"{row.parts[kind]:.0%}" for kind in KINDS)))
+    title = "Where the time goes, forward (f) and forward+backward (f+b): part of the samples of all threads"
+    return Sheet(title, columns, rows, left=2)
+
+
+def _facts(record: records.Record) -> dict[str, str]:
+    found = facts(replace(record, rows=[]))
+    del found["Matrix peak"]
+    return found
+
+
+def _loop(name: str, measure: str, seconds: float) -> None:
+    """Say when it is ready, call until the time is up, and print the seconds of a call."""
+    call = ours("native")(draw(ENGINE_CASES[name]))[measure].run
+    for _ in range(SEVERAL if ENGINE_CASES[name].flops < 1e10 else 1):
+        call()
+    print("ready", flush=True)
+    calls, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        call()
+        calls += 1
+    print((time.perf_counter() - began) / calls, flush=True)
+
+
+if __name__ == "__main__":
+    _loop(sys.argv[1], sys.argv[2], float(sys.argv[3]))
