@@ -8,9 +8,10 @@ import tyro
 from rich.console import Console
 
 from benchmarks.engine import Engine
+from benchmarks.jit.command import Jit
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine}
+COMMANDS: dict[str, Any] = {"engine": Engine, "jit": Jit}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+def print_tables(console, record): pass
