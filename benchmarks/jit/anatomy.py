@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import serialize_executable
 
 from benchmarks.jit import hlo
 
@@ -30,10 +29,10 @@ def compilations() -> Iterator[Count]:
     """Counts those within the block."""
     count = Count()
 
-    def listen(event: str, seconds: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
         if event == COMPILED:
             count.number += 1
-            count.seconds += seconds
+            count.seconds += duration_secs
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
@@ -81,7 +80,7 @@ def figures(jaxpr: Any, compiled: Any, text_to: Path | None = None) -> dict[str,
         "instructions": module.instructions,
         "opcodes": module.counts,
         "loops": [dataclasses.asdict(loop) for loop in module.loops],
-        "executable_bytes": len(serialize_executable.serialize(compiled)[0]),
+        "executable_bytes": len(compiled.runtime_executable().serialize()),
         "code_bytes": int(memory.generated_code_size_in_bytes),
         "xla_flops": cost.get("flops"),
         "xla_bytes": cost.get("bytes accessed"),
@@ -98,7 +97,7 @@ def equations(jaxpr: Any) -> int:
 
 
 def products(jaxpr: Any) -> float | None:
-    """FLOPs of the matrix products, those in a scan as often as it runs them.
+    """FLOPs of the matrix products, those in a scan as often as it runs them, those of a device on all of them.
 
     None where that cannot be known: a loop whose end the device decides, or products within a foreign call.
     """
@@ -111,12 +110,12 @@ def products(jaxpr: Any) -> float | None:
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             total += 2.0 * np.prod(equation.outvars[0].aval.shape) * np.prod([left[axis] for axis in contracted])
-        times = equation.params["length"] if name == "scan" else 1
+        times = {"scan": lambda: equation.params["length"], "shard_map": lambda: equation.params["mesh"].size}
         for each in inner(equation):
             within = products(each)
             if within is None:
                 return None
-            total += times * within
+            total += times.get(name, lambda: 1)() * within
     return float(total)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,12 @@ WAYS = {
 }
 
 
-def rows(size: Size, count: int, effort: Effort) -> list[Row]:
+def rows(size: Size, count: int, effort: Effort, measures: Sequence[str] = MEASURES) -> list[Row]:
     """From a child process with `count` devices; it has the same number of threads as this one."""
     asked = {
         "size": dataclasses.asdict(size),
         "count": count,
+        "measures": measures,
         "plan": effort.plan,
         "compiles": effort.compiles,
         "texts": str(effort.texts.resolve()) if effort.texts else "",
@@ -86,9 +88,11 @@ def main(arguments: str) -> None:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", asked["count"])
     size, count = Size(**asked["size"]), asked["count"]
-    effort = Effort(Plan(*asked["plan"]), asked["compiles"], Path(asked["texts"]) if asked["texts"] else None)
+    effort = Effort(Plan(*asked["plan"]), asked["compiles"], texts=Path(asked["texts"]) if asked["texts"] else None)
     found = [
-        row for name in MEASURES for row in measure("devices", size, name, candidates(size, count, name), effort, count)
+        row
+        for name in asked["measures"]
+        for row in measure("devices", size, name, candidates(size, count, name), effort, count)
     ]
     print(json.dumps([dataclasses.asdict(row) for row in found], allow_nan=False))
 

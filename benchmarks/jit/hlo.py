@@ -87,7 +87,7 @@ def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) ->
 
 
 def _within(computations: dict[str, list[Instruction]], name: str) -> Counter[str]:
-    """Instructions of a computation and of what it calls, but not of loops within it, which have counts of their own."""
+    """Instructions of a computation and of what it calls; loops within it have counts of their own."""
     counts: Counter[str] = Counter()
     for each in computations.get(name, ()):
         counts[each.opcode] += 1

@@ -46,7 +46,8 @@ def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
 
 
 def step_of_projected(params: LSTMParams, state: LSTMState, projected: jax.Array) -> LSTMState:
-    return update(*jnp.split(projected + recur(params, state.h), 4, axis=-1), state.c)
+    i, f, g, o = jnp.split(projected + recur(params, state.h), 4, axis=-1)
+    return update(i, f, g, o, state.c)
 
 
 def step_of_four(params: LSTMParams, state: LSTMState, projected: list[jax.Array]) -> LSTMState:

@@ -1,6 +1,6 @@
 """Ten lengths of sequence: a compilation for each, or fewer by padding, or one for all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from benchmarks.jit.variants import VARIANTS
 from benchmarks.sampling import Call, sample
 from jax_lstm import functional, interop
 from jax_lstm.state import LSTMParams
+
 
 class Runs(NamedTuple):
     """`call(at)` runs the length with that index; `results(value, at)` is what the gate looks at."""
@@ -129,9 +130,9 @@ WAYS: dict[str, Way] = {
 }
 
 
-def rows(sizes: list[Size], effort: Effort) -> Iterator[list[Row]]:
+def rows(sizes: list[Size], effort: Effort, measures: Sequence[str] = MEASURES) -> Iterator[list[Row]]:
     """A row a way: `seconds` are those of a pass over all lengths, `first` of the first one."""
-    for measure in MEASURES:
+    for measure in measures:
         yield compared(_measured(sizes, measure, effort))
 
 

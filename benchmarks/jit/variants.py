@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from benchmarks.contenders import Contender
 from benchmarks.jit.networks import (
@@ -80,6 +79,7 @@ def hoisted(steps: Any, before: Any) -> Network:
     return layer_by_layer(scan(steps, before))
 
 
+DISPATCHED = {FORWARD: 64, BOTH: 64}
 UNROLLED = {FORWARD: 64, BOTH: 16}
 LONG_COMPILE = "compiling takes minutes beyond"
 LONG_RUN = "every operation is a dispatch, and a call takes seconds beyond"
@@ -88,11 +88,11 @@ VARIANTS: dict[str, Variant] = {
     "torch": Variant("torch.nn.LSTM, eager: the yardstick", None, (*GRID, "precision")),
     "eager": Variant(
         "op-by-op JAX, no jit anywhere",
-        layer_by_layer(python_loop()), (*BASE, "steps"), jitted=False, most={FORWARD: 64, BOTH: 64}, why=LONG_RUN,
+        layer_by_layer(python_loop()), (*BASE, "steps"), jitted=False, most=DISPATCHED, why=LONG_RUN,
     ),
     "jitted cell": Variant(
         "a jitted step, called from a loop in Python; its gradient by autodiff of that loop",
-        layer_by_layer(python_loop(jax.jit(step))), (*BASE, "steps"), jitted=False, most={FORWARD: 256, BOTH: 256}, why=LONG_RUN,
+        layer_by_layer(python_loop(jax.jit(step))), (*BASE, "steps"), jitted=False, most=DISPATCHED, why=LONG_RUN,
     ),
     "unrolled": Variant(
         "a loop in Python, traced within jit",
