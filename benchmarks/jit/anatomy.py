@@ -110,13 +110,20 @@ def products(jaxpr: Any) -> float | None:
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             total += 2.0 * np.prod(equation.outvars[0].aval.shape) * np.prod([left[axis] for axis in contracted])
-        times = {"scan": lambda: equation.params["length"], "shard_map": lambda: equation.params["mesh"].size}
+        times = _times(equation)
         for each in inner(equation):
             within = products(each)
             if within is None:
                 return None
-            total += times.get(name, lambda: 1)() * within
+            total += times * within
     return float(total)
+
+
+def _times(equation: Any) -> int:
+    """How often what is within an equation runs: at every step, or on every device."""
+    if equation.primitive.name == "scan":
+        return equation.params["length"]
+    return equation.params["mesh"].size if equation.primitive.name == "shard_map" else 1
 
 
 def inner(equation: Any) -> Iterator[Any]:

@@ -164,8 +164,9 @@ def fori(rows: Rows) -> Evidence:
     if loop is None:
         raise NotMeasuredError("fori_loop")
     forward, scan = (rows.get("base", name, FORWARD) for name in ("fori_loop", "scan"))
+    reason = loop.reason.rstrip(".")
     text = (
-        f"Asked for the gradient of a `fori_loop` whose end the device decides, JAX says: "{loop.reason.rstrip('.')}". Forward it "
+        f"Asked for the gradient of a `fori_loop` whose end the device decides, JAX raises {reason}. Forward it "
         f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {forward.loops[0]['kernels']} kernels "
         f"a step against {scan.loops[0]['kernels']}; the compiler knows no number of trips for it"
     )

@@ -1,4 +1,4 @@
-"""`python -m benchmarks jit`: variants compute the same, counts are right, findings can fail, the page shows the record. No times."""
+"""`python -m benchmarks jit`: variants agree, counts are right, findings can fail, the page shows the record. No times."""
 
 import dataclasses
 from pathlib import Path
@@ -138,7 +138,7 @@ TEXT = """HloModule m, is_scheduled=true
 %body (t: (s32[], f32[2])) -> (s32[], f32[2]) {
   %t.2 = (s32[], f32[2]{0}) parameter(0)
   %f = f32[2]{0} fusion(%t.2), kind=kLoop, calls=%fused
-  %w.2 = (s32[], f32[2]{0}) while(%t.2), condition=%condition, body=%inner_body, backend_config={"known_trip_count":{"n":"3"}}
+  %w.2 = (s32[]) while(%t.2), condition=%condition, body=%inner_body, backend_config={"known_trip_count":{"n":"3"}}
   ROOT %r.1 = (s32[], f32[2]{0}) tuple(%f)
 }
 
