@@ -78,8 +78,9 @@ FINDINGS = (
         "`fori_loop` is a scan in disguise, or it has no gradient",
         "Use `scan`. `fori_loop` with an end that is data is for inference on sequences of any length.",
         "With a number of steps known when tracing, JAX turns `fori_loop` into a scan whose carry holds the outputs; "
-        "else into a `while`, whose steps reverse mode could not store. Inputs are then taken out of the whole array "
-        "by index, with a clamp of negative indices, at every step.",
+        "else into a `while`, whose steps reverse mode could not store. Inputs and outputs are reached by index, at "
+        "every step: a negative index is wrapped around, and a write is checked against the bounds and selected "
+        "against what was there.",
         evidence.fori,
     ),
     Finding(
