@@ -33,12 +33,15 @@ WAYS = {
 }
 
 
-def rows(size: Size, count: int, effort: Effort, measures: Sequence[str] = MEASURES) -> list[Row]:
+def rows(
+    size: Size, count: int, effort: Effort, measures: Sequence[str] = MEASURES, spread: Sequence[str] = SPREAD
+) -> list[Row]:
     """From a child process with `count` devices; it has the same number of threads as this one."""
     asked = {
         "size": dataclasses.asdict(size),
         "count": count,
         "measures": measures,
+        "spread": spread,
         "plan": effort.plan,
         "compiles": effort.compiles,
         "texts": str(effort.texts.resolve()) if effort.texts else "",
@@ -52,10 +55,10 @@ def rows(size: Size, count: int, effort: Effort, measures: Sequence[str] = MEASU
     return [Row(**row) for row in json.loads(ran.stdout.splitlines()[-1])]
 
 
-def candidates(size: Size, count: int, name: str) -> dict[str, Candidate]:
+def candidates(size: Size, count: int, name: str, spread: Sequence[str]) -> dict[str, Candidate]:
     """PyTorch, and each variant on one device and in both ways on all."""
     found = {YARDSTICK: Candidate(lambda: VARIANTS[YARDSTICK].program(size, name), VARIANTS[YARDSTICK].about)}
-    for variant in SPREAD:
+    for variant in spread:
         refusal = VARIANTS[variant].refusal(size, name)
         for way, about in WAYS.items():
             found[variant + way] = Candidate(
@@ -92,7 +95,7 @@ def main(arguments: str) -> None:
     found = [
         row
         for name in asked["measures"]
-        for row in measure("devices", size, name, candidates(size, count, name), effort, count)
+        for row in measure("devices", size, name, candidates(size, count, name, asked["spread"]), effort, count)
     ]
     print(json.dumps([dataclasses.asdict(row) for row in found], allow_nan=False))
 

@@ -272,18 +272,19 @@ def buckets(rows: Rows) -> Evidence:
 
 
 def depth(rows: Rows) -> Evidence:
-    _, deep = rows.ends("layers", "scan", "layers")
-    over, all_in_one = (
-        rows.get("layers", name, layers=deep.layers) for name in ("scan over layers", "all layers in a step")
-    )
+    flat, deep = rows.ends("layers", "scan", "layers")
+    names = ("scan over layers", "all layers in a step")
+    over, all_in_one = (rows.get("layers", name, layers=deep.layers) for name in names)
+    grown, more = deep.stages / flat.stages, deep.layers / flat.layers
     text = (
-        f"{deep.layers} layers, forward and backward, until compiled and a call: layer by layer "
-        f"{units.seconds(deep.stages)} and {_ms(deep)}; a scan over stacked layers {units.seconds(over.stages)} and "
-        f"{_ms(over)}; one scan over time with all layers in a step {units.seconds(all_in_one.stages)} and "
-        f"{_ms(all_in_one)}. Instructions: {units.count(deep.instructions)}, {units.count(over.instructions)}, "
-        f"{units.count(all_in_one.instructions)}."
+        f"From {flat.layers} to {deep.layers} layers, forward and backward, one after the other, instructions grow "
+        f"from {units.count(flat.instructions)} to {units.count(deep.instructions)} and the seconds until compiled "
+        f"from {units.seconds(flat.stages)} to {units.seconds(deep.stages)}. At {deep.layers}, a scan over stacked "
+        f"layers has {units.count(over.instructions)} instructions and takes {units.seconds(over.stages)}; one scan "
+        f"over time with all layers in a step has {units.count(all_in_one.instructions)} and takes "
+        f"{units.seconds(all_in_one.stages)}. A call takes {_ms(deep)}, {_ms(over)} and {_ms(all_in_one)}."
     )
-    return Evidence(text, over.stages < deep.stages and (over.instructions or 0) < (deep.instructions or 0))
+    return Evidence(text, grown < 0.6 * more and over.stages > 0.8 * deep.stages)
 
 
 def cost_analysis(rows: Rows) -> Evidence:
@@ -307,7 +308,8 @@ def paying(rows: Rows) -> Evidence:
     never = [f"`{name}`" for name, calls in pays.items() if calls is None]
     text = "Forward and backward at the base size, calls until compiling is made up for against eager PyTorch: "
     text += units.listed(
-        [f"`{name}` {max(1, calls):,.0f}" for name, calls in sorted(at.items(), key=lambda each: each[1])] or ["none"]
+        [f"`{name}` {units.whole_calls(calls):,}" for name, calls in sorted(at.items(), key=lambda each: each[1])]
+        or ["none"]
     )
     text += f"; never: {units.listed(never)}." if never else "."
     return Evidence(text, "native" in at and at["native"] == min(at.values()))

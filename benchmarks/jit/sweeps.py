@@ -23,7 +23,7 @@ class Setting:
     base: Size = Size(32, 64, 32, 128)  # noqa: RUF009 immutable
     steps: tuple[int, ...] = (4, 16, 64, 256, 1024)
     hidden: tuple[int, ...] = (16, 64, 256, 512)
-    layers: tuple[int, ...] = (1, 2, 4, 8)
+    layers: tuple[int, ...] = (1, 2, 4, 8, 16)
     precision: tuple[int, ...] = (128, 512)
     lengths: tuple[int, ...] = (20, 31, 37, 44, 52, 63, 79, 90, 104, 120)
     short: int = 16
@@ -34,7 +34,7 @@ class Setting:
 QUICK = Setting(
     effort=Effort(
         Plan(budget=2.0, least=3, most=10),
-        without=("scan, unroll=2", "scan, unroll=8", "scan kernel, unroll=4", "fori_loop, static"),
+        without=("unrolled", "scan, unroll=2", "scan, unroll=8", "scan kernel, unroll=4", "fori_loop, static"),
     ),
     varied=Effort(
         Plan(budget=0.8, least=3, most=6),

@@ -83,7 +83,7 @@ def _speed(row: Row) -> str:
 def _pays(row: Row) -> str:
     if row.variant == "torch" or not row.speed:
         return units.ABSENT
-    return "never" if row.pays_after is None else f"{max(1, row.pays_after):,.0f} calls"
+    return "never" if row.pays_after is None else units.calls(row.pays_after)
 
 
 def _anatomy(rows: Sequence[Row]) -> Sheet:

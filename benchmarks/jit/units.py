@@ -1,5 +1,7 @@
 """Figures as text."""
 
+import math
+
 ABSENT = "-"
 
 
@@ -42,3 +44,13 @@ def times(value: float) -> str:
 
 def listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def whole_calls(value: float) -> int:
+    """The calls after which a gain is there: a part of one counts."""
+    return max(1, math.ceil(value))
+
+
+def calls(value: float) -> str:
+    number = whole_calls(value)
+    return f"{number:,} call" + "s" * (number > 1)
