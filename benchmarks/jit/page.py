@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.jit.findings import judged
 from benchmarks.jit.pictures import PICTURES, draw
-from benchmarks.jit.tables import VERDICTS, Sheet, sheets
+from benchmarks.jit.tables import VERDICTS, Sheet, legends, sheets
 from benchmarks.record import Record
 from jax_lstm.checks import require
 from jax_lstm.files import write_whole
@@ -56,7 +56,7 @@ def markdown(record: Record) -> str:
         )
         parts.append(f"**{at}. {finding.title}**\n\n{finding.do} {finding.why}\n\n> {verdict}")
     parts.append("### Tables")
-    parts += [_table(sheet) for sheet in sheets(record)]
+    parts += [_table(sheet) for sheet in (*legends(record), *sheets(record))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,5 +81,9 @@ def _pictures(record: Record) -> list[str]:
 
 
 def _table(sheet: Sheet) -> str:
-    lines = [sheet.columns, ("---", *["---:"] * (len(sheet.columns) - 1)), *sheet.rows]
+    lines = [
+        sheet.columns,
+        ("---", *["---" if len(sheet.columns) == 2 else "---:"] * (len(sheet.columns) - 1)),
+        *sheet.rows,
+    ]
     return "\n".join([f"**{sheet.title}**", "", *(f"| {' | '.join(cells)} |" for cells in lines)])

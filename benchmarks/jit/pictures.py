@@ -64,9 +64,9 @@ def dots(*panels: Panel) -> Callable[[Any, list[Row]], None]:
                     axis.plot(value, at, "o", color=COLOURS[1])
                     axis.annotate(_short(value), (value, at), (6, 0), "data", "offset points", va="center", fontsize=7)
             axis.set(xscale="log", xlabel=panel.label, yticks=range(len(rows)), yticklabels=names)
-            _plain_ticks(axis.xaxis)
             axis.set_ylim(len(rows) - 0.5, -0.5)
             axis.margins(x=0.25)
+            _plain_ticks(axis.xaxis)
             axis.grid(alpha=0.3)
 
     return paint
@@ -104,6 +104,7 @@ def curves(by: str, label: str, *panels: Panel) -> Callable[[Any, list[Row]], No
             axis.set(xscale="log", yscale="log", xlabel=label, title=panel.label)
             axis.set_xticks(ticks, map(str, ticks))
             axis.minorticks_off()
+            axis.margins(y=0.12)
             _plain_ticks(axis.yaxis)
             axis.grid(alpha=0.3)
             _name_ends(figure, axis, ends)
@@ -112,9 +113,11 @@ def curves(by: str, label: str, *panels: Panel) -> Callable[[Any, list[Row]], No
 
 
 def _plain_ticks(axis: Any) -> None:
-    """1, 2, 5, 10 and so on, written out."""
+    """1, 2, 5, 10 and so on, written out; powers of ten alone where there are many."""
+    low, high = sorted(axis.get_view_interval())
+    subs = (1,) if high / low > 150 else (1, 2, 5)
     ticker = require_extra("matplotlib.ticker", "plot", "pictures")
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=9))
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=9))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, at: f"{value:,.10g}"))
     axis.set_minor_formatter(ticker.NullFormatter())
 
@@ -128,11 +131,10 @@ def _name_ends(figure: Any, axis: Any, ends: dict[str, tuple[float, float, str]]
     left, right = axis.get_xlim()
     axis.set_xlim(left, right * (right / left) ** 0.45)
     figure.canvas.draw()
-    last = -np.inf
+    last: dict[float, float] = {}  # height of the last name, by where the curves end
     for name, (x, y, colour) in sorted(ends.items(), key=lambda end: end[1][1]):
         height = axis.transData.transform((x, y))[1]
-        moved = max(height, last + GAP * figure.dpi / 72)
-        last = moved
+        last[x] = moved = max(height, last.get(x, -np.inf) + GAP * figure.dpi / 72)
         away = (8.0, (moved - height) * 72 / figure.dpi)
         axis.annotate(name, (x, y), away, "data", "offset points", va="center", fontsize=7, color=colour)
 

@@ -34,6 +34,18 @@ def sheets(record: Record) -> list[Sheet]:
     return [sheet for sheet in made if sheet.rows]
 
 
+def legends(record: Record) -> list[Sheet]:
+    """What the names of variants stand for; in some sweeps the same names mean something else."""
+    own = {"shapes": "Ways with ten lengths", "devices": "Ways on several devices"}
+    made = []
+    for sweep, title in ({"": "Variants"} | own).items():
+        rows = [row for row in record.rows if (row.sweep == sweep if sweep else row.sweep not in own)]
+        about = {row.variant: row.about for row in reversed(rows)}  # the first of a name says it
+        names = dict.fromkeys(row.variant for row in rows)
+        made.append(Sheet(title, ("variant", "what it is"), [(name, about[name]) for name in names]))
+    return [sheet for sheet in made if sheet.rows]
+
+
 def verdicts(record: Record) -> Sheet:
     rows = [
         (finding.title, VERDICTS[found.holds] if found else "not measured") for finding, found in judged(record.rows)
