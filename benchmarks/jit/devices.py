@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks.jit.measuring import Candidate, Effort, measure
+from benchmarks.jit.measuring import Candidate, Effort, measure, unmeasured
 from benchmarks.jit.networks import Network
 from benchmarks.jit.programs import MEASURES, Program, in_jax
 from benchmarks.jit.rows import Row
@@ -51,7 +52,12 @@ def rows(
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if ran.returncode:
-        raise RuntimeError(f"the process with {count} devices failed: {ran.stderr.strip().splitlines()[-1:]}")
+        last = (ran.stderr.strip().splitlines() or ["no message"])[-1]
+        return [
+            replace(unmeasured("devices", size, name, entry, candidate, count), failed=f"the process ended: {last}")
+            for name in measures
+            for entry, candidate in candidates(size, count, name, spread).items()
+        ]
     return [Row(**row) for row in json.loads(ran.stdout.splitlines()[-1])]
 
 
@@ -90,6 +96,7 @@ def main(arguments: str) -> None:
     asked = json.loads(arguments)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", asked["count"])
+    jax.config.update("jax_enable_compilation_cache", False)
     size, count = Size(**asked["size"]), asked["count"]
     effort = Effort(Plan(*asked["plan"]), asked["compiles"], texts=Path(asked["texts"]) if asked["texts"] else None)
     found = [

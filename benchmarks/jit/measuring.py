@@ -70,13 +70,7 @@ def measure(
     """A row for each candidate, all sampled in turns; `name` is that of the measure."""
     rows, taken = {}, {}
     for entry, candidate in entries.items():
-        # fmt: off
-        rows[entry] = Row(
-            sweep, entry, name, f"{sweep} {size.shape} {name} {devices}", size.shape, size.batch, size.steps,
-            size.input_size, size.hidden_size, size.layers, candidate.about, candidate.dtype, devices,
-            not_offered=candidate.refusal,
-        )
-        # fmt: on
+        rows[entry] = unmeasured(sweep, size, name, entry, candidate, devices)
         if candidate.refusal:
             continue
         try:
@@ -96,6 +90,15 @@ def measure(
     for entry in taken:
         rows[entry] = replace(rows[entry], seconds=seconds[entry], calls=calls[entry])
     return compared(rows.values())
+
+
+def unmeasured(sweep: str, size: Size, name: str, entry: str, candidate: Candidate, devices: int) -> Row:
+    """The row of a candidate before anything is known of it."""
+    return Row(
+        sweep, entry, name, f"{sweep} {size.shape} {name} {devices}", size.shape, size.batch, size.steps,
+        size.input_size, size.hidden_size, size.layers, candidate.about, candidate.dtype, devices,
+        not_offered=candidate.refusal,
+    )  # fmt: skip
 
 
 def _take(program: Program, texts: Path | None) -> Taken:

@@ -222,6 +222,13 @@ def test_devices() -> None:
     assert not any("all-reduce" in loop["counts"] for loop in rows["scan, shard_map"].loops)
 
 
+def test_a_process_that_ends_is_shown_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.sys, "executable", "false")
+    rows = devices.rows(FLAT, 2, BRIEF, [FORWARD], ["scan"])
+    assert [row.variant for row in rows] == ["torch", "scan", "scan, sharded inputs", "scan, shard_map"]
+    assert {row.failed for row in rows} == {"the process ended: no message"}
+
+
 def made(variant: str, seconds: list[float], **known: Any) -> Row:
     return Row("base", variant, BOTH, "g", "2,5,3,4,1", 2, 5, 3, 4, 1, seconds=seconds, **known)
 
