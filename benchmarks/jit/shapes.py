@@ -36,6 +36,12 @@ class Way(NamedTuple):
     measures: tuple[str, ...] = MEASURES
     backend: str = ""
 
+    def refusal(self, size: Size, measure: str) -> str:
+        """Why it is not measured; empty if it is."""
+        if measure not in self.measures:
+            return f"studied in {' and '.join(self.measures)} alone"
+        return VARIANTS[self.backend].refusal(size, measure) if self.backend else ""
+
 
 def bucket(steps: int) -> int:
     """The next power of two."""
@@ -138,37 +144,42 @@ def rows(sizes: list[Size], effort: Effort, measures: Sequence[str] = MEASURES) 
 
 def _measured(sizes: list[Size], measure: str, effort: Effort) -> list[Row]:
     found, turns = {}, {}
-    lengths = [size.steps for size in sizes]
-    shape = f"{sizes[0].batch},{min(lengths)}..{max(lengths)},{sizes[0].input_size},{sizes[0].hidden_size},1"
+    lengths, first = [size.steps for size in sizes], sizes[0]
+    shape = f"{first.batch},{min(lengths)}..{max(lengths)},{first.input_size},{first.hidden_size},1"
+    jax.clear_caches()  # once: the ways are functions of their own, and are to stay compiled until they are sampled
     for name, way in WAYS.items():
-        # fmt: off
         row = Row(
-            "shapes", name, measure, f"shapes {shape} {measure}", shape, sizes[0].batch, max(lengths),
-            sizes[0].input_size, sizes[0].hidden_size, 1, way.about,
-        )
-        # fmt: on
-        if measure not in way.measures:
-            reason = "reverse mode: not for a loop whose end the device decides" if name == "fori_loop" else "see base"
-            found[name] = replace(row, not_offered=reason)
+            "shapes", name, measure, f"shapes {shape} {measure}", shape, first.batch, max(lengths), first.input_size,
+            first.hidden_size, 1, way.about, not_offered=way.refusal(first, measure),
+        )  # fmt: skip
+        found[name] = row
+        if row.not_offered:
             continue
-        if way.backend and (reason := VARIANTS[way.backend].refusal(sizes[0], measure)):
-            found[name] = replace(row, not_offered=reason)
-            continue
-        runs = way.make(sizes, measure)
-        jax.clear_caches()
-        with compilations() as count:
-            values, first = clocked(lambda runs=runs: [runs.call(at) for at in range(len(sizes))])
-        wrong = next(filter(None, (_fault(runs.results(value, at), sizes[at]) for at, value in enumerate(values))), "")
-        found[name] = replace(
-            row, failed=wrong, compilations=count.number, compilation_seconds=count.seconds, first=[first]
-        )
-        if not wrong:
+        try:
+            runs = way.make(sizes, measure)
+            found[name] = _first_pass(row, runs, sizes)
             turns[name] = _a_pass(runs, len(sizes))
-    seconds, calls = sample(turns, effort.plan)
+        except Exception as error:  # JAX and PyTorch may fail with anything
+            found[name] = replace(row, failed=f"{type(error).__name__}: {error}".splitlines()[0])
+    seconds, calls = sample({name: turn for name, turn in turns.items() if not found[name].failed}, effort.plan)
     return [
         replace(row, seconds=seconds[name], calls=calls[name]) if name in seconds else row
         for name, row in found.items()
     ]
+
+
+def _first_pass(row: Row, runs: Runs, sizes: list[Size]) -> Row:
+    """With what it costs, and what is wrong if the gate finds anything."""
+    with compilations() as count:
+        values, first = clocked(lambda: [runs.call(at) for at in range(len(sizes))])
+    wrong = [_fault(runs.results(value, at), size) for at, (value, size) in enumerate(zip(values, sizes, strict=True))]
+    return replace(
+        row,
+        failed=next(filter(None, wrong), ""),
+        compilations=count.number,
+        compilation_seconds=count.seconds,
+        first=[first],
+    )
 
 
 def _a_pass(runs: Runs, count: int) -> Call:
