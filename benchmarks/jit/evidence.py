@@ -47,6 +47,13 @@ class Rows:
         return found
 
 
+def _loops(row: Row) -> list[dict[str, Any]]:
+    """Those of the compiled program; a short one may have been compiled without."""
+    if not row.loops:
+        raise NotMeasuredError(f"{row.sweep}, {row.variant}: no loop")
+    return row.loops
+
+
 def _ms(row: Row) -> str:
     return units.seconds(row.timing.median)
 
@@ -108,22 +115,22 @@ def length_is_free(rows: Rows) -> Evidence:
 def unroll(rows: Rows) -> Evidence:
     plain, four = rows.get("base", "scan"), rows.get("base", "scan, unroll=4")
     times = rows.time(four, plain)
-    bodies = [(row.loops[-1]["trips"], row.loops[-1]["kernels"]) for row in (plain, four)]
+    bodies = [(_loops(row)[-1]["trips"], _loops(row)[-1]["kernels"]) for row in (plain, four)]
     forward = rows.time(rows.get("base", "scan, unroll=4", FORWARD), rows.get("base", "scan", FORWARD))
     text = (
         f"`unroll=4` takes {units.times(forward)} as long forward and {units.times(times)} with the way back, and "
         f"{units.times(four.stages / plain.stages)} as long to compile. The loop back runs {bodies[0][0]} times "
         f"{bodies[0][1]} kernels without and {bodies[1][0]} times {bodies[1][1]} with: "
         f"{units.count(bodies[0][0] * bodies[0][1])} against {units.count(bodies[1][0] * bodies[1][1])} launches a "
-        f"call. But a time step back has {four.loops[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
-        f"multiplications against {plain.loops[-1]['counts'].get('multiply', 0)}."
+        f"call. But a time step back has {_loops(four)[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
+        f"multiplications against {_loops(plain)[-1]['counts'].get('multiply', 0)}."
     )
     return Evidence(text, times > 1 - NOISE and four.stages > plain.stages)
 
 
 def by_hand(rows: Rows) -> Evidence:
     auto, own = rows.get("base", "scan"), rows.get("base", "scan kernel")
-    there, back = ([row.loops[at] for row in (auto, own)] for at in (0, -1))
+    there, back = ([_loops(row)[at] for row in (auto, own)] for at in (0, -1))
 
     def of(loops: list[dict[str, Any]], opcode: str) -> str:
         return " and ".join(str(loop["counts"].get(opcode, 0)) for loop in loops)
@@ -149,10 +156,11 @@ def hoisting(rows: Rows) -> Evidence:
         f"Forward, the projection hoisted as one array takes {units.times(rows.time(one, inside))} as long as in the "
         f"loop, as four arrays {units.times(rows.time(four, inside))}; with the way back "
         f"{units.times(rows.time(both[1], both[0]))} and {units.times(rows.time(both[2], both[0]))}. A step forward "
-        f"has {one.loops[0]['counts'].get('dot', 0)} product in place of {inside.loops[0]['counts'].get('dot', 0)} "
-        f"and {one.loops[0]['counts'].get('dynamic-slice', 0)} and {four.loops[0]['counts'].get('dynamic-slice', 0)} "
-        f"dynamic slices; temporary memory is {units.size(one.temporary_bytes)} and "
-        f"{units.size(four.temporary_bytes)} in place of {units.size(inside.temporary_bytes)}."
+        f"has {_loops(one)[0]['counts'].get('dot', 0)} product in place of "
+        f"{_loops(inside)[0]['counts'].get('dot', 0)} and {_loops(one)[0]['counts'].get('dynamic-slice', 0)} and "
+        f"{_loops(four)[0]['counts'].get('dynamic-slice', 0)} dynamic slices; temporary memory is "
+        f"{units.size(one.temporary_bytes)} and {units.size(four.temporary_bytes)} in place of "
+        f"{units.size(inside.temporary_bytes)}."
     )
     return Evidence(
         text, rows.time(four, one) < 1 + NOISE and (one.temporary_bytes or 0) > 10 * (inside.temporary_bytes or 1)
@@ -167,17 +175,17 @@ def fori(rows: Rows) -> Evidence:
     reason = loop.reason.rstrip(".")
     text = (
         f"Asked for the gradient of a `fori_loop` whose end the device decides, JAX raises {reason}. Forward it "
-        f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {forward.loops[0]['kernels']} kernels "
-        f"a step against {scan.loops[0]['kernels']}; the compiler knows no number of trips for it"
+        f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {_loops(forward)[0]['kernels']} "
+        f"kernels a step against {_loops(scan)[0]['kernels']}; the compiler knows no number of trips for it"
     )
     static = find(rows.all, "base", "fori_loop, static", BOTH)
     plain = rows.get("base", "scan")
     if static:
         text += (
-            f". With a number known when tracing it is a scan of {static.loops[0]['trips']} trips and has gradients, "
-            f"in {units.times(rows.time(static, plain))} the time of `scan` written as such"
+            f". With a number known when tracing it is a scan of {_loops(static)[0]['trips']} trips and has "
+            f"gradients, in {units.times(rows.time(static, plain))} the time of `scan` written as such"
         )
-    return Evidence(text + ".", bool(loop.not_offered) and forward.loops[0]["trips"] is None)
+    return Evidence(text + ".", bool(loop.not_offered) and _loops(forward)[0]["trips"] is None)
 
 
 def remat(rows: Rows) -> Evidence:
