@@ -1,57 +1,14 @@
 """What a record shows: for each finding the figures as text, and whether they bear it out."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.jit import units
 from benchmarks.jit.programs import BOTH, FORWARD
+from benchmarks.jit.reading import Evidence, NotMeasuredError, Rows, loops_of
 from benchmarks.jit.rows import Row, find, timed
-from benchmarks.jit.rows import ratio as ratio_of
 from benchmarks.jit.training import STEP
 
 NOISE = 0.05  # two times closer than this part of each other are called the same
-
-
-class Evidence(NamedTuple):
-    text: str
-    holds: bool
-
-
-class NotMeasuredError(LookupError):
-    """A row that a finding needs is not in the record."""
-
-
-class Rows:
-    """The rows of a record, by what they are of."""
-
-    def __init__(self, rows: Sequence[Row]):
-        self.all = rows
-
-    def get(self, sweep: str, variant: str, measure: str = BOTH, **where: Any) -> Row:
-        found = find(self.all, sweep, variant, measure, **where)
-        if found is None:
-            raise NotMeasuredError(f"{sweep}, {variant}, {measure}")
-        return found
-
-    def ends(self, sweep: str, variant: str, by: str, measure: str = BOTH) -> tuple[Row, Row]:
-        """The rows with the least and the largest of what is swept."""
-        found = sorted(timed(self.all, sweep, variant, measure), key=lambda row: getattr(row, by))
-        if len(found) < 2:
-            raise NotMeasuredError(f"{sweep}, {variant}, {measure}")
-        return found[0], found[-1]
-
-    def time(self, row: Row, other: Row) -> float:
-        """How many times as long it takes."""
-        found = ratio_of(self.all, row, other)
-        assert found is not None
-        return found
-
-
-def _loops(row: Row) -> list[dict[str, Any]]:
-    """Those of the compiled program; a short one may have been compiled without."""
-    if not row.loops:
-        raise NotMeasuredError(f"{row.sweep}, {row.variant}: no loop")
-    return row.loops
 
 
 def _ms(row: Row) -> str:
@@ -115,22 +72,22 @@ def length_is_free(rows: Rows) -> Evidence:
 def unroll(rows: Rows) -> Evidence:
     plain, four = rows.get("base", "scan"), rows.get("base", "scan, unroll=4")
     times = rows.time(four, plain)
-    bodies = [(_loops(row)[-1]["trips"], _loops(row)[-1]["kernels"]) for row in (plain, four)]
+    bodies = [(loops_of(row)[-1]["trips"], loops_of(row)[-1]["kernels"]) for row in (plain, four)]
     forward = rows.time(rows.get("base", "scan, unroll=4", FORWARD), rows.get("base", "scan", FORWARD))
     text = (
         f"`unroll=4` takes {units.times(forward)} as long forward and {units.times(times)} with the way back, and "
         f"{units.times(four.stages / plain.stages)} as long to compile. The loop back runs {bodies[0][0]} times "
         f"{bodies[0][1]} kernels without and {bodies[1][0]} times {bodies[1][1]} with: "
         f"{units.count(bodies[0][0] * bodies[0][1])} against {units.count(bodies[1][0] * bodies[1][1])} launches a "
-        f"call. But a time step back has {_loops(four)[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
-        f"multiplications against {_loops(plain)[-1]['counts'].get('multiply', 0)}."
+        f"call. But a time step back has {loops_of(four)[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
+        f"multiplications against {loops_of(plain)[-1]['counts'].get('multiply', 0)}."
     )
     return Evidence(text, times > 1 - NOISE and four.stages > plain.stages)
 
 
 def by_hand(rows: Rows) -> Evidence:
     auto, own = rows.get("base", "scan"), rows.get("base", "scan kernel")
-    there, back = ([_loops(row)[at] for row in (auto, own)] for at in (0, -1))
+    there, back = ([loops_of(row)[at] for row in (auto, own)] for at in (0, -1))
 
     def of(loops: list[dict[str, Any]], opcode: str) -> str:
         return " and ".join(str(loop["counts"].get(opcode, 0)) for loop in loops)
@@ -156,9 +113,9 @@ def hoisting(rows: Rows) -> Evidence:
         f"Forward, the projection hoisted as one array takes {units.times(rows.time(one, inside))} as long as in the "
         f"loop, as four arrays {units.times(rows.time(four, inside))}; with the way back "
         f"{units.times(rows.time(both[1], both[0]))} and {units.times(rows.time(both[2], both[0]))}. A step forward "
-        f"has {_loops(one)[0]['counts'].get('dot', 0)} product in place of "
-        f"{_loops(inside)[0]['counts'].get('dot', 0)} and {_loops(one)[0]['counts'].get('dynamic-slice', 0)} and "
-        f"{_loops(four)[0]['counts'].get('dynamic-slice', 0)} dynamic slices; temporary memory is "
+        f"has {loops_of(one)[0]['counts'].get('dot', 0)} product in place of "
+        f"{loops_of(inside)[0]['counts'].get('dot', 0)} and {loops_of(one)[0]['counts'].get('dynamic-slice', 0)} and "
+        f"{loops_of(four)[0]['counts'].get('dynamic-slice', 0)} dynamic slices; temporary memory is "
         f"{units.size(one.temporary_bytes)} and {units.size(four.temporary_bytes)} in place of "
         f"{units.size(inside.temporary_bytes)}."
     )
@@ -175,17 +132,17 @@ def fori(rows: Rows) -> Evidence:
     reason = loop.reason.rstrip(".")
     text = (
         f"Asked for the gradient of a `fori_loop` whose end the device decides, JAX raises {reason}. Forward it "
-        f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {_loops(forward)[0]['kernels']} "
-        f"kernels a step against {_loops(scan)[0]['kernels']}; the compiler knows no number of trips for it"
+        f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {loops_of(forward)[0]['kernels']} "
+        f"kernels a step against {loops_of(scan)[0]['kernels']}; the compiler knows no number of trips for it"
     )
     static = find(rows.all, "base", "fori_loop, static", BOTH)
     plain = rows.get("base", "scan")
     if static:
         text += (
-            f". With a number known when tracing it is a scan of {_loops(static)[0]['trips']} trips and has "
+            f". With a number known when tracing it is a scan of {loops_of(static)[0]['trips']} trips and has "
             f"gradients, in {units.times(rows.time(static, plain))} the time of `scan` written as such"
         )
-    return Evidence(text + ".", bool(loop.not_offered) and _loops(forward)[0]["trips"] is None)
+    return Evidence(text + ".", bool(loop.not_offered) and loops_of(forward)[0]["trips"] is None)
 
 
 def remat(rows: Rows) -> Evidence:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmarks.jit import evidence
-from benchmarks.jit.evidence import Evidence, NotMeasuredError, Rows
+from benchmarks.jit.reading import Evidence, NotMeasuredError, Rows
 from benchmarks.jit.rows import Row
 
 
