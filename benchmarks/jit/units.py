@@ -43,6 +43,8 @@ def times(value: float) -> str:
 
 
 def listed(parts: list[str]) -> str:
+    if not parts:
+        return "no"
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 

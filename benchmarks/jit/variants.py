@@ -105,15 +105,15 @@ VARIANTS: dict[str, Variant] = {
         "fori_loop with a number of steps known when tracing: JAX makes a scan of it", layer_by_layer(fori_loop(False))
     ),
     "scan": Variant("lax.scan, autodiff, inputs projected in the loop", layer_by_layer(scan()), (*GRID, "precision")),
-    "scan, unroll=2": Variant("the same, two steps an iteration", layer_by_layer(scan(unroll=2))),
-    "scan, unroll=4": Variant("the same, four", layer_by_layer(scan(unroll=4)), (*BASE, "hidden")),
-    "scan, unroll=8": Variant("the same, eight", layer_by_layer(scan(unroll=8)), BASE),
+    "scan, unroll=2": Variant("`scan`, two steps an iteration", layer_by_layer(scan(unroll=2))),
+    "scan, unroll=4": Variant("`scan`, four steps an iteration", layer_by_layer(scan(unroll=4)), (*BASE, "hidden")),
+    "scan, unroll=8": Variant("`scan`, eight steps an iteration", layer_by_layer(scan(unroll=8)), BASE),
     "scan, hoisted": Variant(
         "inputs of all steps projected before the loop, one array (T, B, 4H)",
         hoisted(step_of_projected, project), (*BASE, "hidden"),
     ),
     "scan, hoisted, 4 arrays": Variant(
-        "the same as four arrays (T, B, H), one a gate", hoisted(step_of_four, project_four), (*BASE, "hidden")
+        "the inputs projected before the loop as four arrays (T, B, H), one a gate", hoisted(step_of_four, project_four), (*BASE, "hidden")
     ),
     "scan, remat steps": Variant(
         "jax.checkpoint around every step", layer_by_layer(scan(jax.checkpoint(step))), (*BASE, "steps")
@@ -130,12 +130,12 @@ VARIANTS: dict[str, Variant] = {
     "scan kernel": Variant(
         "jax_lstm's `scan`: derivatives written by hand", by_kernel(kernels.scan), (*GRID, "precision")
     ),
-    "scan kernel, unroll=4": Variant("the same, four steps an iteration", by_kernel(kernels.scan, unroll=4)),
+    "scan kernel, unroll=4": Variant("`scan kernel`, four steps an iteration", by_kernel(kernels.scan, unroll=4)),
     'scan kernel, remat="gates"': Variant(
-        "the same; keeps states, computes gates again", by_kernel(kernels.scan, remat="gates"), (*BASE, "steps")
+        "`scan kernel`; keeps states, computes gates again", by_kernel(kernels.scan, remat="gates"), (*BASE, "steps")
     ),
     'scan kernel, remat="chunks"': Variant(
-        "the same; keeps about sqrt(T) states", by_kernel(kernels.scan, remat="chunks"), (*BASE, "steps")
+        "`scan kernel`; keeps about sqrt(T) states", by_kernel(kernels.scan, remat="chunks"), (*BASE, "steps")
     ),
     "native": Variant(
         "jax_lstm's `native`: one call of a C++ library", by_kernel(native), (*GRID, "precision"), backend="native"
