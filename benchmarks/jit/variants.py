@@ -113,7 +113,8 @@ VARIANTS: dict[str, Variant] = {
         hoisted(step_of_projected, project), (*BASE, "hidden"),
     ),
     "scan, hoisted, 4 arrays": Variant(
-        "the inputs projected before the loop as four arrays (T, B, H), one a gate", hoisted(step_of_four, project_four), (*BASE, "hidden")
+        "`scan, hoisted` as four arrays (T, B, H), one a gate",
+        hoisted(step_of_four, project_four), (*BASE, "hidden")
     ),
     "scan, remat steps": Variant(
         "jax.checkpoint around every step", layer_by_layer(scan(jax.checkpoint(step))), (*BASE, "steps")
