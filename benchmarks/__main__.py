@@ -9,10 +9,11 @@ from rich.console import Console
 
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
+from benchmarks.jit.command import Jit
 from benchmarks.profile import ProfileCommand
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "profile": ProfileCommand}
+COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "jit": Jit, "profile": ProfileCommand}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
