@@ -29,7 +29,6 @@ from benchmarks.jit.tables import print_tables, verdicts  # noqa: E402
 from benchmarks.jit.variants import VARIANTS  # noqa: E402
 from benchmarks.page import put_into  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
-from jax_lstm.checks import InputError  # noqa: E402
 from jax_lstm.kernels import reference  # noqa: E402
 from jax_lstm.state import LSTMState  # noqa: E402
 
