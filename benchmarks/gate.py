@@ -1,7 +1,7 @@
 """The gate: who does not compute the same as a float64 LSTM is not timed.
 
-The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and not
-the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
+The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and
+not the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
 `tests/oracle.py`.
 """
 

@@ -1,8 +1,8 @@
 """The peak memory of a contender, in a process of its own.
 
-Where the device counts its memory, that is the figure: the peak of what was allocated, less what was there before. Elsewhere it is
-the process's peak resident memory during two calls, less what was resident before them. Compiling comes before and does not
-count, but for `torch.compile`, which compiles in its first call.
+Where the device counts its memory, that is the figure: the peak of what was allocated, less what was there before.
+Elsewhere it is the process's peak resident memory during two calls, less what was resident before them. Compiling comes
+before and does not count, but for `torch.compile`, which compiles in its first call.
 """
 
 import contextlib

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks.cases import Case, Problem
+from benchmarks.cases import Problem
 from benchmarks.contenders.base import (
     BACKWARD,
     FORWARD,
@@ -51,16 +51,12 @@ def wait() -> None:
 
 
 def in_torch(problem: Problem, compiled: bool = False, dtype: str = "float32", biases: int = 2) -> Runner:
-    """`torch.nn.LSTM`; with one bias a layer, the other is zero and stays so."""
+    """`torch.nn.LSTM`; with one bias a layer, the other is zero and stays so. In float64 it runs on the CPU."""
     return runner(_lstm(problem, compiled, dtype, biases), problem)
 
 
 def in_torch_cells(problem: Problem, compiled: bool = False) -> Runner:
     return runner(_cells(problem, compiled), problem)
-
-
-def cells_refuse(case: Case) -> str:
-    return "a cell alone has no lengths" if case.unequal else ""
 
 
 def runner(model: Model, problem: Problem) -> Runner:
@@ -149,7 +145,8 @@ def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int) -> Model:
     case = problem.case
     lstm = torch.nn.LSTM(case.input_size, case.hidden_size, case.num_layers, bidirectional=case.bidirectional)
     lstm.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in problem.params.items()})
-    lstm = lstm.to(device=device(), dtype=getattr(torch, dtype))
+    place = device() if dtype == "float32" else "cpu"
+    lstm = lstm.to(device=place, dtype=getattr(torch, dtype))
     if biases == 1:
         _join_biases(lstm)
     compiler = Compiled() if compiled else None
@@ -166,7 +163,7 @@ def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int) -> Model:
         ys, state = call(x[None], state)
         return ys[0], state
 
-    zeros = torch.zeros(case.num_layers * case.sizes.num_directions, case.batch, case.hidden_size, device=device())
+    zeros = torch.zeros(case.num_layers * case.sizes.num_directions, case.batch, case.hidden_size, device=place)
     return Model(lstm, list(problem.params), apply, step, (zeros, zeros), compiler.note if compiler else _nothing)
 
 
@@ -226,7 +223,7 @@ class Compiled:
         import torch
 
         self.graphs = 0
-        torch._dynamo.reset()  # what was compiled for other shapes counts towards a limit, beyond which all runs eagerly
+        torch._dynamo.reset()  # other shapes count towards a limit, beyond which all runs eagerly
 
     def __call__(self, module: Any) -> Any:
         import torch
