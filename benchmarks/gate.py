@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import FORWARD, STREAMING, TRAINING, Contender, Results, Runner, Work
-from benchmarks.contenders.in_torch import in_torch
+from benchmarks.contenders.torch_modules import in_torch
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # eight bits of mantissa, rounded at each of some hundred steps; as in the tests of the kernels

@@ -31,7 +31,7 @@ def without_caches() -> Iterator[None]:
     """What an earlier process left on the disk must not shorten it either; of JAX and of PyTorch's Inductor."""
     from torch._inductor import config
 
-    kept = jax.config.read("jax_enable_compilation_cache")
+    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 made at run time, which types do not see
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         with config.patch(force_disable_caches=True):

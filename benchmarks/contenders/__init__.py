@@ -7,9 +7,9 @@ from benchmarks.contenders.cudnn import in_cudnn
 from benchmarks.contenders.in_equinox import in_equinox
 from benchmarks.contenders.in_flax import in_linen, in_nnx
 from benchmarks.contenders.in_keras import in_keras
-from benchmarks.contenders.in_torch import in_torch, in_torch_cells
 from benchmarks.contenders.onnx_runtime import in_onnx
 from benchmarks.contenders.ours import ours
+from benchmarks.contenders.torch_modules import in_torch, in_torch_cells
 from jax_lstm.kernels.registry import KERNELS
 
 BASELINE = "torch"
