@@ -18,11 +18,11 @@ from benchmarks import timed as timed_module  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.cases import CASES, Case, Problem  # noqa: E402
 from benchmarks.check import NO, SAME, WINNER, Verdict, again, judged, print_verdicts  # noqa: E402
-from benchmarks.comparison import LATE, compare  # noqa: E402
+from benchmarks.comparison import compare  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner  # noqa: E402
 from benchmarks.frameworks import Frameworks  # noqa: E402
-from benchmarks.frameworks_report import details, markdown, print_tables, summary  # noqa: E402
+from benchmarks.frameworks_report import LATE, details, facts, markdown, print_tables, summary  # noqa: E402
 from benchmarks.measures import COMPILE, MEASURES, MEMORY, SECTION  # noqa: E402
 from benchmarks.page import marks, put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
@@ -144,6 +144,8 @@ def test_when_the_time_is_up_the_rest_is_left_out(tmp_path: Path, monkeypatch: p
     record = compare(setting, "", tmp_path / "a.json", Console(quiet=True))
     assert len(record.of(SECTION)) == len(setting.rows())
     assert all(row.not_offered == dict.fromkeys(contenders, LATE) for row in record.of(SECTION))
+    assert facts(record)["Left out"].startswith("for want of time: tiny, forward; ")
+    assert LATE not in markdown(record)
 
 
 def test_settings() -> None:
