@@ -67,7 +67,7 @@ def _cells(problem: Problem, compiled: bool) -> Model:
             named = {name: value for name, value in params._asdict().items() if value is not None}
             cell.load_state_dict({name: torch.tensor(value) for name, value in named.items()})
             cells.append(cell.to(device()))
-            calls.append(compiler(cell) if compiler else cell)
+            calls.append(compiler(_step_of(cell)) if compiler else cell)
     zeros = torch.zeros(case.batch, case.hidden_size, device=device())
     start, ways = (zeros, zeros), case.sizes.num_directions
 
@@ -94,8 +94,17 @@ def _cells(problem: Problem, compiled: bool) -> Model:
     return Model(cells, list(problem.params), apply, step, start, compiler.note if compiler else _nothing)
 
 
+def _step_of(cell: Any) -> Any:
+    """A function of its own around a cell: once Dynamo has given up on an `nn.LSTM`, it skips PyTorch's own modules."""
+
+    def step(x: Any, state: Any) -> Any:
+        return cell(x, state)
+
+    return step
+
+
 class Compiled:
-    """`torch.compile` of modules, with a count of the graphs that Inductor was given."""
+    """`torch.compile`, with a count of the graphs that Inductor was given."""
 
     def __init__(self) -> None:
         import torch
@@ -103,7 +112,7 @@ class Compiled:
         self.graphs = 0
         torch._dynamo.reset()  # other shapes count towards a limit, beyond which all runs eagerly
 
-    def __call__(self, module: Any) -> Any:
+    def __call__(self, function: Any) -> Any:
         import torch
         from torch._inductor.compile_fx import compile_fx
 
@@ -111,7 +120,7 @@ class Compiled:
             self.graphs += 1
             return compile_fx(graph, inputs)
 
-        return torch.compile(module, backend=inductor)
+        return torch.compile(function, backend=inductor)
 
     def note(self) -> str:
         return f"{self.graphs} graphs compiled" if self.graphs else "nothing compiled: runs eagerly"

@@ -59,6 +59,15 @@ def test_those_that_are_slow_to_compile_pass_too(name: str) -> None:
     passes(name, STREAMED, BACKWARD)
 
 
+@pytest.mark.slow
+def test_a_compiled_cell_is_compiled_beside_what_cannot_be() -> None:
+    """Which PyTorch does not do by itself: it remembers that it gave up."""
+    names = ("torch compile", "torch compile cell")
+    works = admit(lineup({name: CONTENDERS[name] for name in names}, STREAMED), BACKWARD).works
+    assert works["torch compile"].note() == "nothing compiled: runs eagerly"
+    assert works["torch compile cell"].note().endswith("graphs compiled")
+
+
 def test_who_serves_what() -> None:
     refusing = {name for name, contender in CONTENDERS.items() if contender.refuses(UNEQUAL)}
     assert refusing == {"equinox", "torch cell", "torch compile cell"}
