@@ -16,19 +16,19 @@ from jax_lstm.kernels.directions import one_by_one, together
 from jax_lstm.kernels.registry import KERNELS
 from jax_lstm.state import LSTMParams, LSTMState
 
-CASES = {f"B={batch}": Case(batch, 64, 64, 128, bidirectional=True) for batch in (1, 4, 8, 16, 32)}
 WAYS = {"one by one": one_by_one, "together": together}
 
 
 def directions(setting: Setting) -> Iterator[Timed]:
     plan = setting.plan._replace(budget=setting.plan.budget / 4)
-    for name, case in CASES.items():
+    for batch in setting.rows:
+        case = Case(batch, 64, 64, 128, bidirectional=True)
         for backend in setting.backends():
             contenders = {f"{backend}, {way}": Contender(_bidirectional(backend, run), "") for way, run in WAYS.items()}
             present = lineup(contenders, case)
             for measure in (FORWARD, BACKWARD):
                 baseline = next(iter(contenders))
-                yield timed("directions", name, case, measure, admit(present, measure), plan, baseline)
+                yield timed("directions", f"B={batch}", case, measure, admit(present, measure), plan, baseline)
 
 
 def _bidirectional(backend: str, way: Callable[..., Any]) -> Callable[[Problem], Runner]:
