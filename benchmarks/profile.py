@@ -22,7 +22,7 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
 from benchmarks.page import render
-from benchmarks.report import facts
+from benchmarks.engine_tables import facts
 from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require
@@ -78,7 +78,7 @@ class ProfileCommand:
         """Sample, print and record, or render."""
         if self.render:
             record = records.read(Path(self.render), "profile", Profile)
-            return render("profile", as_markdown(_facts(record), [sheet(record)]), self.page)
+            return render("profile", as_markdown(facts_of(record), [sheet(record)]), self.page)
         for name in self.case:
             require(name in ENGINE_CASES, "--case", f"be one of {', '.join(map(repr, ENGINE_CASES))}", repr(name))
         require(self.seconds > 0, "--seconds", "be positive", self.seconds)
@@ -95,7 +95,7 @@ class ProfileCommand:
                 record = replace(record, seconds=time.monotonic() - began)
                 records.write(record, path)
         print_sheet(console, sheet(record))
-        print_facts(console, _facts(record))
+        print_facts(console, facts_of(record))
         console.print(f"record: [bold]{escape(str(path))}[/]")
         return 0
 
@@ -153,7 +153,7 @@ def sheet(record: records.Record) -> Sheet:
     return Sheet(title, columns, rows, left=2)
 
 
-def _facts(record: records.Record) -> dict[str, str]:
+def facts_of(record: records.Record) -> dict[str, str]:
     found = facts(replace(record, rows=[]))
     del found["Matrix peak"]
     return found

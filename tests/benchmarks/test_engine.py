@@ -18,13 +18,13 @@ from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.cases import CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, Contender, Runner  # noqa: E402
 from benchmarks.engine import BEGIN, END, measure, put_into  # noqa: E402
+from benchmarks.engine_tables import markdown, print_tables  # noqa: E402
 from benchmarks.gate import admit, fault  # noqa: E402
 from benchmarks.gate import oracle as expected_of  # noqa: E402
 from benchmarks.goals import GOALS, judged  # noqa: E402
 from benchmarks.layers import layers  # noqa: E402
 from benchmarks.measures import MEASURES  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
-from benchmarks.report import markdown, print_tables  # noqa: E402
 from benchmarks.sampling import Plan, Timed, sample  # noqa: E402
 from benchmarks.setting import QUICK, Setting  # noqa: E402
 from jax_lstm.checks import InputError  # noqa: E402
