@@ -10,9 +10,10 @@ from rich.console import Console
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
 from benchmarks.profile import ProfileCommand
+from benchmarks.report.command import Report
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "profile": ProfileCommand}
+COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "profile": ProfileCommand, "report": Report}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
