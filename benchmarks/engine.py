@@ -27,7 +27,7 @@ class Engine:
     quick: bool = False
     """Fewer rounds, and without the two largest cases; the figures are rough."""
     only: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Section to measure: layers, training, streaming, bfloat16, unroll, remat, compiling; may be repeated."""
+    """Section to measure: layers, training, streaming, bfloat16, unroll, directions, remat, compiling; may be repeated."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Case to measure, by name; may be repeated."""
     threads: int = 0

@@ -51,7 +51,7 @@ def facts(record: Record) -> dict[str, str]:
 def sheets(record: Record) -> list[Sheet]:
     made = [_goals(record)]
     made += [_speeds(record, measure) for measure in MEASURES] + [_times(record, measure) for measure in MEASURES]
-    made += [_bfloat16(record), _unroll(record), _further(record)]
+    made += [_bfloat16(record), _unroll(record), _directions(record), _further(record)]
     return [sheet for sheet in made if sheet.rows]
 
 
@@ -128,6 +128,20 @@ def _unroll(record: Record) -> Sheet:
         rows.append((case, pair[0].shape, *cells))
     title = "scan with its loop unrolled, speed relative to one step a turn, forward / forward+backward"
     return Sheet(title, ("case", "B,T,I,H", *names), rows)
+
+
+def _directions(record: Record) -> Sheet:
+    backends = list(dict.fromkeys(row.baseline.partition(",")[0] for row in record.of("directions")))
+    rows = []
+    for case in dict.fromkeys(row.case for row in record.of("directions")):
+        of_case = [row for row in record.of("directions") if row.case == case]
+        cells = []
+        for backend in backends:
+            pair = [row for row in of_case if row.baseline.startswith(f"{backend},")]
+            cells.append(_pair(pair, lambda row, name=f"{backend}, together": _ratio(row.ratio(name))))
+        rows.append((case, of_case[0].shape, *cells))
+    title = "Both directions in one call, speed relative to one call each, forward / forward+backward"
+    return Sheet(title, ("case", "B,T,I,H", *backends), rows)
 
 
 def _further(record: Record) -> Sheet:

@@ -78,7 +78,7 @@ class ProfileCommand:
         """Sample, print and record, or render."""
         if self.render:
             record = records.read(Path(self.render), "profile", Profile)
-            return render("profile", as_markdown(facts_of(record), [sheet(record)]), self.page)
+            return render("profile", markdown(record), self.page)
         for name in self.case:
             require(name in ENGINE_CASES, "--case", f"be one of {', '.join(map(repr, ENGINE_CASES))}", repr(name))
         require(self.seconds > 0, "--seconds", "be positive", self.seconds)
@@ -141,6 +141,11 @@ def kind_of(library: str, symbol: str) -> str:
         for kind, (libraries, symbols) in KINDS.items()
         if re.search(libraries, library) and re.search(symbols, symbol)
     )
+
+
+def markdown(record: records.Record) -> str:
+    """What stands in docs/performance.md."""
+    return as_markdown(facts_of(record), [sheet(record)])
 
 
 def sheet(record: records.Record) -> Sheet:

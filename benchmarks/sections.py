@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.compiler import compiling, remat
+from benchmarks.directions import directions
 from benchmarks.layers import bfloat16, layers, peak, unroll
 from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
@@ -16,6 +17,7 @@ SECTIONS: dict[str, Callable[[Setting], Iterator[Timed]]] = {
     "streaming": streaming,
     "bfloat16": bfloat16,
     "unroll": unroll,
+    "directions": directions,
     "remat": remat,
     "compiling": compiling,
 }

@@ -46,13 +46,15 @@ def print_facts(console: Console, facts: dict[str, str]) -> None:
 
 def as_markdown(facts: dict[str, str], sheets: list[Sheet]) -> str:
     parts = ["  \n".join(f"{fact}: {value}" for fact, value in facts.items())]
-    for sheet in sheets:
-        lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
-        lines.append("|" + " --- |" * sheet.left + " ---: |" * (len(sheet.columns) - sheet.left))
-        parts.append("\n".join(lines + [_line(row) for row in sheet.rows]))
-        if sheet.notes:
-            parts.append("  \n".join(sheet.notes))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *map(table, sheets)]) + "\n"
+
+
+def table(sheet: Sheet) -> str:
+    """In Markdown, with its notes behind it."""
+    lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
+    lines.append("|" + " --- |" * sheet.left + " ---: |" * (len(sheet.columns) - sheet.left))
+    text = "\n".join(lines + [_line(row) for row in sheet.rows])
+    return "\n\n".join([text, *(["  \n".join(sheet.notes)] if sheet.notes else [])])
 
 
 def time_of(seconds: float) -> str:

@@ -3,7 +3,9 @@
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.profile import KINDS, kind_of, parts_of
+from benchmarks.page import put_into
+from benchmarks.profile import KINDS, Profile, kind_of, markdown, parts_of
+from benchmarks.record import ROOT, read
 
 TILE = "[.] jax_lstm::avx512::tile<jax_lstm::avx512::PlainDot<float>, 6, 4, {}>"
 REPORT = f"""# Samples: 100 of event 'cpu-clock'
@@ -52,3 +54,11 @@ def test_every_kind_has_a_column_and_the_last_takes_the_rest() -> None:
 def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_page_shows_the_record() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    record = read(ROOT / "benchmarks" / "records" / "profile.json", "profile", Profile)
+    assert put_into(page, markdown(record), "profile") == page, (
+        "python -m benchmarks profile --render benchmarks/records/profile.json --page docs/performance.md"
+    )

@@ -32,7 +32,7 @@ struct PlainDot {
     for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
   }
 
-  // `a_packed`: a is stored [k][rows] instead of in rows of `a_stride`.
+  // `a_packed`: a is stored [k][a_stride], of which `rows` are used, instead of in rows of `a_stride`.
   template <int rows, int width, bool a_packed>
   JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth) {
     using V = Vec<S>;
@@ -42,7 +42,7 @@ struct PlainDot {
       for (int v = 0; v < width; ++v) b[v] = V::load(panel + v * V::width);
 #pragma GCC unroll 12
       for (int m = 0; m < rows; ++m) {
-        V x = V::broadcast(a_packed ? a[k * rows + m] : a[m * a_stride + k]);
+        V x = V::broadcast(a_packed ? a[k * a_stride + m] : a[m * a_stride + k]);
 #pragma GCC unroll 4
         for (int v = 0; v < width; ++v) sums[m][v] = fma(x, b[v], sums[m][v]);
       }

@@ -1,13 +1,14 @@
 // The gradient of weights: left^T * right, a sum over all the steps and rows of two matrices that are stored row by row.
 //
-// Steps are taken some hundred at a time: the left side (gradients of the gates) is packed in blocks of a tile's rows, the right side
-// (inputs and h) in panels, and a tile adds up each block by panel. Threads share the left side's columns.
+// Steps are taken some hundred at a time. The right side (inputs and h) is packed in panels; the left side (gradients of the gates) in blocks of
+// a tile's rows, where so many panels use them that this pays. A tile adds up each block by panel. Threads share the left side's columns.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-constexpr int64_t kSteps = 256;  // rows of both matrices that are packed at a time
+constexpr int64_t kSteps = 256;       // rows of both matrices that are packed at a time
+constexpr int64_t kFewColumns = 512;  // of the right side: with so few, packing the left side costs more than it saves
 
 template <class Dot>
 class WeightGradient {
@@ -37,11 +38,13 @@ class WeightGradient {
     const Range rows{mine.begin * block_, smaller(mine.end * block_, rows_)};
     if (rows.begin >= rows.end) return;
     if (column_sums) clear(column_sums + rows.begin, rows.end - rows.begin);
+    // Blocks before this one are used as they lie in the left matrix; a last one that is not full would reach beyond it.
+    const int64_t ready = Dot::group == 1 && columns_ <= kFewColumns ? rows_ / block_ : 0;
     Operand* right = right_ + thread * panel_ * kSteps;
     for (int64_t k = 0; k < larger(depth_, 1); k += kSteps) {
       const int64_t steps = smaller(kSteps, depth_ - k);
       const bool first = k == 0, last = k + steps >= depth_;
-      pack_left(left + k * rows_, steps, mine);
+      if (mine.end > ready) pack_left(left + k * rows_, steps, {larger(mine.begin, ready), mine.end});
       if (column_sums) add_rows(left + k * rows_, steps, rows, column_sums);
       for (int64_t panel = 0; panel < panels_; ++panel) {
         const int64_t width = smaller(width_, vectors_ - panel * width_), columns = width * V::width;
@@ -50,7 +53,10 @@ class WeightGradient {
         for (int64_t block = mine.begin; block < mine.end; ++block) {
           S* total = totals_ + (panel * blocks_ + block) * block_ * panel_;
           S* out = last ? sums_ + thread * block_ * panel_ : total;
-          add({left_ + block * block_ * kSteps, 0, steps}, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns);
+          Rows<Dot> a{left_ + block * block_ * kSteps, block_, steps};
+          if constexpr (Dot::group == 1)
+            if (block < ready) a = {left + k * rows_ + block * block_, rows_, steps};
+          add(a, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns);
           if (!last) continue;
           for (int64_t m = 0; m < smaller(block_, rows_ - block * block_); ++m)
             store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * columns);

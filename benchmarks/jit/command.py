@@ -1,0 +1,83 @@
+"""`python -m benchmarks jit`: what jit costs and buys."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks import record as records
+from benchmarks.cores import use_cores
+from benchmarks.jit.page import render
+from benchmarks.jit.rows import Row
+from benchmarks.jit.sweeps import QUICK, SWEEPS, Setting
+from benchmarks.jit.tables import print_tables
+from benchmarks.jit.variants import VARIANTS
+from jax_lstm.checks import require
+
+STUDY = "jit"
+
+
+@dataclass(frozen=True)
+class Jit:
+    """Compile and time one LSTM written in many ways: compile time, speed, memory, HLO; write the record."""
+
+    quick: bool = False
+    """Fewer rounds and sizes; the figures are rough."""
+    sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """What to vary: base, steps, hidden, layers, shapes, precision, devices; may be repeated. All if not given."""
+    threads: int = 0
+    """Cores to use, the same for everyone; all that there are if not given."""
+    out: str = ""
+    """File for the record; runs/jit-DATE-TIME.json if not given."""
+    hlo: str = ""
+    """Folder for the text of every optimised HLO module."""
+    render: str = ""
+    """Measure nothing: print the findings and tables of this record as Markdown."""
+    page: str = ""
+    """With --render: put them into this page, between its two marks, and the plots beside it."""
+
+    def run(self, console: Console, arguments: Sequence[str]) -> int:
+        """Measure, print and record, or render. Exit status 1 where a variant failed the gate."""
+        if self.render:
+            return render(records.read(Path(self.render), STUDY, Row), self.page)
+        for name in self.sweep:
+            require(name in SWEEPS, "--sweep", f"be one of {', '.join(SWEEPS)}", repr(name))
+        use_cores(self.threads)
+        path = Path(self.out or f"runs/jit-{time.strftime('%Y%m%d-%H%M%S')}.json")
+        command = shlex.join(["python", "-m", "benchmarks", *arguments])
+        record = study(self._setting(), self.sweep, command, path, console)
+        print_tables(console, record)
+        console.print(f"record: [bold]{escape(str(path))}[/]")
+        return 1 if any(row.failed for row in record.rows) else 0
+
+    def _setting(self) -> Setting:
+        setting = QUICK if self.quick else Setting()
+        texts = Path(self.hlo) if self.hlo else None
+        return replace(
+            setting, effort=replace(setting.effort, texts=texts), varied=replace(setting.varied, texts=texts)
+        )
+
+
+def study(setting: Setting, only: Sequence[str], command: str, path: Path, console: Console) -> records.Record:
+    """All sweeps, or `only` some; the record is written after every group of rows, so that none is lost."""
+    began = time.monotonic()
+    jax.config.update("jax_enable_compilation_cache", False)  # what was compiled another day must not shorten it
+    absent = {}
+    for name, variant in VARIANTS.items():
+        if variant.backend and (reason := variant.refusal(setting.base, "")):
+            absent[name] = reason
+    record = records.begin(STUDY, command, absent)
+    for name, groups in SWEEPS.items():
+        for rows in groups(setting) if not only or name in only else ():
+            record = replace(record, rows=[*record.rows, *rows], seconds=time.monotonic() - began)
+            records.write(record, path)
+            first = rows[0]
+            text = f"{record.seconds:4.0f} s: {first.sweep}, {first.shape}, {first.measure}, {len(rows)} variants"
+            console.print(text, highlight=False, markup=False)
+    return record

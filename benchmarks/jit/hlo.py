@@ -1,0 +1,97 @@
+"""Counts from the text of an optimised HLO module: how many instructions there are, and what a loop runs at each step.
+
+The text is what `compiled.as_text()` gives: computations, one `name (...) -> type {` each, with an instruction a line.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+# `%name = type opcode(`: a type may be a tuple of types with layouts and comments, so the opcode is the first word that
+# follows a space and stands before a bracket.
+INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\(")
+CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
+BODY = re.compile(r"body=%?([\w.\-]+)")
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+FREE = frozenset(("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"))  # no work at run time
+
+
+class Instruction(NamedTuple):
+    opcode: str
+    calls: tuple[str, ...]
+    body: str  # of a while
+    trips: int | None
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A `while`: `trips` is None where the compiler does not know it, `kernels` are what a step launches.
+
+    `counts` are instructions by opcode in the body, those inside fusions too. `depth` counts the loops around it.
+    """
+
+    trips: int | None
+    depth: int
+    kernels: int
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Module:
+    instructions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    loops: list[Loop] = field(default_factory=list)
+
+
+def read(text: str) -> Module:
+    """The module in its text."""
+    computations, entry = _computations(text)
+    counts = Counter(each.opcode for body in computations.values() for each in body)
+    return Module(counts.total(), dict(counts), list(_loops(computations, entry, 0)))
+
+
+def _computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    found: dict[str, list[Instruction]] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        if header := COMPUTATION.match(line):
+            current = found.setdefault(header[1], [])
+            entry = header[1] if line.startswith("ENTRY") else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None and (instruction := INSTRUCTION.match(line)):
+            body, trips = BODY.search(line), TRIPS.search(line)
+            is_loop = instruction[1] == "while" and body is not None
+            current.append(
+                Instruction(
+                    instruction[1],
+                    tuple(CALLED.findall(line)),
+                    body[1] if is_loop and body else "",
+                    int(trips[1]) if trips else None,
+                )
+            )
+    return found, entry
+
+
+def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) -> Iterator[Loop]:
+    """The loops that a computation runs, each before those within it."""
+    for each in computations.get(name, ()):
+        if each.body:
+            kernels = sum(inner.opcode not in FREE for inner in computations[each.body])
+            yield Loop(each.trips, depth, kernels, dict(_within(computations, each.body)))
+        for called in each.calls:
+            yield from _loops(computations, called, depth + bool(each.body))
+
+
+def _within(computations: dict[str, list[Instruction]], name: str) -> Counter[str]:
+    """Instructions of a computation and of what it calls; loops within it have counts of their own."""
+    counts: Counter[str] = Counter()
+    for each in computations.get(name, ()):
+        counts[each.opcode] += 1
+        if not each.body:
+            for called in each.calls:
+                counts += _within(computations, called)
+    return counts

@@ -1,0 +1,63 @@
+"""The part of docs/jit.md that comes from a record: facts, pictures, findings with their evidence, tables."""
+
+from pathlib import Path
+
+from benchmarks.jit.findings import judged
+from benchmarks.jit.pictures import PICTURES, draw
+from benchmarks.jit.tables import VERDICTS, legends, sheets
+from benchmarks.page import render as render_text
+from benchmarks.record import Record
+from benchmarks.sheets import QUIET, table
+from jax_lstm.files import write_whole
+
+
+def render(record: Record, page: str) -> int:
+    """Print the text, or put it into the page and draw the pictures beside it."""
+    for name in drawn(record) if page else ():
+        write_whole(Path(page).with_name(name), draw(name, record.rows))
+    return render_text("jit", markdown(record), page)
+
+
+def drawn(record: Record) -> list[str]:
+    """The pictures that there are rows for."""
+    return [
+        name
+        for name, picture in PICTURES.items()
+        if any(row.seconds and row.sweep in picture.sweeps for row in record.rows)
+    ]
+
+
+def markdown(record: Record) -> str:
+    parts = [
+        "  \n".join(f"{fact}: {value}" for fact, value in facts(record).items()),
+        *_pictures(record),
+        "### Findings",
+    ]
+    for at, (finding, found) in enumerate(judged(record.rows), 1):
+        verdict = (
+            f"In this record: **{VERDICTS[found.holds]}**. {found.text}" if found else "Not measured in this record."
+        )
+        parts.append(f"**{at}. {finding.title}**\n\n{finding.do} {finding.why}\n\n> {verdict}")
+    parts.append("### Tables")
+    parts += [table(sheet) for sheet in (*legends(record), *sheets(record))]
+    return "\n\n".join(parts) + "\n"
+
+
+def facts(record: Record) -> dict[str, str]:
+    environment, packages = record.environment, record.environment["packages"]
+    versions = ", ".join(f"{name} {packages[name]}" for name in ("jax", "jaxlib", "torch") if name in packages)
+    found = {
+        "Machine": f"{environment['cpu']}, {environment['system']}, threads for everyone: {record.threads}",
+        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
+        "Commit": record.commit,
+        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
+    }
+    if record.load is not None and record.load > QUIET:
+        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
+    if record.absent:
+        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
+    return found
+
+
+def _pictures(record: Record) -> list[str]:
+    return [f"![{PICTURES[name].about}]({name})\n\n{PICTURES[name].about}" for name in drawn(record)]
