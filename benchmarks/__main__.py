@@ -7,10 +7,11 @@ from typing import Any
 import tyro
 from rich.console import Console
 
+from benchmarks.accuracy.command import Accuracy
 from benchmarks.engine import Engine
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine}
+COMMANDS: dict[str, Any] = {"accuracy": Accuracy, "engine": Engine}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
