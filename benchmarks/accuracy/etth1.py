@@ -39,7 +39,7 @@ class Forecasting:
     window: int = 96
     hidden_size: int = 32
     dropout: float = 0.2
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     batch_size: int = 64
     epochs: int = 10  # over which the learning rate falls, by a cosine

@@ -11,10 +11,11 @@ from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, sprea
 from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from benchmarks.record import Record
-from benchmarks.report import ABSENT, Sheet, facts
+from benchmarks.report import ABSENT, Sheet
 from jax_lstm.checks import require
 from jax_lstm.cli import show
 
+PACKAGES = ("jax", "flax", "optax", "numpy", "torch")
 BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
 
 
@@ -36,13 +37,24 @@ def print_tables(console: Console, record: Record) -> None:
 
 def markdown(record: Record) -> str:
     """What stands in docs/accuracy.md."""
-    about = facts(record)
-    kept = {name: about[name] for name in ("Machine", "Versions", "Commit", "Command")}
-    text = ["  \n".join(f"{name}: {value}" for name, value in kept.items())]
+    text = ["  \n".join(f"{name}: {value}" for name, value in facts(record).items())]
     for sheet in sheets(record):
         lines = [f"**{sheet.title}**", "", _line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
         text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
     return "\n\n".join(text) + "\n"
+
+
+def facts(record: Record) -> dict[str, str]:
+    environment = record.environment
+    versions = ", ".join(
+        f"{name} {environment['packages'][name]}" for name in PACKAGES if name in environment["packages"]
+    )
+    return {
+        "Machine": f"{environment['cpu']}, {environment['system']}",
+        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
+        "Commit": record.commit,
+        "Command": f"`{record.command}`, {record.began}",
+    }
 
 
 def put_into(page: str, record: Record) -> str:

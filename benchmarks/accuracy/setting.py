@@ -20,7 +20,7 @@ def _adding(steps: int) -> Learning:
 
 
 def _copy(steps: int) -> Learning:
-    return Learning(hidden_size=128, batch_size=16, steps=steps, input_scale=8.0, optim=_optim(2e-2))
+    return Learning(hidden_size=128, batch_size=16, steps=steps, input_scale=8.0, optim=_optim(1e-2))
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Setting:
         default_factory=lambda: Memory({200: _adding(2000), 600: _adding(2000)}, torch_seeds={200: 1, 600: 1})
     )
     copy: Memory = field(
-        default_factory=lambda: Memory({200: _copy(3000), 1000: _copy(2000)}, torch_seeds={200: 1, 1000: 0})
+        default_factory=lambda: Memory({200: _copy(3000), 1000: _copy(3000)}, torch_seeds={200: 1, 1000: 0})
     )
 
 
