@@ -1,5 +1,6 @@
 """Tables of a record for the terminal and for the page, and the pictures of its curves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def print_tables(console: Console, record: Record) -> None:
 def markdown(record: Record) -> str:
     """What stands in docs/accuracy.md."""
     text = ["  \n".join(f"{name}: {value}" for name, value in facts(record).items())]
+    text += notes(record.rows)
     for sheet in sheets(record):
         lines = [f"**{sheet.title}**", "", _line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
         text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
@@ -55,6 +57,26 @@ def facts(record: Record) -> dict[str, str]:
         "Commit": record.commit,
         "Command": f"`{record.command}`, {record.began}",
     }
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """How our LSTM, the baselines and the published LSTMa stand to each other on ETTh1, counted."""
+    better: Counter[str] = Counter()
+    for table, horizons in ETTH1.items():
+        for horizon, published in horizons.items():
+            for figure, theirs in zip(("mse", "mae"), published, strict=True):
+                ours, *others = (mean(of(rows, table, horizon, who), figure) for who in (OURS, "persistence", "linear"))
+                persistence, linear = others
+                if ours is None or persistence is None or linear is None:
+                    return []
+                better["ours"] += ours < theirs
+                better["naive"] += persistence < theirs
+                better["linear"] += linear < ours
+    return [
+        f"Of the {2 * sum(map(len, ETTH1.values()))} figures of ETTh1 our LSTM is better than the published one in "
+        f"{better['ours']}, and so is persistence in {better['naive']}. The linear model is better than our LSTM in "
+        f"{better['linear']}."
+    ]
 
 
 def put_into(page: str, record: Record) -> str:
