@@ -71,12 +71,14 @@ class Accuracy:
 
 
 def carry_out(jobs: Sequence[Job], record: records.Record, path: Path, console: Console) -> records.Record:
-    """The rows of all jobs, in their order; those that the record holds already are kept as they are, others dropped.
+    """The rows of all jobs, in their order, after those of the record that belong to none of them.
 
-    The record is written after each row, so that none is lost.
+    What the record holds already is kept as it is, unless it has another config. It is written after each row, so that
+    none is lost.
     """
-    earlier, before, began = record.rows, record.seconds, time.monotonic()
-    found = [next((row for row in earlier if job.made(row)), None) for job in jobs]
+    before, began = record.seconds, time.monotonic()
+    others = [row for row in record.rows if not any(job.place(row) for job in jobs)]
+    found = [next((row for row in record.rows if job.made(row)), None) for job in jobs]
     for at, job in enumerate(jobs):
         row = found[at]
         if row is None:
@@ -84,7 +86,7 @@ def carry_out(jobs: Sequence[Job], record: records.Record, path: Path, console: 
             seconds = before + time.monotonic() - began
             console.print(f"{seconds:5.0f} s: {_said(row)}", highlight=False, markup=False)
             record = replace(record, seconds=seconds)
-        rows = [row for row in found if row]
+        rows = [*others, *filter(None, found)]
         record = replace(record, rows=rows, goals=judged(rows))
         records.write(record, path)
     return record

@@ -98,7 +98,7 @@ def figures(record: Record, folder: Path) -> None:
 def _goals(rows: Sequence[Row]) -> Sheet:
     cells = []
     for goal in judged(rows):
-        wanted = ("below " if goal["strict"] else "at most ") + _number(goal["wanted"])
+        wanted = f"below {_number(goal['wanted'])}"
         met = {True: "yes", False: "no", None: ""}[goal["met"]]
         cells.append((goal["goal"], wanted, _number(goal["reached"]), str(goal["seeds"]), met))
     return Sheet("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)

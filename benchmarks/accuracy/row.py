@@ -43,5 +43,8 @@ class Job:
     run: Callable[[], Row] = field(compare=False)
 
     def made(self, row: Row) -> bool:
-        names = ("study", "task", "size", "who", "seed", "config")
-        return all(getattr(self, name) == getattr(row, name) for name in names)
+        return self.place(row) and self.config == row.config
+
+    def place(self, row: Row) -> bool:
+        """Whether the row stands where this one will, whatever its config."""
+        return all(getattr(self, name) == getattr(row, name) for name in ("study", "task", "size", "who", "seed"))

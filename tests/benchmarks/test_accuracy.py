@@ -64,13 +64,17 @@ def test_the_adding_problem_is_learnt_by_both_alike(learnt: dict[str, Row]) -> N
 
 
 def test_copy_memory_is_learnt_by_both_alike() -> None:
-    learning = Learning(hidden_size=32, batch_size=16, steps=400, input_scale=4.0, optim=OPTIM)
-    memory = Memory({5: learning}, {5: 1}, test_batches=4)
-    rows = [learn("copy", 5, who, 0, memory) for who in (OURS, THEIRS)]
+    """So few steps bring it over the plateau of guessing, where an eighth of the symbols is right."""
+    optim = OptimConfig("adam", 3e-2, schedule="cosine", clip_norm=1.0)
+    learning = Learning(hidden_size=32, batch_size=16, steps=300, input_scale=4.0, optim=optim)
+    memory = Memory({2: learning}, {2: 1}, test_batches=4)
+    rows = [learn("copy", 2, who, 0, memory) for who in (OURS, THEIRS)]
     for row in rows:
-        assert row.figures["loss"] < 0.9 * guess("copy", 5)
-        assert row.figures["accuracy"] > 2 / 8
-    assert (first_losses_part(rows, "copy", 5) or math.inf) <= TOLERANCES["losses"].float32
+        assert row.figures["loss"] < 0.95 * guess("copy", 2)
+        assert row.figures["accuracy"] > 0.2
+    parted = first_losses_part(rows, "copy", 2)
+    assert parted is not None
+    assert parted <= TOLERANCES["losses"].float32
 
 
 def test_adding() -> None:
@@ -218,23 +222,22 @@ def test_the_linear_model_is_least_squares(waves: Dataset) -> None:
 # The command, its record and its page
 
 
-def test_a_record_is_gone_on_with(tmp_path: Path, learnt: dict[str, Row], monkeypatch: pytest.MonkeyPatch) -> None:
-    path, console = tmp_path / "record.json", Console(file=(tmp_path / "said").open("w"))
-    made = list(jobs("adding", SMALL, seeds=1))
+def test_a_record_is_gone_on_with(tmp_path: Path, learnt: dict[str, Row]) -> None:
+    """What it holds is kept, what has another config is made again, and what is of no job stays."""
+    path, made, trained = tmp_path / "record.json", list(jobs("adding", SMALL, seeds=1)), []
     assert [(job.who, job.seed) for job in made] == [(OURS, 0), (THEIRS, 0)]
-    record = dataclasses.replace(records.begin("accuracy", "a test", {}), rows=[learnt[OURS]])
-    trained = []
+    stale = dataclasses.replace(learnt[THEIRS], config={"steps": 7})
+    other = dataclasses.replace(learnt[OURS], size=21)
+    record = dataclasses.replace(records.begin("accuracy", "a test", {}), rows=[learnt[OURS], stale, other])
 
-    def instead(row: Row) -> object:
+    def instead(row: Row) -> Any:
         return lambda: trained.append(row.who) or row
 
-    jobs_ = [dataclasses.replace(job, run=instead(learnt[job.who])) for job in made]
-    record = carry_out(jobs_, record, path, console)
+    instead_of = [dataclasses.replace(job, run=instead(learnt[job.who])) for job in made]
+    with (tmp_path / "said").open("w") as said:
+        record = carry_out(instead_of, record, path, Console(file=said))
     assert trained == [THEIRS]
-    again = records.read(path, "accuracy", Row)
-    assert again.rows == record.rows == [learnt[OURS], learnt[THEIRS]]
-    other = dataclasses.replace(SMALL, lengths={20: dataclasses.replace(SMALL.lengths[20], steps=7)})
-    assert not any(job.made(row) for job in jobs("adding", other, 1) for row in record.rows)
+    assert records.read(path, "accuracy", Row).rows == record.rows == [other, learnt[OURS], learnt[THEIRS]]
 
 
 def test_goals() -> None:
