@@ -7,6 +7,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 
+from benchmarks.accuracy.command import Accuracy
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
 from benchmarks.jit.command import Jit
@@ -15,6 +16,7 @@ from benchmarks.report.command import Report
 from jax_lstm.checks import InputError, MissingExtraError
 
 COMMANDS: dict[str, Any] = {
+    "accuracy": Accuracy,
     "engine": Engine,
     "frameworks": Frameworks,
     "jit": Jit,
