@@ -1,6 +1,7 @@
 "use strict";
 {
-  const { templates, charts } = JSON.parse(document.getElementById("data").textContent);
+  const { templates, rows, charts } = JSON.parse(document.getElementById("data").textContent);
+  for (const chart of Object.values(charts)) chart.rows = rows[chart.rows];
   const views = new Map(); // promises, by the id of a chart's element
   const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
   const LETTERS = 13; // pixels between two names at the ends of lines
@@ -15,33 +16,35 @@
     const view = await views.get(element.id);
     view.width(width).data("rows", chart.shown).run();
     if (templates[chart.template].data.some((source) => source.name === "labels")) {
-      view.data("labels", ends(chart.shown, view)).run();
+      view.data("labels", ends(chart, view)).run();
     }
   }
 
   async function drawn(element, chart, width) {
     let text = JSON.stringify(templates[chart.template]);
-    for (const word of ["x", "y", "form", "unit"]) text = text.replaceAll(`{${word}}`, chart.words[word] ?? "");
+    for (const word of ["x", "y", "form", "unit", "who"]) {
+      text = text.replaceAll(`{${word}}`, JSON.stringify(chart.words[word] ?? "").slice(1, -1));
+    }
     const spec = { ...JSON.parse(text), width };
     for (const source of spec.data) {
       if (source.name === "rows") source.values = chart.shown;
-      if (source.name === "labels") source.values = ends(chart.shown); // an empty one would have no extent
+      if (source.name === "labels") source.values = ends(chart); // an empty one would have no extent
     }
     return (await vegaEmbed(element, spec, { mode: "vega", renderer: "svg", actions: false, tooltip: { theme: "custom" } })).view;
   }
 
   // The names of lines at their last points, or of points, moved down and then up where they would lie on each other.
-  function ends(rows, view) {
+  function ends({ shown, words: { who } }, view) {
     const last = new Map();
-    for (const row of rows) {
-      const name = row.own === undefined ? row.contender ?? row.limit : row.own && row.number;
+    for (const row of shown) {
+      const name = who === undefined ? row.contender ?? row.limit : row.contender === who && row.number;
       const before = last.get(name);
       if (name && (!before || row.x === undefined || (row.line === before.line && row.x >= before.x))) last.set(name, row);
     }
     const [x, y] = view ? [view.scale("x"), view.scale("y")] : [() => 0, () => 0];
-    const names = [...last].map(([text, row]) => ({ ...row, text, pixel: y(row.value), column: row.own ? x(row.x) : 0 }));
+    const names = [...last].map(([text, row]) => ({ ...row, text, pixel: y(row.value), column: who === undefined ? 0 : x(row.x) }));
     names.sort((a, b) => a.pixel - b.pixel);
-    const near = (a, b) => Math.abs(a.column - b.column) < LETTERS;
+    const near = (a, b) => Math.abs(a.column - b.column) < 2 * LETTERS;
     names.forEach((name, at) => {
       for (const other of names.slice(0, at)) if (near(name, other)) name.pixel = Math.max(name.pixel, other.pixel + LETTERS);
     });
@@ -95,7 +98,8 @@
     each(".chart", (element) => {
       const chart = charts[element.id];
       const rows = chart.rows.filter((row) => kept(row, choice));
-      element.closest("figure").hidden = !rows.length;
+      const { who } = chart.words;
+      element.closest("figure").hidden = !(who === undefined ? rows.length : rows.some((row) => row.contender === who));
       const ranked = chart.words.x ? rows : sorted(rows, choice.order, ["bars", "stages"].includes(chart.template));
       chart.shown = ranked.map((row, rank) => ({ ...row, rank }));
     }, section);

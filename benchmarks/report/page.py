@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from benchmarks.report.parts import ALSO, FILTERED, Chart, Group, Section
+from benchmarks.report.parts import ALSO, FILTERED, Chart, Group, Section, numbered
 from benchmarks.report.studies import Told
 from benchmarks.report.templates import TEMPLATES
 from benchmarks.sheets import Sheet
@@ -27,10 +27,12 @@ def page(found: Sequence[Told]) -> str:
     charts: dict[str, Chart] = {}
     body = "\n".join([_header(found), *(_section(told, charts) for told in found), _records(found)])
     used = sorted({chart.template for chart in charts.values()})
+    rows = numbered(_json(chart.rows) for chart in charts.values())  # some charts show the same ones
     data = {
         "templates": {name: _compiled(name) for name in used},
+        "rows": [json.loads(text) for text in rows],
         "charts": {
-            name: {"template": chart.template, "rows": chart.rows, "words": chart.words}
+            name: {"template": chart.template, "rows": rows[_json(chart.rows)], "words": chart.words}
             for name, chart in charts.items()
         },
     }

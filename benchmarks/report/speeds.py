@@ -76,7 +76,7 @@ def roofs(rows: list[Timed], peak: float) -> list[Chart]:
             "case": row.case,
             "number": str(cases[row.case]),
             "measure": row.measure,
-            "name": name,
+            "contender": name,
             "family": family(name),
             "x": intensity(row.shape),
             "value": row.gflops(name),
@@ -87,12 +87,11 @@ def roofs(rows: list[Timed], peak: float) -> list[Chart]:
         for name in row.seconds
     ]
     made = []
-    for who in dict.fromkeys(point["name"] for point in points):
-        shown = [point | {"contender": who, "own": point["name"] == who} for point in points]
-        own = [point for point in points if point["name"] == who]
+    for who in dict.fromkeys(point["contender"] for point in points):
+        own = [point for point in points if point["contender"] == who]
         best = max(own, key=lambda point: point["value"])
         about = f"{who}: at most {best['value']:,.1f} GFLOP/s, at {best['case']}; the matrix peak is {peak:,.0f}"
-        made.append(Chart("roof", who, about, shown))
+        made.append(Chart("roof", who, about, points, {"who": who}))
     return made
 
 

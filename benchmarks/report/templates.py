@@ -75,8 +75,8 @@ def _at_the_edge(field: str, **more: Any) -> Spec:
 
 
 TIMES: Spec = {
-    "labelExpr": "(datum.value < 1 ? '1/' + format(1 / datum.value, '~r') : format(datum.value, '~r')) + '×'",
-    "values": [2.0**power for power in range(-12, 13)], "domain": False,
+    "labelExpr": "(datum.value < 0.5 ? '1/' + format(1 / datum.value, '~r') : format(datum.value, '~r')) + '×'",
+    "values": sorted([*(2.0**power for power in range(-12, 13)), 0.75, 1.5]), "domain": False,
 }  # fmt: skip
 MANTISSA = "format(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)), '.3~f')"
 
@@ -149,7 +149,7 @@ def means() -> Spec:
     }
     dots: Spec = {
         "transform": [{"filter": "isValid(datum.value)"}],
-        "mark": {"type": "point", "size": 22, "strokeWidth": 1, "color": INK, "opacity": 0.7},
+        "mark": {"type": "point", "size": 18, "strokeWidth": 1, "color": INK, "opacity": 0.55},
         "encoding": {"x": _x("value", TIMES, LOG), "tooltip": {"field": "tip"}},
     }
     one: Spec = {
@@ -175,7 +175,7 @@ def roof() -> Spec:
     }
     right: Spec = {"x": {"value": {"expr": "width"}}, "text": {"field": "peak", "format": ",.0f"}}
     words: Spec = {"type": "text", "align": "right", "baseline": "bottom", "dy": -3, "color": SOFT}
-    own: Spec = {"transform": [{"filter": "datum.own"}]}
+    own: Spec = {"transform": [{"filter": "datum.contender == '{who}'"}]}
     return _spec(
         [
             {"mark": {"type": "point", "filled": True, "size": 14, "color": FAINT, "opacity": 1},

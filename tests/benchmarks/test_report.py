@@ -66,7 +66,9 @@ class Page(HTMLParser):
         """What the script draws."""
         found = re.search(r'<script id="data" type="application/json">(.*?)</script>', self.text, re.DOTALL)
         assert found
-        return json.loads(found[1])
+        data = json.loads(found[1])
+        charts = {name: chart | {"rows": data["rows"][chart["rows"]]} for name, chart in data["charts"].items()}
+        return data | {"charts": charts}
 
     def charts(self, *templates: str) -> list[dict[str, Any]]:
         return [chart for chart in self.data["charts"].values() if chart["template"] in templates]
