@@ -15,7 +15,7 @@ from jax_lstm.checks import require
 
 Interval = tuple[float, float]
 SAME, WINNER, NO = "holds", "same winner", "no longer"
-SOONER = 0.5  # of the time that the record took
+LIGHTER = 2.0  # seconds of samples for a row
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,25 @@ class Verdict:
 
 def again(record: Record) -> Comparison:
     """What was recorded: the same cases, contenders and measures, with fewer rounds."""
-    rows = [row for row in record.rows if row.section == SECTION and row.seconds and row.measure in MEASURES]
-    rows = [row for row in rows if row.baseline]
+    rows = [row for row in record.of(SECTION) if row.baseline and row.seconds]
+    require(bool(rows), "--check", "hold speeds relative to PyTorch's", "a record without any")
     for row in rows:
         known = CASES[row.case].shape if row.case in CASES else "none of that name"
         require(known == row.shape, "--check", f"hold cases of today: {row.case!r} of {known}", row.shape)
     names = {name for row in rows for name in row.seconds if name in CONTENDERS}
     cases = {row.case for row in rows}
     measures = {name: row for name, row in MEASURES.items() if any(each.measure == name for each in rows)}
+    slow = {name for name, contender in CONTENDERS.items() if contender.slow}
     return replace(
         FULL_COMPARISON,
-        seconds=SOONER * record.seconds,
-        plan=FULL_COMPARISON.plan._replace(budget=2.0),
+        plan=FULL_COMPARISON.plan._replace(budget=LIGHTER),
         cases={name: case for name, case in CASES.items() if name in cases},
         contenders={name: contender for name, contender in CONTENDERS.items() if name in names},
         measures=measures,
         only={name: tuple(row.case for row in rows if row.measure == name) for name in measures},
+        slow={
+            case: tuple(row.measure for row in rows if row.case == case and slow & row.seconds.keys()) for case in cases
+        },
     )
 
 

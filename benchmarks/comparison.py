@@ -7,18 +7,16 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import record as records
-from benchmarks.frameworks_report import print_row
+from benchmarks.frameworks_report import LATE, print_row
 from benchmarks.gate import lineup
 from benchmarks.measures import SECTION
 from benchmarks.sampling import Timed
 from benchmarks.setting import Comparison
 from benchmarks.timed import peak
 
-LATE = "not measured: the time was up"
-
 
 def compare(setting: Comparison, command: str, path: Path, console: Console) -> records.Record:
-    """Every row; the record is written after each, so that none is lost."""
+    """Every row that the time allows; the record is written after each, so that none is lost."""
     began = time.monotonic()
     absent = {name: reason for name, contender in setting.contenders.items() if (reason := contender.absent())}
     present = {name: contender for name, contender in setting.contenders.items() if name not in absent}
@@ -34,7 +32,7 @@ def compare(setting: Comparison, command: str, path: Path, console: Console) -> 
     for at, (name, measure) in enumerate(rows):
         case = setting.cases[name]
         left = setting.seconds - (time.monotonic() - began)
-        if left > 0:
+        if left > setting.measures[measure].aside:
             share = (left - sum(setting.measures[kind].aside for _, kind in rows[at:])) / (len(rows) - at)
             plan = setting.plan._replace(budget=min(max(share, 0.0), setting.plan.budget))
             add(setting.measures[measure].row(name, lineup(present, case, setting.barred(name, measure)), plan))

@@ -20,6 +20,8 @@ def use_cores(threads: int, gpu: bool = False) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(cores())
     if gpu:
+        jax.config.update("jax_default_matmul_precision", "highest")  # float32 that is float32, not TF32, for both
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         fix = "pip install 'jax[cuda12]', and a PyTorch with CUDA"
         for name, there in (("JAX", jax.default_backend() == "gpu"), ("PyTorch", torch.cuda.is_available())):
             require(there, "--gpu", "be given where both frameworks find a GPU", f"{name} without one", fix)

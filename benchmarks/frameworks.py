@@ -34,7 +34,7 @@ class Frameworks:
     contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Contender to measure, beside PyTorch's LSTM; may be repeated."""
     measure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Measure to make: forward, forward+backward, training step, streaming step, compile, peak memory; may be repeated."""
+    """Measure: forward, forward+backward, training step, streaming step, compile, peak memory; may be repeated."""
     threads: int = 0
     """Cores to use, the same for everyone; all that there are if not given."""
     gpu: bool = False
@@ -49,11 +49,11 @@ class Frameworks:
     """With --render: put the tables into this page, between its two marks."""
 
     def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Measure, print and record; check; or render. Exit status 1 where one failed the gate, or a ratio not to hold."""
+        """Measure, print and record; check; or render. Exit status 1 where one failed the gate or a ratio fell."""
         if self.render:
             return render("frameworks", markdown(records.read(Path(self.render), "frameworks")), self.page)
         recorded = records.read(Path(self.check), "frameworks") if self.check else None
-        use_cores(self.threads, self.gpu)
+        use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
         setting = again(recorded) if recorded else self._setting()
         path = Path(self.out or f"runs/frameworks-{time.strftime('%Y%m%d-%H%M%S')}.json")
         record = compare(setting, shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
@@ -62,7 +62,7 @@ class Frameworks:
         if recorded:
             verdicts = judged(recorded, record)
             print_verdicts(console, recorded, verdicts)
-            return 1 if any(verdict.broken for verdict in verdicts) else 0
+            return 1 if any(verdict.broken for verdict in verdicts) or not any(v.now for v in verdicts) else 0
         return 1 if any(row.failed for row in record.rows) else 0
 
     def _setting(self) -> Comparison:
@@ -75,8 +75,8 @@ class Frameworks:
             for name in given:
                 require_one_of(option, name, tuple(known))
         if self.case:  # what is asked for by name is measured in full
-            setting = replace(setting, cases={name: CASES[name] for name in self.case}, only={}, slow={})
-            setting = replace(setting, slow=dict.fromkeys(self.case, tuple(MEASURES)))
+            slow = dict.fromkeys(self.case, tuple(MEASURES))
+            setting = replace(setting, cases={name: CASES[name] for name in self.case}, only={}, slow=slow)
         if self.contender:
             names = dict.fromkeys((BASELINE, *self.contender))
             setting = replace(setting, contenders={name: CONTENDERS[name] for name in names})

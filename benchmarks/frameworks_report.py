@@ -10,14 +10,17 @@ from benchmarks.sampling import Timed, geometric_mean
 from benchmarks.sheets import ABSENT, QUIET, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
 
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
+LATE = "not measured: the time was up"
 STAGES = ("trace", "lower", "compile", "first call")
 
 
 def print_row(console: Console, record: Record) -> None:
     """The row that was measured last."""
     row = record.rows[-1]
-    console.print(f"{record.seconds:4.0f} s", highlight=False)
-    print_sheet(console, details(row, record.peak))
+    late = f": {row.case}, {row.measure}: {LATE}" if _late(row) else ""
+    console.print(f"{record.seconds:4.0f} s{late}", highlight=False)
+    if not late:
+        print_sheet(console, details(row, record.peak))
 
 
 def print_tables(console: Console, record: Record) -> None:
@@ -28,7 +31,12 @@ def print_tables(console: Console, record: Record) -> None:
 
 def markdown(record: Record) -> str:
     """What stands in docs/frameworks.md: first all cases at a glance, then each in full."""
-    return as_markdown(facts(record), [*overview(record), *(details(row, record.peak) for row in record.of(SECTION))])
+    return as_markdown(facts(record), [*overview(record), *(details(row, record.peak) for row in measured(record))])
+
+
+def measured(record: Record) -> list[Timed]:
+    """The rows for which there was time."""
+    return [row for row in record.of(SECTION) if not _late(row)]
 
 
 def overview(record: Record) -> list[Sheet]:
@@ -51,6 +59,9 @@ def facts(record: Record) -> dict[str, str]:
     }
     if record.load is not None and record.load > QUIET:
         found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
+    late = [f"{row.case}, {row.measure}" for row in record.of(SECTION) if _late(row)]
+    if late:
+        found["Left out"] = f"for want of time: {'; '.join(late)}"
     failed = {f"{name} ({row.case}, {row.measure})": why for row in record.rows for name, why in row.failed.items()}
     if failed:
         found["Failed the gate"] = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
@@ -120,8 +131,12 @@ def _others(row: Timed, cells: int) -> list[tuple[str, ...]]:
     return [(name, *(ABSENT,) * cells, reason) for name, reason in reasons.items()]
 
 
+def _late(row: Timed) -> bool:
+    return bool(row.not_offered) and set(row.not_offered.values()) == {LATE}
+
+
 def _glance(record: Record, measure: str) -> Sheet:
-    rows_of = record.of(SECTION, measure)
+    rows_of = [row for row in record.of(SECTION, measure) if not _late(row)]
     names = [name for name in _names(record) if any(name in row.seconds or name in row.failed for row in rows_of)]
 
     def cell(row: Timed, name: str) -> str:

@@ -1,7 +1,7 @@
 """The gate: who does not compute the same as a float64 LSTM is not timed.
 
-The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and not
-the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
+The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and
+not the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
 `tests/oracle.py`.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import FORWARD, STREAMING, TRAINING, Contender, Results, Runner, Work
-from benchmarks.contenders.in_torch import in_torch
+from benchmarks.contenders.torch_modules import in_torch
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # eight bits of mantissa, rounded at each of some hundred steps; as in the tests of the kernels

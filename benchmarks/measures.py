@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders import BASELINE
@@ -10,18 +10,19 @@ from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
 from benchmarks.gate import Admitted, Lineup, admit
 from benchmarks.memory import peak_bytes
 from benchmarks.sampling import Plan, Timed
-from benchmarks.stages import stages
+from benchmarks.stages import stages, without_caches
 from benchmarks.timed import timed
 
 COMPILE, MEMORY = "compile", "peak memory"
 SECTION = "frameworks"
+COMPILED = 3  # times, for the seconds that it takes
 
 
 @dataclass(frozen=True)
 class Measure:
     """`row` measures a lineup at a named case; `streamed`: at cases that are fed a step a call, else at the others.
 
-    `aside` are the seconds that a row takes about, on two cores, beside its samples; of a row without samples all of it.
+    `aside` are the seconds that a row takes beside its samples, on two cores and by rule of thumb.
     """
 
     about: str
@@ -44,36 +45,35 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
     """Gradients: seconds from a fresh build to the first result, in turns; apart in `parts` where there are stages."""
     admitted = admit(lineup, BACKWARD)
     parts: dict[str, dict[str, list[float]]] = {who: {} for who in admitted.works}
-    for turn in range(plan.least):
+    problem = draw(lineup.case)
+    for turn in range(min(plan.least, COMPILED)):
         for who in admitted.works:
             contender = lineup.contenders[who]
             if turn and contender.slow:
                 continue
-            work = contender.build(draw(lineup.case))[BACKWARD]
-            taken = stages(work) if work.compiled else {}
-            began = time.perf_counter()
-            work.run()
-            taken["first call"] = time.perf_counter() - began
+            work = contender.build(problem)[BACKWARD]
+            with without_caches():
+                taken = stages(work) if work.compiled else {}
+                began = time.perf_counter()
+                work.run()
+                taken["first call"] = time.perf_counter() - began
             for part, seconds in taken.items():
                 parts[who].setdefault(part, []).append(seconds)
     seconds = {who: [sum(turn) for turn in zip(*taken.values(), strict=True)] for who, taken in parts.items()}
-    return _row(name, COMPILE, lineup, admitted, seconds=seconds, parts=parts)
+    return replace(_without_baseline(name, COMPILE, lineup, admitted), seconds=seconds, parts=parts)
 
 
 def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
     """Training: each contender in a process of its own."""
     admitted = admit(lineup, TRAINING)
     memory = peak_bytes(lineup.case, list(admitted.works), TRAINING)
-    return _row(name, MEMORY, lineup, admitted, memory=memory)
+    return replace(_without_baseline(name, MEMORY, lineup, admitted), memory=memory)
 
 
-def _row(
-    name: str, measure: str, lineup: Lineup, admitted: Admitted, seconds: dict | None = None, **more: dict
-) -> Timed:
-    """A row without a baseline: its figures are compared as they are."""
+def _without_baseline(name: str, measure: str, lineup: Lineup, admitted: Admitted) -> Timed:
+    """A row whose figures are compared as they are."""
     _, failed, not_offered = admitted
-    shape = lineup.case.shape
-    return Timed(SECTION, name, measure, "", seconds or {}, failed=failed, not_offered=not_offered, shape=shape, **more)
+    return Timed(SECTION, name, measure, "", {}, failed=failed, not_offered=not_offered, shape=lineup.case.shape)
 
 
 MEASURES = {

@@ -21,9 +21,8 @@ from jax_lstm.kernels.native import native_status
 ROOT = Path(__file__).parents[1]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")
 SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # what matrix products are made of
-VARIABLES = re.compile(
-    r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+"
-)  # that change speeds
+# What changes speeds.
+VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The stages of compiling in JAX, timed one by one."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,6 +24,20 @@ def stages(work: Work) -> dict[str, float]:
         made = advance(made)
         seconds[stage] = time.perf_counter() - began
     return seconds
+
+
+@contextlib.contextmanager
+def without_caches() -> Iterator[None]:
+    """What an earlier process left on the disk must not shorten it either; of JAX and of PyTorch's Inductor."""
+    from torch._inductor import config
+
+    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 made at run time, which types do not see
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        with config.patch(force_disable_caches=True):
+            yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", kept)
 
 
 def jitted(work: Work) -> tuple[Any, tuple[Any, ...]]:

@@ -1,9 +1,9 @@
 """What a contender is, and what it makes of a problem.
 
 A contender turns a problem into works, one for each measure that it can serve: forward, which returns the outputs of
-all steps and the last state; the gradients of `mean(outputs ** 2)` by the inputs and by all weights and biases; a step of
-training with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights and inputs,
-in the layout that is natural to them.
+all steps and the last state; the gradients of `mean(outputs ** 2)` by the inputs and by all weights and biases; a step
+of training with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights and
+inputs, in the layout that is natural to them.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ Results = dict[str, np.ndarray]
 
 
 class Work(NamedTuple):
-    """`run` does all of its work before it returns; `results` does it too, from the start, and gives what the gate sees.
+    """`run` does all of its work before it returns; `results` does it from the start and gives what the gate sees.
 
     `compiled` is the jitted function and what makes its arguments, for those that have one; `note` is what must be said
     about it.
@@ -47,8 +47,8 @@ class Contender:
     """How to build it, and the packages that it needs.
 
     `refuses` says why it cannot serve a case, `lacks` why it cannot serve the measures that are not in what it builds.
-    `biases`: PyTorch has two a layer, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX that is not ours.
-    `slow`: seconds that it takes to compile one case, where that is more than all others take.
+    `biases`: PyTorch has two a layer, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX that is not
+    ours. `slow`: seconds that it takes to compile one case, where that is more than all others take.
     """
 
     build: Callable[[Problem], Runner]
@@ -76,6 +76,11 @@ class Contender:
             except InputError as error:
                 return str(error)
         return ""
+
+
+def cells_refuse(case: Case) -> str:
+    """Of a contender that is a loop over cells."""
+    return "a cell alone has no lengths" if case.unequal else ""
 
 
 def _installed(package: str) -> bool:

@@ -1,6 +1,6 @@
 """`jax.experimental.rnn`: cuDNN's LSTM in JAX. Its weights are one vector, on which Adam works as on its parts."""
 
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,17 +33,17 @@ def unpacked(problem: Problem, weights: Any) -> dict[str, Any]:
 def in_cudnn(problem: Problem) -> Runner:
     from jax.experimental import rnn
 
-    case = problem.case
+    case, lstm = problem.case, cast("Any", rnn.lstm)
     sizes = (case.input_size, case.hidden_size, case.num_layers, 0.0, case.bidirectional)
     full = np.full(case.batch, case.steps, np.int32) if problem.lengths is None else problem.lengths
     start = jnp.zeros((case.num_layers * case.sizes.num_directions, case.batch, case.hidden_size))
 
     def apply(weights: Any, xs: Any) -> Any:
-        ys, h, c = rnn.lstm(xs, start, start, weights, jnp.asarray(full), *sizes)
+        ys, h, c = lstm(xs, start, start, weights, jnp.asarray(full), *sizes)
         return ys, (h, c)
 
     def step(weights: Any, x: Any, state: Any) -> Any:
-        ys, h, c = rnn.lstm(x[:, None], *state, weights, jnp.ones(case.batch, jnp.int32), *sizes)
+        ys, h, c = lstm(x[:, None], *state, weights, jnp.ones(case.batch, jnp.int32), *sizes)
         return ys[:, 0], (h, c)
 
     model = Model(packed(problem), apply, lambda w: unpacked(problem, w), True, step, (start, start))

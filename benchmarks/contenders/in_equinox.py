@@ -5,15 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.cases import Case, Problem
+from benchmarks.cases import Problem
 from benchmarks.contenders.base import Runner
 from benchmarks.contenders.in_jax import Model, directions, runner, torch_names, zeros
 from jax_lstm import interop
 from jax_lstm.state import LSTMParams
-
-
-def refuses(case: Case) -> str:
-    return "a cell alone has no lengths" if case.unequal else ""
 
 
 def in_equinox(problem: Problem) -> Runner:

@@ -31,7 +31,7 @@ class Model(NamedTuple):
     """Weights, and `apply(weights, xs) -> (ys, state)`; outputs are zero where a row has ended.
 
     `in_torch` brings weights, or gradients by them, under PyTorch's names and into its layout. `rows_first`: arrays are
-    (B, T, ...). `step(weights, x, state) -> (y, state)` makes one step of one layer from `start`, x (B, I) and y (B, H).
+    (B, T, ...). `step(weights, x, state) -> (y, state)` makes one step of one layer from `start`; x (B, I), y (B, H).
     """
 
     weights: Any

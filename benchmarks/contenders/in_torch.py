@@ -1,11 +1,11 @@
-"""PyTorch: `nn.LSTM`, the same under `torch.compile`, and a loop over `nn.LSTMCell`, compiled or not."""
+"""A module of PyTorch as works: calls of it, its gradients, and a step of its training."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from benchmarks.cases import Case, Problem
+from benchmarks.cases import Problem
 from benchmarks.contenders.base import (
     BACKWARD,
     FORWARD,
@@ -34,7 +34,7 @@ class Model(NamedTuple):
     apply: Callable[[Any], Any]
     step: Callable[[Any, Any], Any]
     start: Any
-    note: Callable[[], str] = lambda: ""
+    note: Callable[[], str]
 
 
 def device() -> str:
@@ -50,28 +50,13 @@ def wait() -> None:
         torch.cuda.synchronize()
 
 
-def in_torch(problem: Problem, compiled: bool = False, dtype: str = "float32", biases: int = 2) -> Runner:
-    """`torch.nn.LSTM`; with one bias a layer, the other is zero and stays so."""
-    return runner(_lstm(problem, compiled, dtype, biases), problem)
-
-
-def in_torch_cells(problem: Problem, compiled: bool = False) -> Runner:
-    return runner(_cells(problem, compiled), problem)
-
-
-def cells_refuse(case: Case) -> str:
-    return "a cell alone has no lengths" if case.unequal else ""
-
-
-def runner(model: Model, problem: Problem) -> Runner:
+def runner(make: Callable[[], Model], problem: Problem) -> Runner:
+    """The works of a model; training moves the weights of one of its own."""
     import torch
 
-    module = model.module
-    parameters = dict(zip(model.names, module.parameters(), strict=True))
-    like = next(module.parameters())
+    model = make()
+    like = next(model.module.parameters())
     xs = torch.tensor(problem.xs, dtype=like.dtype, device=like.device, requires_grad=True)
-    targets = torch.tensor(problem.targets, dtype=like.dtype, device=like.device)
-    first = {name: value.detach().clone() for name, value in parameters.items()}
 
     def forward() -> Any:
         with torch.no_grad():
@@ -80,43 +65,54 @@ def runner(model: Model, problem: Problem) -> Runner:
         return found
 
     def backward() -> None:
-        module.zero_grad(set_to_none=True)
+        model.module.zero_grad(set_to_none=True)
         xs.grad = None
         model.apply(xs)[0].square().mean().backward()
         wait()
 
-    def gradients_of() -> Results:
+    def results() -> Results:
         backward()
-        return gradients(_array(xs.grad), {name: _array(value.grad) for name, value in _trained(parameters)})
-
-    criterion = torch.nn.MSELoss()
-    trained = [value for _, value in _trained(parameters)]
-    held = [torch.optim.Adam(trained, lr=RATE)]
-
-    def train() -> None:
-        held[0].zero_grad()
-        criterion(model.apply(xs.detach())[0], targets).backward()
-        held[0].step()
-        wait()
-
-    def updates_of() -> Results:
-        held[0] = torch.optim.Adam(trained, lr=RATE)
-        for _ in range(GATED_STEPS):
-            train()
-        after = {name: _array(value) for name, value in parameters.items()}
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.copy_(first[name])
-        return updates({name: _array(value) for name, value in first.items()}, after)
+        grads = {name: _array(value.grad) for name, value in _parameters(model).items() if value.requires_grad}
+        return gradients(_array(xs.grad), grads)
 
     works = {
         FORWARD: Work(forward, lambda: outputs(_array(forward()[0])), note=model.note),
-        BACKWARD: Work(backward, gradients_of, note=model.note),
-        TRAINING: Work(train, updates_of, note=model.note),
+        BACKWARD: Work(backward, results, note=model.note),
+        TRAINING: _training(make, xs.detach(), torch.tensor(problem.targets, dtype=like.dtype, device=like.device)),
     }
     if problem.case.streamed:
         works[STREAMING] = _streaming(model, list(xs.detach()))
     return works
+
+
+def _training(make: Callable[[], Model], xs: Any, targets: Any) -> Work:
+    import torch
+
+    criterion = torch.nn.MSELoss()
+    held: list[Any] = []  # the model in training, and its optimizer
+
+    def fresh() -> None:
+        model = make()
+        trained = [value for value in model.module.parameters() if value.requires_grad]
+        held[:] = model, torch.optim.Adam(trained, lr=RATE)
+
+    def step() -> None:
+        if not held:
+            fresh()
+        model, adam = held
+        adam.zero_grad()
+        criterion(model.apply(xs)[0], targets).backward()
+        adam.step()
+        wait()
+
+    def results() -> Results:
+        fresh()
+        before = {name: _array(value) for name, value in _parameters(held[0]).items()}
+        for _ in range(GATED_STEPS):
+            step()
+        return updates(before, {name: _array(value) for name, value in _parameters(held[0]).items()})
+
+    return Work(step, results, note=lambda: held[0].note())
 
 
 def _streaming(model: Model, xs: list[Any]) -> Work:
@@ -134,113 +130,9 @@ def _streaming(model: Model, xs: list[Any]) -> Work:
     return Work(run, lambda: outputs(_array(torch.stack(run()))), note=model.note)
 
 
-def _trained(parameters: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in parameters.items() if value.requires_grad]
+def _parameters(model: Model) -> dict[str, Any]:
+    return dict(zip(model.names, model.module.parameters(), strict=True))
 
 
 def _array(tensor: Any) -> Any:
     return tensor.detach().cpu().numpy().copy()
-
-
-def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int) -> Model:
-    import torch
-    from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-    case = problem.case
-    lstm = torch.nn.LSTM(case.input_size, case.hidden_size, case.num_layers, bidirectional=case.bidirectional)
-    lstm.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in problem.params.items()})
-    lstm = lstm.to(device=device(), dtype=getattr(torch, dtype))
-    if biases == 1:
-        _join_biases(lstm)
-    compiler = Compiled() if compiled else None
-    call: Any = compiler(lstm) if compiler else lstm
-    lengths = None if problem.lengths is None else torch.from_numpy(problem.lengths.astype("int64"))
-
-    def apply(xs: Any) -> Any:
-        if lengths is None:
-            return call(xs)
-        ys, state = call(pack_padded_sequence(xs, lengths, enforce_sorted=False))
-        return pad_packed_sequence(ys, total_length=case.steps)[0], state
-
-    def step(x: Any, state: Any) -> Any:
-        ys, state = call(x[None], state)
-        return ys[0], state
-
-    zeros = torch.zeros(case.num_layers * case.sizes.num_directions, case.batch, case.hidden_size, device=device())
-    return Model(lstm, list(problem.params), apply, step, (zeros, zeros), compiler.note if compiler else _nothing)
-
-
-def _join_biases(lstm: Any) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, value in lstm.named_parameters():
-            if name.startswith("bias_ih"):
-                getattr(lstm, name.replace("bias_ih", "bias_hh")).add_(value)
-                value.zero_()
-                value.requires_grad_(False)
-
-
-def _cells(problem: Problem, compiled: bool) -> Model:
-    import torch
-
-    case = problem.case
-    cells, calls, compiler = torch.nn.ModuleList(), [], Compiled() if compiled else None
-    for layer in problem.layers:
-        for params in layer:
-            cell = torch.nn.LSTMCell(params.weight_ih.shape[1], case.hidden_size)
-            named = {name: value for name, value in params._asdict().items() if value is not None}
-            cell.load_state_dict({name: torch.tensor(value) for name, value in named.items()})
-            cells.append(cell.to(device()))
-            calls.append(compiler(cell) if compiler else cell)
-    zeros = torch.zeros(case.batch, case.hidden_size, device=device())
-    start, ways = (zeros, zeros), case.sizes.num_directions
-
-    def through(call: Any, xs: Any, back: bool) -> Any:
-        state, ys = start, []
-        for x in reversed(xs) if back else xs:
-            state = call(x, state)
-            ys.append(state[0])
-        return torch.stack(ys[::-1] if back else ys), state
-
-    def apply(xs: Any) -> Any:
-        states = []
-        for layer in range(case.num_layers):
-            steps = xs.unbind(0)
-            found = [through(calls[ways * layer + at], steps, bool(at)) for at in range(ways)]
-            states += [state for _, state in found]
-            xs = torch.cat([ys for ys, _ in found], -1) if ways == 2 else found[0][0]
-        return xs, states
-
-    def step(x: Any, state: Any) -> Any:
-        state = calls[0](x, state)
-        return state[0], state
-
-    return Model(cells, list(problem.params), apply, step, start, compiler.note if compiler else _nothing)
-
-
-class Compiled:
-    """`torch.compile` of modules, with a count of the graphs that Inductor was given."""
-
-    def __init__(self) -> None:
-        import torch
-
-        self.graphs = 0
-        torch._dynamo.reset()  # what was compiled for other shapes counts towards a limit, beyond which all runs eagerly
-
-    def __call__(self, module: Any) -> Any:
-        import torch
-        from torch._inductor.compile_fx import compile_fx
-
-        def inductor(graph: Any, inputs: Any) -> Any:
-            self.graphs += 1
-            return compile_fx(graph, inputs)
-
-        return torch.compile(module, backend=inductor)
-
-    def note(self) -> str:
-        return f"{self.graphs} graphs compiled" if self.graphs else "nothing compiled: runs eagerly"
-
-
-def _nothing() -> str:
-    return ""

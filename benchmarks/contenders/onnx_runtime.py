@@ -60,7 +60,8 @@ def graph(problem: Problem, stateful: bool) -> Any:
     nodes, at = [], "X"
     for layer, directions in enumerate(problem.layers):
         names = [f"{kind}{layer}" for kind in "WRB"]
-        constants |= dict(zip(names, (np.stack(each) for each in zip(*map(_weights, directions))), strict=True))
+        stacked = [np.stack(each) for each in zip(*map(_weights, directions), strict=True)]
+        constants |= dict(zip(names, stacked, strict=True))
         rest = ["lengths" * (problem.lengths is not None), *(("h", "c") if stateful else ())]
         made = [f"{kind}{layer}" for kind in ("Y", "H", "C")]
         kind = "bidirectional" if ways == 2 else "forward"

@@ -50,7 +50,7 @@ def _every(record: Record) -> list[Sheet]:
     """The tables of all rows, one under the other: those with the same columns as one."""
     kinds = {COMPILE: "Compilation", MEMORY: "Peak memory"}
     found: dict[str, Sheet] = {}
-    for row in record.of(SECTION):
+    for row in tables.measured(record):
         sheet, title = tables.details(row, record.peak), kinds.get(row.measure, "Every time")
         rows = [(row.case, row.measure, *cells) for cells in sheet.rows]
         before = found.get(title, Sheet(title, ("case", "measure", *sheet.columns), [], left=3))

@@ -11,21 +11,23 @@ from rich.console import Console
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import layers as layers_module  # noqa: E402
 from benchmarks import record as records  # noqa: E402
 from benchmarks import streaming, training  # noqa: E402
+from benchmarks import timed as timed_module  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
-from benchmarks.cases import CASES, Case, Problem, draw  # noqa: E402
-from benchmarks.contenders import BASELINE, CONTENDERS, Contender, Runner  # noqa: E402
-from benchmarks.engine import BEGIN, END, measure, put_into  # noqa: E402
+from benchmarks.cases import ENGINE_CASES, Case, Problem, draw  # noqa: E402
+from benchmarks.contenders import BASELINE, CONTENDERS, ENGINE_CONTENDERS  # noqa: E402
+from benchmarks.contenders.base import BACKWARD, FORWARD, Contender, Runner  # noqa: E402
+from benchmarks.engine import measure  # noqa: E402
 from benchmarks.engine_tables import markdown, print_tables  # noqa: E402
-from benchmarks.gate import admit, fault  # noqa: E402
+from benchmarks.gate import admit, fault, lineup  # noqa: E402
 from benchmarks.gate import oracle as expected_of  # noqa: E402
 from benchmarks.goals import GOALS, judged  # noqa: E402
 from benchmarks.layers import layers  # noqa: E402
-from benchmarks.measures import MEASURES  # noqa: E402
+from benchmarks.page import marks, put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
 from benchmarks.sampling import Plan, Timed, sample  # noqa: E402
+from benchmarks.sections import SECTIONS  # noqa: E402
 from benchmarks.setting import QUICK, Setting  # noqa: E402
 from jax_lstm.checks import InputError  # noqa: E402
 
@@ -33,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "benchmarks" / "records" / "engine.json"
 PAGE = ROOT / "docs" / "performance.md"
 TINY = Case(3, 4, 5, 6)
-PRESENT = [name for name, contender in CONTENDERS.items() if not contender.absent()]
+PRESENT = [name for name, contender in ENGINE_CONTENDERS.items() if not contender.absent()]
 BRIEF = Plan(budget=0.0, least=2, sample=0.0)
 
 
@@ -50,8 +52,11 @@ def scaled(factor: float, of: str) -> Contender:
     """PyTorch's, with one of its results off by a factor."""
 
     def build(problem: Problem) -> Runner:
-        runner = CONTENDERS[BASELINE].build(problem)
-        return runner._replace(results=lambda: {n: v * (factor if n == of else 1) for n, v in runner.results().items()})
+        def off(results: Any) -> Any:
+            return lambda: {name: value * (factor if name == of else 1) for name, value in results().items()}
+
+        works = CONTENDERS[BASELINE].build(problem)
+        return {kind: work._replace(results=off(work.results)) for kind, work in works.items()}
 
     return Contender(build, "wrong")
 
@@ -61,13 +66,13 @@ def raises(problem: Problem) -> Runner:
 
 
 def test_the_oracle_agrees_with_the_one_of_the_tests() -> None:
-    found, problem = expected_of(TINY), draw(TINY)
-    params = {name: value for name, value in problem.params._asdict().items() if value is not None}
+    found, problem = expected_of(TINY, FORWARD) | expected_of(TINY, BACKWARD), draw(TINY)
+    params = {name.removesuffix("_l0"): value for name, value in problem.params.items()}
     zeros = np.zeros((TINY.batch, TINY.hidden_size))
     ys, _, _, tapes = oracle.layer(params, problem.xs, zeros, zeros)
     d_params, d_xs, _, _ = oracle.layer_backward(params, tapes, 2 * ys / ys.size, zeros, zeros)
-    wanted = {"outputs": ys, "gradient of inputs": d_xs, "gradient of bias": d_params["bias_hh"]}
-    wanted |= {f"gradient of {name}": d_params[name] for name in ("weight_ih", "weight_hh")}
+    wanted = {"outputs": ys, "gradient of inputs": d_xs, "gradient of bias_l0": d_params["bias_hh"]}
+    wanted |= {f"gradient of {name}_l0": d_params[name] for name in ("weight_ih", "weight_hh")}
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-14, err_msg=name)
@@ -75,15 +80,16 @@ def test_the_oracle_agrees_with_the_one_of_the_tests() -> None:
 
 @pytest.mark.parametrize("name", PRESENT)
 def test_contenders_pass_the_gate(name: str) -> None:
-    runners, failed = admit({name: CONTENDERS[name]}, TINY)
-    assert not failed
-    runners[name].forward()
-    runners[name].gradients()
+    present = lineup({name: CONTENDERS[name]}, TINY)
+    for kind in (FORWARD, BACKWARD):
+        works, failed, not_offered = admit(present, kind)
+        assert not failed | not_offered
+        works[name].run()
 
 
 def test_bfloat16_has_a_gate_of_its_own() -> None:
     """Which ours pass in `made`."""
-    expected = expected_of(TINY)
+    expected = expected_of(TINY, FORWARD)
     for limit, dtype in ((2e-2, "bfloat16"), (4e-6, "float32")):
         close = {name: value * (1 + limit) for name, value in expected.items()}
         far = {name: value * (1 + 10 * limit) for name, value in expected.items()}
@@ -91,32 +97,33 @@ def test_bfloat16_has_a_gate_of_its_own() -> None:
         assert fault(far, expected, dtype).startswith("outputs: off by")
 
 
-@pytest.mark.parametrize("of", ["outputs", "gradient of inputs", "gradient of weight_hh", "gradient of bias"])
+@pytest.mark.parametrize("of", ["outputs", "gradient of inputs", "gradient of weight_hh_l0", "gradient of bias_l0"])
 def test_a_broken_contender_is_shown_and_not_timed(of: str) -> None:
     contenders = {BASELINE: CONTENDERS[BASELINE], "broken": scaled(1.001, of)}
     rows = list(layers(Setting(BRIEF, {"tiny": TINY}, contenders)))
     assert [row.measure for row in rows] == ["forward", "forward+backward"]
-    for row in rows:
-        assert list(row.seconds) == [BASELINE]
-        assert row.failed["broken"].startswith(f"{of}: off by 1.0e-03")
+    right, wrong = rows if of.startswith("gradient") else rows[::-1]
+    assert list(right.seconds) == [BASELINE, "broken"]
+    assert list(wrong.seconds) == [BASELINE]
+    assert wrong.failed["broken"].startswith(f"{of}: off by 1.0e-03")
 
 
 def test_one_that_raises_has_failed_too() -> None:
-    runners, failed = admit({"raises": Contender(raises, "")}, TINY)
-    assert not runners
+    works, failed, _ = admit(lineup({"raises": Contender(raises, "")}, TINY), FORWARD)
+    assert not works
     assert failed == {"raises": "RuntimeError: out of order"}
 
 
 def test_nan_and_other_shapes_fail() -> None:
-    expected = expected_of(TINY)
+    expected = expected_of(TINY, FORWARD)
     assert "inf" in fault(expected | {"outputs": expected["outputs"] * np.nan}, expected)
     assert "shape" in fault(expected | {"outputs": expected["outputs"][1:]}, expected)
     assert not fault(expected, expected)
 
 
 def test_what_is_not_there_is_named_with_how_to_get_it() -> None:
-    gone = Contender(raises, "", package="no-such-package", install="pip install it")
-    assert gone.absent() == "not installed: pip install it"
+    gone = Contender(raises, "", packages=("no-such-package",), install="pip install it")
+    assert gone.absent() == "no-such-package not installed: pip install it"
     assert not Setting(contenders={"gone": gone}).present()
 
 
@@ -154,14 +161,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
     setting = Setting(BRIEF, {"large": Case(1, 2, 3, 256)}, contenders, long=Case(2, 25, 3, 4), lengths=(2, 4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "STEPS", 3)
-        patch.setattr(streaming, "CASE", Case(1, 3, 4, 5))
-        patch.setattr(layers_module, "PEAK_SIZE", 64)
+        patch.setattr(streaming, "CASE", Case(1, 3, 4, 5, streamed=True))
+        patch.setattr(timed_module, "PEAK_SIZE", 64)
         return measure(setting, (), "python -m benchmarks engine", path, Console(quiet=True)), path
 
 
 def test_every_measure_has_rows_and_the_record_comes_back(made: tuple[Record, Path]) -> None:
     record, path = made
-    assert {row.section for row in record.rows} == set(MEASURES)
+    assert {row.section for row in record.rows} == set(SECTIONS)
     assert records.read(path) == record
     assert record.goals == judged(record)
     assert record.peak > 0
@@ -187,7 +194,7 @@ def test_goals_are_judged_when_all_cases_are_there() -> None:
         "layers", "", "forward+backward", BASELINE, {BASELINE: [2.0], "native": [1.0], "keras": [3.0]}, flops=1e9
     )
     product = Timed("peak", "product", "product", BASELINE, {BASELINE: [1.0]}, flops=1e9)
-    for measured, met in ((list(CASES), True), (["tutorial"], None)):
+    for measured, met in ((list(ENGINE_CASES), True), (["tutorial"], None)):
         rows = [product] + [
             dataclasses.replace(row, case=case, measure=kind)
             for case in measured
@@ -202,7 +209,7 @@ def test_goals_are_judged_when_all_cases_are_there() -> None:
 
 
 def test_quick_leaves_out_large_cases_only() -> None:
-    assert CASES.keys() - QUICK.cases.keys() == {"large", "largest"}
+    assert ENGINE_CASES.keys() - QUICK.cases.keys() == {"large", "largest"}
 
 
 def test_the_page_shows_the_record() -> None:
@@ -215,8 +222,8 @@ def test_the_page_shows_the_record() -> None:
 def test_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engine", "--render", str(RECORD)]) == 0
     assert capsys.readouterr().out == markdown(records.read(RECORD))
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    page, (begin, end) = tmp_path / "page.md", marks("engine")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert main(["engine", "--render", str(RECORD), "--page", str(page)]) == 0
     text = page.read_text()
     assert text.startswith("before\n")
