@@ -21,8 +21,8 @@ from benchmarks.cases import ENGINE_CASES, draw
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
-from benchmarks.page import render
 from benchmarks.engine_tables import facts
+from benchmarks.page import render
 from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require

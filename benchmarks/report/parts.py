@@ -16,7 +16,8 @@ ALSO = {"variant": "contender", "who": "contender", "name": "contender", "horizo
 class Chart:
     """One picture: a template of `templates`, and its rows. `about` is read to those who do not see it.
 
-    `words` stand for the names in braces of the template; a chart of one contender among others names it as `who`. A row without one of `FILTERED` is shown whatever is chosen.
+    `words` stand for the names in braces of the template; a chart of one contender among others names it as `who`.
+    A row without one of `FILTERED` is shown whatever is chosen.
     """
 
     template: str
