@@ -202,10 +202,15 @@ def _sheet(sheet: Sheet, section: Section, is_open: bool) -> str:
 
 
 def _head(column: str, at: int, sheet: Sheet, contenders: set[str]) -> str:
-    number = "" if at < sheet.left else ' class="number"'
+    number = _number(at, sheet)
     name = f' data-contender="{escape(column)}"' if column in contenders else ""
     inside = f'<button type="button">{escape(column)}</button>' if column else '<span class="hidden">remark</span>'
     return f'<th scope="col"{number}{name}>{inside}</th>'
+
+
+def _number(at: int, sheet: Sheet) -> str:
+    """A column without a name holds remarks."""
+    return "" if at < sheet.left or not sheet.columns[at] else ' class="number"'
 
 
 def _row(row: tuple[str, ...], sheet: Sheet, section: Section) -> str:
@@ -215,8 +220,7 @@ def _row(row: tuple[str, ...], sheet: Sheet, section: Section) -> str:
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in values.items())
     cells = [f'<th scope="row">{escape(row[0])}</th>']
     for at, cell in enumerate(row[1:], 1):
-        number = "" if at < sheet.left else ' class="number"'
-        cells.append(f"<td{number}>{_text(VERDICTS.get(cell, cell))}</td>")
+        cells.append(f"<td{_number(at, sheet)}>{_text(VERDICTS.get(cell, cell))}</td>")
     return f"<tr{marks}>{''.join(cells)}</tr>"
 
 
