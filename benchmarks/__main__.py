@@ -7,13 +7,22 @@ from typing import Any
 import tyro
 from rich.console import Console
 
+from benchmarks.accuracy.command import Accuracy
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
 from benchmarks.jit.command import Jit
 from benchmarks.profile import ProfileCommand
+from benchmarks.report.command import Report
 from jax_lstm.checks import InputError, MissingExtraError
 
-COMMANDS: dict[str, Any] = {"engine": Engine, "frameworks": Frameworks, "jit": Jit, "profile": ProfileCommand}
+COMMANDS: dict[str, Any] = {
+    "accuracy": Accuracy,
+    "engine": Engine,
+    "frameworks": Frameworks,
+    "jit": Jit,
+    "profile": ProfileCommand,
+    "report": Report,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

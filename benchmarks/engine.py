@@ -12,9 +12,9 @@ from rich.markup import escape
 
 from benchmarks import record as records
 from benchmarks.cores import use_cores
+from benchmarks.engine_tables import markdown, print_tables
 from benchmarks.goals import judged
 from benchmarks.page import render
-from benchmarks.report import markdown, print_tables
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import QUICK, Setting
 from jax_lstm.checks import require

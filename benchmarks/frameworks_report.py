@@ -31,10 +31,17 @@ def print_tables(console: Console, record: Record) -> None:
 
 def markdown(record: Record) -> str:
     """What stands in docs/frameworks.md: first all cases at a glance, then each in full."""
+    return as_markdown(facts(record), [*overview(record), *(details(row, record.peak) for row in measured(record))])
+
+
+def measured(record: Record) -> list[Timed]:
+    """The rows for which there was time."""
+    return [row for row in record.of(SECTION) if not _late(row)]
+
+
+def overview(record: Record) -> list[Sheet]:
     glance = [_glance(record, measure) for measure in TIMED]
-    full = [details(row, record.peak) for row in record.of(SECTION) if not _late(row)]
-    sheets = [_contenders(record), summary(record), *glance, *full]
-    return as_markdown(facts(record), [sheet for sheet in sheets if sheet.rows])
+    return [sheet for sheet in (_contenders(record), summary(record), *glance) if sheet.rows]
 
 
 def facts(record: Record) -> dict[str, str]:

@@ -21,8 +21,8 @@ from benchmarks.cases import ENGINE_CASES, draw
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
+from benchmarks.engine_tables import facts
 from benchmarks.page import render
-from benchmarks.report import facts
 from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require
@@ -95,7 +95,7 @@ class ProfileCommand:
                 record = replace(record, seconds=time.monotonic() - began)
                 records.write(record, path)
         print_sheet(console, sheet(record))
-        print_facts(console, _facts(record))
+        print_facts(console, facts_of(record))
         console.print(f"record: [bold]{escape(str(path))}[/]")
         return 0
 
@@ -145,7 +145,7 @@ def kind_of(library: str, symbol: str) -> str:
 
 def markdown(record: records.Record) -> str:
     """What stands in docs/performance.md."""
-    return as_markdown(_facts(record), [sheet(record)])
+    return as_markdown(facts_of(record), [sheet(record)])
 
 
 def sheet(record: records.Record) -> Sheet:
@@ -158,7 +158,7 @@ def sheet(record: records.Record) -> Sheet:
     return Sheet(title, columns, rows, left=2)
 
 
-def _facts(record: records.Record) -> dict[str, str]:
+def facts_of(record: records.Record) -> dict[str, str]:
     found = facts(replace(record, rows=[]))
     del found["Matrix peak"]
     return found

@@ -19,13 +19,13 @@ from benchmarks.cases import ENGINE_CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, ENGINE_CONTENDERS  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, Contender, Runner  # noqa: E402
 from benchmarks.engine import measure  # noqa: E402
+from benchmarks.engine_tables import markdown, print_tables  # noqa: E402
 from benchmarks.gate import admit, fault, lineup  # noqa: E402
 from benchmarks.gate import oracle as expected_of  # noqa: E402
 from benchmarks.goals import GOALS, judged  # noqa: E402
 from benchmarks.layers import layers  # noqa: E402
 from benchmarks.page import marks, put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
-from benchmarks.report import markdown, print_tables  # noqa: E402
 from benchmarks.sampling import Plan, Timed, sample  # noqa: E402
 from benchmarks.sections import SECTIONS  # noqa: E402
 from benchmarks.setting import QUICK, Setting  # noqa: E402

@@ -1,0 +1,1 @@
+"""`python -m benchmarks accuracy`: what the LSTM learns, beside what was published."""

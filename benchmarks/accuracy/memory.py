@@ -1,0 +1,68 @@
+"""The adding problem and copy memory, learnt by each framework from the same start on the same batches."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from benchmarks.accuracy.learners import LEARNERS, Learning, Net
+from benchmarks.accuracy.published import MEMORY, guess
+from benchmarks.accuracy.row import OURS, THEIRS, Job, Row
+from benchmarks.accuracy.tasks import TASKS, Batch
+
+FIRST = 20  # losses kept one by one, to hold the frameworks against each other
+TEST_SEED = 2**31 - 1  # none of the training seeds
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What to train of one task, by T. PyTorch, which takes longer, has its own number of seeds for each T."""
+
+    lengths: Mapping[int, Learning]
+    torch_seeds: Mapping[int, int]
+    test_batches: int = 16  # of 64 sequences
+    average: int = 20  # steps in a point of the curve
+
+
+def jobs(task: str, memory: Memory, seeds: int) -> Iterator[Job]:
+    for length, learning in memory.lengths.items():
+        config = learning.described()
+        runs = [(OURS, seed) for seed in range(seeds)]
+        runs += [(THEIRS, seed) for seed in range(min(seeds, memory.torch_seeds.get(length, 0)))]
+        for who, seed in runs:
+            yield Job(task, task, length, who, seed, config, partial(learn, task, length, who, seed, memory))
+
+
+def learn(task: str, length: int, who: str, seed: int, memory: Memory) -> Row:
+    """Train on batches that are never seen twice; figures are those of the last weights on sequences of their own."""
+    began, learning, kind = time.monotonic(), memory.lengths[length], TASKS[task]
+    learner = LEARNERS[who](kind, Net(kind, length, learning, seed), learning)
+
+    def draw(stream: int, step: int, size: int) -> Batch:
+        return kind.draw(np.random.default_rng([stream, step]), length, size)
+
+    chunk, losses = memory.average, []
+    for begin in range(0, learning.steps, chunk):
+        steps = range(begin, min(begin + chunk, learning.steps))
+        losses.extend(learner.train([draw(seed, step, learning.batch_size) for step in steps]).tolist())
+    if not np.isfinite(losses).all():
+        raise ArithmeticError(f"{task}, T={length}, {who}, seed {seed}: the loss became NaN or infinite")
+    tested = learner.evaluate([draw(TEST_SEED, step, 64) for step in range(memory.test_batches)])
+    ends = list(range(chunk, learning.steps + 1, chunk))
+    published = MEMORY[task].get(length)
+    return Row(
+        study=task,
+        task=task,
+        size=length,
+        who=who,
+        seed=seed,
+        figures=tested,
+        seconds=time.monotonic() - began,
+        config=learning.described(),
+        published={} if published is None else {"loss": published},
+        guess={"loss": guess(task, length)},
+        curve={"step": list(map(float, ends)), "loss": [float(np.mean(losses[end - chunk : end])) for end in ends]},
+        first=losses[:FIRST],
+    )

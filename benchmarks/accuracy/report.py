@@ -1,0 +1,168 @@
+"""Tables of a record for the terminal and for the page, and the pictures of its curves."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from benchmarks.accuracy.curves import draw
+from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, spread
+from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
+from benchmarks.accuracy.row import OURS, THEIRS, Row
+from benchmarks.record import Record
+from benchmarks.sheets import ABSENT, Sheet
+from jax_lstm.checks import require
+from jax_lstm.cli import show
+
+PACKAGES = ("jax", "flax", "optax", "numpy", "torch")
+BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+
+
+def sheets(record: Record) -> list[Sheet]:
+    made = [_goals(record.rows), *(_forecasting(record.rows, table) for table in ETTH1)]
+    made += [_memory(record.rows, task) for task in ("adding", "copy")]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def print_tables(console: Console, record: Record) -> None:
+    for sheet in sheets(record):
+        table = show.table(escape(sheet.title))
+        for at, column in enumerate(sheet.columns):
+            table.add_column(escape(column), justify="left" if at == 0 else "right")
+        for row in sheet.rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+
+
+def markdown(record: Record) -> str:
+    """What stands in docs/accuracy.md."""
+    text = ["  \n".join(f"{name}: {value}" for name, value in facts(record).items())]
+    text += notes(record.rows)
+    for sheet in sheets(record):
+        lines = [f"**{sheet.title}**", "", _line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
+        text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
+    return "\n\n".join(text) + "\n"
+
+
+def facts(record: Record) -> dict[str, str]:
+    environment = record.environment
+    versions = ", ".join(
+        f"{name} {environment['packages'][name]}" for name in PACKAGES if name in environment["packages"]
+    )
+    return {
+        "Machine": f"{environment['cpu']}, {environment['system']}",
+        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
+        "Commit": record.commit,
+        "Command": f"`{record.command}`, {record.began}",
+    }
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """How our LSTM, the baselines and the published LSTMa stand to each other on ETTh1, counted."""
+    better: Counter[str] = Counter()
+    for table, horizons in ETTH1.items():
+        for horizon, published in horizons.items():
+            for figure, theirs in zip(("mse", "mae"), published, strict=True):
+                ours, *others = (mean(of(rows, table, horizon, who), figure) for who in (OURS, "persistence", "linear"))
+                persistence, linear = others
+                if ours is None or persistence is None or linear is None:
+                    return []
+                better["ours"] += ours < theirs
+                better["naive"] += persistence < theirs
+                better["linear"] += linear < ours
+    return [
+        f"Of the {2 * sum(map(len, ETTH1.values()))} figures of ETTh1 our LSTM is better than the published one in "
+        f"{better['ours']}, and so is persistence in {better['naive']}. The linear model is better than our LSTM in "
+        f"{better['linear']}."
+    ]
+
+
+def put_into(page: str, record: Record) -> str:
+    """The page with the tables of the record between its marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    require(bool(begin and end), "--page", "hold the two marks of the tables", "a page without them", f"{BEGIN} {END}")
+    return f"{before}{BEGIN}\n\n{markdown(record)}\n{END}{after}"
+
+
+def figures(record: Record, folder: Path) -> None:
+    """`accuracy-adding.png` and `accuracy-copy.png`: the loss against training steps for each T."""
+    for task in ("adding", "copy"):
+        rows = [row for row in record.rows if row.task == task]
+        if rows:
+            draw(folder / f"accuracy-{task}.png", rows)
+
+
+def _goals(rows: Sequence[Row]) -> Sheet:
+    cells = []
+    for goal in judged(rows):
+        wanted = f"below {_number(goal['wanted'])}"
+        met = {True: "yes", False: "no", None: ""}[goal["met"]]
+        cells.append((goal["goal"], wanted, _number(goal["reached"]), str(goal["seeds"]), met))
+    return Sheet("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)
+
+
+def _forecasting(rows: Sequence[Row], table: str) -> Sheet:
+    cells = []
+    for horizon, published in ETTH1[table].items():
+        ours = of(rows, table, horizon, OURS)
+        if not ours:
+            continue
+        others = [of(rows, table, horizon, who) for who in ("persistence", "linear")]
+        for at, figure in enumerate(("mse", "mae")):
+            name = f"{horizon}, {figure.upper()}"
+            cells.append((name, f"{published[at]:.3f}", _spread(ours, figure), *(_cell(o, figure) for o in others)))
+    columns = ("horizon", "published LSTMa", f"our LSTM, {len(_seeds(rows, table))} seeds", "persistence", "linear")
+    return Sheet(
+        f"ETTh1, {table}, test part, standardised. Published: {INFORMER.paper}, {INFORMER.url}", columns, cells
+    )
+
+
+def _memory(rows: Sequence[Row], task: str) -> Sheet:
+    cells = []
+    for length in dict.fromkeys(row.size for row in rows if row.task == task):
+        for who in (OURS, THEIRS):
+            found = of(rows, task, length, who)
+            if not found:
+                continue
+            first = first_losses_part(rows, task, length) if who == THEIRS else None
+            published = found[0].published.get("loss")
+            accuracy = mean(found, "accuracy") if "accuracy" in found[0].figures else None
+            cells.append(
+                (
+                    f"T={length}, {who}",
+                    str(found[0].config["steps"]),
+                    _number(found[0].guess["loss"]),
+                    _number(published),
+                    _spread(found, "loss", "{:.3g}"),
+                    ABSENT if accuracy is None else f"{accuracy:.1%}",
+                    str(len(found)),
+                    ABSENT if first is None else f"{first:.1e}",
+                )
+            )
+    columns = ("", "steps", "guessing", "published", "loss", "symbols right", "seeds", "first losses part by")
+    return Sheet(f"{task}, sequences never seen in training. Published: {TCN.paper}, {TCN.url}", columns, cells)
+
+
+def _seeds(rows: Sequence[Row], table: str) -> set[int | None]:
+    return {row.seed for row in rows if row.task == table and row.who == OURS}
+
+
+def _cell(rows: Sequence[Row], figure: str) -> str:
+    value = mean(rows, figure)
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def _spread(rows: Sequence[Row], figure: str, form: str = "{:.3f}") -> str:
+    value, width = mean(rows, figure), spread(rows, figure)
+    return form.format(value) + ("" if width is None else f" ± {form.format(width)}")
+
+
+def _number(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.3g}"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,48 @@
+"""What to train, and how long."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from benchmarks.accuracy import etth1, memory
+from benchmarks.accuracy.etth1 import Forecasting
+from benchmarks.accuracy.learners import Learning
+from benchmarks.accuracy.memory import Memory
+from benchmarks.accuracy.row import Job
+from jax_lstm.train.config import OptimConfig
+
+
+def _optim(learning_rate: float) -> OptimConfig:
+    return OptimConfig("adam", learning_rate, schedule="cosine", final_rate=0.01, clip_norm=1.0)
+
+
+def _adding(steps: int) -> Learning:
+    return Learning(hidden_size=64, batch_size=32, steps=steps, input_scale=1.0, optim=_optim(5e-3))
+
+
+def _copy(steps: int) -> Learning:
+    return Learning(hidden_size=128, batch_size=16, steps=steps, input_scale=8.0, optim=_optim(1e-2))
+
+
+@dataclass(frozen=True)
+class Setting:
+    etth1: Forecasting = field(default_factory=Forecasting)
+    adding: Memory = field(
+        default_factory=lambda: Memory({200: _adding(2000), 600: _adding(2000)}, torch_seeds={200: 1, 600: 1})
+    )
+    copy: Memory = field(
+        default_factory=lambda: Memory({200: _copy(3000), 1000: _copy(3000)}, torch_seeds={200: 1, 1000: 0})
+    )
+
+
+QUICK = Setting(
+    Forecasting(horizons=(24, 720), epochs=3),
+    Memory({50: _adding(600)}, {50: 1}),
+    Memory({20: _copy(600)}, {20: 1}),
+)
+
+# A new study is a row.
+STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
+    "etth1": lambda setting, seeds: etth1.jobs(setting.etth1, seeds),
+    "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),
+    "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
+}

@@ -1,0 +1,1 @@
+"""The report: records of all studies as one page, with charts by Vega-Lite."""

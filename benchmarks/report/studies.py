@@ -1,0 +1,78 @@
+"""Who turns a record into a section, a row a study, in the order of the page."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks import record as records
+from benchmarks.report.parts import Section
+from benchmarks.sampling import Timed
+from jax_lstm.checks import InputError
+
+
+@dataclass(frozen=True)
+class Study:
+    """`row` is the class of the record's rows, by module and name; `page` shows the record's tables as Markdown."""
+
+    row: tuple[str, str]
+    page: str
+
+    def read(self, path: Path, name: str) -> tuple[Section, str]:
+        """The section, and the command that made the record."""
+        row: Callable[..., Any] = getattr(import_module(self.row[0]), self.row[1])
+        record = records.read(path, name, row)
+        return import_module(f"benchmarks.report.{name}").section(record), record.command
+
+
+TIMED = (Timed.__module__, Timed.__name__)
+STUDIES = {
+    "frameworks": Study(TIMED, "docs/frameworks.md"),
+    "engine": Study(TIMED, "docs/performance.md"),
+    "profile": Study(("benchmarks.profile", "Profile"), "docs/performance.md"),
+    "jit": Study(("benchmarks.jit.rows", "Row"), "docs/jit.md"),
+    "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
+}
+AGREEMENT = "agreement"  # of `jax-lstm compare`, whose record has no field `study`
+
+
+@dataclass(frozen=True)
+class Told:
+    """A record that was read: whose it is, its file, its text, its section and its command."""
+
+    study: str
+    path: Path
+    text: str
+    section: Section
+    command: str
+
+    @property
+    def id(self) -> str:
+        """For links within the page."""
+        return "".join(letter if letter.isalnum() else "-" for letter in self.path.stem)
+
+
+def told(path: Path) -> Told:
+    """Raises InputError where the file is no record of a study that is known."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
+        study = values.get("study", AGREEMENT if "agreement" in values else "")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (AttributeError, ValueError) as error:
+        raise InputError(f"{path}: not a record: {error}") from None
+    if study == AGREEMENT:
+        from benchmarks.report import agreement
+
+        return Told(study, path, text, agreement.section(values), agreement.command(values))
+    if study not in STUDIES:
+        raise InputError(f"{path}: not a record of {', '.join(STUDIES)} or `jax-lstm compare`")
+    return Told(study, path, text, *STUDIES[study].read(path, study))
+
+
+def in_order(found: list[Told]) -> list[Told]:
+    order = [*STUDIES, AGREEMENT]
+    return sorted(found, key=lambda each: order.index(each.study))
