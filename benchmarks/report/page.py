@@ -218,7 +218,7 @@ def _row(row: tuple[str, ...], sheet: Sheet, section: Section) -> str:
     chosen = {name: _choice(named.get(name, ""), sheet.title, section.values(name)) for name in FILTERED}
     values = {name: value for name, value in chosen.items() if value} | {"value": named.get("speed", row[-1])}
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in values.items())
-    cells = [f'<th scope="row">{escape(row[0])}</th>']
+    cells = [f'<th scope="row">{_text(row[0])}</th>']
     for at, cell in enumerate(row[1:], 1):
         cells.append(f"<td{_number(at, sheet)}>{_text(VERDICTS.get(cell, cell))}</td>")
     return f"<tr{marks}>{''.join(cells)}</tr>"

@@ -18,7 +18,7 @@ PEAK = (
 
 
 def family(name: str) -> str:
-    """Of `templates.FAMILIES`."""
+    """Of `pieces.FAMILIES`."""
     found = CONTENDERS.get(name.split(",")[0])
     if name.startswith(BASELINE):
         return "PyTorch"
