@@ -218,9 +218,10 @@ def _transposed(params: LSTMParams) -> LSTMParams:
 def _input_projection(weights: LSTMParams, xs: jax.Array) -> tuple[Any, Callable[[Any, jax.Array], Gates]]:
     """How a step comes to the sums of its gates: what it reads in place of `xs`, and the function of that and `h`.
 
-    Three ways, by what was fastest on CPU: for few rows, the product with the inputs of all steps before the loop, in
+    Four ways, by what was fastest on CPU: for few rows, the product with the inputs of all steps before the loop, in
     four arrays, since slices of one array are not vectorised; else one product of `x` and `h` joined, as long as the
-    weights are small; else two products. Accelerators take the first, which leaves them one product a step
+    weights are small; else two products, of large weights with these on the left, as they lie in memory.
+    Accelerators take the first, which leaves them one product a step
     (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946).
     """
     (input_size, _), (hidden_size, _) = weights.weight_ih.shape, weights.weight_hh.shape
@@ -234,7 +235,14 @@ def _input_projection(weights: LSTMParams, xs: jax.Array) -> tuple[Any, Callable
     if input_size + hidden_size <= 256:
         joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
         return xs, lambda x, h: _split(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
-    return xs, functools.partial(_sums_apart, weights)
+    if input_size + hidden_size < 1024:
+        return xs, functools.partial(_sums_apart, weights)
+    weight_ih, weight_hh, bias = weights.weight_ih.T, weights.weight_hh.T, sum_of_biases(weights, 2)
+
+    def sums(x: jax.Array, h: jax.Array) -> Gates:
+        return _split((product(weight_ih, x.T) + product(weight_hh, h.astype(x.dtype).T)).T + bias)
+
+    return xs, sums
 
 
 def _sums_apart(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
