@@ -1,5 +1,6 @@
 """The shapes that are measured, one row each, and the weights and inputs that every contender gets."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ class Case:
         lengths = self.lengths
         steps = self.steps * self.batch if lengths is None else int(lengths.sum())
         shapes = self.sizes.shapes()
-        return 2.0 * steps * sum(np.prod(shape) for name, shape in shapes.items() if name.startswith("weight"))
+        return 2.0 * steps * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("weight"))
 
 
 # What the goals of the engine are computed over.
