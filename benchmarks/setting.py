@@ -80,7 +80,7 @@ class Comparison:
 # The samples of the largest case alone would take a minute; an update of its weights is a small part of what they show.
 TRAINED = tuple(name for name in CASES if name != "largest")
 FULL_COMPARISON = Comparison(
-    seconds=480.0,
+    seconds=1200.0,
     plan=Plan(budget=8.0, least=5, most=25, settled=0.25),
     only={TRAINING: TRAINED, COMPILE: ("tutorial", "medium", "two layers"), MEMORY: ("large", "long")},
     slow={"tutorial": (FORWARD, BACKWARD, TRAINING, COMPILE), "small": (FORWARD, BACKWARD), "streaming": (STREAMING,)},
