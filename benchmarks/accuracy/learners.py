@@ -1,7 +1,7 @@
 """The same LSTM under a linear head, in JAX and in PyTorch: same weights, same batches, same loss, same optimiser."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
@@ -15,7 +15,7 @@ from benchmarks.accuracy.row import OURS, THEIRS, Figures
 from benchmarks.accuracy.tasks import Batch, Task
 from jax_lstm.checks import require_extra
 from jax_lstm.model import Linear
-from jax_lstm.train.config import OptimConfig
+from jax_lstm.train.config import OptimConfig, to_dict
 from jax_lstm.train.optimizer import make_optimizer, make_schedule
 
 
@@ -23,22 +23,34 @@ from jax_lstm.train.optimizer import make_optimizer, make_schedule
 class Learning:
     """Sizes, initial weights and optimiser of one task at one T.
 
-    `input_scale` is the standard deviation of the input weights; `optim` has the schedule over `steps`.
+    `input_scales` (I,) are the standard deviations of the weights of each input, those of the forget gates
+    `forget_scale` times as large; `reach` is T_max of the chrono initialisation over T; `optim` has the schedule over
+    `steps`.
     """
 
     hidden_size: int
     batch_size: int
     steps: int
-    input_scale: float
+    input_scales: tuple[float, ...]
+    forget_scale: float
+    reach: float
     optim: OptimConfig
 
     def described(self) -> dict[str, Any]:
         """As the record keeps it."""
-        values = asdict(self)
-        return values | {"optim": values["optim"] | {"optimizer_args": list(self.optim.optimizer_args)}}
+        return to_dict(self)
 
 
-def chrono(longest: int) -> Any:
+def normal(scales: tuple[float, ...]) -> Any:
+    """Normal weights, drawn as (I, H), with a standard deviation for each of the I inputs."""
+
+    def initializer(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        return jax.random.normal(key, shape, dtype) * jnp.asarray(scales, dtype)[:, None]
+
+    return initializer
+
+
+def chrono(longest: float) -> Any:
     """Chrono initialisation (Tallec & Ollivier 2018, https://arxiv.org/abs/1804.11188): forget biases log(u), input
     biases -log(u), with u from 1 to `longest` - 1, evenly spaced in place of drawn. Each of the two biases has half.
     """
@@ -57,11 +69,13 @@ class Net(nnx.Module):
     def __init__(self, task: Task, length: int, learning: Learning, seed: int):
         rngs = nnx.Rngs(seed)
         init = jl.Init(
-            weight_ih=jax.nn.initializers.normal(learning.input_scale),
+            weight_ih=normal(learning.input_scales),
             weight_hh=jax.nn.initializers.orthogonal(),
-            bias=chrono(length),
+            bias=chrono(learning.reach * length),
         )
         self.lstm = jl.LSTM(task.input_size, learning.hidden_size, init=init, rngs=rngs)
+        i, f, g, o = jnp.split(self.lstm.weight_ih_l0[...], 4)
+        self.lstm.weight_ih_l0[...] = jnp.concatenate([i, learning.forget_scale * f, g, o])
         self.fc = Linear(learning.hidden_size, task.output_size, rngs=rngs)
 
 

@@ -155,7 +155,7 @@ def _cell(rows: Sequence[Row], figure: str) -> str:
     return ABSENT if value is None else f"{value:.3f}"
 
 
-def _spread(rows: Sequence[Row], figure: str, form: str = "{:.3f}") -> str:
+def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}") -> str:
     value, width = mean(rows, figure), spread(rows, figure)
     return form.format(value) + ("" if width is None else f" ± {form.format(width)}")
 

@@ -7,8 +7,11 @@ from benchmarks.accuracy import etth1, memory
 from benchmarks.accuracy.etth1 import Forecasting
 from benchmarks.accuracy.learners import Learning
 from benchmarks.accuracy.memory import Memory
+from benchmarks.accuracy.published import SYMBOLS
 from benchmarks.accuracy.row import Job
 from jax_lstm.train.config import OptimConfig
+
+SYMBOL_SCALES = (*[8.0] * SYMBOLS, 1.0)  # the last one is that of the marker
 
 
 def _optim(learning_rate: float) -> OptimConfig:
@@ -16,11 +19,27 @@ def _optim(learning_rate: float) -> OptimConfig:
 
 
 def _adding(steps: int) -> Learning:
-    return Learning(hidden_size=64, batch_size=32, steps=steps, input_scale=1.0, optim=_optim(5e-3))
+    return Learning(
+        hidden_size=64,
+        batch_size=32,
+        steps=steps,
+        input_scales=(1.0, 1.0),
+        forget_scale=1.0,
+        reach=1.0,
+        optim=_optim(5e-3),
+    )
 
 
 def _copy(steps: int) -> Learning:
-    return Learning(hidden_size=128, batch_size=16, steps=steps, input_scale=8.0, optim=_optim(1e-2))
+    return Learning(
+        hidden_size=128,
+        batch_size=16,
+        steps=steps,
+        input_scales=SYMBOL_SCALES,
+        forget_scale=0.5,
+        reach=10.0,
+        optim=_optim(2e-2),
+    )
 
 
 @dataclass(frozen=True)
@@ -30,7 +49,7 @@ class Setting:
         default_factory=lambda: Memory({200: _adding(2000), 600: _adding(2000)}, torch_seeds={200: 1, 600: 1})
     )
     copy: Memory = field(
-        default_factory=lambda: Memory({200: _copy(3000), 1000: _copy(3000)}, torch_seeds={200: 1, 1000: 0})
+        default_factory=lambda: Memory({200: _copy(3000), 1000: _copy(2000)}, torch_seeds={200: 1, 1000: 0})
     )
 
 

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from benchmarks.accuracy.command import carry_out  # noqa: E402
 from benchmarks.accuracy.etth1 import Forecasting, csv_file  # noqa: E402
 from benchmarks.accuracy.forecaster import Forecaster, best_linear, fit_linear, linear_forecasts  # noqa: E402
 from benchmarks.accuracy.goals import first_losses_part, judged, mean, spread  # noqa: E402
-from benchmarks.accuracy.learners import Learning, Net, chrono  # noqa: E402
+from benchmarks.accuracy.learners import Learning, Net, normal  # noqa: E402
 from benchmarks.accuracy.memory import Memory, jobs, learn  # noqa: E402
 from benchmarks.accuracy.published import ETTH1, MEMORY, guess  # noqa: E402
 from benchmarks.accuracy.report import BEGIN, END, figures, put_into  # noqa: E402
@@ -37,7 +36,14 @@ ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "benchmarks" / "records" / "accuracy.json"
 PAGE = ROOT / "docs" / "accuracy.md"
 OPTIM = OptimConfig("adam", 1e-2, schedule="cosine", clip_norm=1.0)
-SMALL = Memory({20: Learning(hidden_size=16, batch_size=32, steps=300, input_scale=1.0, optim=OPTIM)}, {20: 1})
+SMALL = Memory(
+    {
+        20: Learning(
+            hidden_size=16, batch_size=32, steps=300, input_scales=(1.0, 1.0), forget_scale=0.5, reach=1.0, optim=OPTIM
+        )
+    },
+    {20: 1},
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +72,7 @@ def test_the_adding_problem_is_learnt_by_both_alike(learnt: dict[str, Row]) -> N
 def test_copy_memory_is_learnt_by_both_alike() -> None:
     """So few steps bring it over the plateau of guessing, where an eighth of the symbols is right."""
     optim = OptimConfig("adam", 3e-2, schedule="cosine", clip_norm=1.0)
-    learning = Learning(hidden_size=32, batch_size=16, steps=300, input_scale=4.0, optim=optim)
+    learning = Learning(32, 16, steps=300, input_scales=(4.0,) * 8 + (1.0,), forget_scale=0.5, reach=3.0, optim=optim)
     memory = Memory({2: learning}, {2: 1}, test_batches=4)
     rows = [learn("copy", 2, who, 0, memory) for who in (OURS, THEIRS)]
     for row in rows:
@@ -113,9 +119,13 @@ def test_chrono() -> None:
     assert np.array_equal(i, -f)
     assert not g.any()
     assert not o.any()
+    i, f, _, _ = np.split(np.asarray(net.lstm.params["weight_ih_l0"]), 4)
+    assert f.std() / i.std() == pytest.approx(0.5, rel=0.5)
     recurrent = np.asarray(net.lstm.params["weight_hh_l0"])[:16]
     assert recurrent @ recurrent.T == pytest.approx(np.eye(16), abs=1e-5)
-    assert callable(chrono(5))
+    blank, symbol = np.asarray(normal((0.0, 8.0))(jax.random.key(0), (2, 999), jnp.float32))
+    assert not blank.any()
+    assert symbol.std() == pytest.approx(8.0, rel=0.1)
 
 
 def test_a_loss_that_is_not_finite_is_said() -> None:
