@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="python -m benchmarks", description=__doc__, args=arguments or ["--help"]
         )
+        if getattr(command, "page", "") and not getattr(command, "render", ""):
+            raise InputError("--page must come with --render RECORD, whose tables are put into it")
         console = Console() if sys.stdout.isatty() else Console(width=120)
         return command.run(console, arguments)
     except (InputError, MissingExtraError) as error:

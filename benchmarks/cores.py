@@ -16,8 +16,12 @@ def use_cores(threads: int, gpu: bool = False) -> None:
     torch = require_extra("torch", "torch", "python -m benchmarks")
     if not gpu:
         jax.config.update("jax_platforms", "cpu")
+    own = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    require(
+        0 <= threads <= len(own), "--threads", f"lie between 0, for all, and the {len(own)} that there are", threads
+    )
     if threads and hasattr(os, "sched_setaffinity"):  # XLA counts the cores when its client starts
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        os.sched_setaffinity(0, own[:threads])
     torch.set_num_threads(cores())
     if gpu:
         jax.config.update("jax_default_matmul_precision", "highest")  # float32 that is float32, not TF32, for both

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jax_lstm.checks import require
+from jax_lstm.checks import InputError, require
 from jax_lstm.files import write_whole
 
 
@@ -12,7 +12,11 @@ def render(study: str, text: str, page: str) -> int:
         print(text, end="")
         return 0
     path = Path(page)
-    write_whole(path, put_into(path.read_text(encoding="utf-8"), text, study))
+    try:
+        before = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    write_whole(path, put_into(before, text, study))
     return 0
 
 

@@ -59,8 +59,20 @@ class Record:
 
 
 def write(record: Record, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_json(path, dataclasses.asdict(record))
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it, where they are not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: the folder cannot be made: {error.strerror}") from None
 
 
 def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> Record:

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from benchmarks.record import ROOT
+from benchmarks.record import ROOT, make_folder
 from benchmarks.report.page import page
 from benchmarks.report.studies import STUDIES, Told, in_order, told
 from jax_lstm.checks import require
@@ -36,7 +36,7 @@ class Report:
             return _pages(console, [told(path) for path in paths])
         out = Path(self.out)
         text = page(in_order([told(path) for path in paths]))
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         write_whole(out, text)
         console.print(f"report: [bold]{escape(str(out))}[/], {len(text) / 2**20:.1f} MiB, {len(paths)} records")
         return 0

@@ -7,6 +7,7 @@ from benchmarks.page import put_into
 from benchmarks.profile import KINDS, Profile, kind_of, markdown, parts_of
 from benchmarks.record import ROOT, read
 
+RECORD = ROOT / "benchmarks" / "records" / "profile.json"
 TILE = "[.] jax_lstm::avx512::tile<jax_lstm::avx512::PlainDot<float>, 6, 4, {}>"
 REPORT = f"""# Samples: 100 of event 'cpu-clock'
     60.00%\t60\t_native.so\t{TILE.format("false")}
@@ -49,6 +50,8 @@ def test_every_kind_has_a_column_and_the_last_takes_the_rest() -> None:
     [
         (["--case", "huge"], "`--case` must be one of "),
         (["--seconds", "0"], "`--seconds` must be positive; got 0.0"),
+        (["--page", "docs/performance.md"], "--page must come with --render RECORD"),
+        (["--render", str(RECORD), "--page", "gone.md"], "gone.md: No such file or directory"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +61,7 @@ def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.Capt
 
 def test_the_page_shows_the_record() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    record = read(ROOT / "benchmarks" / "records" / "profile.json", "profile", Profile)
+    record = read(RECORD, "profile", Profile)
     assert put_into(page, markdown(record), "profile") == page, (
         "python -m benchmarks profile --render benchmarks/records/profile.json --page docs/performance.md"
     )
