@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from benchmarks import record as records
 from benchmarks.accuracy.goals import judged
-from benchmarks.accuracy.report import figures, print_tables, put_into
+from benchmarks.accuracy.report import figures, markdown, print_tables, put_into
 from benchmarks.accuracy.row import Job, Row
 from benchmarks.accuracy.setting import QUICK, STUDIES, Setting
 from jax_lstm.checks import require, require_extra, require_size
@@ -62,7 +62,7 @@ class Accuracy:
     def _render(self) -> int:
         record = records.read(Path(self.render), STUDY, Row)
         if not self.page:
-            print(put_into("", record), end="")
+            print(markdown(record), end="")
             return 0
         page = Path(self.page)
         write_whole(page, put_into(page.read_text(encoding="utf-8"), record))

@@ -275,6 +275,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert len(values["rows"]) == 1
     assert main([*command, "--resume", str(out)]) == 0  # nothing is trained again
     assert json.loads(out.read_text())["rows"] == values["rows"]
+    capsys.readouterr()
+    assert main(["accuracy", "--render", str(out)]) == 0
+    assert "| T=20, LSTM | 300 |" in capsys.readouterr().out
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     assert main(["accuracy", "--render", str(out), "--page", str(page)]) == 0
