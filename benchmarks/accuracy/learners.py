@@ -74,8 +74,9 @@ class Net(nnx.Module):
             bias=chrono(learning.reach * length),
         )
         self.lstm = jl.LSTM(task.input_size, learning.hidden_size, init=init, rngs=rngs)
-        i, f, g, o = jnp.split(self.lstm.weight_ih_l0[...], 4)
-        self.lstm.weight_ih_l0[...] = jnp.concatenate([i, learning.forget_scale * f, g, o])
+        weight_ih: Any = getattr(self.lstm, "weight_ih_l0")  # noqa: B009 named at run time
+        i, f, g, o = jnp.split(weight_ih[...], 4)
+        weight_ih[...] = jnp.concatenate([i, learning.forget_scale * f, g, o])
         self.fc = Linear(learning.hidden_size, task.output_size, rngs=rngs)
 
 
