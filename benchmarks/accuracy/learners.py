@@ -1,6 +1,6 @@
 """The same LSTM under a linear head, in JAX and in PyTorch: same weights, same batches, same loss, same optimiser."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,9 +74,9 @@ class Net(nnx.Module):
             bias=chrono(learning.reach * length),
         )
         self.lstm = jl.LSTM(task.input_size, learning.hidden_size, init=init, rngs=rngs)
-        weight_ih: Any = getattr(self.lstm, "weight_ih_l0")  # noqa: B009 named at run time
-        i, f, g, o = jnp.split(weight_ih[...], 4)
-        weight_ih[...] = jnp.concatenate([i, learning.forget_scale * f, g, o])
+        i, f, g, o = jnp.split(self.lstm.params["weight_ih_l0"], 4)
+        scaled = jnp.concatenate([i, learning.forget_scale * f, g, o])
+        jl.load_state_dict(self.lstm, {"weight_ih_l0": scaled}, strict=False)
         self.fc = Linear(learning.hidden_size, task.output_size, rngs=rngs)
 
 
@@ -181,4 +181,4 @@ def _mean(pairs: list[tuple[Any, Any]], classes: bool) -> Figures:
     return {"loss": float(loss)} | ({"accuracy": float(accuracy)} if classes else {})
 
 
-LEARNERS: dict[str, type[InJax] | type[InTorch]] = {OURS: InJax, THEIRS: InTorch}
+LEARNERS: dict[str, Callable[[Task, Net, Learning], Learner]] = {OURS: InJax, THEIRS: InTorch}
