@@ -11,7 +11,7 @@ from benchmarks.accuracy.command import Accuracy
 from benchmarks.engine import Engine
 from benchmarks.frameworks import Frameworks
 from benchmarks.jit.command import Jit
-from benchmarks.profile import ProfileCommand
+from benchmarks.profile import Profiling
 from benchmarks.report.command import Report
 from jax_lstm.checks import InputError, MissingExtraError
 
@@ -20,7 +20,7 @@ COMMANDS: dict[str, Any] = {
     "engine": Engine,
     "frameworks": Frameworks,
     "jit": Jit,
-    "profile": ProfileCommand,
+    "profile": Profiling,
     "report": Report,
 }
 
@@ -35,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="python -m benchmarks", description=__doc__, args=arguments or ["--help"]
         )
-        if getattr(command, "page", "") and not getattr(command, "render", ""):
-            raise InputError("--page must come with --render RECORD, whose tables are put into it")
         console = Console() if sys.stdout.isatty() else Console(width=120)
         return command.run(console, arguments)
     except (InputError, MissingExtraError) as error:

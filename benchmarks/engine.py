@@ -1,6 +1,5 @@
 """`python -m benchmarks engine`: the speed of the engine, beside everyone else's and beside its goals."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks import record as records
+from benchmarks.command import Command
 from benchmarks.cores import use_cores
 from benchmarks.engine_tables import markdown, print_tables
 from benchmarks.goals import judged
@@ -21,8 +20,10 @@ from jax_lstm.checks import require
 
 
 @dataclass(frozen=True)
-class Engine:
+class Engine(Command):
     """Time one layer in all frameworks, training, streaming, bfloat16, memory and compilation; write the record."""
+
+    NAME = "engine"
 
     quick: bool = False
     """Fewer rounds, and without the two largest cases; the figures are rough."""
@@ -32,23 +33,16 @@ class Engine:
     """Case to measure, by name; may be repeated."""
     threads: int = 0
     """Cores to use, the same for everyone; all that there are if not given."""
-    out: str = ""
-    """File for the record; runs/engine-DATE-TIME.json if not given."""
-    render: str = ""
-    """Measure nothing: print the Markdown tables of this record."""
-    page: str = ""
-    """With --render: put the tables into this page, between its two marks."""
 
-    def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Measure, print and record, or render. Exit status 1 where a contender failed the gate."""
-        if self.render:
-            return render("engine", markdown(records.read(Path(self.render))), self.page)
+    def show(self, path: Path) -> int:
+        return render(self.NAME, markdown(records.read(path)), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
+        """Exit status 1 where a contender failed the gate."""
         setting = self._setting()
         use_cores(self.threads)
-        path = Path(self.out or f"runs/engine-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        record = measure(setting, self.only, shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
+        record = measure(setting, self.only, command, path, console)
         print_tables(console, record)
-        console.print(f"record: [bold]{escape(str(path))}[/]")
         return 1 if any(row.failed for row in record.rows) else 0
 
     def _setting(self) -> Setting:

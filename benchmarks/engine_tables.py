@@ -5,10 +5,11 @@ from collections.abc import Callable
 from rich.console import Console
 
 from benchmarks.contenders import BASELINE
+from benchmarks.facts import timed_facts
 from benchmarks.goals import judged
 from benchmarks.record import Record
 from benchmarks.sampling import WIDE, Timed, geometric_mean
-from benchmarks.sheets import ABSENT, QUIET, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
+from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
 from jax_lstm.timing import Timing
 
 MEASURES = ("forward", "forward+backward")
@@ -17,35 +18,12 @@ MEASURES = ("forward", "forward+backward")
 def print_tables(console: Console, record: Record) -> None:
     for sheet in sheets(record):
         print_sheet(console, sheet)
-    print_facts(console, facts(record))
+    print_facts(console, timed_facts(record))
 
 
 def markdown(record: Record) -> str:
     """What stands in docs/performance.md."""
-    return as_markdown(facts(record), sheets(record))
-
-
-def facts(record: Record) -> dict[str, str]:
-    environment, packages = record.environment, record.environment["packages"]
-    names = ("jax", "flax", "torch", "keras", "equinox")
-    versions = ", ".join(f"{name} {packages[name]}" for name in names if name in packages)
-    found = {
-        "Machine": f"{environment['cpu']}, {environment['system']}, threads for everyone: {record.threads}",
-        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
-        "Matrix peak": f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)"
-        if record.peak
-        else "not measured",
-        "Commit": record.commit,
-        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
-    }
-    if record.load is not None and record.load > QUIET:
-        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
-    failed = {name: f"{reason} ({row.section})" for row in record.rows for name, reason in row.failed.items()}
-    if failed:
-        found["Failed the gate"] = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-    if record.absent:
-        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
-    return found
+    return as_markdown(timed_facts(record), sheets(record))
 
 
 def sheets(record: Record) -> list[Sheet]:

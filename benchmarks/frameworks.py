@@ -1,18 +1,15 @@
 """`python -m benchmarks frameworks`: LSTMs of all frameworks, side by side."""
 
-import shlex
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks import record as records
 from benchmarks.cases import CASES
 from benchmarks.check import again, judged, print_verdicts
+from benchmarks.command import Command
 from benchmarks.comparison import compare
 from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.cores import use_cores
@@ -24,8 +21,10 @@ from jax_lstm.checks import require_one_of
 
 
 @dataclass(frozen=True)
-class Frameworks:
+class Frameworks(Command):
     """Time the same LSTMs in JAX, PyTorch, Flax, Keras, Equinox and ONNX Runtime; write the record."""
+
+    NAME = "frameworks"
 
     quick: bool = False
     """A few cases and rounds, within three minutes; the figures are rough."""
@@ -39,26 +38,18 @@ class Frameworks:
     """Cores to use, the same for everyone; all that there are if not given."""
     gpu: bool = False
     """Compute on the GPU instead, in both frameworks."""
-    out: str = ""
-    """File for the record; runs/frameworks-DATE-TIME.json if not given."""
     check: str = ""
     """Repeat this record, with fewer rounds, and say which of its ratios still hold."""
-    render: str = ""
-    """Measure nothing: print the Markdown tables of this record."""
-    page: str = ""
-    """With --render: put the tables into this page, between its two marks."""
 
-    def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Measure, print and record; check; or render. Exit status 1 where one failed the gate or a ratio fell."""
-        if self.render:
-            return render("frameworks", markdown(records.read(Path(self.render), "frameworks")), self.page)
-        recorded = records.read(Path(self.check), "frameworks") if self.check else None
+    def show(self, path: Path) -> int:
+        return render(self.NAME, markdown(records.read(path, self.NAME)), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
+        """Exit status 1 where one failed the gate, or a ratio of the record that is checked fell."""
+        recorded = records.read(Path(self.check), self.NAME) if self.check else None
         use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
-        setting = again(recorded) if recorded else self._setting()
-        path = Path(self.out or f"runs/frameworks-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        record = compare(setting, shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
+        record = compare(again(recorded) if recorded else self._setting(), command, path, console)
         print_tables(console, record)
-        console.print(f"record: [bold]{escape(str(path))}[/]")
         if recorded:
             verdicts = judged(recorded, record)
             print_verdicts(console, recorded, verdicts)

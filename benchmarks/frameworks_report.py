@@ -4,10 +4,11 @@ from rich.console import Console
 
 from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
+from benchmarks.facts import timed_facts
 from benchmarks.measures import COMPILE, MEMORY, SECTION
 from benchmarks.record import Record
 from benchmarks.sampling import Timed, geometric_mean
-from benchmarks.sheets import ABSENT, QUIET, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
+from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
 
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
 LATE = "not measured: the time was up"
@@ -46,28 +47,13 @@ def overview(record: Record) -> list[Sheet]:
 
 def facts(record: Record) -> dict[str, str]:
     environment = record.environment
-    versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
-    found = {
-        "Machine": f"{environment['cpu']}, {environment['system']}; {', '.join(environment['devices'])}",
-        "Instructions": " ".join(environment.get("simd", ())) or "unknown",
-        "Threads": f"{record.threads}, the same for everyone",
-        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
-        "Settings": " ".join(f"{name}={value}" for name, value in environment.get("variables", {}).items()) or "none",
-        "Matrix peak": f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)",
-        "Commit": record.commit,
-        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
-    }
-    if record.load is not None and record.load > QUIET:
-        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
     late = [f"{row.case}, {row.measure}" for row in record.of(SECTION) if _late(row)]
-    if late:
-        found["Left out"] = f"for want of time: {'; '.join(late)}"
-    failed = {f"{name} ({row.case}, {row.measure})": why for row in record.rows for name, why in row.failed.items()}
-    if failed:
-        found["Failed the gate"] = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-    if record.absent:
-        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
-    return found
+    own = {
+        "Devices": ", ".join(environment["devices"]),
+        "Instructions": " ".join(environment.get("simd", ())) or "unknown",
+        "Settings": " ".join(f"{name}={value}" for name, value in environment.get("variables", {}).items()) or "none",
+    }
+    return timed_facts(record, own | ({"Left out": f"for want of time: {'; '.join(late)}"} if late else {}))
 
 
 def summary(record: Record) -> Sheet:

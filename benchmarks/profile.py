@@ -2,30 +2,28 @@
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks import record as records
 from benchmarks.cases import ENGINE_CASES, draw
+from benchmarks.command import Command
 from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
-from benchmarks.engine_tables import facts
+from benchmarks.facts import facts_of
 from benchmarks.page import render
 from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
 from benchmarks.timed import PRODUCTS
-from jax_lstm.checks import InputError, require
+from jax_lstm.checks import InputError, require, require_one_of
 
 RATE = 4000  # samples a second of each thread
 SHORT = {FORWARD: "f", BACKWARD: "f+b"}
@@ -60,35 +58,28 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class ProfileCommand:
-    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and two minutes."""
+class Profiling(Command):
+    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and some two minutes."""
+
+    NAME = "profile"
 
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Case to measure, by name; may be repeated."""
     seconds: float = 3.0
     """How long to sample each."""
-    out: str = ""
-    """File for the record; runs/profile-DATE-TIME.json if not given."""
-    render: str = ""
-    """Measure nothing: print the Markdown table of this record."""
-    page: str = ""
-    """With --render: put the table into this page, between its two marks."""
 
-    def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Sample, print and record, or render."""
-        if self.render:
-            record = records.read(Path(self.render), "profile", Profile)
-            return render("profile", markdown(record), self.page)
+    def show(self, path: Path) -> int:
+        return render(self.NAME, markdown(records.read(path, self.NAME, Profile)), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
         for name in self.case:
-            require(name in ENGINE_CASES, "--case", f"be one of {', '.join(map(repr, ENGINE_CASES))}", repr(name))
+            require_one_of("--case", name, tuple(ENGINE_CASES))
         require(self.seconds > 0, "--seconds", "be positive", self.seconds)
         if not shutil.which("perf"):
             raise InputError("python -m benchmarks profile needs Linux's `perf`; on Debian: apt install linux-perf")
         if reason := CONTENDERS["native"].absent():
             raise InputError(f"python -m benchmarks profile needs the native kernel: {reason}")
-        began = time.monotonic()
-        path = Path(self.out or f"runs/profile-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        record = records.begin("profile", shlex.join(["python", "-m", "benchmarks", *arguments]), {})
+        began, record = time.monotonic(), records.begin(self.NAME, command, {})
         for name in self.case or ENGINE_CASES:
             for measure in (FORWARD, BACKWARD):
                 record = replace(record, rows=[*record.rows, sampled(name, measure, self.seconds)])
@@ -96,7 +87,6 @@ class ProfileCommand:
                 records.write(record, path)
         print_sheet(console, sheet(record))
         print_facts(console, facts_of(record))
-        console.print(f"record: [bold]{escape(str(path))}[/]")
         return 0
 
 
@@ -156,12 +146,6 @@ def sheet(record: records.Record) -> Sheet:
         rows.append((row.case, SHORT[row.measure], *figures, *(f"{row.parts[kind]:.0%}" for kind in KINDS)))
     title = "Where the time goes, forward (f) and forward+backward (f+b): part of the samples of all threads"
     return Sheet(title, columns, rows, left=2)
-
-
-def facts_of(record: records.Record) -> dict[str, str]:
-    found = facts(replace(record, rows=[]))
-    del found["Matrix peak"]
-    return found
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:

@@ -34,7 +34,7 @@ class Record:
 
     study: str
     command: str
-    commit: str  # followed by " and changes" where the checkout differed from it
+    commit: str  # followed by " and changes" where the checkout differed from it; all of them where a run was resumed
     began: str
     seconds: float
     load: float | None  # of the machine in the minute before; None where the system does not say

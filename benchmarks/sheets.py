@@ -1,5 +1,6 @@
 """Tables, made once and shown twice: in the terminal and as Markdown for a page."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -10,7 +11,6 @@ from jax_lstm.cli import show
 from jax_lstm.timing import Timing
 
 ABSENT = "-"
-QUIET = 0.5  # load of a machine above which others than this program are at work
 COLOURS = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]no[/]"}
 
 
@@ -44,9 +44,10 @@ def print_facts(console: Console, facts: dict[str, str]) -> None:
     console.print(grid)
 
 
-def as_markdown(facts: dict[str, str], sheets: list[Sheet]) -> str:
+def as_markdown(facts: dict[str, str], sheets: list[Sheet], notes: Sequence[str] = ()) -> str:
+    """Facts, notes and tables, one after the other."""
     parts = ["  \n".join(f"{fact}: {value}" for fact, value in facts.items())]
-    return "\n\n".join([*parts, *map(table, sheets)]) + "\n"
+    return "\n\n".join([*parts, *notes, *map(table, sheets)]) + "\n"
 
 
 def table(sheet: Sheet) -> str:

@@ -1,6 +1,5 @@
 """`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, beside the published figures."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,22 +7,22 @@ from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks import record as records
 from benchmarks.accuracy.goals import judged
-from benchmarks.accuracy.report import figures, markdown, print_tables, put_into
+from benchmarks.accuracy.report import figures, markdown, print_tables
 from benchmarks.accuracy.row import Job, Row
 from benchmarks.accuracy.setting import QUICK, STUDIES, Setting
-from jax_lstm.checks import require, require_extra, require_size
-from jax_lstm.files import write_whole
-
-STUDY = "accuracy"
+from benchmarks.command import Command
+from benchmarks.page import render
+from jax_lstm.checks import require_extra, require_one_of, require_size
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Command):
     """Train on ETTh1, the adding problem and copy memory; hold the errors against published ones; write the record."""
+
+    NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Study to run: etth1, adding, copy; may be repeated. All if not given."""
@@ -31,42 +30,28 @@ class Accuracy:
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
     """Small sizes, for a look; they reach no published figure but those of ETTh1."""
-    out: str = ""
-    """File for the record; runs/accuracy-DATE-TIME.json if not given."""
-    resume: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Go on with this record: what it holds, with the same config, is not trained again; may be repeated."""
-    render: str = ""
-    """Train nothing: print the Markdown tables of this record."""
-    page: str = ""
-    """With --render: put the tables into this page, between its two marks, and the curves beside it."""
+    resume: str = ""
+    """Go on with this record: what it holds, with the same config, is not trained again."""
 
-    def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Train, print and record, or render."""
-        if self.render:
-            return self._render()
+    def show(self, path: Path) -> int:
+        record = records.read(path, self.NAME, Row)
+        if self.page:
+            figures(record, Path(self.page).parent)
+        return render(self.NAME, markdown(record), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
         for name in self.study:
-            require(name in STUDIES, "--study", f"be one of {', '.join(STUDIES)}", repr(name))
+            require_one_of("--study", name, tuple(STUDIES))
         require_size("--seeds", self.seeds)
         setting = QUICK if self.quick else Setting()
         jobs = [job for name in self.study or STUDIES for job in STUDIES[name](setting, self.seeds)]
-        path = Path(self.out or "".join(self.resume[:1]) or f"runs/accuracy-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        record = records.begin(STUDY, shlex.join(["python", "-m", "benchmarks", *arguments]), {})
-        for before in (records.read(Path(name), STUDY, Row) for name in self.resume):
-            record = replace(record, rows=[*record.rows, *before.rows], seconds=record.seconds + before.seconds)
+        record = records.begin(self.NAME, command, {})
+        if self.resume:
+            before = records.read(Path(self.resume), self.NAME, Row)
+            commits = ", ".join(dict.fromkeys([*before.commit.split(", "), record.commit]))
+            record = replace(record, rows=before.rows, seconds=before.seconds, commit=commits)
         require_extra("torch", "torch", "python -m benchmarks accuracy")
-        record = carry_out(jobs, record, path, console)
-        print_tables(console, record)
-        console.print(f"record: [bold]{escape(str(path))}[/]")
-        return 0
-
-    def _render(self) -> int:
-        record = records.read(Path(self.render), STUDY, Row)
-        if not self.page:
-            print(markdown(record), end="")
-            return 0
-        page = Path(self.page)
-        write_whole(page, put_into(page.read_text(encoding="utf-8"), record))
-        figures(record, page.parent)
+        print_tables(console, carry_out(jobs, record, path, console))
         return 0
 
 

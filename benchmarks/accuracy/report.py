@@ -5,19 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks.accuracy.curves import draw
 from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row
+from benchmarks.facts import facts_of
 from benchmarks.record import Record
-from benchmarks.sheets import ABSENT, Sheet
-from jax_lstm.checks import require
-from jax_lstm.cli import show
-
-PACKAGES = ("jax", "flax", "optax", "numpy", "torch")
-BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+from benchmarks.sheets import ABSENT, Sheet, as_markdown, print_sheet
 
 
 def sheets(record: Record) -> list[Sheet]:
@@ -28,35 +23,12 @@ def sheets(record: Record) -> list[Sheet]:
 
 def print_tables(console: Console, record: Record) -> None:
     for sheet in sheets(record):
-        table = show.table(escape(sheet.title))
-        for at, column in enumerate(sheet.columns):
-            table.add_column(escape(column), justify="left" if at == 0 else "right")
-        for row in sheet.rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
+        print_sheet(console, sheet)
 
 
 def markdown(record: Record) -> str:
     """What stands in docs/accuracy.md."""
-    text = ["  \n".join(f"{name}: {value}" for name, value in facts(record).items())]
-    text += notes(record.rows)
-    for sheet in sheets(record):
-        lines = [f"**{sheet.title}**", "", _line(sheet.columns), "| --- |" + " ---: |" * (len(sheet.columns) - 1)]
-        text.append("\n".join(lines + [_line(row) for row in sheet.rows]))
-    return "\n\n".join(text) + "\n"
-
-
-def facts(record: Record) -> dict[str, str]:
-    environment = record.environment
-    versions = ", ".join(
-        f"{name} {environment['packages'][name]}" for name in PACKAGES if name in environment["packages"]
-    )
-    return {
-        "Machine": f"{environment['cpu']}, {environment['system']}",
-        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
-        "Commit": record.commit,
-        "Command": f"`{record.command}`, {record.began}",
-    }
+    return as_markdown(facts_of(record), sheets(record), notes(record.rows))
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -77,14 +49,6 @@ def notes(rows: Sequence[Row]) -> list[str]:
         f"{better['ours']}, and so is persistence in {better['naive']}. The linear model is better than our LSTM in "
         f"{better['linear']}."
     ]
-
-
-def put_into(page: str, record: Record) -> str:
-    """The page with the tables of the record between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    require(bool(begin and end), "--page", "hold the two marks of the tables", "a page without them", f"{BEGIN} {END}")
-    return f"{before}{BEGIN}\n\n{markdown(record)}\n{END}{after}"
 
 
 def figures(record: Record, folder: Path) -> None:
@@ -162,7 +126,3 @@ def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}") -> str:
 
 def _number(value: float | None) -> str:
     return ABSENT if value is None else f"{value:.3g}"
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,6 +1,5 @@
 """`python -m benchmarks jit`: what jit costs and buys."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,23 +8,25 @@ from pathlib import Path
 import jax
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
 from benchmarks import record as records
+from benchmarks.command import Command
 from benchmarks.cores import use_cores
 from benchmarks.jit.page import render
 from benchmarks.jit.rows import Row
 from benchmarks.jit.sweeps import QUICK, SWEEPS, Setting
 from benchmarks.jit.tables import print_tables
 from benchmarks.jit.variants import VARIANTS
-from jax_lstm.checks import require
+from jax_lstm.checks import require_one_of
 
 STUDY = "jit"
 
 
 @dataclass(frozen=True)
-class Jit:
+class Jit(Command):
     """Compile and time one LSTM written in many ways: compile time, speed, memory, HLO; write the record."""
+
+    NAME = STUDY
 
     quick: bool = False
     """Fewer rounds and sizes; the figures are rough."""
@@ -33,27 +34,19 @@ class Jit:
     """What to vary: base, steps, hidden, layers, shapes, precision, devices; may be repeated. All if not given."""
     threads: int = 0
     """Cores to use, the same for everyone; all that there are if not given."""
-    out: str = ""
-    """File for the record; runs/jit-DATE-TIME.json if not given."""
     hlo: str = ""
     """Folder for the text of every optimised HLO module."""
-    render: str = ""
-    """Measure nothing: print the findings and tables of this record as Markdown."""
-    page: str = ""
-    """With --render: put them into this page, between its two marks, and the plots beside it."""
 
-    def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Measure, print and record, or render. Exit status 1 where a variant failed the gate."""
-        if self.render:
-            return render(records.read(Path(self.render), STUDY, Row), self.page)
+    def show(self, path: Path) -> int:
+        return render(records.read(path, self.NAME, Row), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
+        """Exit status 1 where a variant failed the gate."""
         for name in self.sweep:
-            require(name in SWEEPS, "--sweep", f"be one of {', '.join(SWEEPS)}", repr(name))
+            require_one_of("--sweep", name, tuple(SWEEPS))
         use_cores(self.threads)
-        path = Path(self.out or f"runs/jit-{time.strftime('%Y%m%d-%H%M%S')}.json")
-        command = shlex.join(["python", "-m", "benchmarks", *arguments])
         record = study(self._setting(), self.sweep, command, path, console)
         print_tables(console, record)
-        console.print(f"record: [bold]{escape(str(path))}[/]")
         return 1 if any(row.failed for row in record.rows) else 0
 
     def _setting(self) -> Setting:

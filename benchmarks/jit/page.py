@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from benchmarks.facts import facts_of
 from benchmarks.jit.findings import judged
 from benchmarks.jit.pictures import PICTURES, draw
 from benchmarks.jit.tables import VERDICTS, legends, sheets
 from benchmarks.page import render as render_text
 from benchmarks.record import Record
-from benchmarks.sheets import QUIET, table
+from benchmarks.sheets import table
 from jax_lstm.files import write_whole
 
 
@@ -29,7 +30,7 @@ def drawn(record: Record) -> list[str]:
 
 def markdown(record: Record) -> str:
     parts = [
-        "  \n".join(f"{fact}: {value}" for fact, value in facts(record).items()),
+        "  \n".join(f"{fact}: {value}" for fact, value in facts_of(record).items()),
         *_pictures(record),
         "### Findings",
     ]
@@ -41,22 +42,6 @@ def markdown(record: Record) -> str:
     parts.append("### Tables")
     parts += [table(sheet) for sheet in (*legends(record), *sheets(record))]
     return "\n\n".join(parts) + "\n"
-
-
-def facts(record: Record) -> dict[str, str]:
-    environment, packages = record.environment, record.environment["packages"]
-    versions = ", ".join(f"{name} {packages[name]}" for name in ("jax", "jaxlib", "torch") if name in packages)
-    found = {
-        "Machine": f"{environment['cpu']}, {environment['system']}, threads for everyone: {record.threads}",
-        "Versions": f"Python {environment['python']}, {versions}; native kernel {record.native}",
-        "Commit": record.commit,
-        "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
-    }
-    if record.load is not None and record.load > QUIET:
-        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
-    if record.absent:
-        found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
-    return found
 
 
 def _pictures(record: Record) -> list[str]:

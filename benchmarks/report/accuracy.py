@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from benchmarks.accuracy.goals import judged, of
 from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
-from benchmarks.accuracy.report import facts, sheets
+from benchmarks.accuracy.report import sheets
 from benchmarks.accuracy.row import OURS, THEIRS, Row
+from benchmarks.facts import facts_of
 from benchmarks.record import Record
 from benchmarks.report import parts
 from benchmarks.report.parts import Chart, Group, Section
@@ -36,7 +37,7 @@ def section(record: Record) -> Section:
         "LSTMs trained from scratch, beside published figures.",
         [group for group in groups if group.charts],
         sheets(record),
-        facts(record),
+        facts_of(record),
         tiles=[(f"{sum(met)} of {len(met)}", "goals of accuracy met, published figures among them")] if met else [],
     )
 

@@ -98,7 +98,8 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
     environment = record["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     return {
-        "Machine": f"{environment['cpu']}, {environment['system']}; {', '.join(environment['devices'])}",
+        "Machine": f"{environment['cpu']}, {environment['system']}",
+        "Devices": ", ".join(environment["devices"]),
         "Threads": f"{environment['cores']}, the same for everyone",
         "Versions": f"Python {environment['python']}, {versions}",
         "Command": f"`{command(record)}`",

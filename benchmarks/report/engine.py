@@ -2,6 +2,7 @@
 
 from benchmarks import engine_tables as tables
 from benchmarks.contenders.base import BACKWARD
+from benchmarks.facts import timed_facts
 from benchmarks.record import Record
 from benchmarks.report import speeds
 from benchmarks.report.parts import Chart, Group, Row, Section, numbered
@@ -39,7 +40,7 @@ def section(record: Record) -> Section:
         "time steps, inputs, hidden units.",
         [group for group in groups if group.charts],
         tables.sheets(record),
-        tables.facts(record),
+        timed_facts(record),
         BACKWARD,
         [(f"{sum(goal is True for goal in met)} of {len(met)}", "goals of the engine met")] if met else [],
     )

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from benchmarks.facts import facts_of
 from benchmarks.jit import tables, units
-from benchmarks.jit.page import facts
 from benchmarks.jit.programs import BOTH
 from benchmarks.jit.rows import Row
 from benchmarks.record import Record
@@ -80,7 +80,7 @@ def section(record: Record) -> Section:
         "time steps, inputs, hidden units, layers. What follows from it stands in docs/jit.md.",
         [group for group in groups if group.charts],
         [_sheet(*each[:3]) for each in (tables.verdicts(record), *tables.legends(record), *tables.sheets(record))],
-        facts(record),
+        facts_of(record),
         BOTH if BOTH in measures else "",
     )
 

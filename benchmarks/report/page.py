@@ -87,7 +87,7 @@ def _header(found: Sequence[Told]) -> str:
         for each in found
         for figure, what in each.section.tiles
     )
-    machines = list(dict.fromkeys(re.split(r";|, threads", each.section.facts["Machine"])[0] for each in found))
+    machines = list(dict.fromkeys(each.section.facts["Machine"] for each in found))
     made = time.strftime("%Y-%m-%d", time.gmtime())
     return f"""<a class="skip" href="#main">To the content</a>
 <header>

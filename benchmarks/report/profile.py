@@ -1,6 +1,7 @@
 """The section of `python -m benchmarks profile`."""
 
 from benchmarks import profile as study
+from benchmarks.facts import facts_of
 from benchmarks.record import Record
 from benchmarks.report.parts import Chart, Group, Section
 
@@ -22,5 +23,5 @@ def section(record: Record) -> Section:
         "Where the time of the native kernel goes, looked at from outside with Linux's `perf`.",
         [Group("Part of the time by kind of work", text, charts)],
         [study.sheet(record)],
-        study.facts_of(record),
+        facts_of(record),
     )

@@ -24,9 +24,10 @@ from benchmarks.accuracy.goals import first_losses_part, judged, mean, spread  #
 from benchmarks.accuracy.learners import Learning, Net, normal  # noqa: E402
 from benchmarks.accuracy.memory import Memory, jobs, learn  # noqa: E402
 from benchmarks.accuracy.published import ETTH1, MEMORY, guess  # noqa: E402
-from benchmarks.accuracy.report import BEGIN, END, figures, put_into  # noqa: E402
+from benchmarks.accuracy.report import figures, markdown  # noqa: E402
 from benchmarks.accuracy.row import OURS, THEIRS, Row  # noqa: E402
 from benchmarks.accuracy.tasks import TASKS  # noqa: E402
+from benchmarks.page import marks, put_into  # noqa: E402
 from jax_lstm.checks import InputError  # noqa: E402
 from jax_lstm.data import DataConfig, Dataset, load_dataset  # noqa: E402
 from jax_lstm.tolerances import TOLERANCES  # noqa: E402
@@ -44,14 +45,6 @@ SMALL = Memory(
     },
     {20: 1},
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> object:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +80,8 @@ def test_adding() -> None:
     x, y = TASKS["adding"].draw(np.random.default_rng(0), 11, 500)
     assert x.shape == (11, 500, 2)
     assert x.dtype == y.dtype == np.float32
-    for values, marks, total in zip(x[..., 0].T, x[..., 1].T, y, strict=True):
-        at = np.flatnonzero(marks)
+    for values, marked, total in zip(x[..., 0].T, x[..., 1].T, y, strict=True):
+        at = np.flatnonzero(marked)
         assert len(at) == 2
         assert total == pytest.approx(values[at].sum())
     assert (x[..., 1].mean(axis=1) > 0).all()  # anywhere
@@ -273,13 +266,18 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert "T=20, LSTM" in capsys.readouterr().out
     values = json.loads(out.read_text())
     assert len(values["rows"]) == 1
-    assert main([*command, "--resume", str(out)]) == 0  # nothing is trained again
-    assert json.loads(out.read_text())["rows"] == values["rows"]
+    out.write_text(json.dumps(values | {"commit": "c0ffee"}))
+    resumed = tmp_path / "resumed.json"
+    assert main([*command, "--resume", str(out), "--out", str(resumed)]) == 0
+    again = json.loads(resumed.read_text())
+    assert again["rows"] == values["rows"]  # nothing is trained again
+    assert again["commit"] == f"c0ffee, {values['commit']}"
     capsys.readouterr()
     assert main(["accuracy", "--render", str(out)]) == 0
     assert "| T=20, LSTM | 300 |" in capsys.readouterr().out
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    begin, end = marks("accuracy")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
     assert main(["accuracy", "--render", str(out), "--page", str(page)]) == 0
     shown = page.read_text()
     assert "old" not in shown
@@ -289,16 +287,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert "--study" in capsys.readouterr().err
 
 
-def test_the_page_needs_its_marks() -> None:
-    record = records.begin("accuracy", "a test", {})
-    with pytest.raises(InputError, match="--page"):
-        put_into("a page without marks", record)
-
-
 def test_the_page_shows_the_record() -> None:
     record = records.read(RECORD, "accuracy", Row)
     page = PAGE.read_text(encoding="utf-8")
-    assert put_into(page, record) == page, "python -m benchmarks accuracy --render RECORD --page PAGE"
+    assert put_into(page, markdown(record), "accuracy") == page, (
+        "python -m benchmarks accuracy --render RECORD --page PAGE"
+    )
     assert record.goals == judged(record.rows)
 
 

@@ -25,15 +25,6 @@ STREAMED = Case(2, 3, 5, 6, streamed=True)
 SERVED = ((DEEP, TRAINING), (UNEQUAL, FORWARD), (UNEQUAL, BACKWARD), (STREAMED, STREAMING))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def passes(name: str, case: Case, measure: str) -> None:
     contender = CONTENDERS[name]
     works, failed, not_offered = admit(lineup({name: contender}, case), measure)

@@ -39,15 +39,6 @@ PRESENT = [name for name, contender in ENGINE_CONTENDERS.items() if not contende
 BRIEF = Plan(budget=0.0, least=2, sample=0.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def scaled(factor: float, of: str) -> Contender:
     """PyTorch's, with one of its results off by a factor."""
 
@@ -182,7 +173,7 @@ def test_every_measure_has_rows_and_the_record_comes_back(made: tuple[Record, Pa
 def test_the_tables_of_a_run(made: tuple[Record, Path]) -> None:
     record, _ = made
     text = markdown(record)
-    assert "broken: outputs: off by 1.0e+00, more than 5e-06 (layers)" in text
+    assert "broken (tiny, forward): outputs: off by 1.0e+00, more than 5e-06" in text
     assert "| failed |" in text
     assert all(goal.text in text for goal in GOALS)
     console = Console(width=120)

@@ -37,15 +37,6 @@ BRIEF = Plan(budget=0.0, least=2, sample=0.0)
 TINY = {"tiny": Case(3, 4, 5, 6), "fed": Case(1, 3, 4, 5, streamed=True)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def _wrong(problem: Problem) -> Runner:
     works = CONTENDERS[BASELINE].build(problem)
     off = {name: 2 * value for name, value in works[FORWARD].results().items()}

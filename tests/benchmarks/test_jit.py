@@ -39,15 +39,6 @@ DEEP, FLAT = Size(2, 5, 3, 4, 2), Size(2, 5, 3, 4)  # five steps: two chunks of 
 BRIEF = Effort(Plan(budget=0.0, least=2, sample=0.0))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Any:
-    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def record() -> records.Record:
     return records.read(RECORD, "jit", Row)
@@ -328,4 +319,4 @@ def test_quick_leaves_out_what_no_finding_needs() -> None:
 
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["jit", "--sweep", "everything"]) == 2
-    assert "`--sweep` must be one of base, steps" in capsys.readouterr().err
+    assert "`--sweep` must be one of 'base', 'steps'" in capsys.readouterr().err

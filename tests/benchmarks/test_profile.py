@@ -50,7 +50,10 @@ def test_every_kind_has_a_column_and_the_last_takes_the_rest() -> None:
     [
         (["--case", "huge"], "`--case` must be one of "),
         (["--seconds", "0"], "`--seconds` must be positive; got 0.0"),
-        (["--page", "docs/performance.md"], "--page must come with --render RECORD"),
+        (
+            ["--page", "docs/performance.md"],
+            "`--page` must come with --render, whose record it is to show; got 'docs/performance.md'",
+        ),
         (["--render", str(RECORD), "--page", "gone.md"], "gone.md: No such file or directory"),
     ],
 )

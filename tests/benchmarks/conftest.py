@@ -1,0 +1,20 @@
+"""What all tests of the benchmarks share."""
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
+    if not importlib.util.find_spec("torch"):
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
