@@ -83,8 +83,9 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        if values["study"] != study:
-            raise ValueError(f"it is one of {values['study']!r}")
+        found = values.get("study") if isinstance(values, dict) else None
+        if found != study:
+            raise ValueError(f"it is one of {found!r}" if found else "it names no study")
         return Record(**values | {"rows": [row(**each) for each in values["rows"]]})
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None

@@ -173,7 +173,7 @@ def test_every_measure_has_rows_and_the_record_comes_back(made: tuple[Record, Pa
 def test_the_tables_of_a_run(made: tuple[Record, Path]) -> None:
     record, _ = made
     text = markdown(record)
-    assert "broken (tiny, forward): outputs: off by 1.0e+00, more than 5e-06" in text
+    assert "broken (large, forward): outputs: off by 1.0e+00, more than 5e-06" in text
     assert "| failed |" in text
     assert all(goal.text in text for goal in GOALS)
     console = Console(width=120)
