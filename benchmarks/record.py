@@ -82,7 +82,7 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
         InputError: there is no such file, or it is no record of that study.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         found = values.get("study") if isinstance(values, dict) else None
         if found != study:
             raise ValueError(f"it is one of {found!r}" if found else "it names no study")
