@@ -82,8 +82,8 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
         InputError: there is no such file, or it is no record of that study.
     """
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = values.get("study") if isinstance(values, dict) else None
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = _study(values)
         if found != study:
             raise ValueError(f"it is one of {found!r}" if found else "it names no study")
         return Record(**values | {"rows": [row(**each) for each in values["rows"]]})
@@ -91,6 +91,10 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
         raise InputError(f"{path}: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a record of `python -m benchmarks {study}`: {error}") from None
+
+
+def _study(values: Any) -> str:
+    return values.get("study", "") if isinstance(values, dict) else ""
 
 
 def begin(study: str, command: str, absent: dict[str, str]) -> Record:
