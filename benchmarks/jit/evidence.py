@@ -249,7 +249,7 @@ def depth(rows: Rows) -> Evidence:
         f"over time with all layers in a step has {units.count(all_in_one.instructions)} and takes "
         f"{units.seconds(all_in_one.stages)}. A call takes {_ms(deep)}, {_ms(over)} and {_ms(all_in_one)}."
     )
-    return Evidence(text, grown < 0.6 * more and over.stages > 0.8 * deep.stages)
+    return Evidence(text, grown < 0.6 * more and over.stages < deep.stages and rows.time(over, deep) > 1 - NOISE)
 
 
 def cost_analysis(rows: Rows) -> Evidence:

@@ -125,7 +125,8 @@ FINDINGS = (
     ),
     Finding(
         "Deep stacks compile cheaply as they are",
-        "Write the layers one after the other; try a scan over stacked weights for tens of layers, and measure it.",
+        "Write the layers one after the other. A scan over stacked weights is for tens of layers that are compiled "
+        "often: it is compiled sooner, and its calls are no faster.",
         "Layer by layer, the instructions grow with L but the seconds grow far less, as though kernels that are "
         "alike were compiled once; HLO does not show why. A scan over stacked layers has the instructions of two "
         "layers, in loops within loops, which slice weights out of the stack and keep everything for the way back "
