@@ -1,4 +1,4 @@
-"""Both directions of a bidirectional layer: one kernel call each, or both in one, over the number of rows."""
+"""Both directions of a bidirectional layer: one kernel call each, or both in one, over rows and units."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,14 +21,16 @@ WAYS = {"one by one": one_by_one, "together": together}
 
 def directions(setting: Setting) -> Iterator[Timed]:
     plan = setting.plan._replace(budget=setting.plan.budget / 4)
-    for batch in setting.rows:
-        case = Case(batch, 64, 64, 128, bidirectional=True)
+    for batch, hidden in setting.sides:
+        case = Case(batch, 256, 64, hidden, bidirectional=True)
         for backend in setting.backends():
             contenders = {f"{backend}, {way}": Contender(_bidirectional(backend, run), "") for way, run in WAYS.items()}
             present = lineup(contenders, case)
             for measure in (FORWARD, BACKWARD):
                 baseline = next(iter(contenders))
-                yield timed("directions", f"B={batch}", case, measure, admit(present, measure), plan, baseline)
+                yield timed(
+                    "directions", f"B={batch}, H={hidden}", case, measure, admit(present, measure), plan, baseline
+                )
 
 
 def _bidirectional(backend: str, way: Callable[..., Any]) -> Callable[[Problem], Runner]:

@@ -19,7 +19,13 @@ class Setting:
     contenders: Mapping[str, Contender] = field(default_factory=lambda: ENGINE_CONTENDERS)
     long: Case = Case(8, 16384, 64, 256)  # noqa: RUF009 immutable; for the memory of gradients
     lengths: tuple[int, ...] = (16, 256, 4096)  # for the time to compile
-    rows: tuple[int, ...] = (1, 4, 8, 16, 32)  # for both directions in one call
+    sides: tuple[tuple[int, int], ...] = (
+        (1, 64),
+        (4, 64),
+        (16, 64),
+        (1, 256),
+        (4, 256),
+    )  # B, H: both directions in a call
 
     def present(self) -> dict[str, Contender]:
         """The contenders that can be measured here."""
@@ -35,7 +41,7 @@ QUICK = Setting(
     {name: case for name, case in ENGINE_CASES.items() if case.flops < 1e10},
     long=Case(8, 4096, 64, 128),
     lengths=(16, 1024),
-    rows=(1, 8),
+    sides=((1, 64), (16, 64)),
 )
 
 Table = Mapping[str, tuple[str, ...]]

@@ -34,7 +34,7 @@ class Kernel:
     run: Callable[..., Outputs]
     purpose: str
     refusal: Callable[[Request], str] = lambda request: ""
-    gains_by_both: Callable[[Request], bool] = lambda request: False  # directions in one call
+    gains_by_both: Callable[[int, int], bool] = lambda batch, hidden: False  # directions in one call
 
 
 def _native_refuses(request: Request) -> str:
@@ -47,9 +47,9 @@ def _native_refuses(request: Request) -> str:
     return unavailable() or cannot_serve(request.dtype)
 
 
-def _few_rows(request: Request) -> bool:
+def _small(batch: int, hidden: int) -> bool:
     """Then two threads have more from a direction each than from sharing one, with a barrier at every step."""
-    return request.shape[1] <= 8
+    return batch <= 4 and hidden <= 64
 
 
 def _reference_refuses(request: Request) -> str:
@@ -58,7 +58,7 @@ def _reference_refuses(request: Request) -> str:
 
 # In the order in which "auto" tries them.
 KERNELS: dict[str, Kernel] = {
-    "native": Kernel(native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses, _few_rows),
+    "native": Kernel(native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses, _small),
     "scan": Kernel(scan, "lax.scan with hand-written derivatives, for every platform and type"),
     "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _reference_refuses),
 }
@@ -118,5 +118,6 @@ def run(
     asked = request(xs, remat)
     kernel = KERNELS[choose(backend, asked).backend]
     call = functools.partial(kernel.run, remat=remat) if remat else kernel.run
-    way = together if len(params) == 2 and kernel.gains_by_both(asked) else one_by_one
+    *_, batch, hidden = states[0].c.shape
+    way = together if len(params) == 2 and kernel.gains_by_both(batch, hidden) else one_by_one
     return way(call, params, xs, states, mask, resets)

@@ -150,7 +150,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
     path = tmp_path_factory.mktemp("records") / "run" / "engine.json"
     contenders = {name: CONTENDERS[name] for name in (BASELINE, "scan", "native")} | {"broken": scaled(2.0, "outputs")}
     setting = Setting(
-        BRIEF, {"large": Case(1, 2, 3, 256)}, contenders, long=Case(2, 25, 3, 4), lengths=(2, 4), rows=(1,)
+        BRIEF, {"large": Case(1, 2, 3, 256)}, contenders, long=Case(2, 25, 3, 4), lengths=(2, 4), sides=((1, 4),)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "STEPS", 3)

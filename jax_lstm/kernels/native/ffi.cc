@@ -68,7 +68,11 @@ class Checker {
   void* compute(const char* name, const Buffer& array, Dimensions dimensions) { return check(name, array, compute_, dimensions); }
   void* state(const char* name, const Buffer& array, Dimensions dimensions) { return check(name, array, state_, dimensions); }
   void* optional_compute(const char* name, const Buffer& array, Dimensions dimensions, bool absent) {
-    return absent ? check_empty(name, array) : compute(name, array, dimensions);
+    return absent ? empty(name, array) : compute(name, array, dimensions);
+  }
+  void* empty(const char* name, const Buffer& array) {
+    if (array.element_count() != 0) complain(std::string(name) + " must be empty, not " + text(array.dimensions()));
+    return nullptr;
   }
   void* optional_state(const char* name, const Buffer& array, Dimensions dimensions) {
     return array.element_count() == 0 ? nullptr : state(name, array, dimensions);
@@ -92,10 +96,6 @@ class Checker {
     if (!same) complain(std::string(name) + " must have the shape " + text(wanted) + ", not " + text(found));
     if (array.element_type() != type) complain(std::string(name) + " has the wrong element type");
     return array.untyped_data();
-  }
-  void* check_empty(const char* name, const Buffer& array) {
-    if (array.element_count() != 0) complain(std::string(name) + " must be empty, not " + text(array.dimensions()));
-    return nullptr;
   }
 
   ElementType type_ = ElementType::float32;
@@ -150,7 +150,7 @@ ffi::Error run_forward(ffi::ThreadPool thread_pool, const Inputs& in, Result& ys
   args.weight_ih = checker.compute("weight_ih", in.weight_ih, {n, 4 * hidden, i});
   args.weight_hh = checker.compute("weight_hh", in.weight_hh, {n, 4 * hidden, r});
   args.bias_ih = checker.optional_state("bias_ih", in.bias_ih, {n, 4 * hidden});
-  args.bias_hh = args.bias_ih ? checker.state("bias_hh", in.bias_hh, {n, 4 * hidden}) : nullptr;
+  args.bias_hh = args.bias_ih ? checker.state("bias_hh", in.bias_hh, {n, 4 * hidden}) : checker.empty("bias_hh", in.bias_hh);
   args.weight_hr = checker.optional_compute("weight_hr", in.weight_hr, {n, r, hidden}, unprojected);
   args.h0 = checker.state("h0", in.h0, {n, b, r});
   args.c0 = checker.state("c0", in.c0, {n, b, hidden});
