@@ -16,7 +16,8 @@ from jax_lstm.lstm import LSTM
 class Linear(nnx.Module):
     """`y = x @ weight.T + bias` with PyTorch's names and shapes, `weight` (O, I) and `bias` (O,).
 
-    `flax.nnx.Linear` keeps its kernel transposed, (I, O), and a checkpoint would no longer load as it is.
+    `flax.nnx.Linear` keeps its kernel transposed, (I, O), and a checkpoint would no longer load as it is. Without a
+    `weight` of its own, it is given one at the call.
     """
 
     def __init__(
@@ -24,19 +25,21 @@ class Linear(nnx.Module):
         input_size: int,
         output_size: int,
         *,
+        weight: bool = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         require_size("output_size", output_size)
         self.dtype = dtype
-        self.weight = nnx.Param(
-            Init().draw("weight", rngs.params(), (output_size, input_size), input_size, param_dtype)
-        )
+        if weight:
+            self.weight = nnx.Param(
+                Init().draw("weight", rngs.params(), (output_size, input_size), input_size, param_dtype)
+            )
         self.bias = nnx.Param(Init().draw("bias", rngs.params(), (output_size,), input_size, param_dtype))
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        params = {"weight": self.weight[...], "bias": self.bias[...]}
+    def __call__(self, x: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+        params = {"weight": self.weight[...] if weight is None else weight, "bias": self.bias[...]}
         dtype = compute_dtype(params, x, self.dtype)
         weight, bias = (param.astype(dtype) for param in params.values())
         return x.astype(dtype) @ weight.T + bias.reshape((1,) * (x.ndim - 1) + (-1,))

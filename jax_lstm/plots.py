@@ -15,7 +15,7 @@ TRUTH = "#343a40"
 STYLES = ("-", "--", "-.", ":")  # curves that lie on each other stay visible
 
 
-def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str) -> None:
     """`curves[run][part]` holds one loss an epoch; a colour a run, a panel a part."""
     parts = list(dict.fromkeys(part for run in curves.values() for part in run))
     figure, axes = _figure(1, len(parts), (5.2 * len(parts), 3.6))
@@ -26,19 +26,28 @@ def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]])
             axis.plot(
                 epochs, losses, label=run, color=COLOURS[at % 4], linestyle=STYLES[at % 4], linewidth=3 - 0.6 * at
             )
-        axis.set(title=f"{part} loss", xlabel="epoch", ylabel="MSE, standardised", yscale="log")
+        axis.set(title=f"{part} loss", xlabel="epoch", ylabel=ylabel, yscale="log")
         axis.grid(alpha=0.3, which="both")
         axis.legend(frameon=False)
     _save(figure, path)
 
 
 class Panel:
-    """One window: what was seen (W,), what came after (K,) or None, and forecasts of it (K,); `x` (W + K,) or None."""
+    """One window: what was seen (W,), what came after (K,) or None, and forecasts of it (K,); `x` (W + K,) or None.
+
+    `band` is the interval about the forecast, its lower and upper ends (K,).
+    """
 
     def __init__(
-        self, title: str, seen: np.ndarray, truth: np.ndarray | None, forecasts: Mapping[str, np.ndarray], x: Any = None
+        self,
+        title: str,
+        seen: np.ndarray,
+        truth: np.ndarray | None,
+        forecasts: Mapping[str, np.ndarray],
+        x: Any = None,
+        band: tuple[np.ndarray, np.ndarray] | None = None,
     ):
-        self.title, self.seen, self.truth, self.forecasts = title, seen, truth, forecasts
+        self.title, self.seen, self.truth, self.forecasts, self.band = title, seen, truth, forecasts, band
         horizon = len(next(iter(forecasts.values())))
         self.x = np.arange(-len(seen) + 1, horizon + 1) if x is None else x
 
@@ -60,6 +69,8 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
                 alpha=0.45,
                 label="truth",
             )
+        if panel.band is not None:
+            axis.fill_between(panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="9 in 10 models")
         for at, (name, values) in enumerate(panel.forecasts.items()):
             axis.plot(
                 panel.x[seen:],

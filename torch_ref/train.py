@@ -1,59 +1,57 @@
-"""Training and forecasting in PyTorch, on the very batches that the JAX side sees."""
+"""Training and inference in PyTorch, on the very batches that the JAX side sees."""
+
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from torch_ref.model import LSTMModel
 
+class Task(Protocol):
+    """What a file of this folder says of a task: its batches, what the model makes of them, and the loss."""
 
-def input_windows(inputs: Tensor, starts: Tensor, window: int) -> Tensor:
-    """What is read of each window: (N, F) and starts (B,) to (B, window, F)."""
-    return inputs[starts[:, None] + torch.arange(window)]
+    def gather(self, arrays: Any, rows: Tensor) -> Any:
+        """The batch that `rows` (B,) name."""
+        ...
 
+    def outputs(self, model: nn.Module, batch: Any, carry: Any) -> tuple[Tensor, Any]:
+        """The model's outputs, and what the next step carries on."""
+        ...
 
-def target_windows(targets: Tensor, starts: Tensor, window: int, horizon: int) -> Tensor:
-    """What is forecast of each window: (N, C) and starts (B,) to (B, horizon * C), step by step."""
-    return targets[starts[:, None] + torch.arange(window, window + horizon)].reshape(len(starts), -1)
+    def cost(self, outputs: Tensor, batch: Any) -> Tensor: ...
 
 
 def train_steps(
-    model: LSTMModel,
-    optimizer: torch.optim.Optimizer,
-    inputs: Tensor,
-    targets: Tensor,
-    starts: np.ndarray,
-    window: int,
-    horizon: int,
-) -> np.ndarray:
-    """One step of MSE training for each row of `starts` (S, B); returns the S losses."""
+    task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, arrays: Any, rows: np.ndarray, carry: Any
+) -> tuple[np.ndarray, Any]:
+    """One step of training for each of `rows` (S, B); returns the S losses, and what is carried on."""
     model.train()
-    loss_fn = nn.MSELoss()
     losses = []
-    for batch in torch.from_numpy(starts).long():
+    for row in torch.from_numpy(rows).long():
+        batch = task.gather(arrays, row)
         optimizer.zero_grad()
-        loss = loss_fn(model(input_windows(inputs, batch, window)), target_windows(targets, batch, window, horizon))
+        outputs, carry = task.outputs(model, batch, carry)
+        loss = task.cost(outputs, batch)
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
-    return torch.stack(losses).numpy()
+    return torch.stack(losses).numpy(), carry
 
 
 def gradients(
-    model: LSTMModel, inputs: Tensor, targets: Tensor, starts: np.ndarray, window: int, horizon: int
+    task: Task, model: nn.Module, arrays: Any, rows: np.ndarray, carry: Any
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Outputs (B, O) of one batch, starts (B,), and the gradient of its MSE by each parameter."""
-    batch = torch.from_numpy(starts).long()
-    outputs = model(input_windows(inputs, batch, window))
-    loss = nn.functional.mse_loss(outputs, target_windows(targets, batch, window, horizon))
+    """Outputs of one batch, rows (B,), and the gradient of its loss by each parameter."""
+    batch = task.gather(arrays, torch.from_numpy(rows).long())
+    outputs, _ = task.outputs(model, batch, carry)
     names, params = zip(*model.named_parameters(), strict=True)
-    grads = torch.autograd.grad(loss, params)
+    grads = torch.autograd.grad(task.cost(outputs, batch), params)
     return outputs.detach().numpy(), {name: grad.numpy() for name, grad in zip(names, grads, strict=True)}
 
 
 @torch.inference_mode()
-def forecast(model: LSTMModel, inputs: Tensor, starts: np.ndarray, window: int, batch_size: int = 512) -> np.ndarray:
-    """Forecasts (n, O) from the windows at `starts` (n,)."""
+def infer(task: Task, model: nn.Module, arrays: Any, rows: np.ndarray, carry: Any) -> np.ndarray:
+    """Outputs for each of `rows` (S, B), from the same `carry`, one after the other: (S * B, ...)."""
     model.eval()
-    batches = torch.from_numpy(starts).long().split(batch_size)
-    return torch.cat([model(input_windows(inputs, batch, window)) for batch in batches]).numpy()
+    batches = (task.gather(arrays, row) for row in torch.from_numpy(rows).long())
+    return torch.cat([task.outputs(model, batch, carry)[0] for batch in batches]).numpy()

@@ -20,10 +20,12 @@ from benchmarks.record import ROOT
 from jax_lstm.checks import InputError
 from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
+from jax_lstm.tasks.forecast import make_forecast, windows
+from jax_lstm.tasks.scores import score, truth_of
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.scores import score, truth_of
-from jax_lstm.train.step import epoch_batches, init_state, make_forecast, make_run_steps, make_step
+from jax_lstm.train.batches import shuffled
+from jax_lstm.train.step import init_state, make_run_steps, make_step
 
 COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 TABLES = {"univariate": ("OT",), "multivariate": COLUMNS}
@@ -124,17 +126,17 @@ def fit(model: Any, dataset: Dataset, config: TrainConfig) -> tuple[Any, dict[st
     The test part is not looked at.
     """
     window, horizon = dataset.config.window, dataset.config.horizon
-    steps = epoch_batches(dataset.starts["train"], config, 0).shape[:2]
+    steps = shuffled(dataset.starts["train"], config, 0).shape[:2]
     optimizer = make_optimizer(config.optim, config.epochs * steps[0] * steps[1], nnx.state(model, nnx.Param))
-    run_steps = make_run_steps(make_step(model, optimizer), window, horizon)
+    run_steps = make_run_steps(make_step(model, optimizer), windows(window, horizon))
     forecast, truth = make_forecast(model, window), truth_of(dataset, "val")
     inputs, targets = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets)
     state = init_state(model, optimizer)
     best, curve = state.params, {"epoch": [], "train": [], "validation": []}
     for epoch in range(config.epochs):
         losses = []
-        for starts in epoch_batches(dataset.starts["train"], config, epoch):
-            state, metrics = run_steps(state, inputs, targets, jnp.asarray(starts))
+        for starts in shuffled(dataset.starts["train"], config, epoch):
+            state, metrics = run_steps(state, (inputs, targets), jnp.asarray(starts))
             losses.append(np.asarray(metrics["loss"]))
         forecasts = forecast(state.params, inputs, dataset.starts["val"])
         curve["epoch"].append(float(epoch + 1))

@@ -31,7 +31,7 @@ def section(record: dict[str, Any]) -> Section:
             ],
         ),
     ]
-    if record.get("test_scores"):
+    if record.get("scores"):
         sheets.append(_scores(record))
     if record.get("training"):
         sheets.append(_speeds(record))
@@ -78,8 +78,8 @@ def _losses(record: dict[str, Any], part: str) -> Chart:
 
 
 def _scores(record: dict[str, Any]) -> Sheet:
-    names = list(next(iter(record["test_scores"].values())))
-    rows = [(who, *(f"{scores[name]:.4g}" for name in names)) for who, scores in record["test_scores"].items()]
+    names = list(next(iter(record["scores"].values())))
+    rows = [(who, *(f"{scores[name]:.4g}" for name in names)) for who, scores in record["scores"].items()]
     return Sheet("Errors on the test part", ("forecast by", *names), rows)
 
 
@@ -89,7 +89,7 @@ def _speeds(record: dict[str, Any]) -> Sheet:
         found = record.get(what)
         if not found:
             continue
-        rates = [found["windows"] / summary(found["seconds"][who]).median for who in ("JAX", "PyTorch")]
+        rates = [found["items"] / summary(found["seconds"][who]).median for who in ("JAX", "PyTorch")]
         rows.append((what, *(f"{rate:,.0f}" for rate in rates), f"{found['jax_speed_relative_to_pytorch']:.2f}"))
     return Sheet("Windows a second", ("", "JAX", "PyTorch", "JAX relative to PyTorch"), rows)
 

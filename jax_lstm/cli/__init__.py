@@ -17,6 +17,7 @@ from jax_lstm.cli.compare import Compare
 from jax_lstm.cli.convert import Convert
 from jax_lstm.cli.evaluate import Evaluate
 from jax_lstm.cli.forecast import Forecast
+from jax_lstm.cli.generate import Generate
 from jax_lstm.cli.info import Info
 from jax_lstm.cli.train import Train
 from jax_lstm.cli.tutorial import Tutorial
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Any] = {
     "train": Train,
     "evaluate": Evaluate,
     "forecast": Forecast,
+    "generate": Generate,
     "tutorial": Tutorial,
     "convert": Convert,
     "info": Info,
@@ -39,7 +41,7 @@ DESCRIPTION = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    0: done. 1: the frameworks disagree, or the loss diverged. 2: the input cannot be used. 130: Ctrl-C.
+    0: done. 1: the frameworks disagree, or the loss diverged. 2: the input cannot be used. 130: Ctrl-C. 143: SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     console = Console()
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DivergedError as error:
         return _fail(str(error), 1)
     except InterruptedRunError as error:
-        return _fail(str(error), 130)
+        return _fail(str(error), 128 + error.signum)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
 

@@ -1,10 +1,9 @@
 """`jax-lstm compare`, the main job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,9 +12,10 @@ from jax_lstm.checks import require_extra
 from jax_lstm.cli import pictures, show
 from jax_lstm.cli.options import absolute, new_directory, value_of
 from jax_lstm.compare import CompareConfig, Comparison, compare
-from jax_lstm.compare.run import FORECAST_BATCH, METRICS_TORCH
-from jax_lstm.data import load_dataset
+from jax_lstm.compare.run import METRICS_TORCH
 from jax_lstm.files import write_json
+from jax_lstm.tasks import load_task
+from jax_lstm.tasks.scores import baseline_forecasts
 from jax_lstm.train import InterruptedRunError
 from jax_lstm.train.config import read_config, to_dict
 from jax_lstm.train.loop import CONFIG, METRICS
@@ -37,33 +37,36 @@ class Compare:
         return cls(read_config(CompareConfig, config)) if config else cls()
 
     def run(self, console: Console) -> int:
-        config = replace(self.compare, data=absolute(self.compare.data))
+        config = absolute(self.compare)
         require_extra("torch", "torch", "compare")
         with jax.enable_x64(config.x64):
-            dataset = load_dataset(config.data, np.dtype(config.training().dtype))
+            task = load_task(config.training())
             directory = new_directory(self.out, "compare")
             write_json(directory / CONFIG, to_dict(config))
-            show.data_and_model(console, config.training(), dataset)
+            show.data_and_model(console, task.config, task)
             try:
                 with show.progress(console) as report:
-                    comparison = compare(config, dataset, directory, report)
-            except InterruptedRunError:
-                raise InterruptedRunError(f"interrupted; {directory} holds what there was; run compare again") from None
+                    comparison = compare(config, task, directory, report)
+            except InterruptedRunError as error:
+                left = f"interrupted; {directory} holds what there was; run compare again"
+                raise InterruptedRunError(left, error.signum) from None
         console.print(_agreement(comparison))
         if not comparison.agreed:
             console.print("[bold red]the frameworks disagree[/]: nothing was timed or trained")
             console.print(f"run directory [bold]{escape(str(directory))}[/]: {CONFIG}, compare.json")
             return 1
-        console.print(_throughput(comparison))
+        console.print(_throughput(comparison, task.unit))
         console.print(_payback(comparison))
         if comparison.scores:
-            show.scores_table(console, comparison.scores, dataset.target, "test")
+            show.scores_table(console, task, comparison.scores, comparison.part)
+            show.sheet(console, task.further(comparison.predictions["JAX"], comparison.part))
         written = [CONFIG, METRICS, METRICS_TORCH, "checkpoints", "compare.json"]
-        if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS, "PyTorch": METRICS_TORCH})):
+        logs = {"JAX": METRICS, "PyTorch": METRICS_TORCH}
+        if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
             written.append(pictures.LOSSES)
-        if comparison.scores:
-            ours = {name: comparison.forecasts[name] for name in ("JAX", "PyTorch", "linear")}
-            if pictures.drawn(console, lambda: pictures.forecasts(directory, dataset, "test", ours)):
+        if comparison.scores and config.task == "forecast":
+            drawn = comparison.predictions | {"linear": baseline_forecasts(task.dataset, comparison.part)["linear"]}
+            if pictures.drawn(console, lambda: pictures.forecasts(directory, task.dataset, comparison.part, drawn)):
                 written.append(pictures.FORECASTS)
         console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")
         return 0
@@ -81,24 +84,18 @@ def _agreement(comparison: Comparison) -> Table:
     return table
 
 
-def _throughput(comparison: Comparison) -> Table:
-    table = show.table(f"throughput: medians of samples taken in turns; an inference step is {FORECAST_BATCH} windows")
+def _throughput(comparison: Comparison, unit: str) -> Table:
+    table = show.table("throughput: medians of samples taken in turns, over the same batches")
     table.add_column("")
-    for name in (
-        "JAX\nwindows/s",
-        "PyTorch\nwindows/s",
-        "JAX\nsteps/s",
-        "PyTorch\nsteps/s",
-        "JAX / PyTorch",
-        "compile",
-    ):
+    frameworks = ("JAX", "PyTorch")
+    headings = [f"{name}\n{what}/s" for what in (unit, "batches") for name in frameworks]
+    for name in (*headings, "JAX / PyTorch", "compile"):
         table.add_column(name, justify="right")
-    rows = (("training", comparison.training), ("inference", comparison.inference))
-    for name, speed in rows:
+    for name, speed in (("training", comparison.training), ("inference", comparison.inference)):
         if speed is not None:
-            windows = [f"{speed.windows_per_second(framework):,.0f}" for framework in ("JAX", "PyTorch")]
-            calls = [f"{speed.calls_per_second(framework):,.1f}" for framework in ("JAX", "PyTorch")]
-            table.add_row(name, *windows, *calls, f"{speed.ratio:.2f}", f"{speed.compile_seconds:.2f} s")
+            items = [f"{speed.items_per_second(framework):,.0f}" for framework in frameworks]
+            calls = [f"{speed.calls_per_second(framework):,.1f}" for framework in frameworks]
+            table.add_row(name, *items, *calls, f"{speed.ratio:.2f}", f"{speed.compile_seconds:.2f} s")
     return table
 
 

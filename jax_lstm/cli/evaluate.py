@@ -5,22 +5,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import jax
-import numpy as np
 import tyro
 from rich.console import Console
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import require
 from jax_lstm.cli import show
 from jax_lstm.cli.options import absolute
-from jax_lstm.data import load_dataset
 from jax_lstm.files import write_json
-from jax_lstm.train import open_run
-from jax_lstm.train.scores import baseline_forecasts, score, truth_of
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.evaluation import evaluate
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score a trained model beside persistence, seasonal-naive and a linear model."""
+    """Score a trained model beside baselines: of forecasts persistence, seasonal-naive and a linear model."""
 
     run_directory: Annotated[Path, tyro.conf.Positional]
     """Run directory of train or compare."""
@@ -35,21 +33,22 @@ class Evaluate:
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory)
-        data = run.config.data
-        if self.csv:
-            data = absolute(replace(data, csv=self.csv, features=run.features, target=run.target))
-        data = replace(data, split=self.split or data.split)
-        with jax.enable_x64(run.config.x64):
-            dataset = load_dataset(data, np.dtype(run.config.dtype), run.scaler)
-            if not len(dataset.starts[self.part]):
-                raise InputError(
-                    f"`--part` must have windows; got {self.part!r} of the split {data.split}, which has none"
-                )
-            truth, scaler = truth_of(dataset, self.part), run.scaler.pick(run.target)
-            forecasts = {"LSTM": run.forecast(dataset.inputs, dataset.starts[self.part])}
-        forecasts |= baseline_forecasts(dataset, self.part)
-        scores = {name: score(values, truth, scaler) for name, values in forecasts.items()}
-        show.scores_table(console, scores, run.target, self.part)
+        config = run.config
+        if config.task == "forecast":
+            data = replace(config.data, split=self.split or config.data.split)
+            if self.csv:
+                data = replace(data, csv=self.csv, features=run.features, target=run.target)
+            config = absolute(replace(config, data=data))
+        else:
+            require(not self.csv and not self.split, "--csv and --split", "be left out, since the run is of --task " + config.task,
+                    self.csv or self.split)  # fmt: skip
+        with jax.enable_x64(config.x64):
+            task = load_task(config, run.about)
+            require(task.size(self.part) > 0, "--part", "be one that the data has", repr(self.part))
+            found = evaluate(run, task, self.part)
+        show.scores_table(console, task, found.scores, self.part)
+        show.spread(console, task, found.scores, run.names)
+        show.sheet(console, task.further(found.predictions, self.part))
         if self.out:
-            write_json(Path(self.out), {"part": self.part, "scores": scores})
+            write_json(Path(self.out), {"part": self.part, "scores": found.scores})
         return 0

@@ -19,9 +19,11 @@ from jax_lstm.cli import pictures
 from jax_lstm.data import read_series
 from jax_lstm.data.series import Series, fill
 from jax_lstm.files import write_whole
-from jax_lstm.train import Run, open_run
+from jax_lstm.tasks import open_run
+from jax_lstm.tasks.forecast import ForecastRun as Run
 
 PANELS = 6
+WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
 MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
 
 
@@ -37,7 +39,7 @@ class Forecast:
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
 
     def run(self, console: Console) -> int:
-        run = open_run(self.run_directory)
+        run = open_run(self.run_directory, "forecast", "forecast")
         data = run.config.data
         if self.csv:
             data = replace(data, csv=self.csv, features=run.features, target=run.target)
@@ -47,7 +49,8 @@ class Forecast:
         series, _, _ = read_series(data)
         forecasts = _forecasts(run, series, data.csv or "the packaged weather")
         write_whole(out, _as_csv(run, series, forecasts))
-        console.print(f"forecasts: [bold]{escape(str(out))}[/], {sum(map(len, forecasts)):,} rows")
+        rows = sum(members.shape[1] for members in forecasts)
+        console.print(f"forecasts: [bold]{escape(str(out))}[/], {rows:,} rows")
         picture = out.with_suffix(".png")
         if pictures.drawn(console, lambda: _draw(picture, run, series, forecasts)):
             console.print(f"picture: [bold]{escape(str(picture))}[/]")
@@ -55,7 +58,7 @@ class Forecast:
 
 
 def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
-    """For each series (horizon, C) on the original scale."""
+    """For each series (members, horizon, C) on the original scale."""
     window = run.config.data.window
     for one in series:
         if len(one.values) < window:
@@ -68,9 +71,18 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
     at = [run.scaler.columns.index(name) for name in features.columns]
     inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
     with jax.enable_x64(run.config.x64):
-        standardised = run.forecast(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
+        standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
     target = run.scaler.pick(run.target)
-    return list(target.restore(standardised.reshape(len(series), -1, len(run.target)).astype(np.float64)))
+    each = standardised.reshape(len(standardised), len(series), -1, len(run.target)).swapaxes(0, 1)
+    return list(target.restore(each.astype(np.float64)))
+
+
+def _interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where nine in ten such members lie, around their mean; None of one alone. The noise of the data is not in it."""
+    if len(members) < 2:
+        return None
+    mean, around = members.mean(axis=0), WITHIN * members.std(axis=0, ddof=1)
+    return mean - around, mean + around
 
 
 def _times(one: Series, horizon: int) -> np.ndarray:
@@ -87,9 +99,12 @@ def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     time = "row" if series[0].times is None else data.time or "time"
     group = [data.group or "origin"] if len(series) > 1 or series[0].group else []
-    writer.writerow([*group, time, *run.target])
-    for one, values in zip(series, forecasts, strict=True):
-        for stamp, row in zip(_times(one, len(values)), values, strict=True):
+    interval = [f"{name} {end}" for name in run.target for end in ("low", "high")] if len(run.names) > 1 else []
+    writer.writerow([*group, time, *run.target, *interval])
+    for one, members in zip(series, forecasts, strict=True):
+        values, within = members.mean(axis=0), _interval(members)
+        ends = np.zeros((len(values), 0)) if within is None else np.stack(within, axis=2).reshape(len(values), -1)
+        for stamp, row in zip(_times(one, len(values)), np.concatenate([values, ends], axis=1), strict=True):
             name = [one.group] if group else []
             text = stamp if one.times is None else _iso(stamp, one.utc)
             writer.writerow([*name, text, *(f"{value:.6g}" for value in row)])
@@ -104,13 +119,16 @@ def _iso(stamp: np.datetime64, utc: bool) -> str:
 def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray]) -> None:
     window = run.config.data.window
     panels = []
-    for one, values in zip(series, forecasts, strict=True):
+    for one, members in zip(series, forecasts, strict=True):
+        values, within = members.mean(axis=0), _interval(members)
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
             x = None
             if one.times is not None:
                 x = np.concatenate([one.times[-window:], _times(one, len(values))])
-                x = x if x[-1] < MATPLOTLIB_END else None
-            panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x))
+                x = x if x[-1] < WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
+MATPLOTLIB_END else None
+            band = None if within is None else (within[0][:, at], within[1][:, at])
+            panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x, band))
     plots.forecasts(path, panels[:PANELS], run.target[0] if len(run.target) == 1 else "")

@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from jax_lstm.checks import require
-from jax_lstm.data import DataConfig
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str:
@@ -19,9 +19,18 @@ def value_of(option: str, arguments: Sequence[str]) -> str:
     return ""
 
 
-def absolute(data: DataConfig) -> DataConfig:
-    """With the whole path of the file, so that a run can be opened from anywhere."""
-    return replace(data, csv=str(Path(data.csv).absolute())) if data.csv else data
+def absolute(config: Any) -> Any:
+    """A config with the whole paths of its files, so that a run can be opened from anywhere."""
+
+    def whole(part: Any, *names: str) -> Any:
+        return replace(part, **{name: str(Path(getattr(part, name)).absolute()) for name in names if getattr(part, name)})
+
+    return replace(
+        config,
+        data=whole(config.data, "csv"),
+        text=whole(config.text, "text"),
+        sequences=whole(config.sequences, "sequences", "test_sequences"),
+    )
 
 
 def new_directory(out: str, command: str) -> Path:

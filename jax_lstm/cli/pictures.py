@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -11,7 +12,7 @@ from jax_lstm import plots
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.data import Dataset
 from jax_lstm.files import read_json_lines
-from jax_lstm.train.scores import truth_of
+from jax_lstm.tasks.scores import truth_of
 
 LOSSES = "losses.png"
 FORECASTS = "forecasts.png"
@@ -28,15 +29,20 @@ def drawn(console: Console, draw: Callable[[], None]) -> bool:
     return True
 
 
-def loss_curves(directory: Path, metrics: Mapping[str, str]) -> None:
-    """`losses.png` from the logs of `metrics`, {run: file name}."""
+def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> None:
+    """`losses.png` from the logs of `metrics`, {run: file name}; of many models the mean of those that did not diverge."""
     curves = {}
     for run, name in metrics.items():
-        epochs = [row for row in read_json_lines(directory / name) if "train_loss" in row]
-        curves[run] = {"training": [row["train_loss"] for row in epochs]}
-        if all(row["val_loss"] is not None for row in epochs):
-            curves[run]["validation"] = [row["val_loss"] for row in epochs]
-    plots.loss_curves(directory / LOSSES, curves)
+        epochs: dict[int, list[dict[str, Any]]] = {}
+        for row in read_json_lines(directory / name):
+            if "train_loss" in row:
+                epochs.setdefault(row["epoch"], []).append(row)
+        curves[run] = {}
+        for part, key in (("training", "train_loss"), ("validation", "val_loss")):
+            known = [[row[key] for row in rows if row[key] is not None] for rows in epochs.values()]
+            if all(known):
+                curves[run][part] = [float(np.mean(losses)) for losses in known]
+    plots.loss_curves(directory / LOSSES, curves, metric)
 
 
 def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[str, np.ndarray]) -> None:

@@ -1,24 +1,27 @@
 """`jax-lstm train`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, show
 from jax_lstm.cli.options import absolute, new_directory, value_of
-from jax_lstm.data import Dataset, load_dataset
+from jax_lstm.cli.watch import watched
 from jax_lstm.files import write_json
-from jax_lstm.train import InterruptedRunError, Progress, TrainConfig, fit, open_run
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.train import InterruptedRunError, TrainConfig, fit, hosts
 from jax_lstm.train.config import read_config, to_dict
 from jax_lstm.train.loop import CONFIG, METRICS, require_resumable, saved_config
+from jax_lstm.train.members import members, named
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.scores import baseline_forecasts, score, truth_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,20 @@ class Train:
     """JSON file of options, as the config.json of a run; options on the command line go before it."""
     resume: str = ""
     """Run directory to go on in, with its own options; a larger --epochs trains on."""
+    distributed: bool = False
+    """Train on several hosts, each with this command: SLURM, Open MPI and Cloud TPU tell where the others are."""
+    coordinator: str = ""
+    """Where nobody tells: HOST:PORT of the first process."""
+    num_processes: int = 0
+    """With --coordinator, how many processes there are."""
+    process_id: int = -1
+    """With --coordinator, which one this is, from 0."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run directory."""
+    profile: int = 0
+    """Write a trace of so many steps, after the first call, for Perfetto or TensorBoard into the run directory."""
+    debug_nans: bool = False
+    """Where the loss becomes NaN or infinite, say in which step and in which tensor first; slower."""
 
     @classmethod
     def given(cls, arguments: Sequence[str]) -> "Train":
@@ -43,52 +60,59 @@ class Train:
         return cls(read_config(TrainConfig, config)) if config else cls()
 
     def run(self, console: Console) -> int:
-        config = replace(self.train, data=absolute(self.train.data))
-        with jax.enable_x64(config.x64):
+        config = absolute(self.train)
+        several = self.distributed or self.coordinator or self.num_processes or self.process_id >= 0
+        if several:
+            hosts.start(self.coordinator, self.num_processes, self.process_id)
+            where = bool(self.out or self.resume)
+            require(where, "--out", "name the run directory, which all hosts see, with several processes", "nothing")
+        console = console if hosts.writes() else Console(quiet=True)
+        with jax.enable_x64(config.x64), jax.default_matmul_precision(config.matmul_precision):
             if self.resume:
                 if self.out:
                     raise InputError(f"`--out` must be left out with --resume, which writes to its run; got {self.out}")
                 require_resumable(config, Path(self.resume))
-            dataset = load_dataset(config.data, np.dtype(config.dtype))
-            make_optimizer(
-                config.optim, 1, {"weight": np.zeros((1, 1), np.float32)}
-            )  # refuses what cannot be used before anything is written
-            directory = Path(self.resume) if self.resume else new_directory(self.out, "train")
-            write_json(directory / CONFIG, to_dict(config))
-            show.data_and_model(console, config, dataset)
-            with show.progress(console) as bar:
-
-                def report(progress: Progress) -> None:
-                    bar("training", progress.position.step, config.epochs * progress.steps_per_epoch)
-                    if progress.epoch_ended:
-                        val = "" if progress.val_loss is None else f", validation loss {progress.val_loss:.4f}"
-                        epoch = f"epoch {progress.position.epoch}/{config.epochs}"
-                        console.print(f"{epoch}: training loss {progress.train_loss:.4f}{val}", highlight=False)
-
+            for run in members(config):  # refuses what cannot be used before anything is written
+                make_optimizer(run.optim, 1, {"weight": np.zeros((1, 1), np.float32)})
+            task = load_task(config)
+            directory = Path(self.resume or self.out)
+            if hosts.writes():
+                directory = Path(self.resume) if self.resume else new_directory(self.out, "train")
+                write_json(directory / CONFIG, to_dict(config))
+            hosts.wait("directory")
+            show.data_and_model(console, config, task)
+            names = [named(config, run) for run in members(config)]
+            watching = watched(
+                console, task, directory, names=names, tensorboard=self.tensorboard and hosts.writes(), profile=self.profile
+            )
+            with watching as report:
                 try:
-                    result = fit(config, dataset, directory, resume=bool(self.resume), report=report)
+                    result = fit(task, directory, resume=bool(self.resume), report=report, debug_nans=self.debug_nans)
                 except InterruptedRunError as error:
-                    raise InterruptedRunError(f"{error}; go on with: jax-lstm train --resume {directory}") from None
+                    how = f"{error}; go on with: jax-lstm train --resume {directory}"
+                    raise InterruptedRunError(how, error.signum) from None
             if result.stopped_early:
                 console.print(f"stopped early: no better validation loss for {config.patience} epochs")
-            self._finish(console, directory, dataset)
+            if hosts.writes():
+                self._finish(console, directory, task)
+            hosts.wait("end")
         return 0
 
-    def _finish(self, console: Console, directory: Path, dataset: Dataset) -> None:
+    def _finish(self, console: Console, directory: Path, task: Any) -> None:
         written = ["metrics.jsonl", "checkpoints"]
-        part = "test" if len(dataset.starts["test"]) else "val"
-        if len(dataset.starts[part]):
-            truth, scaler = truth_of(dataset, part), dataset.scaler.pick(dataset.target)
-            ours = {"LSTM": open_run(directory).forecast(dataset.inputs, dataset.starts[part])}
-            scores = {
-                name: score(values, truth, scaler)
-                for name, values in (ours | baseline_forecasts(dataset, part)).items()
-            }
-            write_json(directory / "scores.json", {"part": part, "scores": scores})
+        part = next((part for part in ("test", "val") if task.size(part)), "")
+        if part:
+            run = open_run(directory)
+            found, names = evaluate(run, task, part), run.names
+            write_json(directory / "scores.json", {"part": part, "scores": found.scores})
             written.append("scores.json")
-            show.scores_table(console, scores, dataset.target, "validation" if part == "val" else part)
-            if pictures.drawn(console, lambda: pictures.forecasts(directory, dataset, part, ours)):
+            show.scores_table(console, task, found.scores, part)
+            show.spread(console, task, found.scores, names)
+            show.sheet(console, task.further(found.predictions, part))
+            if task.config.task == "forecast" and pictures.drawn(
+                console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
+            ):
                 written.append(pictures.FORECASTS)
-        if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS})):
+        if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS}, show.loss_name(task))):
             written.append(pictures.LOSSES)
         console.print(f"run directory [bold]{escape(str(directory))}[/]: {CONFIG}, {', '.join(written)}")

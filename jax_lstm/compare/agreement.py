@@ -25,15 +25,15 @@ class Check:
 
 
 def agreement(
-    jax: Contender, torch: Contender, starts: np.ndarray, report: Callable[[], None] = lambda: None
+    jax: Contender, torch: Contender, rows: np.ndarray, report: Callable[[], None] = lambda: None
 ) -> list[Check]:
-    """Hold the contenders against each other over the Adam steps of `starts` (S, B); both must be fresh.
+    """Hold the contenders against each other over the Adam steps of `rows` (S, B); both must be fresh.
 
     `report` is called after each of 4 stages.
     """
     stages = []
     for contender in (jax, torch):
-        stages.append(contender.first_step(starts[0]))
+        stages.append(contender.first_step(rows[0]))
         report()
     ours, reference = stages
     checks = [_check("outputs", "outputs", ours.outputs, reference.outputs)]
@@ -41,10 +41,10 @@ def agreement(
 
     losses = []
     for contender in (jax, torch):
-        losses.append(contender.train(starts))
+        losses.append(contender.train(rows))
         report()
-    checks.append(_check(f"losses of {len(starts)} Adam steps", "losses", *losses))
-    checks += _check_each(f"{{}} after {len(starts)} steps", "weights", jax.weights(), torch.weights())
+    checks.append(_check(f"losses of {len(rows)} Adam steps", "losses", *losses))
+    checks += _check_each(f"{{}} after {len(rows)} steps", "weights", jax.weights(), torch.weights())
     return checks
 
 

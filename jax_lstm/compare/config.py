@@ -1,9 +1,10 @@
 """What to compare."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from jax_lstm.checks import require_size
-from jax_lstm.data import DataConfig
+from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 
 
@@ -11,17 +12,27 @@ from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 class CompareConfig:
     """Train in JAX and in PyTorch from the same weights on the same batches; compare numbers and speed."""
 
+    task: Literal["forecast", "lm", "classify"] = "forecast"
+    """What to learn: to forecast series, to write text, or to label sequences."""
     data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    sequences: SequencesConfig = field(default_factory=SequencesConfig)
     hidden_size: int = 32
     """Hidden units of every layer."""
     num_layers: int = 1
     """LSTM layers."""
+    embedding_size: int = 0
+    """Of a language model: numbers that stand for a character; as many as hidden units if 0."""
+    tied: bool = False
+    """Of a language model: the output layer has the embedding's weights."""
     learning_rate: float = 3e-3
     """Learning rate of Adam."""
     batch_size: int = 64
-    """Windows in a batch."""
+    """Windows, stretches of text or sequences in a batch."""
+    held_out: float = 0.1
+    """Part of a text, at its end, or of labelled sequences, that is kept for validation; series have --split."""
     epochs: int = 8
-    """Passes over the training windows."""
+    """Passes over the training part."""
     seed: int = 0
     """Seed of the initial weights and of the order of the batches."""
     x64: bool = False
@@ -39,8 +50,14 @@ class CompareConfig:
     def training(self) -> TrainConfig:
         """The training run that either framework does."""
         return TrainConfig(
+            task=self.task,
             data=self.data,
-            model=ModelConfig(self.hidden_size, self.num_layers),
+            text=self.text,
+            sequences=self.sequences,
+            model=ModelConfig(
+                self.hidden_size, self.num_layers, embedding_size=self.embedding_size, tied=self.tied
+            ),
+            held_out=self.held_out,
             optim=OptimConfig(learning_rate=self.learning_rate),
             batch_size=self.batch_size,
             epochs=self.epochs,

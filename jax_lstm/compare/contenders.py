@@ -9,10 +9,10 @@ from flax import nnx
 
 from jax_lstm.checks import require_extra
 from jax_lstm.convert import load_state_dict, state_dict
-from jax_lstm.data import Dataset, input_windows, target_windows
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import build_model, init_state, make_forecast, make_run_steps, make_step
+from jax_lstm.train.step import init_state, make_run_steps, make_step
+from jax_lstm.train.task import Task, loss_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -25,18 +25,22 @@ class FirstStep(NamedTuple):
 
 
 class Contender(Protocol):
-    """A model in training. `starts` are the first rows of windows of the data set that it was made with."""
+    """A model in training. `rows` are those of the batches of the task that it was made with."""
 
-    def first_step(self, starts: np.ndarray) -> FirstStep:
-        """Outputs and gradients of the MSE for one batch, starts (B,); changes nothing."""
+    def first_step(self, rows: np.ndarray) -> FirstStep:
+        """Outputs and gradients of the loss for one batch, rows (B,), at the start of a run; changes nothing."""
         ...
 
-    def train(self, starts: np.ndarray) -> np.ndarray:
-        """One Adam step for each row of starts (S, B); returns the S losses."""
+    def begin_epoch(self) -> None:
+        """Forget what steps carry from batch to batch."""
         ...
 
-    def forecast(self, starts: np.ndarray) -> np.ndarray:
-        """Forecasts (n, O) from the windows at starts (n,)."""
+    def train(self, rows: np.ndarray) -> np.ndarray:
+        """One Adam step for each row of rows (S, B); returns the S losses."""
+        ...
+
+    def infer(self, rows: np.ndarray) -> np.ndarray:
+        """Outputs for each of rows (S, B), as if an epoch began with each: (S * B, ...)."""
         ...
 
     def weights(self) -> Arrays:
@@ -49,38 +53,50 @@ class Contender(Protocol):
 class InJax:
     """The library's model, steps scanned in one compiled call."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset):
-        self._window, self._horizon = dataset.config.window, dataset.config.horizon
-        self._model = build_model(config, dataset.input_size, dataset.output_size)
+    def __init__(self, config: TrainConfig, task: Task):
+        self._task, self._model = task, task.build(config)
         optimizer = make_optimizer(config.optim, 1, nnx.state(self._model, nnx.Param))
-        self._state = init_state(self._model, optimizer)
-        self._run_steps = make_run_steps(make_step(self._model, optimizer), self._window, self._horizon)
-        self._forecast = make_forecast(self._model, self._window)
-        self._inputs, self._targets = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets)
-
-    def first_step(self, starts: np.ndarray) -> FirstStep:
+        self._carry = task.carry(self._model)
+        self._state = init_state(self._model, optimizer, jax.tree.map(jnp.copy, self._carry))
+        self._run_steps = make_run_steps(make_step(self._model, optimizer, loss_of(task)), task.gather)
+        self._arrays = jax.tree.map(jnp.asarray, task.arrays)
+        self._model.eval()
         graph = nnx.graphdef(self._model)
-        x = input_windows(self._inputs, starts, self._window)
-        y = target_windows(self._targets, starts, self._window, self._horizon)
 
         @jax.jit
-        def outputs_and_gradients(params: nnx.State, rest: nnx.State) -> tuple[jax.Array, nnx.State]:
+        def outputs(params: nnx.State, rest: nnx.State, arrays: Any, rows: jax.Array, carry: Any) -> jax.Array:
+            model, batch = nnx.merge(graph, params, rest), task.gather(arrays, rows)
+            return task.outputs(model, batch, carry)[0]
+
+        self._outputs = outputs
+
+    def first_step(self, rows: np.ndarray) -> FirstStep:
+        graph, task, carry = nnx.graphdef(self._model), self._task, self._carry
+
+        @jax.jit
+        def outputs_and_gradients(params: nnx.State, rest: nnx.State, batch: Any) -> tuple[jax.Array, nnx.State]:
             def loss_fn(params: nnx.State) -> tuple[jax.Array, jax.Array]:
-                outputs = nnx.merge(graph, params, rest)(x)
-                return jnp.mean((outputs - y) ** 2), outputs
+                outputs, _ = task.outputs(nnx.merge(graph, params, rest), batch, carry)
+                return task.cost(outputs, batch), outputs
 
             (_, outputs), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params)
             return outputs, gradients
 
-        outputs, gradients = outputs_and_gradients(self._state.params, self._state.rest)
+        batch = task.gather(self._arrays, jnp.asarray(rows))
+        outputs, gradients = outputs_and_gradients(self._state.params, self._state.rest, batch)
         return FirstStep(np.asarray(outputs), self._named(gradients))
 
-    def train(self, starts: np.ndarray) -> np.ndarray:
-        self._state, metrics = self._run_steps(self._state, self._inputs, self._targets, jnp.asarray(starts))
+    def begin_epoch(self) -> None:
+        self._state = self._state._replace(carry=jax.tree.map(jnp.copy, self._carry))
+
+    def train(self, rows: np.ndarray) -> np.ndarray:
+        self._state, metrics = self._run_steps(self._state, self._arrays, jnp.asarray(rows))
         return np.asarray(metrics["loss"])
 
-    def forecast(self, starts: np.ndarray) -> np.ndarray:
-        return self._forecast(self._state.params, self._inputs, starts)
+    def infer(self, rows: np.ndarray) -> np.ndarray:
+        state = self._state
+        batches = [self._outputs(state.params, state.rest, self._arrays, batch, self._carry) for batch in rows]
+        return np.concatenate(batches)
 
     def weights(self) -> Arrays:
         return self._named(self._state.params)
@@ -95,37 +111,49 @@ class InJax:
 
 
 class InTorch:
-    """The tutorial's model in PyTorch, trained as PyTorch is: a step at a time."""
+    """The same model in PyTorch, trained as PyTorch is: a step at a time."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset):
+    def __init__(self, config: TrainConfig, task: Task):
         self._torch: Any = require_extra("torch", "torch", "the PyTorch side")
         self._ref: Any = require_extra("torch_ref", "torch", "the PyTorch side")
-        self._window, self._horizon = dataset.config.window, dataset.config.horizon
-        sizes = (dataset.input_size, config.model.hidden_size, dataset.output_size, config.model.num_layers)
-        self._model = self._ref.LSTMModel(*sizes).to(getattr(self._torch, config.dtype))
-        self.set_weights(state_dict(build_model(config, dataset.input_size, dataset.output_size)))
+        built = task.build(config)
+        twin: Any = require_extra("jax_lstm.compare.twins", "torch", "the PyTorch side")
+        self._task, model = twin.TWINS[config.task](task, built)
+        self._model = model.to(getattr(self._torch, config.dtype))
+        self.set_weights(state_dict(built))
         self._optimizer = self._torch.optim.Adam(self._model.parameters(), lr=config.optim.learning_rate)
-        self._inputs, self._targets = self._torch.tensor(dataset.inputs), self._torch.tensor(dataset.targets)
+        self._arrays = jax.tree.map(self._tensor, task.arrays)
+        self._first = tuple(map(self._tensor, task.carry(built)))
+        self._carry = self._first
 
-    def first_step(self, starts: np.ndarray) -> FirstStep:
-        outputs, gradients = self._ref.gradients(
-            self._model, self._inputs, self._targets, starts, self._window, self._horizon
+    def first_step(self, rows: np.ndarray) -> FirstStep:
+        return FirstStep(*self._ref.gradients(self._task, self._model, self._arrays, rows, self._first))
+
+    def begin_epoch(self) -> None:
+        self._carry = self._first
+
+    def train(self, rows: np.ndarray) -> np.ndarray:
+        losses, self._carry = self._ref.train_steps(
+            self._task, self._model, self._optimizer, self._arrays, rows, self._carry
         )
-        return FirstStep(outputs, gradients)
+        return losses
 
-    def train(self, starts: np.ndarray) -> np.ndarray:
-        return self._ref.train_steps(
-            self._model, self._optimizer, self._inputs, self._targets, starts, self._window, self._horizon
-        )
-
-    def forecast(self, starts: np.ndarray) -> np.ndarray:
-        return self._ref.forecast(self._model, self._inputs, starts, self._window)
+    def infer(self, rows: np.ndarray) -> np.ndarray:
+        return self._ref.infer(self._task, self._model, self._arrays, rows, self._first)
 
     def weights(self) -> Arrays:
-        return {name: tensor.numpy().copy() for name, tensor in self._model.state_dict().items()}
+        return {name: tensor.detach().numpy().copy() for name, tensor in self._model.named_parameters()}
 
     def set_weights(self, weights: Arrays) -> None:
-        self._model.load_state_dict({name: self._torch.from_numpy(array.copy()) for name, array in weights.items()})
+        named = dict(self._model.named_parameters())
+        assert named.keys() == weights.keys(), "the two models have other parameters"
+        with self._torch.no_grad():
+            for name, tensor in named.items():
+                tensor.copy_(self._torch.from_numpy(weights[name].copy()))
+
+    def _tensor(self, array: Any) -> Any:
+        tensor = self._torch.tensor(np.asarray(array))
+        return tensor if tensor.is_floating_point() else tensor.long()
 
 
 CONTENDERS: dict[str, type[InJax] | type[InTorch]] = {"JAX": InJax, "PyTorch": InTorch}

@@ -5,23 +5,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from jax_lstm.compare.agreement import Check, agreement
 from jax_lstm.compare.config import CompareConfig
 from jax_lstm.compare.contenders import CONTENDERS, InTorch
 from jax_lstm.compare.throughput import Throughput, payback_epochs, throughput
-from jax_lstm.data import Dataset
+from jax_lstm.convert import load_state_dict
 from jax_lstm.environment import environment
 from jax_lstm.files import write_json
-from jax_lstm.train import Progress, TrainConfig, fit, open_run
+from jax_lstm.tasks import open_run
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
 from jax_lstm.train.metrics import MetricsLog
-from jax_lstm.train.scores import Scores, baseline_forecasts, score, truth_of
-from jax_lstm.train.step import epoch_batches
+from jax_lstm.train.task import Scores, Task
 
 METRICS_TORCH = "metrics.torch.jsonl"
-FORECAST_BATCH = 512
 
 
 Report = Callable[[str, int, int], None]  # (stage, done, total): so many of its parts are done
@@ -37,14 +40,18 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out. Where `agreed` is false nothing was timed or trained, and everything else is empty."""
+    """What came out. Where `agreed` is false nothing was timed or trained, and everything else is empty.
+
+    `scores` and `predictions` are those on `part`, the test part or, without one, the validation part.
+    """
 
     checks: list[Check]
     training: Throughput | None
     inference: Throughput | None
     payback: float | None
     epochs: dict[str, list[Epoch]]
-    forecasts: dict[str, np.ndarray]
+    part: str
+    predictions: dict[str, np.ndarray]
     scores: dict[str, Scores]
 
     @property
@@ -53,24 +60,23 @@ class Comparison:
 
 
 def compare(
-    config: CompareConfig, dataset: Dataset, directory: Path, report: Report = lambda stage, done, total: None
+    config: CompareConfig, task: Task, directory: Path, report: Report = lambda stage, done, total: None
 ) -> Comparison:
-    """Compare on `dataset`; the JAX run, both logs of metrics and the record `compare.json` go to `directory`.
+    """Compare on `task`; the JAX run, both logs of metrics and the record `compare.json` go to `directory`.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
         DivergedError: the loss of the JAX run became NaN or infinite.
     """
-    training = config.training()
-    batches = _steps(training, dataset, config.agreement_steps)
-    checks = _agreement(training, dataset, batches, report)
+    training = task.config
+    batches = _steps(training, task, config.agreement_steps)
+    checks = _agreement(training, task, batches, report)
     if not all(check.passed for check in checks):
-        comparison = Comparison(checks, None, None, None, {}, {}, {})
-        _record(config, comparison, directory)
+        comparison = Comparison(checks, None, None, None, {}, "", {}, {})
+        _record(config, task, comparison, directory)
         return comparison
 
-    contenders = {name: make(training, dataset) for name, make in CONTENDERS.items()}
-    windows = dataset.starts["test"] if len(dataset.starts["test"]) else dataset.starts["train"]
+    contenders = {name: make(training, task) for name, make in CONTENDERS.items()}
     done, total = 0, 4 * config.samples
 
     def sampled() -> None:
@@ -79,38 +85,36 @@ def compare(
         report("throughput", done, total)
 
     report("throughput", 0, total)
-    train_speed, forecast_speed = throughput(contenders, batches, windows, FORECAST_BATCH, config.samples, sampled)
+    train_speed, infer_speed = throughput(contenders, batches, task.per_row, config.samples, sampled)
 
-    epochs, forecasts = {}, {}
-    epochs["JAX"] = _train_jax(training, dataset, directory, report)
-    epochs["PyTorch"], torch = _train_torch(training, dataset, directory, report)
-    scores = {}
-    if len(dataset.starts["test"]):
-        forecasts["JAX"] = open_run(directory).forecast(dataset.inputs, dataset.starts["test"])
-        forecasts["PyTorch"] = torch.forecast(dataset.starts["test"])
-        forecasts |= baseline_forecasts(dataset, "test")
-        truth, scaler = truth_of(dataset, "test"), dataset.scaler.pick(dataset.target)
-        scores = {name: score(forecast, truth, scaler) for name, forecast in forecasts.items()}
+    epochs, predictions, scores = {}, {}, {}
+    epochs["JAX"] = _train_jax(training, task, directory, report)
+    epochs["PyTorch"], torch = _train_torch(training, task, directory, report)
+    part = next((part for part in ("test", "val") if task.size(part)), "")
+    if part:
+        found = evaluate(open_run(directory), task, part)
+        predictions = {"JAX": found.predictions, "PyTorch": _predict(training, task, part)(torch)}
+        scores = {name: task.score(values, part) for name, values in predictions.items()} | task.baselines(part)
 
-    steps_per_epoch = epoch_batches(dataset.starts["train"], training, 0)[..., 0].size
+    steps_per_epoch = task.batches(training, 0)[..., 0].size
     payback = payback_epochs(train_speed, steps_per_epoch)
-    comparison = Comparison(checks, train_speed, forecast_speed, payback, epochs, forecasts, scores)
-    _record(config, comparison, directory)
+    comparison = Comparison(checks, train_speed, infer_speed, payback, epochs, part, predictions, scores)
+    _record(config, task, comparison, directory)
     return comparison
 
 
-def _steps(config: TrainConfig, dataset: Dataset, steps: int) -> np.ndarray:
+def _steps(config: TrainConfig, task: Task, steps: int) -> np.ndarray:
     """The first `steps` batches of training, (steps, B)."""
     rows: list[np.ndarray] = []
     epoch = 0
     while len(rows) < steps:
-        batches = epoch_batches(dataset.starts["train"], config, epoch)
+        batches = task.batches(config, epoch)
         rows += list(batches.reshape(-1, batches.shape[-1]))
         epoch += 1
     return np.stack(rows[:steps])
 
 
-def _agreement(config: TrainConfig, dataset: Dataset, batches: np.ndarray, report: Report) -> list[Check]:
+def _agreement(config: TrainConfig, task: Task, batches: np.ndarray, report: Report) -> list[Check]:
     done = 0
 
     def stage_done() -> None:
@@ -119,11 +123,11 @@ def _agreement(config: TrainConfig, dataset: Dataset, batches: np.ndarray, repor
         report("agreement", done, 4)
 
     report("agreement", 0, 4)
-    jax, torch = (make(config, dataset) for make in CONTENDERS.values())
+    jax, torch = (make(config, task) for make in CONTENDERS.values())
     return agreement(jax, torch, batches, stage_done)
 
 
-def _train_jax(config: TrainConfig, dataset: Dataset, directory: Path, report: Report) -> list[Epoch]:
+def _train_jax(config: TrainConfig, task: Task, directory: Path, report: Report) -> list[Epoch]:
     epochs: list[Epoch] = []
 
     def progress(progress: Progress) -> None:
@@ -131,25 +135,27 @@ def _train_jax(config: TrainConfig, dataset: Dataset, directory: Path, report: R
         if progress.epoch_ended:
             epochs.append(Epoch(progress.train_loss, progress.val_loss))
 
-    fit(config, dataset, directory, report=progress)
+    fit(task, directory, report=progress)
     return epochs
 
 
-def _train_torch(config: TrainConfig, dataset: Dataset, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
+def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
     """The epochs, and the model with the weights of the best validation loss, as `fit` keeps."""
-    torch, truth = InTorch(config, dataset), truth_of(dataset, "val")
+    torch = InTorch(config, task)
+    predict = _predict(config, task, "val") if task.size("val") else None
     log = MetricsLog(directory / METRICS_TORCH)
     epochs: list[Epoch] = []
     step, best_loss, best = 0, np.inf, torch.weights()
     for epoch in range(config.epochs):
-        batches = epoch_batches(dataset.starts["train"], config, epoch)
+        batches = task.batches(config, epoch)
         losses = []
-        for starts in batches:
-            losses.append(torch.train(starts))
-            step += len(starts)
+        torch.begin_epoch()
+        for rows in batches:
+            losses.append(torch.train(rows))
+            step += len(rows)
             log.write([{"step": step, "epoch": epoch + 1, "loss": float(losses[-1].mean(dtype=np.float64))}])
             report("training, PyTorch", step, config.epochs * batches[..., 0].size)
-        val = float(np.mean((torch.forecast(dataset.starts["val"]) - truth) ** 2.0)) if len(truth) else None
+        val = task.score(predict(torch), "val")[task.metric] if predict else None
         epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), val))
         log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": val}])
         if val is None or val < best_loss:
@@ -158,7 +164,22 @@ def _train_torch(config: TrainConfig, dataset: Dataset, directory: Path, report:
     return epochs, torch
 
 
-def _record(config: CompareConfig, comparison: Comparison, directory: Path) -> None:
+def _predict(config: TrainConfig, task: Task, part: str) -> Callable[[InTorch], np.ndarray]:
+    """Predictions with the weights of PyTorch's model.
+
+    The library's model makes them, whose outputs were seen to be PyTorch's.
+    """
+    model: Any = task.build(config)
+    predict, arrays = task.make_predict(model, part), jax.tree.map(jnp.asarray, task.arrays)
+
+    def of(torch: InTorch) -> np.ndarray:
+        load_state_dict(model, torch.weights())
+        return predict(nnx.state(model, nnx.Param), arrays)
+
+    return of
+
+
+def _record(config: CompareConfig, task: Task, comparison: Comparison, directory: Path) -> None:
     record: dict[str, Any] = {"config": to_dict(config), "environment": environment(), "agreed": comparison.agreed}
     # A difference that is infinite has no number in JSON.
     record["agreement"] = [
@@ -171,8 +192,8 @@ def _record(config: CompareConfig, comparison: Comparison, directory: Path) -> N
     ]
     for name, speed in (("training", comparison.training), ("inference", comparison.inference)):
         if speed is not None:
-            record[name] = asdict(speed) | {"jax_speed_relative_to_pytorch": speed.ratio}
+            record[name] = asdict(speed) | {"unit": task.unit} | {"jax_speed_relative_to_pytorch": speed.ratio}
     record["payback_epochs"] = comparison.payback
     record["epochs"] = {name: [asdict(epoch) for epoch in epochs] for name, epochs in comparison.epochs.items()}
-    record["test_scores"] = comparison.scores
+    record["part"], record["scores"] = comparison.part, comparison.scores
     write_json(directory / "compare.json", record)

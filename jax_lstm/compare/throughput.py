@@ -15,10 +15,10 @@ from jax_lstm.timing import Timing, interleaved, summary
 class Throughput:
     """Timings of one kind of work, by framework, and what JAX took to compile it.
 
-    One sample is `windows` windows in `calls` steps of training, or batches of inference.
+    One sample is `items` windows, sequences or characters in `calls` steps of training, or batches of inference.
     """
 
-    windows: int
+    items: int
     calls: int
     seconds: dict[str, list[float]]
     compile_seconds: float
@@ -26,8 +26,8 @@ class Throughput:
     def timing(self, framework: str) -> Timing:
         return summary(self.seconds[framework])
 
-    def windows_per_second(self, framework: str) -> float:
-        return self.windows / self.timing(framework).median
+    def items_per_second(self, framework: str) -> float:
+        return self.items / self.timing(framework).median
 
     def calls_per_second(self, framework: str) -> float:
         return self.calls / self.timing(framework).median
@@ -40,27 +40,22 @@ class Throughput:
 
 def throughput(
     contenders: Mapping[str, Contender],
-    train_starts: np.ndarray,
-    forecast_starts: np.ndarray,
-    batch_size: int,
+    rows: np.ndarray,
+    items_per_row: int,
     samples: int,
     report: Callable[[], None] = lambda: None,
 ) -> tuple[Throughput, Throughput]:
-    """Training over the batches `train_starts` (S, B), and inference on `forecast_starts` (n,).
+    """Training over the batches `rows` (S, B), and inference over the same.
 
     `contenders["JAX"]` must be fresh, so that its first call compiles. `report` is called after every sample.
     """
-    work = (
-        (lambda one: one.train(train_starts), train_starts.size, len(train_starts)),
-        (lambda one: one.forecast(forecast_starts), len(forecast_starts), -(-len(forecast_starts) // batch_size)),
-    )
     results = []
-    for do, windows, calls in work:
+    for do in (lambda one: one.train(rows), lambda one: one.infer(rows)):
         first = _first_call(lambda do=do: do(contenders["JAX"]))
         turns = {name: lambda do=do, one=one: do(one) for name, one in contenders.items()}
         seconds = interleaved(turns, samples, report)
         compiling = max(first - summary(seconds["JAX"]).median, 0.0)
-        results.append(Throughput(windows, calls, seconds, compiling))
+        results.append(Throughput(rows.size * items_per_row, len(rows), seconds, compiling))
     return results[0], results[1]
 
 

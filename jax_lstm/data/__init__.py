@@ -1,6 +1,8 @@
-"""Time series: read a CSV file, put it on a regular grid, standardise it and cut it into windows."""
+"""Data: series on a regular grid, cut into windows; text as numbers; labelled sequences of unequal length."""
 
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import Dataset, Scaler, input_windows, load_dataset, read_series, target_windows
+from jax_lstm.data.sequences import SequencesConfig
+from jax_lstm.data.text import TextConfig
 
-__all__ = ["DataConfig", "Dataset", "Scaler", "input_windows", "load_dataset", "read_series", "target_windows"]
+__all__ = ["DataConfig", "Dataset", "Scaler", "SequencesConfig", "TextConfig", "input_windows", "load_dataset", "read_series", "target_windows"]

@@ -41,7 +41,7 @@ def read_table(
         InputError: the file is missing, empty or no text; a column is absent or named twice; a row is ragged; a value
             is no number or infinite; a timestamp is not ISO 8601.
     """
-    rows = _rows(path)
+    rows = rows_of(path)
     header_line, header = next(rows, (0, []))
     if not header:
         raise InputError(f"{path}: the file is empty; expected a header line and rows")
@@ -63,7 +63,7 @@ def read_table(
         if len(row) != len(header):
             raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
         values, times, lines = parts.setdefault("" if at_group is None else row[at_group].strip(), ([], [], []))
-        values.append([_number(row[at], path, line, header[at]) for at in where])
+        values.append([number(row[at], path, line, header[at]) for at in where])
         if at_time is not None:
             times.append(_timestamp(row[at_time], path, line, time))
             utc = times[-1].tzinfo is not None if utc is None else utc
@@ -81,7 +81,7 @@ def read_table(
     ]
 
 
-def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
+def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
     """The line number and the fields of each row that is not blank."""
     reader = None
     opener = gzip.open if path.endswith(".gz") else open
@@ -101,7 +101,7 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
-def _number(text: str, path: str, line: int, column: str) -> float:
+def number(text: str, path: str, line: int, column: str) -> float:
     text = text.strip()
     if text.lower() in MISSING:
         return math.nan

@@ -2,7 +2,6 @@
 
 from jax_lstm.train.config import ModelConfig, OptimConfig, TrainConfig
 from jax_lstm.train.loop import DivergedError, InterruptedRunError, Progress, Result, fit
-from jax_lstm.train.run import Run, open_run
 
 __all__ = [
     "DivergedError",
@@ -11,8 +10,6 @@ __all__ = [
     "OptimConfig",
     "Progress",
     "Result",
-    "Run",
     "TrainConfig",
     "fit",
-    "open_run",
 ]

@@ -23,8 +23,13 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
     ocp = _orbax()
     if (directory / str(step)).is_dir() and step not in _whole_steps(directory):
         shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
+    alone: dict[str, Any] = {}
+    if jax.process_count() > 1:  # one host writes arrays that it has whole, and waits for nobody
+        only = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
+        alone = {"multiprocessing_options": only, "create": False}
+        directory.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **alone
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
         args = ocp.args.Composite(arrays=ocp.args.StandardSave(_named_arrays(tree)), about=ocp.args.JsonSave(about))

@@ -10,28 +10,35 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jax_lstm.checks import InputError, require, require_size
-from jax_lstm.data import DataConfig
+from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
+from jax_lstm.train.mesh import parse_mesh
 
 C = TypeVar("C")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Model: an LSTM whose last output goes through a linear layer."""
+    """Model: an LSTM under a linear layer, which reads its last output, or of a language model every output."""
 
     hidden_size: int = 32
     """Hidden units of every layer."""
     num_layers: int = 1
     """LSTM layers."""
     dropout: float = 0.0
-    """Probability with which an output is dropped between layers, in training."""
+    """Probability with which an output is dropped between layers, in training; in a language model also an entry of
+    the embedding, and an output of the last layer."""
+    embedding_size: int = 0
+    """Of a language model: numbers that stand for a character; as many as hidden units if 0."""
+    tied: bool = False
+    """Of a language model: the output layer has the embedding's weights."""
 
     def __post_init__(self) -> None:
         require_size("--hidden-size", self.hidden_size)
         require_size("--num-layers", self.num_layers)
+        require_size("--embedding-size", self.embedding_size, least=0)
         require(0 <= self.dropout < 1, "--dropout", "be at least 0 and below 1", self.dropout)
-        layers = self.dropout == 0 or self.num_layers > 1
-        require(layers, "--dropout", "be 0 for a single layer, since it falls between layers", self.dropout)
+        fits = not self.tied or self.embedding_size in (0, self.hidden_size)
+        require(fits, "--embedding-size", "be that of the hidden layer with --tied", self.embedding_size)
 
 
 @dataclass(frozen=True)
@@ -64,13 +71,19 @@ class OptimConfig:
 class TrainConfig:
     """A training run."""
 
+    task: Literal["forecast", "lm", "classify"] = "forecast"
+    """What to learn: to forecast series, to write text, or to label sequences."""
     data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    sequences: SequencesConfig = field(default_factory=SequencesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     batch_size: int = 64
-    """Windows in a batch."""
+    """Windows, stretches of text or sequences in a batch."""
+    held_out: float = 0.1
+    """Part of a text, at its end, or of labelled sequences, that is kept for validation; series have --split."""
     epochs: int = 10
-    """Passes over the training windows."""
+    """Passes over the training part."""
     patience: int = 0
     """Stop after this many epochs without a better validation loss; 0 never stops early."""
     chunk_steps: int = 100
@@ -79,16 +92,38 @@ class TrainConfig:
     """Epochs between checkpoints."""
     seed: int = 0
     """Seed of the initial weights, the order of the batches and dropout."""
+    seeds: str = ""
+    """Train a model for each seed, all at once: FIRST:END, as 0:8, or numbers, as 3,5,9."""
+    sweep: tuple[str, ...] = ()
+    """Train a model for each value, all at once: OPTION=VALUE,VALUE; of several options in all combinations."""
     x64: bool = False
     """Compute in float64."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What products are computed in; parameters, states and sums stay float32."""
+    matmul_precision: Literal["default", "high", "highest"] = "default"
+    """On accelerators: how exactly float32 is multiplied; the default there is TF32 or bfloat16."""
+    mesh: str = ""
+    """Devices to train on: data=4 splits each batch, model=2 the hidden units; all of several hosts, if not given."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "chunk_steps", "save_every"):
             require_size("--" + name.replace("_", "-"), getattr(self, name))
         for name in ("patience", "seed"):
             require_size(f"--{name}", getattr(self, name), least=0)
-        no_validation = self.patience and self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
+        require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
+        between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "lm"
+        require(between, "--dropout", "be 0 for a single layer, since it falls between layers", self.model.dropout)
+        none = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
+        no_validation = self.patience and (none if self.task == "forecast" else self.held_out == 0)
         require(not no_validation, "--patience", "be 0 without a validation part", self.patience)
+
+        require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
+        data = parse_mesh(self.mesh)["data"]
+        require(self.batch_size % data == 0, "--batch-size", f"be a multiple of the mesh's {data} data devices", self.batch_size)
+
+    @property
+    def compute_dtype(self) -> str | None:
+        return None if self.precision == "float32" else self.precision
 
     @property
     def dtype(self) -> str:

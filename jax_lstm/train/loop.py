@@ -3,9 +3,9 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,27 +14,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.checks import InputError
-from jax_lstm.data import Dataset
+from jax_lstm.checks import InputError, require
+from jax_lstm.train import hosts
 from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.config import TrainConfig, from_dict, read_config, to_dict
+from jax_lstm.train.debug import first_nonfinite
+from jax_lstm.train.members import batches, make_runner, member, members, named
+from jax_lstm.train.mesh import make_mesh, whole
 from jax_lstm.train.metrics import MetricsLog
-from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.scores import truth_of
-from jax_lstm.train.step import (
-    TrainState,
-    build_model,
-    epoch_batches,
-    init_state,
-    make_forecast,
-    make_run_steps,
-    make_step,
-)
+from jax_lstm.train.step import TrainState
+from jax_lstm.train.task import Scores, Task
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 CONFIG = "config.json"
-MAY_CHANGE = ("epochs", "patience", "save_every")  # fields that a resumed run may set anew
+MAY_CHANGE = ("epochs", "patience", "save_every", "mesh")  # fields that a resumed run may set anew
 
 
 class DivergedError(ArithmeticError):
@@ -42,41 +36,84 @@ class DivergedError(ArithmeticError):
 
 
 class InterruptedRunError(Exception):
-    """Ctrl-C was pressed; the run was saved. The message says how to go on."""
+    """Ctrl-C was pressed, or SIGTERM came; the run was saved. The message says how to go on."""
+
+    def __init__(self, message: str, signum: int = signal.SIGINT):
+        super().__init__(message)
+        self.signum = signum
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one member of a run stands."""
+
+    loss_sum: float = 0.0  # of this epoch's steps so far
+    best_loss: float | None = None
+    stale_epochs: int = 0  # since the best
+    stopped: bool = False  # out of patience, or diverged: its best weights no longer change
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands; with the seed it fixes the data still to come. `call` counts within the epoch."""
+    """Where a run stands; with the seeds it fixes the data still to come. `call` counts within the epoch."""
 
     step: int = 0
     epoch: int = 0
     call: int = 0
-    loss_sum: float = 0.0  # of this epoch's steps so far
-    best_loss: float | None = None
-    stale_epochs: int = 0  # since the best
+    members: tuple[Standing, ...] = (Standing(),)
+
+    @property
+    def best(self) -> int:
+        """The member with the least validation loss; the first without validation."""
+        losses = [np.inf if one.best_loss is None else one.best_loss for one in self.members]
+        return int(np.argmin(losses))
+
+    @property
+    def best_loss(self) -> float | None:
+        return self.members[self.best].best_loss
 
 
 class Checkpointed(NamedTuple):
+    """The arrays of a checkpoint. With many members all have an axis of members in front."""
+
     state: TrainState
     best: nnx.State
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What `report` is told after every compiled call and every epoch; `val_loss` is None within an epoch."""
+    """What `report` is told after every compiled call and every epoch, a value a member.
+
+    `train_losses` are means over the steps since the last report, at the end of an epoch over its steps; `val_losses` and
+    `scores` are those of the validation part, after an epoch. A member that diverged has NaN.
+    """
 
     position: Position
     steps: int  # since the last report
     steps_per_epoch: int
-    train_loss: float
-    val_loss: float | None = None
+    train_losses: tuple[float, ...]
+    val_losses: tuple[float | None, ...] = ()
+    scores: tuple[Scores, ...] = ()
     epoch_ended: bool = False
+
+    @property
+    def train_loss(self) -> float:
+        return float(np.nanmean(self.train_losses))
+
+    @property
+    def val_loss(self) -> float | None:
+        """The mean over the members; None within an epoch, and without validation."""
+        losses = [loss for loss in self.val_losses if loss is not None]
+        return float(np.nanmean(losses)) if losses else None
 
 
 @dataclass(frozen=True)
 class Result:
-    """The trained parameters, those with the best validation loss, and how the run ended."""
+    """The trained parameters, those with the best validation loss, and how the run ended.
+
+    With many members the parameters have an axis of members in front.
+    """
 
     params: nnx.State
     position: Position
@@ -84,95 +121,110 @@ class Result:
 
 
 def fit(
-    config: TrainConfig,
-    dataset: Dataset,
+    task: Task,
     directory: Path,
     *,
     resume: bool = False,
+    debug_nans: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Result:
-    """Train on `dataset`; checkpoints and `metrics.jsonl` go to `directory`.
+    """Train as `task.config` says; checkpoints and `metrics.jsonl` go to `directory`.
 
     With `resume` it goes on from the latest checkpoint there, if there is one yet, and ends with the very weights of a
-    run that was never stopped.
+    run that was never stopped. With `debug_nans` a loss that is not finite is traced to the step and the tensor in
+    which the first such number stands.
 
     Raises:
-        DivergedError: the loss became NaN or infinite; the checkpoint of the last whole epoch stays.
-        InterruptedRunError: Ctrl-C; the state at that moment was saved.
+        DivergedError: the loss became NaN or infinite, of every member; the checkpoint of the last whole epoch stays.
+        InterruptedRunError: Ctrl-C or SIGTERM; the state at that moment was saved.
         InputError: the optimiser cannot be used, or the checkpoint is damaged, of another model or of other data.
     """
+    config = task.config
     if resume:
         require_resumable(config, directory)
-    calls, steps_per_call, _ = epoch_batches(dataset.starts["train"], config, 0).shape
+    runs = members(config)
+    calls, steps_per_call = batches(task, runs[:1], 0).shape[:2]
     steps_per_epoch = calls * steps_per_call
-    model = build_model(config, dataset.input_size, dataset.output_size)
-    params = nnx.state(model, nnx.Param)
-    optimizer = make_optimizer(config.optim, config.epochs * steps_per_epoch, params)
-    window, horizon = dataset.config.window, dataset.config.horizon
-    run_steps = make_run_steps(make_step(model, optimizer), window, horizon)
-    forecast = make_forecast(model, window)
+    model = task.build(runs[0])
+    mesh = make_mesh(config.mesh)
+    total_steps = config.epochs * steps_per_epoch
+    require(not debug_nans or mesh is None, "--debug-nans", "be used on one device", f"--mesh {config.mesh}")
+    state, run_steps, arrays, fresh_carry, place = make_runner(task, runs, total_steps, mesh)
+    predict = task.make_predict(model, "val") if task.size("val") else None
 
-    current = Checkpointed(init_state(model, optimizer), jax.tree.map(jnp.copy, params))
-    position = Position()
+    local_arrays = jax.tree.map(jnp.asarray, task.arrays) if mesh is not None else arrays
+    best, position = jax.tree.map(jnp.copy, whole(state.params, mesh)), Position(members=(Standing(),) * len(runs))
     if resume and has_checkpoint(directory / CHECKPOINTS):
         step, about = read_about(directory / CHECKPOINTS)
-        current = restore_arrays(directory / CHECKPOINTS, step, current)
-        position = Position(**about["position"])
-        _require_same_data(directory, about, dataset)
-    state, best = current
-    last_loss: float | None = None
+        state, best = restore_arrays(directory / CHECKPOINTS, step, Checkpointed(whole(state, mesh), best))
+        state = place(state)
+        position = position_of(about["position"], config)
+        if about["data"] != task.about:
+            raise InputError(f"{directory}: the data is not what the run was trained on: its columns or statistics differ")
     directory.mkdir(parents=True, exist_ok=True)
-    log = MetricsLog(directory / METRICS, position.step)
-    inputs, targets, truth = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets), truth_of(dataset, "val")
+    log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
+    names = [named(config, run) for run in runs] if len(runs) > 1 else [""]
+    last_losses = [None] * len(runs)
 
     def save() -> None:
-        about = {"config": to_dict(config), "data": _about_data(dataset), "position": vars(position)}
-        save_checkpoint(directory / CHECKPOINTS, position.step, Checkpointed(state, best), about)
+        about = {"config": to_dict(config), "data": task.about, "position": asdict(position)}
+        tree = Checkpointed(whole(state, mesh), best)
+        if hosts.writes():
+            save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)
+        hosts.wait(f"saved {position.step}")
 
-    with _interrupts() as interrupted:
-        while position.epoch < config.epochs and not _out_of_patience(position, config):
+    with _signals() as signals:
+        while position.epoch < config.epochs and not _stopped(position):
             began = time.perf_counter()
-            batches = epoch_batches(dataset.starts["train"], config, position.epoch)
-            for starts in batches[position.call :]:
-                state, metrics = run_steps(state, inputs, targets, jnp.asarray(starts))
-                losses = np.asarray(metrics["loss"], np.float64)
-                _require_finite("loss", losses, last_loss, position, directory)
-                last_loss = float(losses[-1])
-                position = replace(
-                    position,
-                    step=position.step + len(losses),
-                    call=position.call + 1,
-                    loss_sum=position.loss_sum + float(losses.sum()),
+            if position.call == 0:
+                state = state._replace(carry=fresh_carry())
+            for rows in batches(task, runs, position.epoch)[position.call :]:
+                before = jax.tree.map(jnp.copy, state) if debug_nans else None
+                state, metrics = run_steps(state, arrays, rows)
+                losses, norms = (
+                    np.asarray(metrics[name], np.float64).reshape(len(runs), -1) for name in ("loss", "grad_norm")
                 )
-                grad_norm = np.asarray(metrics["grad_norm"], np.float64).mean()
-                row = {"step": position.step, "epoch": position.epoch + 1, "loss": float(losses.mean())}
-                log.write([{**row, "grad_norm": float(grad_norm) if np.isfinite(grad_norm) else None}])
-                report(Progress(position, len(losses), steps_per_epoch, float(losses.mean())))
-                if interrupted.is_set() and position.call < calls:
+                if debug_nans and not np.isfinite(losses).all():
+                    of = int(np.flatnonzero(~np.isfinite(losses).all(axis=1))[0])
+                    own = (member(before, of, len(runs)), rows if len(runs) == 1 else rows[of])
+                    raise DivergedError(first_nonfinite(task, runs[of], total_steps, *own))
+                position = _after_call(position, losses, names, last_losses, directory)
+                last_losses = losses[:, -1].tolist()
+                means = tuple(losses.mean(axis=1).tolist())
+                row = {"step": position.step, "epoch": position.epoch + 1}
+                log.write(
+                    _row(name, {**row, "loss": loss, "grad_norm": norm})
+                    for name, loss, norm in zip(names, means, norms.mean(axis=1).tolist(), strict=True)
+                )
+                report(Progress(position, losses.shape[1], steps_per_epoch, means))
+                came = signals.agreed()
+                if came and position.call < calls:
                     save()
-                    raise _interrupted(position)
+                    raise _interrupted(position, came)
 
-            train_loss, val_loss = position.loss_sum / steps_per_epoch, None
-            if len(truth):
-                errors = forecast(state.params, inputs, dataset.starts["val"]).astype(np.float64) - truth
-                val_loss = float(np.mean(errors**2))
-                _require_finite("validation loss", np.array([val_loss]), last_loss, position, directory)
-            if val_loss is None or position.best_loss is None or val_loss < position.best_loss:
-                best = jax.tree.map(jnp.copy, state.params)
-                position = replace(position, best_loss=val_loss, stale_epochs=0)
-            else:
-                position = replace(position, stale_epochs=position.stale_epochs + 1)
-            position = replace(position, epoch=position.epoch + 1, call=0, loss_sum=0.0)
-            seconds = time.perf_counter() - began
-            row = {"step": position.step, "epoch": position.epoch, "train_loss": train_loss, "val_loss": val_loss}
-            log.write([{**row, "seconds": round(seconds, 4)}])
-            ended = position.epoch == config.epochs or _out_of_patience(position, config)
-            if ended or position.epoch % config.save_every == 0 or interrupted.is_set():
+            scores: tuple[Scores, ...] = ()
+            if predict:
+                params = whole(state.params, mesh)
+                each = (predict(member(params, at, len(runs)), local_arrays) for at in range(len(runs)))
+                scores = tuple(task.score(predictions, "val") for predictions in each)
+            val_losses = [one[task.metric] for one in scores] or [None] * len(runs)
+            sums = (np.nan if one.diverged else one.loss_sum for one in position.members)
+            train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
+            position, better = _after_epoch(position, val_losses, config, names, last_losses, directory)
+            best = _where(better, whole(state.params, mesh), best, len(runs))
+            row = {"step": position.step, "epoch": position.epoch, "seconds": round(time.perf_counter() - began, 4)}
+            log.write(
+                _row(name, {**row, "train_loss": train_loss, "val_loss": val_loss})
+                for name, train_loss, val_loss in zip(names, train_losses, val_losses, strict=True)
+            )
+            ended = position.epoch == config.epochs or _stopped(position)
+            came = signals.agreed()
+            if ended or position.epoch % config.save_every == 0 or came:
                 save()
-            report(Progress(position, 0, steps_per_epoch, train_loss, val_loss, epoch_ended=True))
-            if interrupted.is_set() and not ended:
-                raise _interrupted(position)
-    return Result(best, position, stopped_early=_out_of_patience(position, config))
+            report(Progress(position, 0, steps_per_epoch, train_losses, tuple(val_losses), scores, epoch_ended=True))
+            if came and not ended:
+                raise _interrupted(position, came)
+    return Result(best, position, stopped_early=_stopped(position))
 
 
 def saved_config(directory: Path) -> TrainConfig:
@@ -195,59 +247,127 @@ def require_resumable(config: TrainConfig, directory: Path) -> None:
             )
 
 
-def _interrupted(position: Position) -> InterruptedRunError:
-    return InterruptedRunError(f"interrupted after step {position.step}, in epoch {position.epoch + 1}; saved")
+def _interrupted(position: Position, signum: int) -> InterruptedRunError:
+    word = "interrupted" if signum == signal.SIGINT else "terminated"
+    return InterruptedRunError(f"{word} after step {position.step}, in epoch {position.epoch + 1}; saved", signum)
 
 
-def _out_of_patience(position: Position, config: TrainConfig) -> bool:
-    return 0 < config.patience <= position.stale_epochs
+def _stopped(position: Position) -> bool:
+    return all(one.stopped for one in position.members)
 
 
-def _require_finite(
-    name: str, losses: np.ndarray, last_loss: float | None, position: Position, directory: Path
-) -> None:
-    """`losses` follow `position`; `last_loss` is the finite one before them, if there is one."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if not len(bad):
-        return
-    at = int(bad[0])
-    seen = losses[at - 1] if at else last_loss
-    seen = "none" if seen is None else format(seen, ".6g")
-    saved = f"; the last checkpoint is in {directory / CHECKPOINTS}" if (directory / CHECKPOINTS).is_dir() else ""
-    raise DivergedError(
-        f"the {name} became {losses[at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the last finite "
-        f"loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
+def position_of(values: Mapping[str, Any], config: TrainConfig) -> Position:
+    """What `asdict` made of a position; whose patience is at its end, `config` says anew."""
+    standings = [Standing(**one) for one in values["members"]]
+    standings = [replace(one, stopped=one.diverged or _impatient(one, config)) for one in standings]
+    return Position(**{**values, "members": tuple(standings)})
+
+
+def _impatient(one: Standing, config: TrainConfig) -> bool:
+    return 0 < config.patience <= one.stale_epochs
+
+
+def _after_call(
+    position: Position, losses: np.ndarray, names: list[str], last_losses: list[Any], directory: Path
+) -> Position:
+    """The position after steps with these `losses` (members, S).
+
+    Raises:
+        DivergedError: a loss is not finite, and no other member goes on.
+    """
+    standings = []
+    for one, own in zip(position.members, losses, strict=True):
+        diverged = one.diverged or not np.isfinite(own).all()
+        loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
+        standings.append(replace(one, loss_sum=loss_sum, diverged=diverged, stopped=one.stopped or diverged))
+    if all(one.diverged for one in standings):
+        _raise_diverged("loss", losses, names, last_losses, position, directory)
+    return replace(
+        position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings)
     )
 
 
-def _require_same_data(directory: Path, about: dict[str, Any], dataset: Dataset) -> None:
-    if about["data"] != _about_data(dataset):
-        raise InputError(
-            f"{directory}: the data is not what the run was trained on: its columns or their statistics differ"
-        )
+def _after_epoch(
+    position: Position, val_losses: list[Any], config: TrainConfig, names: list[str], last_losses: list[Any],
+    directory: Path,
+) -> tuple[Position, list[bool]]:  # fmt: skip
+    """The position at the start of the next epoch, and whose weights are the best so far."""
+    standings, better = [], []
+    for one, loss in zip(position.members, val_losses, strict=True):
+        diverged = one.diverged or (loss is not None and not np.isfinite(loss))
+        stopped = one.stopped or diverged
+        better.append(not stopped and (loss is None or one.best_loss is None or loss < one.best_loss))
+        if better[-1]:
+            one = replace(one, best_loss=loss, stale_epochs=0)
+        elif not stopped:
+            one = replace(one, stale_epochs=one.stale_epochs + 1)
+            stopped = _impatient(one, config)
+        standings.append(replace(one, loss_sum=0.0, diverged=diverged, stopped=stopped))
+    if all(one.diverged for one in standings):
+        losses = np.array(val_losses, float)[:, None]
+        _raise_diverged("validation loss", losses, names, last_losses, position, directory)
+    return replace(position, epoch=position.epoch + 1, call=0, members=tuple(standings)), better
 
 
-def _about_data(dataset: Dataset) -> dict[str, Any]:
-    """What is needed to feed a trained model with other data, as JSON gives it back."""
-    scaler = dataset.scaler
-    statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
-    return {"features": list(dataset.features), "target": list(dataset.target), "scaler": statistics}
+def _where(chosen: list[bool], new: Any, old: Any, count: int) -> Any:
+    """The leaves of `new` for the members that are `chosen`, else those of `old`; copies, since steps donate theirs."""
+    if count == 1:
+        return jax.tree.map(jnp.copy, new) if chosen[0] else old
+    mask = jnp.asarray(chosen)
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+
+
+def _row(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    """A row of the log; a member's bears its name, and a number that is not finite is null."""
+    known = {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()}
+    return {**known, "member": name} if name else known
+
+
+def _raise_diverged(
+    name: str, losses: np.ndarray, names: list[str], last_losses: list[Any], position: Position, directory: Path
+) -> None:
+    """`losses` (members, S) follow `position`; `last_losses` are the finite ones before them, if there are any."""
+    of = next(at for at, own in enumerate(losses) if not np.isfinite(own).all())
+    at = int(np.flatnonzero(~np.isfinite(losses[of]))[0])
+    seen = losses[of, at - 1] if at else last_losses[of]
+    seen = "none" if seen is None else format(seen, ".6g")
+    who = f" of {names[of]}" if names[of] else ""
+    saved = f"; the last checkpoint is in {directory / CHECKPOINTS}" if (directory / CHECKPOINTS).is_dir() else ""
+    raise DivergedError(
+        f"the {name}{who} became {losses[of, at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the last "
+        f"finite loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
+    )
+
+
+class _Signals:
+    """Which of Ctrl-C and SIGTERM has come; of several hosts, to any of them."""
+
+    def __init__(self) -> None:
+        self.came: int | None = None
+
+    def agreed(self) -> int | None:
+        """The same answer on every host, so that all stop after the same step."""
+        return hosts.largest(self.came or 0) or None
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one acts as ever."""
-    pressed = threading.Event()
+def _signals() -> Iterator[_Signals]:
+    """The first Ctrl-C or SIGTERM is kept; the second one acts as ever."""
+    signals = _Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed  # only the main thread may handle signals
+        yield signals  # only the main thread may handle signals
         return
 
     def first(signum: int, frame: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
+        signals.came = signum
+        restore()
 
-    before = signal.signal(signal.SIGINT, first)
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    before = {signum: signal.signal(signum, first) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield pressed
+        yield signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -11,13 +11,20 @@ from jax_lstm.files import read_json_lines, write_whole
 class MetricsLog:
     """A JSONL file of metrics; every row has a `step`."""
 
-    def __init__(self, path: Path, keep_to_step: int = 0):
-        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped."""
-        self._path = path
+    def __init__(self, path: Path, keep_to_step: int = 0, writes: bool = True):
+        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped.
+
+        Of several hosts, one `writes`.
+        """
+        self._path, self._writes = path, writes
+        if not writes:
+            return
         kept = [row for row in read_json_lines(path) if row["step"] <= keep_to_step]
         write_whole(path, "".join(map(_line, kept)))
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        if not self._writes:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write("".join(map(_line, rows)))
 

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,27 +12,34 @@ import optax
 from jax_lstm.checks import InputError, require
 from jax_lstm.train.config import OptimConfig
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-def make_schedule(config: OptimConfig, total_steps: int) -> optax.Schedule:
+
+def make_schedule(config: OptimConfig, total_steps: int, own: Mapping[str, Any] = NOTHING) -> optax.Schedule:
     """The learning rate as a function of the step: warm-up, then the fall over the rest of `total_steps`."""
-    peak, steps = config.learning_rate, max(total_steps - config.warmup_steps, 1)
+    peak, steps = own.get("learning_rate", config.learning_rate), max(total_steps - config.warmup_steps, 1)
+    final_rate = own.get("final_rate", config.final_rate)
     fall: optax.Schedule
     match config.schedule:
         case "constant":
             fall = optax.constant_schedule(peak)
         case "cosine":
-            fall = optax.cosine_decay_schedule(peak, steps, config.final_rate)
+            fall = optax.cosine_decay_schedule(peak, steps, final_rate)
         case "linear":
-            fall = optax.linear_schedule(peak, peak * config.final_rate, steps)
+            fall = optax.linear_schedule(peak, peak * final_rate, steps)
         case "exponential":
-            fall = optax.exponential_decay(peak, steps, config.final_rate)
+            fall = optax.exponential_decay(peak, steps, final_rate)
     if not config.warmup_steps:
         return fall
     return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup_steps), fall], [config.warmup_steps])
 
 
-def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimConfig, total_steps: int, params: Any, own: Mapping[str, Any] = NOTHING
+) -> optax.GradientTransformation:
     """The optimiser for `params` (arrays or their shapes).
+
+    `own` holds numbers, or traced ones, that go before those of `config`: of its fields, or arguments of the optimiser.
 
     Raises:
         InputError: Optax has no optimiser of that name, does not take an argument, or needs more than gradients.
@@ -39,7 +48,8 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
     known = sorted(name for name in dir(optax) if _is_optimizer(name))
     require(config.optimizer in known, "--optimizer", f"be one of {', '.join(known)}", repr(config.optimizer))
     assert factory is not None
-    arguments = _arguments(config)
+    arguments: dict[str, Any] = _arguments(config)
+    arguments |= {name: value for name, value in own.items() if name in arguments}
     takes = inspect.signature(factory).parameters
     for name in arguments:
         require(
@@ -47,7 +57,7 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
         )
     # A constant rate goes in as a number: as a schedule it would only add a counter to the state.
     plain = config.schedule == "constant" and not config.warmup_steps
-    rate = config.learning_rate if plain else make_schedule(config, total_steps)
+    rate = own.get("learning_rate", config.learning_rate) if plain else make_schedule(config, total_steps, own)
     try:
         optimizer = factory(rate, **arguments)
         jax.eval_shape(lambda tree: optimizer.update(tree, optimizer.init(tree), tree), params)
@@ -56,7 +66,8 @@ def make_optimizer(config: OptimConfig, total_steps: int, params: Any) -> optax.
         raise InputError(
             f"`--optimizer` {config.optimizer} cannot be used with {arguments or 'no arguments'}: {reason}"
         ) from None
-    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    clip_norm = own.get("clip_norm", config.clip_norm)
+    clip = [optax.clip_by_global_norm(clip_norm)] if config.clip_norm else []
     return optax.chain(*clip, optimizer)
 
 

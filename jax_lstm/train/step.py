@@ -1,120 +1,134 @@
-"""The pure functions of training: one step, many steps under one `lax.scan`, and forecasts."""
+"""The pure functions of training: one step, and many steps under one `lax.scan`."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
+from flax.training.dynamic_scale import DynamicScale
 
-from jax_lstm.data import input_windows, target_windows
-from jax_lstm.model import LSTMModel
-from jax_lstm.train.config import TrainConfig
-
-Batch = tuple[jax.Array, jax.Array]
 Metrics = dict[str, jax.Array]
+Loss = Callable[[Any, Any, Any], tuple[jax.Array, Any]]  # (model, batch, carry) to the loss and the next carry
 
 
 class TrainState(NamedTuple):
-    """All that a step reads and writes. `rest` is what the model holds beside parameters: the state of dropout."""
+    """All that a step reads and writes.
+
+    `rest` is what the model holds beside parameters: the state of dropout. `carry` is what a step hands to the next one
+    beside that: the last state of the LSTM, where text goes on from batch to batch. `scale` is that of the loss in float16.
+    """
 
     step: jax.Array
     params: nnx.State
     rest: nnx.State
     opt_state: Any
+    carry: Any = ()
+    scale: Any = ()
 
 
-Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-RunSteps = Callable[[TrainState, jax.Array, jax.Array, jax.Array], tuple[TrainState, Metrics]]
-Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
+Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+RunSteps = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 
 
-def build_model(config: TrainConfig, input_size: int, output_size: int) -> LSTMModel:
-    """The model with the initial weights that `config.seed` draws."""
-    sizes = (input_size, config.model.hidden_size, output_size, config.model.num_layers)
-    return LSTMModel(*sizes, dropout=config.model.dropout, param_dtype=config.dtype, rngs=nnx.Rngs(config.seed))
+def mse(model: Any, batch: Any, carry: Any = ()) -> tuple[jax.Array, Any]:
+    """The mean squared error of `model(x)` (B, O) for a batch `x` (B, T, I) and `y` (B, O)."""
+    x, y = batch
+    return mean_squared_error(model(x), y), carry
 
 
-def init_state(model: LSTMModel, optimizer: optax.GradientTransformation) -> TrainState:
+def mean_squared_error(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """In the type of `y`."""
+    outputs = outputs.astype(y.dtype)
+    return jnp.mean(optax.squared_error(outputs, y))
+
+
+def entropies(logits: jax.Array, classes: jax.Array) -> jax.Array:
+    """Cross-entropy in nats of each of `classes` (...) under its `logits` (..., C), at least in float32."""
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+
+
+def init_state(
+    model: nnx.Module, optimizer: optax.GradientTransformation, carry: Any = (), scale: Any = ()
+) -> TrainState:
     """The state before the first step, in arrays of its own: steps donate them, and `model` stays whole."""
     _, params, rest = nnx.split(model, nnx.Param, ...)
     params, rest = jax.tree.map(jnp.copy, (params, rest))
-    return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params))
+    return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), carry, scale)
 
 
-def make_step(model: LSTMModel, optimizer: optax.GradientTransformation) -> Step:
-    """The training step `(state, batch) -> (state, metrics)`: MSE, its gradient, one update.
+def make_step(
+    model: nnx.Module, optimizer: optax.GradientTransformation, loss: Loss = mse, axis: str | None = None
+) -> Step:
+    """The training step `(state, batch) -> (state, metrics)`: the loss, its gradient, one update.
 
-    A batch is `x` (B, T, I) and `y` (B, O). Metrics are `loss` and `grad_norm`, the global norm before clipping.
+    Metrics are `loss` and `grad_norm`, the global norm before clipping. Under `shard_map`, `axis` is the one over which the
+    batch is split; each device then draws masks of dropout of its own.
+
+    With a state that has a `scale`, the loss is multiplied by it before the gradient is taken, as float16 needs; a step
+    whose gradient overflows changes no parameter and lowers the scale (https://arxiv.org/abs/1710.03740).
     """
     model.train()
     graph = nnx.graphdef(model)
 
-    def loss_fn(params: nnx.State, rest: nnx.State, batch: Batch) -> tuple[jax.Array, nnx.State]:
+    def loss_fn(params: nnx.State, rest: nnx.State, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
         # A copy, since the state of dropout may be changed only in the trace that made it.
-        model = nnx.merge(graph, params, rest, copy=True)
-        x, y = batch
-        loss = jnp.mean(optax.squared_error(model(x), y))
-        return loss, nnx.state(model, nnx.Not(nnx.Param))
+        model = nnx.merge(graph, params, _own_keys(rest, axis), copy=True)
+        value, carry = loss(model, batch, carry)
+        return value, (_with_keys(nnx.state(model, nnx.Not(nnx.Param)), rest), carry)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params, state.rest, batch)
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        arguments = (state.params, state.rest, batch, state.carry)
+        scale, finite = state.scale, None
+        if isinstance(scale, DynamicScale):
+            gradient = scale.value_and_grad(loss_fn, has_aux=True, axis_name=axis)
+            scale, finite, (value, (rest, carry)), grads = gradient(*arguments)
+        else:
+            (value, (rest, carry)), grads = jax.value_and_grad(loss_fn, has_aux=True)(*arguments)
+            grads = grads if axis is None else jax.lax.pmean(grads, axis)
+        value = value if axis is None else jax.lax.pmean(value, axis)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, rest, opt_state), metrics
+        if finite is not None:
+            before = (state.params, state.opt_state)
+            params, opt_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), (params, opt_state), before)
+        metrics = {"loss": value, "grad_norm": optax.tree.norm(grads)}
+        return TrainState(state.step + 1, params, rest, opt_state, carry, scale), metrics
 
     return step
 
 
-def make_run_steps(step: Step, window: int, horizon: int) -> RunSteps:
-    """Many steps in one compiled call: `(state, inputs, targets, starts) -> (state, metrics)`.
+def _own_keys(rest: nnx.State, axis: str | None) -> nnx.State:
+    """With random keys that no other device of `axis` has."""
+    if axis is None:
+        return rest
+    own = jax.lax.axis_index(axis)
+    return jax.tree.map(lambda leaf: jax.random.fold_in(leaf, own) if _is_key(leaf) else leaf, rest)
 
-    `inputs` (N, F) and `targets` (N, C) lie on the device; `starts` (S, B) names the windows of each of S batches.
-    The state is donated. Metrics have a leading axis S.
+
+def _with_keys(rest: nnx.State, before: nnx.State) -> nnx.State:
+    """With the keys of `before`, which are the same on every device."""
+    return jax.tree.map(lambda new, old: old if _is_key(new) else new, rest, before)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def scan_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
+    """Many steps: `(state, arrays, rows) -> (state, metrics)`.
+
+    `arrays` lie on the device; `gather(arrays, rows)` makes of each of the S `rows` a batch. Metrics have a leading axis S.
     """
 
-    def run_steps(
-        state: TrainState, inputs: jax.Array, targets: jax.Array, starts: jax.Array
-    ) -> tuple[TrainState, Metrics]:
-        def body(state: TrainState, starts: jax.Array) -> tuple[TrainState, Metrics]:
-            x = input_windows(inputs, starts, window)
-            return step(state, (x, target_windows(targets, starts, window, horizon)))
+    def run_steps(state: TrainState, arrays: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, row: step(state, gather(arrays, row)), state, rows)
 
-        return jax.lax.scan(body, state, starts)
-
-    return jax.jit(run_steps, donate_argnums=0)
+    return run_steps
 
 
-def make_forecast(model: LSTMModel, window: int, batch_size: int = 512) -> Forecast:
-    """Forecasts from windows: `(params, inputs, starts) -> (n, O)`; one program whatever the number of windows."""
-    model.eval()
-    graph, _, rest = nnx.split(model, nnx.Param, ...)
-
-    @jax.jit
-    def forecast_batch(params: nnx.State, inputs: jax.Array, starts: jax.Array) -> jax.Array:
-        return nnx.merge(graph, params, rest)(input_windows(inputs, starts, window))
-
-    def forecast(params: nnx.State, inputs: jax.Array, starts: np.ndarray) -> np.ndarray:
-        batches = max(-(-len(starts) // batch_size), 1)
-        padded = np.pad(starts, (0, batches * batch_size - len(starts))).reshape(batches, batch_size)
-        return np.concatenate([forecast_batch(params, inputs, batch) for batch in padded])[: len(starts)]
-
-    return forecast
-
-
-def epoch_batches(starts: np.ndarray, config: TrainConfig, epoch: int) -> np.ndarray:
-    """The windows of one epoch, shuffled, as (calls, steps a call, B): a pure function of seed and epoch.
-
-    The order can thus be found again from any position, and another framework can be given the same. All calls have
-    the same number of steps, so that they share one program; the windows left over, fewer than a batch plus
-    `calls - 1` batches, sit out this epoch.
-    """
-    batch_size = min(config.batch_size, len(starts))
-    steps = len(starts) // batch_size
-    calls = -(-steps // config.chunk_steps)
-    per_call = steps // calls
-    order = np.random.default_rng([config.seed, epoch]).permutation(len(starts))
-    return starts[order[: calls * per_call * batch_size]].reshape(calls, per_call, batch_size)
+def make_run_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
+    """`scan_steps` in one compiled call; the state is donated."""
+    return jax.jit(scan_steps(step, gather), donate_argnums=0)

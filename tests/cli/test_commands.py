@@ -20,8 +20,9 @@ from flax import nnx
 from jax_lstm import LSTMModel
 from jax_lstm.cli import COMMANDS, main
 from jax_lstm.data import DataConfig
+from jax_lstm.tasks import open_run
 from jax_lstm.tolerances import TOLERANCES, Tolerance
-from jax_lstm.train import ModelConfig, TrainConfig, open_run
+from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.config import to_dict
 from jax_lstm.version import __version__
 
@@ -119,7 +120,7 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
     columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON)
-    expected = TrainConfig(columns, ModelConfig(HIDDEN), batch_size=16, epochs=2)
+    expected = TrainConfig(data=columns, model=ModelConfig(HIDDEN), batch_size=16, epochs=2)
     assert read_json(trained / "config.json") == to_dict(expected)
     rows = metrics(trained / "metrics.jsonl")
     assert {"loss", "grad_norm"} < rows[0].keys()
@@ -271,7 +272,7 @@ def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, 
     assert kinds == ["outputs", *["gradient of *"] * 6, "losses of 5 Adam steps", *["* after 5 steps"] * 6]
     for part in ("training", "inference"):
         assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}
-    scores = record["test_scores"]
+    scores = record["scores"]
     assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "linear"}
     assert scores["JAX"] == pytest.approx(scores["PyTorch"], rel=1e-3)
     ours, reference = (metrics(run / name)[-1] for name in ("metrics.jsonl", "metrics.torch.jsonl"))
@@ -292,7 +293,7 @@ def test_compare_times_nothing_where_the_frameworks_disagree(
     assert record["agreed"] is False
     assert [check["name"] for check in record["agreement"] if not check["passed"]] == ["outputs"]
     assert not {"training", "inference"} & record.keys()
-    assert record["epochs"] == record["test_scores"] == {}
+    assert record["epochs"] == record["scores"] == {}
 
 
 def tutorial_losses(printed: str) -> list[float]:

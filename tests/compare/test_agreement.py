@@ -11,7 +11,8 @@ from jax_lstm.compare import CompareConfig, compare
 from jax_lstm.compare.agreement import agreement
 from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.compare.throughput import Throughput, payback_epochs
-from jax_lstm.data import DataConfig, Dataset, load_dataset
+from jax_lstm.data import DataConfig, load_dataset
+from jax_lstm.tasks.forecast import Forecasting
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +23,18 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make(csv: Path, x64: bool = False) -> tuple[CompareConfig, Dataset]:
+def make(csv: Path, x64: bool = False) -> tuple[CompareConfig, Forecasting]:
     data = DataConfig(csv=str(csv), target=("a",), window=8, horizon=3, season=7)
     config = CompareConfig(data=data, hidden_size=6, num_layers=2, batch_size=16, epochs=1, samples=2, x64=x64)
-    return config, load_dataset(data, np.dtype(config.training().dtype))
+    training = config.training()
+    return config, Forecasting(training, load_dataset(data, np.dtype(training.dtype)))
 
 
 def test_they_agree_on_everything(csv: Path, dtype: str) -> None:
-    config, dataset = make(csv, dtype == "float64")
-    starts = np.resize(dataset.starts["train"], (20, 16))
+    config, task = make(csv, dtype == "float64")
+    starts = np.resize(task.dataset.starts["train"], (20, 16))
     training = config.training()
-    checks = agreement(InJax(training, dataset), InTorch(training, dataset), starts)
+    checks = agreement(InJax(training, task), InTorch(training, task), starts)
     assert all(check.passed for check in checks), checks
     # outputs, 10 gradients, losses, 10 weights
     assert len(checks) == 22
@@ -40,36 +42,36 @@ def test_they_agree_on_everything(csv: Path, dtype: str) -> None:
 
 
 def test_other_weights_are_found(csv: Path) -> None:
-    config, dataset = make(csv)
-    ours, torch = InJax(config.training(), dataset), InTorch(config.training(), dataset)
+    config, task = make(csv)
+    ours, torch = InJax(config.training(), task), InTorch(config.training(), task)
     weights = torch.weights()
     weights["lstm.weight_hh_l1"][0, 0] += 0.01
     torch.set_weights(weights)
-    checks = agreement(ours, torch, dataset.starts["train"][:32].reshape(2, 16))
+    checks = agreement(ours, torch, task.dataset.starts["train"][:32].reshape(2, 16))
     assert not checks[0].passed
     assert not next(check for check in checks if check.name.startswith("lstm.weight_hh_l1 after")).passed
 
 
 def test_other_optimiser_is_found(csv: Path) -> None:
     """Weights that start equal and are trained otherwise part in losses and weights, not in outputs."""
-    config, dataset = make(csv)
+    config, task = make(csv)
     other = CompareConfig(**{**vars(config), "learning_rate": config.learning_rate * 1.1})
-    starts = np.resize(dataset.starts["train"], (50, 16))
+    starts = np.resize(task.dataset.starts["train"], (50, 16))
     checks = {
-        c.name: c for c in agreement(InJax(other.training(), dataset), InTorch(config.training(), dataset), starts)
+        c.name: c for c in agreement(InJax(other.training(), task), InTorch(config.training(), task), starts)
     }
     assert checks["outputs"].passed
     assert not checks["losses of 50 Adam steps"].passed
 
 
 def test_both_train_alike(csv: Path, tmp_path: Path) -> None:
-    config, dataset = make(csv)
-    comparison = compare(config, dataset, tmp_path)
+    config, task = make(csv)
+    comparison = compare(config, task, tmp_path)
     assert comparison.agreed
     ours, torch = (comparison.epochs[name][0] for name in ("JAX", "PyTorch"))
     assert ours.train == pytest.approx(torch.train, rel=1e-4)
     assert ours.val == pytest.approx(torch.val, rel=1e-4)
-    np.testing.assert_allclose(comparison.forecasts["JAX"], comparison.forecasts["PyTorch"], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(comparison.predictions["JAX"], comparison.predictions["PyTorch"], rtol=1e-3, atol=1e-4)
 
 
 def test_payback() -> None:

@@ -11,15 +11,16 @@ import pytest
 from flax import nnx
 
 from jax_lstm import InputError
+from jax_lstm.tasks.forecast import build
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import build_model, init_state
+from jax_lstm.train.step import init_state
 
 
 def state_of(hidden_size: int = 5, seed: int = 0, optimizer: str = "adam") -> Any:
     config = TrainConfig(model=ModelConfig(hidden_size, 2, dropout=0.1), seed=seed)
-    model = build_model(config, 3, 2)
+    model = build(config, 3, 2)
     return init_state(
         model, make_optimizer(replace(config.optim, optimizer=optimizer), 10, nnx.state(model, nnx.Param))
     )

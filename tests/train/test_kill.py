@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jax_lstm.data import DataConfig
-from jax_lstm.train import open_run
+from jax_lstm.tasks import open_run
 from jax_lstm.train.checkpoint import has_checkpoint
 
 PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())", "train"]

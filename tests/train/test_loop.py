@@ -14,6 +14,9 @@ import pytest
 
 from jax_lstm import InputError
 from jax_lstm.data import DataConfig, load_dataset
+from jax_lstm.tasks import open_run
+from jax_lstm.tasks.forecast import Forecasting
+from jax_lstm.tasks.scores import truth_of
 from jax_lstm.train import (
     DivergedError,
     InterruptedRunError,
@@ -22,10 +25,9 @@ from jax_lstm.train import (
     Progress,
     TrainConfig,
     fit,
-    open_run,
 )
 from jax_lstm.train.loop import saved_config
-from jax_lstm.train.scores import truth_of
+
 
 
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
@@ -39,7 +41,7 @@ def rows_of(directory: Path) -> list[dict[str, Any]]:
 
 def test_it_learns_and_keeps_the_best_weights(data: DataConfig, tmp_path: Path) -> None:
     dataset, reports = load_dataset(data), list[Progress]()
-    result = fit(config_for(data, epochs=8), dataset, tmp_path, report=reports.append)
+    result = fit(Forecasting(config_for(data, epochs=8), dataset), tmp_path, report=reports.append)
     ends = [report for report in reports if report.epoch_ended]
     losses = [end.val_loss for end in ends if end.val_loss is not None]
     assert len(losses) == 8
@@ -55,39 +57,38 @@ def test_best_is_not_last_where_validation_worsens(data: DataConfig, tmp_path: P
     """A learning rate that throws the weights about: the best epoch is then hardly the last."""
     dataset, losses = load_dataset(data), list[float]()
     config = config_for(data, epochs=10, optim=OptimConfig(learning_rate=0.5))
-    result = fit(
-        config, dataset, tmp_path, report=lambda p: losses.append(p.val_loss) if p.val_loss is not None else None
-    )
+    task = Forecasting(config, dataset)
+    result = fit(task, tmp_path, report=lambda p: losses.append(p.val_loss) if p.val_loss is not None else None)
     assert np.argmin(losses) < 9, "the test needs an epoch that is worse than one before it"
     assert result.position.best_loss == min(losses)
-    assert result.position.stale_epochs == 9 - np.argmin(losses)
+    assert result.position.members[0].stale_epochs == 9 - np.argmin(losses)
 
 
 def test_it_stops_early(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(data, epochs=50, patience=2, optim=OptimConfig(learning_rate=0.5))
-    result = fit(config, load_dataset(data), tmp_path)
+    result = fit(Forecasting(config, load_dataset(data)), tmp_path)
     assert result.stopped_early
     assert result.position.epoch < 50
-    assert result.position.stale_epochs == 2
+    assert result.position.members[0].stale_epochs == 2
 
 
 def test_a_loss_that_is_no_number_stops_the_run(data: DataConfig, tmp_path: Path) -> None:
     dataset = load_dataset(data)
     dataset.inputs[dataset.starts["train"][-1] + 1] = np.nan  # behind the reader's back
     with pytest.raises(DivergedError, match=r"the loss became nan at step \d+, epoch 1; the last finite loss was"):
-        fit(config_for(data), dataset, tmp_path)
+        fit(Forecasting(config_for(data), dataset), tmp_path)
     assert all(math.isfinite(row["loss"]) for row in rows_of(tmp_path))
 
 
 def test_an_infinite_learning_rate_diverges(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(data, optim=OptimConfig(optimizer="sgd", learning_rate=1e30))
     with pytest.raises(DivergedError, match="lower --learning-rate"):
-        fit(config, load_dataset(data), tmp_path)
+        fit(Forecasting(config, load_dataset(data)), tmp_path)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, chunk_steps=4, model=ModelConfig(4, 2, dropout=0.2)), load_dataset(data)
-    whole = fit(config, dataset, tmp_path / "whole")
+    whole = fit(Forecasting(config, dataset), tmp_path / "whole")
 
     def interrupt(progress: Progress) -> None:
         if progress.position.epoch == 1 and progress.position.call == 1:
@@ -95,9 +96,9 @@ def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> N
 
     (tmp_path / "parts").mkdir()
     with pytest.raises(InterruptedRunError, match="in epoch 2; saved"):
-        fit(config, dataset, tmp_path / "parts", report=interrupt)
+        fit(Forecasting(config, dataset), tmp_path / "parts", report=interrupt)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    resumed = fit(config, dataset, tmp_path / "parts", resume=True)
+    resumed = fit(Forecasting(config, dataset), tmp_path / "parts", resume=True)
     assert resumed.position == whole.position
     for got, expected in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(whole.params), strict=True):
         np.testing.assert_array_equal(got, expected)
@@ -118,33 +119,33 @@ def test_ctrl_c_in_the_last_call_of_an_epoch(data: DataConfig, tmp_path: Path) -
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(InterruptedRunError, match="in epoch 3; saved"):
-        fit(config, dataset, tmp_path, report=interrupt)
-    assert fit(config, dataset, tmp_path, resume=True).position.epoch == 4
+        fit(Forecasting(config, dataset), tmp_path, report=interrupt)
+    assert fit(Forecasting(config, dataset), tmp_path, resume=True).position.epoch == 4
 
 
 def test_more_epochs_go_on_where_the_run_ended(data: DataConfig, tmp_path: Path) -> None:
     dataset = load_dataset(data)
-    longer = fit(config_for(data, epochs=4), dataset, tmp_path / "longer")
-    fit(config_for(data, epochs=2), dataset, tmp_path / "grown")
-    grown = fit(config_for(data, epochs=4), dataset, tmp_path / "grown", resume=True)
+    longer = fit(Forecasting(config_for(data, epochs=4), dataset), tmp_path / "longer")
+    fit(Forecasting(config_for(data, epochs=2), dataset), tmp_path / "grown")
+    grown = fit(Forecasting(config_for(data, epochs=4), dataset), tmp_path / "grown", resume=True)
     for got, expected in zip(jax.tree.leaves(grown.params), jax.tree.leaves(longer.params), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
 def test_a_run_resumes_only_as_itself(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, epochs=1), load_dataset(data)
-    fit(config, dataset, tmp_path)
+    fit(Forecasting(config, dataset), tmp_path)
     assert saved_config(tmp_path) == config
     with pytest.raises(InputError, match="`--resume` must go on with the seed that the run has, 0; got 1"):
-        fit(replace(config, seed=1, epochs=2), dataset, tmp_path, resume=True)
+        fit(Forecasting(replace(config, seed=1, epochs=2), dataset), tmp_path, resume=True)
     dataset.scaler.mean[0] += 1
     with pytest.raises(InputError, match="the data is not what the run was trained on"):
-        fit(replace(config, epochs=2), dataset, tmp_path, resume=True)
+        fit(Forecasting(replace(config, epochs=2), dataset), tmp_path, resume=True)
 
 
 def test_without_a_validation_part_the_last_weights_are_the_best(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(replace(data, split="0.8,0.0,0.2"))
-    result = fit(config, load_dataset(config.data), tmp_path)
+    result = fit(Forecasting(config, load_dataset(config.data)), tmp_path)
     assert result.position.best_loss is None
     assert result.position.epoch == 4
     assert rows_of(tmp_path)[-1]["val_loss"] is None

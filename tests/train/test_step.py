@@ -10,16 +10,18 @@ import pytest
 from flax import nnx
 
 from jax_lstm.data import DataConfig, input_windows, target_windows
+from jax_lstm.tasks.forecast import build, make_forecast, windows
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import build_model, epoch_batches, init_state, make_forecast, make_run_steps, make_step
+from jax_lstm.train.batches import shuffled
+from jax_lstm.train.step import init_state, make_run_steps, make_step
 
 WINDOW, HORIZON = 4, 2
 
 
 def setup(**options: Any) -> tuple[Any, Any, Any, jax.Array, jax.Array]:
     config = TrainConfig(data=DataConfig(window=WINDOW, horizon=HORIZON), model=ModelConfig(hidden_size=5, **options))
-    model = build_model(config, 3, HORIZON)
+    model = build(config, 3, HORIZON)
     optimizer = make_optimizer(config.optim, 10, nnx.state(model, nnx.Param))
     values = jnp.asarray(np.random.default_rng(0).standard_normal((50, 3)), jnp.float32)
     return model, make_step(model, optimizer), init_state(model, optimizer), values, values[:, :1]
@@ -32,7 +34,7 @@ def test_many_steps_in_one_call_are_one_at_a_time() -> None:
     for row in starts:
         batch = (input_windows(inputs, row, WINDOW), target_windows(targets, row, WINDOW, HORIZON))
         one_by_one, _ = jax.jit(step)(one_by_one, batch)
-    at_once, metrics = make_run_steps(step, WINDOW, HORIZON)(state, inputs, targets, jnp.asarray(starts))
+    at_once, metrics = make_run_steps(step, windows(WINDOW, HORIZON))(state, (inputs, targets), jnp.asarray(starts))
     assert at_once.step == one_by_one.step == 3
     assert metrics["loss"].shape == metrics["grad_norm"].shape == (3,)
     for got, expected in zip(jax.tree.leaves(at_once.params), jax.tree.leaves(one_by_one.params), strict=True):
@@ -41,7 +43,7 @@ def test_many_steps_in_one_call_are_one_at_a_time() -> None:
 
 def test_each_step_function_compiles_once() -> None:
     model, step, state, inputs, targets = setup()
-    run_steps, forecast = make_run_steps(step, WINDOW, HORIZON), make_forecast(model, WINDOW)
+    run_steps, forecast = make_run_steps(step, windows(WINDOW, HORIZON)), make_forecast(model, WINDOW)
     traces = []
     forward = type(model).__call__
 
@@ -53,7 +55,7 @@ def test_each_step_function_compiles_once() -> None:
         patch.setattr(type(model), "__call__", counted)
         for first in range(3):
             starts = jnp.arange(8, dtype=jnp.int32).reshape(2, 4) + first
-            state, _ = run_steps(state, inputs, targets, starts)
+            state, _ = run_steps(state, (inputs, targets), starts)
         assert len(traces) == 1
         for count in (3, 7, 600):  # one program whatever the number of windows
             forecast(state.params, inputs, np.zeros(count, np.int32))
@@ -71,18 +73,18 @@ def test_forecasts_are_the_models() -> None:
 
 def test_batches_visit_each_window_once_in_an_order_of_seed_and_epoch() -> None:
     starts, config = np.arange(1000, dtype=np.int32), TrainConfig(batch_size=32, chunk_steps=10)
-    first, again, second = (epoch_batches(starts, config, epoch) for epoch in (0, 0, 1))
+    first, again, second = (shuffled(starts, config, epoch) for epoch in (0, 0, 1))
     calls, steps, batch_size = first.shape
     assert (batch_size, calls * steps) == (32, 28)  # 31 whole batches, cut to calls of one length
     assert steps <= config.chunk_steps
     assert len(np.unique(first)) == first.size
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, second)
-    assert not np.array_equal(first, epoch_batches(starts, TrainConfig(batch_size=32, chunk_steps=10, seed=1), 0))
+    assert not np.array_equal(first, shuffled(starts, TrainConfig(batch_size=32, chunk_steps=10, seed=1), 0))
 
 
 def test_fewer_windows_than_a_batch() -> None:
-    assert epoch_batches(np.arange(5, dtype=np.int32), TrainConfig(batch_size=64), 0).shape == (1, 1, 5)
+    assert shuffled(np.arange(5, dtype=np.int32), TrainConfig(batch_size=64), 0).shape == (1, 1, 5)
 
 
 def test_windows_are_cut_where_they_stand(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""What goes on during training: the bar, lines of epochs, TensorBoard, a trace for the profiler."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+
+from jax_lstm.checks import require_extra
+from jax_lstm.cli import show
+from jax_lstm.train import Progress
+from jax_lstm.train.task import Task
+
+Watch = Callable[[Progress], None]
+TENSORBOARD, PROFILE = "tensorboard", "profile"
+
+
+@contextmanager
+def watched(
+    console: Console, task: Task, directory: Path, *, names: list[str], tensorboard: bool, profile: int
+) -> Iterator[Watch]:
+    """One function for `fit` to report to."""
+    with ExitStack() as stack:
+        watches = [_printed(console, task, stack.enter_context(show.progress(console)))]
+        if tensorboard:
+            watches.append(stack.enter_context(_tensorboard(directory / TENSORBOARD, names)))
+        if profile:
+            watches.append(stack.enter_context(_profiled(directory / PROFILE, profile)))
+
+        def report(progress: Progress) -> None:
+            for watch in watches:
+                watch(progress)
+
+        yield report
+
+
+def _printed(console: Console, task: Task, bar: Any) -> Watch:
+    began, steps = time.perf_counter(), 0
+    per_step = task.batches(task.config, 0).shape[-1] * task.per_row
+    epochs = task.config.epochs
+
+    def report(progress: Progress) -> None:
+        nonlocal began, steps
+        position, total = progress.position, epochs * progress.steps_per_epoch
+        if steps == 0 and progress.steps:
+            began, steps = time.perf_counter(), -progress.steps  # the first call compiles, and does not count
+        steps += progress.steps
+        speed = max(steps, 0) * per_step * len(position.members) / max(time.perf_counter() - began, 1e-9)
+        facts = [f"loss {progress.train_loss:.4f}"]
+        facts += [f"{speed:,.0f} {task.unit}/s"] if speed else []
+        facts += [memory] if (memory := device_memory()) else []
+        bar("training", position.step, total, ", ".join(facts))
+        if progress.epoch_ended:
+            val = "" if progress.val_loss is None else f", validation loss {progress.val_loss:.4f}"
+            accuracy = [one["accuracy"] for one in progress.scores if "accuracy" in one]
+            val += f", accuracy {sum(accuracy) / len(accuracy):.4f}" if accuracy else ""
+            rate = f", {speed:,.0f} {task.unit}/s" if speed else ""
+            line = f"epoch {position.epoch}/{epochs}: training loss {progress.train_loss:.4f}{val}{rate}"
+            console.print(line, highlight=False)
+
+    return report
+
+
+def device_memory() -> str:
+    """What the first device holds, and has; "" where it does not say."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_in_use" not in stats:
+        return ""
+    limit = f" of {stats['bytes_limit'] / 2**30:.1f}" if "bytes_limit" in stats else ""
+    return f"{stats['bytes_in_use'] / 2**30:.1f}{limit} GiB"
+
+
+@contextmanager
+def _tensorboard(directory: Path, names: list[str]) -> Iterator[Watch]:
+    writer = require_extra("tensorboardX", "log", "--tensorboard").SummaryWriter(str(directory))
+
+    def report(progress: Progress) -> None:
+        step = progress.position.step
+        part = "epoch" if progress.epoch_ended else "steps"
+        for at, name in enumerate(names):
+            behind = f"/{name}" if name else ""
+            writer.add_scalar(f"training loss, {part}{behind}", progress.train_losses[at], step)
+            for score, value in (progress.scores[at] if progress.scores else {}).items():
+                writer.add_scalar(f"validation {score}{behind}", value, step)
+
+    try:
+        yield report
+    finally:
+        writer.close()
+
+
+@contextmanager
+def _profiled(directory: Path, steps: int) -> Iterator[Watch]:
+    """A trace that begins after the first call, which compiles, and ends after the call in which `steps` are made."""
+    left, running = steps, False
+
+    def report(progress: Progress) -> None:
+        nonlocal left, running
+        if progress.epoch_ended or left <= 0:
+            return
+        if not running:
+            jax.profiler.start_trace(str(directory))
+            running = True
+            return
+        left -= progress.steps
+        if left <= 0:
+            jax.profiler.stop_trace()
+            running = False
+
+    try:
+        yield report
+    finally:
+        if running:
+            jax.profiler.stop_trace()

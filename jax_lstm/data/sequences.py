@@ -1,0 +1,226 @@
+"""Labelled sequences of unequal length, from files in the UEA archive's format `.ts` or CSV with a row a time step."""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jax_lstm.checks import InputError, MissingExtraError
+from jax_lstm.data.table import number, rows_of
+
+FAMILIAR = "JapaneseVowels"  # two vowels by nine speakers: 12 coefficients, 7 to 29 steps
+SOURCE = "https://www.timeseriesclassification.com/description.php?Dataset=JapaneseVowels"
+
+
+@dataclass(frozen=True)
+class SequencesConfig:
+    """Labelled sequences of a classifier."""
+
+    sequences: str = ""
+    """File of labelled sequences, .ts or .csv; JapaneseVowels as it comes with sktime, if not given."""
+    test_sequences: str = ""
+    """File of the sequences to test on; without one as many of --sequences as are held out."""
+    sequence: str = "sequence"
+    """In a CSV file, the column that names the sequence which a row is a time step of."""
+    label: str = "label"
+    """In a CSV file, the column with the label of the sequence."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences as a file has them: `values` (T, F) of each, NaN where missing, and the label of each."""
+
+    columns: tuple[str, ...]
+    values: list[np.ndarray]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Sequences padded to one length: `x` (N, T, F) standardised, zeros behind their `lengths` (N,); `y` (N,) classes."""
+
+    x: np.ndarray
+    lengths: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The parts `train`, `val` and `test`, and how a sequence is brought to their form."""
+
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+    parts: dict[str, Part]
+    source: str
+
+
+def load_sequences(config: SequencesConfig, held_out: float, seed: int, dtype: str) -> Sequences:
+    """Read the files that `config` names; the statistics are those of the training part.
+
+    The sequences that are held out are drawn by `seed`, as large a part of each class.
+
+    Raises:
+        InputError: for every fault of a file, and for a part without a sequence.
+    """
+    first, second = files(config)
+    train, test = read_sequences(first, config), read_sequences(second, config) if second else None
+    classes = tuple(sorted(set(train.labels), key=_natural))
+    if len(classes) < 2:
+        raise InputError(f"{first}: all sequences have the label {classes[0]!r}; there must be two labels at least")
+    rng = np.random.default_rng(seed)
+    order = {part: [] for part in ("train", "val", "test")}
+    for label in classes:
+        at = rng.permutation([at for at, name in enumerate(train.labels) if name == label])
+        count = round(len(at) * held_out)
+        order["val"] += list(at[:count])
+        order["test"] += [] if test else list(at[count : 2 * count])
+        order["train"] += list(at[count if test else 2 * count :])
+    chosen = {part: _pick(train, sorted(at)) for part, at in order.items()}
+    if test:
+        if test.columns != train.columns:
+            raise InputError(f"{second}: must have the columns of {first}; got {', '.join(test.columns)}")
+        chosen["test"] = test
+    if not chosen["train"].labels:
+        raise InputError(f"{first}: no sequence is left to train on; `--held-out` is {held_out}")
+    rows = np.concatenate(chosen["train"].values)
+    with np.errstate(all="ignore"):
+        mean, scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+    for at in np.flatnonzero(~np.isfinite(mean)):
+        raise InputError(f"{first}: {train.columns[at]!r} has no value in the training part")
+    scale = np.where(scale > 0, scale, 1.0)
+    parts = {
+        name: padded(part, classes, mean, scale, dtype, second if name == "test" and second else first)
+        for name, part in chosen.items()
+    }
+    return Sequences(classes, train.columns, mean, scale, parts, first)
+
+
+def padded(
+    part: Labelled, classes: tuple[str, ...], mean: np.ndarray, scale: np.ndarray, dtype: str, source: str
+) -> Part:
+    """The sequences of a file as arrays; a missing value counts as the mean."""
+    for label in part.labels:
+        if label not in classes:
+            raise InputError(f"{source}: the label {label!r} is none of those that were learnt: {', '.join(classes)}")
+    lengths = np.array([len(values) for values in part.values], np.int32)
+    x = np.zeros((len(lengths), max([1, *lengths]), len(mean)), dtype)
+    for row, values in zip(x, part.values, strict=True):
+        row[: len(values)] = np.nan_to_num((values - mean) / scale)
+    return Part(x, lengths, np.array([classes.index(label) for label in part.labels], np.int32))
+
+
+def files(config: SequencesConfig) -> tuple[str, str]:
+    """The file to train on and that to test on, "" for none."""
+    if config.sequences:
+        return config.sequences, config.test_sequences
+    found = importlib.util.find_spec("sktime")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError(
+            f"--task classify without --sequences takes {FAMILIAR} from sktime: pip install sktime, or give a file; "
+            f"the data: {SOURCE}"
+        )
+    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / FAMILIAR
+    return str(folder / f"{FAMILIAR}_TRAIN.ts"), str(folder / f"{FAMILIAR}_TEST.ts")
+
+
+def read_sequences(path: str, config: SequencesConfig) -> Labelled:
+    """The labelled sequences of a file.
+
+    Raises:
+        InputError: the file is missing or empty, or a line of it is not in its format.
+    """
+    read = _read_ts(path) if path.endswith(".ts") else _read_csv(path, config.sequence, config.label)
+    if not read.labels:
+        raise InputError(f"{path}: no sequences in the file")
+    return read
+
+
+def _read_ts(path: str) -> Labelled:
+    """Lines of metadata, `@data`, and a sequence a line: dimensions by `:`, steps by `,`, the label last.
+
+    The format: https://www.sktime.net/en/stable/api_reference/file_specifications/ts.html.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    values, labels, data = [], [], False
+    for line, text in enumerate(lines, 1):
+        text, where = text.strip(), f"{path}, line {line}"
+        if not text or text.startswith("#"):
+            continue
+        if not data:
+            words = text.lower().split()
+            if words[0] in ("@timestamps", "@targetlabel") and words[1:2] == ["true"]:
+                raise InputError(f"{where}: expected values alone and a label of each sequence; got {text!r}")
+            data = words[0] == "@data"
+            continue
+        *dimensions, label = text.split(":")
+        rows = [[_value(item, where) for item in one.split(",")] for one in dimensions]
+        if not rows or len({len(row) for row in rows}) != 1:
+            raise InputError(f"{where}: expected dimensions of one length, and a label; got {[*map(len, rows)]}")
+        if values and values[0].shape[1] != len(rows):
+            raise InputError(f"{where}: expected {values[0].shape[1]} dimensions, as in the line before; got {len(rows)}")
+        values.append(_trimmed(np.array(rows).T))
+        labels.append(label.strip())
+    columns = tuple(f"dimension {at + 1}" for at in range(values[0].shape[1])) if values else ()
+    return Labelled(columns, values, labels)
+
+
+def _read_csv(path: str, sequence: str, label: str) -> Labelled:
+    """A row a time step; `sequence` names the sequence, `label` its label, and all other columns are features."""
+    rows = rows_of(path)
+    line, header = next(rows, (1, []))
+    header = [name.strip() for name in header]
+    for option, name in (("--sequence", sequence), ("--label", label)):
+        if name not in header:
+            raise InputError(f"{path}, line {line}: no column {name!r}, see {option}; the columns are {', '.join(header)}")
+    at_sequence, at_label = header.index(sequence), header.index(label)
+    features = [at for at in range(len(header)) if at not in (at_sequence, at_label)]
+    found: dict[str, tuple[str, list[list[float]]]] = {}
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
+        name = row[at_sequence].strip()
+        own, values = found.setdefault(name, (row[at_label].strip(), []))
+        if own != row[at_label].strip():
+            raise InputError(f"{path}, line {line}: the sequence {name!r} has two labels, {own!r} and {row[at_label]!r}")
+        values.append([number(row[at], path, line, header[at]) for at in features])
+    columns = tuple(header[at] for at in features)
+    return Labelled(columns, [np.array(values) for _, values in found.values()], [label for label, _ in found.values()])
+
+
+def _value(text: str, where: str) -> float:
+    text = text.strip()
+    if text in ("?", "NaN", "nan", ""):
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{where}: expected a number; got {text!r}") from None
+    if math.isinf(value):
+        raise InputError(f"{where}: expected a finite number; got {text!r}")
+    return value
+
+
+def _trimmed(values: np.ndarray) -> np.ndarray:
+    """Without the steps at the end in which nothing is known: some files pad so."""
+    known = np.flatnonzero(~np.isnan(values).all(axis=1))
+    return values[: known[-1] + 1] if len(known) else values[:1]
+
+
+def _pick(part: Labelled, at: list[int]) -> Labelled:
+    return Labelled(part.columns, [part.values[i] for i in at], [part.labels[i] for i in at])
+
+
+def _natural(label: str) -> tuple[float, str]:
+    try:
+        return float(label), label
+    except ValueError:
+        return math.inf, label

@@ -1,0 +1,115 @@
+"""Text for a language model: characters or bytes as numbers, cut into streams that are read side by side."""
+
+import pydoc_data.topics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jax_lstm.checks import InputError, require_size
+
+LARGEST_ALPHABET = 65536
+FAMILIAR = "the documentation that comes with Python"
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Text of a language model."""
+
+    text: str = ""
+    """Text file to learn, in UTF-8; Python's own documentation, which comes with it, if not given."""
+    units: Literal["characters", "bytes"] = "characters"
+    """What is predicted, one after the other."""
+    steps: int = 64
+    """Characters through which gradients go back; the state goes on to the next ones."""
+
+    def __post_init__(self) -> None:
+        require_size("--steps", self.steps)
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The characters of a text, sorted; of bytes there are always 256."""
+
+    units: str
+    characters: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.characters) if self.units == "characters" else 256
+
+    def encode(self, text: str, where: str) -> np.ndarray:
+        """Numbers (N,) int32.
+
+        Raises:
+            InputError: a character is not in the alphabet.
+        """
+        if self.units == "bytes":
+            return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+        points, known = _points(text), _points(self.characters)
+        codes = np.searchsorted(known, points).clip(max=max(len(known) - 1, 0))
+        for at in np.flatnonzero(known[codes] != points)[:1]:
+            raise InputError(f"{where}: the character {text[at]!r} at {at} is not in the text that the model learnt")
+        return codes.astype(np.int32)
+
+    def decode(self, codes: np.ndarray) -> str | bytes:
+        if self.units == "bytes":
+            return np.asarray(codes, np.uint8).tobytes()
+        return "".join(self.characters[code] for code in codes)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text as numbers: `train` and `val`, int32."""
+
+    config: TextConfig
+    alphabet: Alphabet
+    train: np.ndarray
+    val: np.ndarray
+
+
+def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = None) -> Text:
+    """Read the text that `config` names, and keep a part of it, at its end, for validation.
+
+    A trained model brings its own alphabet.
+
+    Raises:
+        InputError: the file is missing, empty or no UTF-8, or a part is shorter than one stretch of `steps`.
+    """
+    source = config.text or FAMILIAR
+    text = _read(config.text) if config.text else _pythons()
+    if alphabet is None:
+        alphabet = Alphabet(config.units, "".join(sorted(set(text))) if config.units == "characters" else "")
+        if alphabet.size > LARGEST_ALPHABET:
+            raise InputError(f"{source}: {alphabet.size:,} different characters; --units bytes needs 256")
+    codes = alphabet.encode(text, source)
+    held = round(len(codes) * held_out)
+    parts = {"training": codes[: len(codes) - held], "validation": codes[len(codes) - held :]}
+    for name, part in parts.items():
+        if len(part) <= config.steps and not (name == "validation" and not held):
+            raise InputError(
+                f"{source}: the {name} part must be longer than --steps, {config.steps}; it has {len(part)} {config.units}"
+            )
+    return Text(config, alphabet, parts["training"], parts["validation"])
+
+
+def _read(path: str) -> str:
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error}") from None
+    if not text:
+        raise InputError(f"{path}: the file is empty")
+    return text
+
+
+def _pythons() -> str:
+    return "\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))
+
+
+def _points(text: str) -> np.ndarray:
+    """Unicode code points, (N,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

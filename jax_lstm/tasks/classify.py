@@ -1,0 +1,161 @@
+"""`--task classify`: a label for each sequence, of unequal lengths."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jax_lstm.data.sequences import Part, Sequences, load_sequences
+from jax_lstm.model import LSTMModel
+from jax_lstm.tasks.run import Run
+from jax_lstm.train.batches import shuffled
+from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.step import entropies
+from jax_lstm.train.task import Arrays, Predict, Scores, Sheet
+
+BATCH = 256  # of sequences that are labelled at once
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Labelled sequences; the model reads each to its end, and its output there is a logit a class."""
+
+    config: TrainConfig
+    sequences: Sequences
+    metric: ClassVar[str] = "cross-entropy"
+    unit: ClassVar[str] = "sequences"
+    per_row: ClassVar[int] = 1
+    warnings: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def arrays(self) -> Arrays:
+        part = self.sequences.parts["train"]
+        return part.x, part.lengths, part.y
+
+    @property
+    def about(self) -> dict[str, Any]:
+        data = self.sequences
+        names = {"classes": list(data.classes), "columns": list(data.columns)}
+        return names | {"mean": data.mean.tolist(), "scale": data.scale.tolist()}
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        data, parts = self.sequences, self.sequences.parts.values()
+        lengths = np.concatenate([part.lengths for part in parts])
+        counts = " / ".join(f"{len(part.y):,}" for part in parts)
+        return [
+            ("data", f"{data.source}: {len(lengths):,} sequences of {lengths.min()} to {lengths.max()} steps"),
+            ("", f"{len(data.columns)} features, {len(data.classes)} classes: {', '.join(data.classes)}"),
+            ("", f"training / validation / test: {counts}"),
+        ]
+
+    def build(self, config: TrainConfig) -> LSTMModel:
+        return build(config, len(self.sequences.columns), len(self.sequences.classes))
+
+    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
+        return shuffled(np.arange(len(self.sequences.parts["train"].y), dtype=np.int32), config, epoch)
+
+    def carry(self, model: Any) -> Any:
+        return ()
+
+    def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
+        return tuple(array[rows] for array in arrays)
+
+    def outputs(self, model: LSTMModel, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+        x, lengths, _ = batch
+        return model(x, lengths=lengths), carry
+
+    def cost(self, outputs: jax.Array, batch: Any) -> jax.Array:
+        return jnp.mean(entropies(outputs, batch[2]))
+
+    def size(self, part: str) -> int:
+        return len(self.sequences.parts[part].y)
+
+    def make_predict(self, model: LSTMModel, part: str) -> Predict:
+        """The logarithms of the probabilities of each class, (N, classes)."""
+        predict = make_log_probabilities(model)
+        return lambda params, arrays: predict(params, self.sequences.parts[part])
+
+    def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
+        return np.logaddexp.reduce(np.asarray(predictions, np.float64)) - np.log(len(predictions))
+
+    def score(self, predictions: np.ndarray, part: str) -> Scores:
+        y = self.sequences.parts[part].y
+        right = predictions.argmax(axis=1) == y
+        return {"cross-entropy": -float(np.mean(predictions[np.arange(len(y)), y])), "accuracy": float(np.mean(right))}
+
+    @property
+    def headings(self) -> dict[str, tuple[str, str]]:
+        return {"accuracy": ("accuracy", ".4f"), "cross-entropy": ("cross-entropy\nnats", ".4f")}
+
+    def further(self, predictions: np.ndarray, part: str) -> Sheet:
+        """The confusion matrix."""
+        classes, table = self.sequences.classes, confusion(predictions, self.sequences.parts[part].y)
+        rows = [(name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}") for at, (name, row) in enumerate(zip(classes, table, strict=True))]
+        return Sheet("taken for (columns) what is (rows)", ("class", *classes, "right"), rows)
+
+    def baselines(self, part: str) -> dict[str, Scores]:
+        """The frequencies of the classes, and the nearest of the classes' means over time."""
+        train, of = self.sequences.parts["train"], self.sequences.parts[part]
+        counts = np.bincount(train.y, minlength=len(self.sequences.classes))
+        frequencies = np.log(counts / counts.sum())
+        means = _over_time(train)
+        centres = np.stack([means[train.y == at].mean(axis=0) for at in range(len(counts))])
+        spread = np.mean((means - centres[train.y]) ** 2, axis=0) + 1e-6
+        distances = ((_over_time(of)[:, None] - centres) ** 2 / spread).sum(axis=-1)
+        nearest = -distances / 2 + frequencies
+        nearest -= np.logaddexp.reduce(nearest, axis=1, keepdims=True)
+        rows = {"frequencies of the classes": np.tile(frequencies, (len(of.y), 1)), "nearest mean": nearest}
+        return {name: self.score(values, part) for name, values in rows.items()}
+
+
+def build(config: TrainConfig, input_size: int, classes: int) -> LSTMModel:
+    sizes = (input_size, config.model.hidden_size, classes, config.model.num_layers)
+    return LSTMModel(*sizes, dropout=config.model.dropout, dtype=config.compute_dtype, param_dtype=config.dtype, rngs=nnx.Rngs(config.seed))
+
+
+def make_log_probabilities(model: LSTMModel) -> Callable[[nnx.State, Part], np.ndarray]:
+    """`(params, part) -> (N, classes)` in float64; one program for all batches of a part."""
+    model.eval()
+    graph, _, rest = nnx.split(model, nnx.Param, ...)
+    run = jax.jit(lambda params, x, lengths: nnx.merge(graph, params, rest)(x, lengths=lengths))
+
+    def predict(params: nnx.State, part: Part) -> np.ndarray:
+        count = len(part.y)
+        size = min(BATCH, count)
+        at = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
+        logits = np.concatenate([run(params, part.x[rows], part.lengths[rows]) for rows in at])[:count]
+        return logits - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)
+
+    return predict
+
+
+def _over_time(part: Part) -> np.ndarray:
+    """The mean over the steps of each sequence, (N, F)."""
+    return part.x.sum(axis=1) / np.maximum(part.lengths, 1)[:, None]
+
+
+def confusion(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(classes, classes): how many of each class, by row, were taken for each, by column."""
+    table = np.zeros((predictions.shape[1],) * 2, int)
+    np.add.at(table, (y, predictions.argmax(axis=1)), 1)
+    return table
+
+
+def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Classification:
+    return Classification(config, load_sequences(config.sequences, config.held_out, config.seed, config.dtype))
+
+
+class ClassifierRun(Run):
+    """A run of `--task classify`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.about["classes"])
+
+    def build(self) -> LSTMModel:
+        return build(self.config, len(self.about["columns"]), len(self.classes))

@@ -1,0 +1,79 @@
+"""A run directory, read back: what it was trained for, on what, and its models with their best weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jax_lstm.checks import InputError
+from jax_lstm.train.checkpoint import read_about, restore_arrays
+from jax_lstm.train.config import TrainConfig, from_dict
+from jax_lstm.train.loop import CHECKPOINTS, Checkpointed, Position, position_of
+from jax_lstm.train.members import member, members, named
+from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.step import init_state
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the latest checkpoint of a run says of itself; `weights` reads the arrays."""
+
+    directory: Path
+    step: int
+    config: TrainConfig
+    about: dict[str, Any]  # the data
+    position: Position
+
+    @property
+    def names(self) -> list[str]:
+        """Of the members; "" where there is one."""
+        runs = members(self.config)
+        return [named(self.config, run) for run in runs] if len(runs) > 1 else [""]
+
+    def build(self) -> Any:
+        """The model, with initial weights."""
+        raise NotImplementedError
+
+    def carry(self, model: Any) -> Any:
+        """What training carried from step to step."""
+        return ()
+
+    def all_weights(self) -> list[nnx.State]:
+        """The parameters of each member with its best validation loss."""
+        runs, model = members(self.config), self.build()
+        params = nnx.state(model, nnx.Param)
+        optimizer = make_optimizer(runs[0].optim, 1, params)
+        like = Checkpointed(init_state(model, optimizer, self.carry(model)), params)
+        if len(runs) > 1:
+            like = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(runs)), like)
+        best = restore_arrays(self.directory / CHECKPOINTS, self.step, like).best
+        return [member(best, at, len(runs)) for at in range(len(runs))]
+
+    def weights(self) -> nnx.State:
+        """The parameters with the best validation loss, of the best member."""
+        return self.all_weights()[self.position.best]
+
+    def model(self) -> Any:
+        """The model with these weights, as for inference."""
+        model = self.build()
+        nnx.update(model, self.weights())
+        model.eval()
+        return model
+
+
+def read_run(directory: Path) -> Run:
+    """The run in `directory`.
+
+    Raises:
+        InputError: there is none, or its checkpoint is damaged.
+    """
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such run directory")
+    step, about = read_about(directory / CHECKPOINTS)
+    if not {"config", "data", "position"} <= about.keys():
+        raise InputError(f"{directory}: the checkpoint is none of a run of jax-lstm train")
+    config = from_dict(TrainConfig, about["config"], f"{directory}: config")
+    return Run(directory, step, config, about["data"], position_of(about["position"], config))

@@ -1,0 +1,55 @@
+"""Where the first number that is not finite comes from: the step, and the tensor in it."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.step import TrainState, make_step
+from jax_lstm.train.task import Task, loss_of
+
+# In the order in which a step makes them.
+MADE = ("parameter", "input", "output", "carried state", "loss", "gradient of", "updated")
+
+
+def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: TrainState, rows: np.ndarray) -> str:
+    """Make the steps of `rows` (S, B) again, one at a time from `state`; what to tell of the first that goes wrong."""
+    model: Any = task.build(config)
+    model.train()
+    graph = nnx.graphdef(model)
+    optimizer = make_optimizer(config.optim, total_steps, nnx.state(model, nnx.Param))
+    step = jax.jit(make_step(model, optimizer, loss_of(task)))
+    arrays = jax.tree.map(jnp.asarray, task.arrays)
+
+    @jax.jit
+    def tensors(state: TrainState, batch: Any) -> tuple[Any, ...]:
+        """Those of `MADE`."""
+
+        def loss_fn(params: nnx.State) -> tuple[jax.Array, Any]:
+            outputs, carry = task.outputs(nnx.merge(graph, params, state.rest, copy=True), batch, state.carry)
+            return task.cost(outputs, batch), (outputs, carry)
+
+        (loss, (outputs, carry)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        updates, _ = optimizer.update(grads, state.opt_state, state.params)
+        after = optax.apply_updates(state.params, updates)
+        return state.params, batch, outputs, carry, loss, grads, after
+
+    for at, row in enumerate(rows):
+        batch = task.gather(arrays, jnp.asarray(row))
+        for kind, tree in zip(MADE, tensors(state, batch), strict=True):
+            for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+                bad = ~np.isfinite(np.asarray(leaf)) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.zeros(1, bool)
+                if bad.any():
+                    name = jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
+                    where = ", ".join(str(index[0]) for index in np.nonzero(bad))
+                    return (
+                        f"the first number that is not finite: step {int(state.step) + 1}, {kind} {name}".rstrip()
+                        + f" [{where}] is {np.asarray(leaf)[bad][0]}, one of {bad.sum():,} in {tuple(leaf.shape)}"
+                    )
+        state, _ = step(state, batch)
+    return f"the loss was not finite in one of {len(rows)} compiled steps, yet is finite in all of them step by step"

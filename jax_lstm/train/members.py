@@ -1,0 +1,201 @@
+"""Many models at once: the members of an ensemble or a sweep, trained by one compiled program."""
+
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.training.dynamic_scale import DynamicScale
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jax_lstm.checks import InputError
+from jax_lstm.train.config import OptimConfig, TrainConfig
+from jax_lstm.train.mesh import DATA, MODEL, placed, rule
+from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.step import RunSteps, TrainState, init_state, make_step, scan_steps
+from jax_lstm.train.task import Task, loss_of
+
+SWEPT = ("learning_rate", "final_rate", "clip_norm")  # numbers of the optimiser; its arguments may be swept as well
+
+
+def members(config: TrainConfig) -> tuple[TrainConfig, ...]:
+    """The runs that `--seeds` and `--sweep` ask for, in all combinations; `config` alone without them.
+
+    Raises:
+        InputError: a seed or a value that is no number, or an option that changes more than numbers.
+    """
+    choices = [[("seed", seed) for seed in seeds(config.seeds)]] if config.seeds else []
+    for text in config.sweep:
+        name, _, values = text.partition("=")
+        name = name.removeprefix("--").replace("-", "_")
+        choices.append([(name, _number(value, text)) for value in values.split(",")])
+    names = [options[0][0] for options in choices]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"`--sweep` must name each option once; got {name} twice")
+    plain = replace(config, seeds="", sweep=())
+    runs = tuple(_with(plain, chosen) for chosen in itertools.product(*choices))
+    if len({run.optim.clip_norm > 0 for run in runs}) > 1:
+        raise InputError("`--sweep` clip_norm must be above 0 in every run, or in none")
+    return runs
+
+
+def named(config: TrainConfig, member: TrainConfig) -> str:
+    """What a member is called: that in which it differs from the others."""
+    parts = [f"seed {member.seed}"] if config.seeds else []
+    for text in config.sweep:
+        name = text.partition("=")[0].removeprefix("--").replace("-", "_")
+        value = getattr(member.optim, name, None) if name in SWEPT else dict(_arguments(member.optim))[name]
+        parts.append(f"{name} {value:g}")
+    return ", ".join(parts)
+
+
+def seeds(text: str) -> list[int]:
+    """`"0:8"` as 0 to 7, `"3,5,9"` as they stand."""
+    found = re.fullmatch(r"(\d+):(\d+)", text.strip())
+    try:
+        chosen = list(range(int(found[1]), int(found[2]))) if found else [int(part) for part in text.split(",")]
+    except ValueError:
+        chosen = []
+    if not chosen or min(chosen) < 0 or len(set(chosen)) < len(chosen):
+        raise InputError(f"`--seeds` must be FIRST:END or numbers, as 0:8 or 3,5,9, each once; got {text!r}")
+    return chosen
+
+
+class Runner(NamedTuple):
+    """The start, and the compiled call that trains all members by some steps.
+
+    With more than one member all leaves of `state` and of the metrics have an axis of members in front.
+    """
+
+    state: TrainState
+    run_steps: RunSteps
+    arrays: Any
+    fresh_carry: Callable[[], Any]  # what the first step of an epoch gets
+    place: Callable[[TrainState], TrainState]  # a state of this host to the devices
+
+
+def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh: Mesh | None = None) -> Runner:
+    """For one member or many; these share the arrays of the task, and nothing else."""
+    first, *others = [task.build(run) for run in runs]
+    shapes = nnx.state(first, nnx.Param)
+    optimizers = [make_optimizer(run.optim, total_steps, shapes) for run in runs]
+    carry, scale = task.carry(first), DynamicScale() if runs[0].precision == "float16" else ()
+    states = [
+        init_state(model, optimizer, carry, scale) for model, optimizer in zip([first, *others], optimizers, strict=True)
+    ]
+    state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if others else states[0]
+    # What differs between them goes in as numbers, so that one program serves all.
+    numbers = {
+        name: jnp.asarray([dict(_numbers(run.optim))[name] for run in runs], runs[0].dtype)
+        for name, _ in _numbers(runs[0].optim)
+        if len({dict(_numbers(run.optim))[name] for run in runs}) > 1
+    }
+    axis = DATA if mesh is not None and mesh.shape[MODEL] == 1 else None
+
+    def one(state: TrainState, arrays: Any, rows: jax.Array, own: dict[str, jax.Array]) -> Any:
+        optimizer = make_optimizer(runs[0].optim, total_steps, shapes, own)
+        return scan_steps(make_step(first, optimizer, loss_of(task), axis), task.gather)(state, arrays, rows)
+
+    every = jax.vmap(one, in_axes=(0, None, 0, 0)) if others else one
+    fresh = jax.tree.map(np.asarray, state.carry)  # steps donate theirs
+    if mesh is None:
+        run = jax.jit(every, donate_argnums=0)
+        return Runner(
+            state,
+            lambda state, arrays, rows: run(state, arrays, jnp.asarray(rows), numbers),
+            jax.tree.map(jnp.asarray, task.arrays),
+            lambda: jax.tree.map(jnp.asarray, fresh),
+            lambda state: state,
+        )
+    return _over(mesh, every, state, task.arrays, numbers, 1 if others else 0)
+
+
+def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, front: int) -> Runner:
+    """The same over a mesh; `front` is the number of axes of members."""
+    ahead, fresh = [None] * front, jax.tree.map(np.asarray, state.carry)
+    rows_at = P(*ahead, None, DATA)
+    if mesh.shape[MODEL] == 1:
+        # Every device runs the kernels on its own rows; only gradients and losses cross between them.
+        at = TrainState(P(), P(), P(), P(), P(*ahead, None, DATA), P())
+        run = jax.jit(
+            jax.shard_map(every, mesh=mesh, in_specs=(at, P(), rows_at, P()), out_specs=(at, P()), check_vma=False),
+            donate_argnums=0,
+        )
+        specs = at._replace(
+            **{
+                name: jax.tree.map(lambda _, spec=spec: spec, getattr(state, name))
+                for name, spec in at._asdict().items()
+            }
+        )
+    else:
+        # XLA divides the program by where the arrays lie.
+        where = partial(rule, sizes=dict(mesh.shape), front=front)
+        specs = jax.tree.map(lambda _: P(), state)._replace(
+            params=jax.tree_util.tree_map_with_path(where, state.params),
+            opt_state=jax.tree_util.tree_map_with_path(where, state.opt_state),
+            carry=jax.tree.map(lambda _: P(*ahead, None, DATA), state.carry),
+        )
+        shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+        run = jax.jit(every, donate_argnums=0, out_shardings=(shardings, NamedSharding(mesh, P())))
+
+    numbers = placed(numbers, mesh, P())
+    return Runner(
+        placed(state, mesh, specs),
+        lambda state, arrays, rows: run(state, arrays, placed(rows, mesh, rows_at), numbers),
+        placed(arrays, mesh, P()),
+        lambda: placed(fresh, mesh, specs.carry),
+        lambda state: placed(state, mesh, specs),
+    )
+
+
+def batches(task: Task, runs: Sequence[TrainConfig], epoch: int) -> np.ndarray:
+    """Of one epoch for `run_steps`, call by call: (calls, steps a call, B), with an axis of members behind the first."""
+    each = [task.batches(run, epoch) for run in runs]
+    return each[0] if len(each) == 1 else np.stack(each, axis=1)
+
+
+def member(tree: Any, at: int, count: int) -> Any:
+    """What belongs to one of `count` members."""
+    return tree if count == 1 else jax.tree.map(lambda leaf: leaf[at], tree)
+
+
+def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConfig:
+    for name, value in chosen:
+        if name == "seed":
+            config = replace(config, seed=int(value))
+        elif name in SWEPT:
+            config = replace(config, optim=replace(config.optim, **{name: float(value)}))
+        else:
+            arguments = dict(_arguments(config.optim)) | {name: value}
+            if name not in dict(_arguments(config.optim)):
+                given = ", ".join((*SWEPT, *dict(_arguments(config.optim))))
+                raise InputError(
+                    f"`--sweep` must name a number of the optimiser: {given}, or an argument of it that --optimizer-args "
+                    f"gives; got {name} (an option that changes more than numbers needs a run of its own)"
+                )
+            texts = tuple(f"{key}={number}" for key, number in arguments.items())
+            config = replace(config, optim=replace(config.optim, optimizer_args=texts))
+    return config
+
+
+def _arguments(optim: OptimConfig) -> list[tuple[str, float]]:
+    return [(name, float(value)) for name, _, value in (text.partition("=") for text in optim.optimizer_args)]
+
+
+def _numbers(optim: OptimConfig) -> list[tuple[str, float]]:
+    return [(name, getattr(optim, name)) for name in SWEPT] + _arguments(optim)
+
+
+def _number(value: str, text: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"`--sweep` must be OPTION=NUMBER,NUMBER..., as learning_rate=1e-3,3e-3; got {text!r}") from None

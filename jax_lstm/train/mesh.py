@@ -1,0 +1,85 @@
+"""Many devices, on one host or many: the batch split over the axis `data`, hidden units over the axis `model`."""
+
+import math
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jax_lstm.checks import InputError, require
+
+DATA, MODEL = "data", "model"
+
+
+def parse_mesh(text: str) -> dict[str, int]:
+    """`"data=4,model=2"` as sizes by axis; an axis that is not named has the size 1.
+
+    Raises:
+        InputError: it is something else.
+    """
+    sizes = {DATA: 1, MODEL: 1}
+    for part in filter(None, text.split(",")):
+        found = re.fullmatch(r"\s*(data|model)\s*=\s*([1-9]\d*)\s*", part)
+        if found is None:
+            raise InputError(f"`--mesh` must be data=N, model=N or both, as data=4,model=2; got {text!r}")
+        sizes[found[1]] = int(found[2])
+    return sizes
+
+
+def make_mesh(text: str) -> Mesh | None:
+    """The mesh that `--mesh` asks for, over all devices of all hosts; None for one device.
+
+    Raises:
+        InputError: there are fewer devices, or with several hosts other ones than all.
+    """
+    sizes = parse_mesh(text)
+    wanted, devices = math.prod(sizes.values()), jax.devices()
+    if jax.process_count() > 1 and not text:
+        sizes, wanted = {DATA: len(devices), MODEL: 1}, len(devices)
+    if jax.process_count() > 1:
+        require(wanted == len(devices), "--mesh", f"have the {len(devices)} devices of all hosts", text)
+    if wanted > len(devices):
+        raise InputError(f"`--mesh` {text} needs {wanted} devices; there are {len(devices)}, {devices[0].platform}")
+    return Mesh(np.array(devices[:wanted]).reshape(tuple(sizes.values())), tuple(sizes)) if wanted > 1 else None
+
+
+def placed(tree: Any, mesh: Mesh, specs: Any) -> Any:
+    """Arrays that every host has whole, laid over the mesh; `specs` is one for all, or a tree of them."""
+
+    def place(leaf: Any, spec: P) -> jax.Array:
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = place(jax.random.key_data(leaf), P())
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, NamedSharding(mesh, spec), lambda index: whole[index])
+
+    specs = jax.tree.map(lambda _: specs, tree) if isinstance(specs, P) else specs
+    return jax.tree.map(place, tree, specs)
+
+
+def whole(tree: Any, mesh: Mesh | None) -> Any:
+    """What lies over a mesh, as arrays of this host alone: to save it, or to predict with it."""
+    if mesh is None:
+        return tree
+    together = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))(tree)
+
+    def local(leaf: jax.Array) -> jax.Array:
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(local(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        return jax.numpy.asarray(leaf.addressable_data(0))
+
+    return jax.tree.map(local, together)
+
+
+def rule(path: Any, leaf: Any, sizes: dict[str, int], front: int) -> P:
+    """Where a parameter, or a moment of it, lies: its rows over `model`, behind `front` axes of members.
+
+    The rows are gates, hidden units or outputs; what does not divide is on every device.
+    """
+    name = jax.tree_util.keystr(path)
+    rows = leaf.shape[front] if leaf.ndim > front else 0
+    splits = re.search(r"weight|bias", name) is not None and rows and rows % sizes[MODEL] == 0
+    return P(*[None] * front, MODEL) if splits and sizes[MODEL] > 1 else P()

@@ -1,0 +1,119 @@
+"""What a run learns: its data, its model, its loss. The loop, the checkpoints and the commands know no more of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.step import Loss
+
+Arrays = Any  # a tree of arrays
+Scores = Mapping[str, float]
+Predict = Callable[[nnx.State, Arrays], np.ndarray]
+
+
+class Sheet(NamedTuple):
+    """A table to show."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Task(Protocol):
+    """Data, read and checked, and all that training and evaluation do with it. Parts are train, val and test."""
+
+    config: TrainConfig
+    metric: str
+    """The score that is the loss on a part, and the less the better."""
+    unit: str
+    """What a batch is counted in."""
+
+    @property
+    def per_row(self) -> int:
+        """Units in a row of a batch."""
+        ...
+
+    @property
+    def arrays(self) -> Arrays:
+        """NumPy arrays that lie on the device throughout."""
+        ...
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of the data, for JSON: enough to make the model again, and to feed it."""
+        ...
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What a person should know of the data, by heading."""
+        ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def build(self, config: TrainConfig) -> nnx.Module:
+        """The model with the initial weights that `config.seed` draws."""
+        ...
+
+    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
+        """Of one epoch, as (calls, steps a call, B) int32: what `gather` takes. A function of seed and epoch alone."""
+        ...
+
+    def carry(self, model: Any) -> Any:
+        """What the first step of an epoch gets, as from a step before it; () if nothing is carried."""
+        ...
+
+    def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
+        """The batch that `rows` (B,) name."""
+        ...
+
+    def outputs(self, model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+        """The model's outputs for a batch, and what the next step gets."""
+        ...
+
+    def cost(self, outputs: jax.Array, batch: Any) -> jax.Array:
+        """The loss: what a batch makes of these outputs."""
+        ...
+
+    def size(self, part: str) -> int:
+        """How many predictions a part asks for; 0 if it is not there."""
+        ...
+
+    def make_predict(self, model: Any, part: str) -> Predict:
+        """`(params, arrays)` to the predictions for a part, which `score` takes."""
+        ...
+
+    def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
+        """What the members of an ensemble predict together."""
+        ...
+
+    def score(self, predictions: np.ndarray, part: str) -> Scores:
+        """How good predictions are; `metric` is among the scores."""
+        ...
+
+    @property
+    def headings(self) -> dict[str, tuple[str, str]]:
+        """The scores in the order in which they are shown: heading and number format of each."""
+        ...
+
+    def further(self, predictions: np.ndarray, part: str) -> Sheet | None:
+        """What is worth a table of its own beside the scores."""
+        ...
+
+    def baselines(self, part: str) -> dict[str, Scores]:
+        """The scores of what a model must beat to be worth its training."""
+        ...
+
+
+def loss_of(task: Task) -> Loss:
+    """The loss of a batch, for `make_step`."""
+
+    def loss(model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+        outputs, carry = task.outputs(model, batch, carry)
+        return task.cost(outputs, batch), carry
+
+    return loss

@@ -1,0 +1,160 @@
+"""Text, labels and many models from the command line, end to end."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jax_lstm.cli import main
+from jax_lstm.tasks import open_run
+
+Prints = Callable[..., str]
+
+
+@pytest.fixture
+def prints(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*arguments: Any, status: int = 0) -> str:
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == status
+        said = capfd.readouterr()
+        return said.out if status == 0 else said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "rhyme.txt"
+    path.write_text("one two three four\nfive six seven eight\n" * 60)
+    return path
+
+
+@pytest.fixture(scope="module")
+def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path, rng = tmp_path_factory.mktemp("sequences") / "two.csv", np.random.default_rng(0)
+    lines = ["sequence,label,a"]
+    for number in range(60):
+        lines += [f"s{number},{number % 2},{rng.normal(number % 2):.4f}" for _ in range(rng.integers(3, 9))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+LM = ("--task", "lm", "--hidden-size", 16, "--batch-size", 4, "--steps", 20, "--epochs", 2, "--learning-rate", 0.01)
+CLASSIFY = ("--task", "classify", "--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.2)
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: Prints) -> None:
+    run = tmp_path / "run"
+    said = prints("train", "--text", text, *LM, "--out", run, "--tied", "--num-layers", 2, "--dropout", 0.1)
+    assert re.search(r"characters, 17 different ones", said)
+    scores = json.loads((run / "scores.json").read_text())
+    assert scores["part"] == "val"
+    assert list(scores["scores"]) == ["LSTM", "1-grams", "2-grams", "3-grams", "4-grams"]
+    assert f"{scores['scores']['LSTM']['bits per character']:.4f}" in said
+    last = [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row][-1]
+    assert scores["scores"]["LSTM"]["nats per character"] == pytest.approx(last, rel=1e-5)
+    prints("evaluate", run, "--part", "val", "--out", tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores
+
+    written = prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
+    assert written.startswith("one ")
+    assert len(written) == len("one ") + 30 + 1
+    assert written == prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
+    assert written != prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 2)
+    assert len(prints("generate", run, "--length", 5, "--temperature", 0)) == 6
+    assert "the character 'Z' at 0 is not in the text" in prints("generate", run, "--prompt", "Z", status=2)
+
+
+def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, tmp_path: Path, prints: Prints) -> None:
+    for name, epochs in (("whole", 3), ("parts", 2)):
+        prints("train", "--text", text, *LM, "--epochs", epochs, "--out", tmp_path / name)
+    prints("train", "--resume", tmp_path / "parts", "--epochs", 3)
+    assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
+
+
+def test_a_classifier(csv: Path, tmp_path: Path, prints: Prints) -> None:
+    said = prints("train", "--sequences", csv, *CLASSIFY, "--out", tmp_path / "run")
+    assert re.search(r"60 sequences of 3 to 8 steps", said)
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert (scores["part"], list(scores["scores"])) == ("test", ["LSTM", "frequencies of the classes", "nearest mean"])
+    assert "taken for (columns) what is (rows)" in said
+    assert prints("evaluate", tmp_path / "run").count(f"{scores['scores']['LSTM']['accuracy']:.4f}") >= 1
+
+
+@pytest.mark.parametrize("task", ["lm", "classify"])
+def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path: Path, prints: Prints) -> None:
+    pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
+    options = [*LM, "--text", text] if task == "lm" else [*CLASSIFY, "--sequences", csv]
+    few = ("--samples", 2, "--agreement-steps", 5, "--epochs", 1, "--num-layers", 2)
+    prints("compare", *options, *few, "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "compare.json").read_text())
+    assert record["agreed"]
+    assert record["training"]["unit"] == {"lm": "characters", "classify": "sequences"}[task]
+    ours, torch = (record["scores"][name] for name in ("JAX", "PyTorch"))
+    assert ours == pytest.approx(torch, rel=1e-3)
+    losses = [record["epochs"][name][0]["train"] for name in ("JAX", "PyTorch")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_many_seeds_at_once(tmp_path: Path, csv: Path, prints: Prints) -> None:
+    said = prints("train", "--sequences", csv, *CLASSIFY, "--seeds", "0:3", "--out", tmp_path / "run")
+    assert "3 models at once" in said
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
+    assert list(scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
+    assert open_run(tmp_path / "run").names == ["seed 0", "seed 1", "seed 2"]
+    assert re.search(r"mean of 3", said)
+
+
+def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, prints: Prints) -> None:
+    path = tmp_path / "wave.csv"
+    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
+    small = ("--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
+    prints("train", "--csv", path, "--target", "y", *small, "--seeds", "0:4", "--out", tmp_path / "run")
+    prints("forecast", tmp_path / "run")
+    header, *lines = (tmp_path / "run" / "forecast.csv").read_text().splitlines()
+    assert header == "row,y,y low,y high"
+    for line in lines:
+        _, y, low, high = map(float, line.split(","))
+        assert low < y < high
+
+
+def test_the_wrong_task_is_named(text: Path, tmp_path: Path, prints: Prints) -> None:
+    prints("train", "--text", text, *LM, "--epochs", 1, "--out", tmp_path / "run")
+    assert "forecast needs a run of --task forecast; this one is of --task lm" in prints(
+        "forecast", tmp_path / "run", status=2
+    )
+    assert "be left out, since the run is of --task lm" in prints("evaluate", tmp_path / "run", "--csv", "a", status=2)
+
+
+def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, csv: Path, prints: Prints) -> None:
+    options = ("--optimizer", "sgd", "--learning-rate", 1e30, "--debug-nans", "--out", tmp_path / "run")
+    said = prints("train", "--sequences", csv, *CLASSIFY, *options, status=1)
+    assert re.search(r"the first number that is not finite: step \d+, \w+", said)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, prints: Prints) -> None:
+    prints("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path / "low")
+    prints("train", "--text", text, *LM, "--out", tmp_path / "full")
+    losses = [[row["val_loss"] for row in rows(tmp_path / name / "metrics.jsonl") if "val_loss" in row] for name in ("low", "full")]
+    assert losses[0][-1] < losses[0][0]
+    assert losses[0][-1] == pytest.approx(losses[1][-1], rel=0.05)
+    assert losses[0] != losses[1]
+
+
+def test_a_trace_and_tensorboard(text: Path, tmp_path: Path, prints: Prints) -> None:
+    pytest.importorskip("tensorboardX")
+    options = ("--chunk-steps", 3, "--profile", 3, "--tensorboard", "--out", tmp_path / "run")
+    prints("train", "--text", text, *LM, *options)
+    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))

@@ -1,0 +1,139 @@
+"""Many models at once: each is what it would be alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jax_lstm import InputError
+from jax_lstm.data import DataConfig, load_dataset
+from jax_lstm.tasks import open_run
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.forecast import Forecasting
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.members import members, named, seeds
+from jax_lstm.train.optimizer import make_optimizer
+
+TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
+
+
+def config_for(data: DataConfig, **options: Any) -> TrainConfig:
+    common: dict[str, Any] = {"model": ModelConfig(hidden_size=4), "batch_size": 16, "epochs": 3}
+    return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seeds": "0:3"},
+        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
+        {"sweep": ("learning_rate=0.01,0.03",)},
+        {
+            "seeds": "0:2",
+            "sweep": ("b1=0.8,0.95",),
+            "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
+        },
+    ],
+)
+def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
+    config, dataset = config_for(data, **options), load_dataset(data)
+    together = fit(Forecasting(config, dataset), tmp_path / "together")
+    runs = members(config)
+    assert len(runs) == len(together.position.members) > 1
+    for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
+        alone = fit(Forecasting(run, dataset), tmp_path / str(at))
+        assert together.position.members[at].best_loss == pytest.approx(alone.position.best_loss, rel=1e-4)
+        for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
+
+
+def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path) -> None:
+    fit(Forecasting(config_for(data, seeds="3,5", sweep=("learning_rate=0.01,0.02",)), load_dataset(data)), tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    expected = [f"seed {seed}, learning_rate {rate}" for seed in (3, 5) for rate in (0.01, 0.02)]
+    assert [row["member"] for row in rows[:4]] == open_run(tmp_path).names == expected
+
+
+def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Path) -> None:
+    optim = OptimConfig(optimizer="sgd")
+    config, dataset = config_for(data, optim=optim, sweep=("learning_rate=0.1,1e30",)), load_dataset(data)
+    result = fit(Forecasting(config, dataset), tmp_path / "both")
+    good, bad = result.position.members
+    assert (good.diverged, bad.diverged) == (False, True)
+    assert result.position.best == 0
+    alone = fit(Forecasting(members(config)[0], dataset), tmp_path / "alone")
+    assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
+
+
+def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
+    dataset = load_dataset(data)
+    config = config_for(data, seeds="0:2", epochs=4)
+    longer = fit(Forecasting(config, dataset), tmp_path / "longer")
+    fit(Forecasting(replace(config, epochs=2), dataset), tmp_path / "grown")
+    grown = fit(Forecasting(config, dataset), tmp_path / "grown", resume=True)
+    assert grown.position == longer.position
+    for got, expected in zip(jax.tree.leaves(grown.params), jax.tree.leaves(longer.params), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
+    """A member that is out of patience keeps its best weights while others go on."""
+    dataset = load_dataset(data)
+    optim = OptimConfig(learning_rate=0.5)
+    config = config_for(data, sweep=("learning_rate=0.5,0.01",), optim=optim, epochs=12, patience=2)
+    result = fit(Forecasting(config, dataset), tmp_path / "both")
+    for at, run in enumerate(members(config)):
+        alone = fit(Forecasting(run, dataset), tmp_path / str(at))
+        one = result.position.members[at]
+        assert one.best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
+        assert one.stopped == alone.stopped_early
+
+
+def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
+    config, dataset = config_for(data, seeds="0:3"), load_dataset(data)
+    task = Forecasting(config, dataset)
+    fit(task, tmp_path)
+    run = open_run(tmp_path)
+    found = evaluate(run, task, "test")
+    assert list(found.scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
+    starts = dataset.starts["test"]
+    np.testing.assert_allclose(run.forecast(dataset.inputs, starts), found.members.mean(axis=0), rtol=1e-5)
+
+
+def test_names_and_combinations() -> None:
+    config = TrainConfig(seeds="2:4", sweep=("learning-rate=1e-3,1e-2",))
+    runs = members(config)
+    assert [(run.seed, run.optim.learning_rate) for run in runs] == [(2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2)]
+    assert named(config, runs[1]) == "seed 2, learning_rate 0.01"
+    assert seeds("7") == [7]
+    assert members(TrainConfig(seed=3)) == (TrainConfig(seed=3),)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": "4:4"}, "`--seeds` must be FIRST:END or numbers"),
+        ({"seeds": "1,1"}, "each once; got '1,1'"),
+        ({"sweep": ("hidden_size=4,8",)}, "must name a number of the optimiser: learning_rate"),
+        ({"sweep": ("learning_rate=a",)}, "must be OPTION=NUMBER"),
+        ({"sweep": ("learning_rate=1", "learning_rate=2")}, "name each option once"),
+        ({"sweep": ("clip_norm=0,1",)}, "clip_norm must be above 0 in every run"),
+        ({"sweep": ("learning_rate=-1,1",)}, "`--learning-rate` must be positive"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        members(TrainConfig(**options))
+
+
+def test_numbers_of_a_member_go_before_the_configs() -> None:
+    params = {"w": np.ones(3, np.float32)}
+    config = OptimConfig(learning_rate=0.1, optimizer_args=("b1=0.9",))
+    own = make_optimizer(config, 10, params, {"learning_rate": 0.2, "b1": 0.5})
+    other = make_optimizer(OptimConfig(learning_rate=0.2, optimizer_args=("b1=0.5",)), 10, params)
+    updates = [each.update(params, each.init(params), params)[0]["w"] for each in (own, other)]
+    np.testing.assert_array_equal(*updates)

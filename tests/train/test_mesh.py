@@ -1,0 +1,152 @@
+"""Many devices: the numbers of one; two processes that are killed and go on."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jax_lstm import InputError
+from jax_lstm.tasks import open_run
+from jax_lstm.train import TrainConfig
+from jax_lstm.train.checkpoint import has_checkpoint
+from jax_lstm.train.mesh import parse_mesh
+
+HERE = Path(__file__).parent
+PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())", "train"]
+TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mesh")
+    values = np.sin(np.arange(300) / 5) + np.random.default_rng(0).normal(0, 0.1, 300)
+    (folder / "wave.csv").write_text("a\n" + "".join(f"{value:.5f}\n" for value in values))
+    (folder / "abc.txt").write_text("abcabd" * 400)
+    return folder
+
+
+def environment(devices: int) -> dict[str, str]:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def close(folder: Path, name: str, reference: str) -> None:
+    found, expected = (list(np.load(folder / f"{each}.npz").values()) for each in (name, reference))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=TOLERANCE * np.abs(b).max())
+    assert any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True)), "it ran on one device"
+
+
+@pytest.mark.parametrize("kind", ["forecast", "lm", "seeds"])
+def test_many_devices_train_as_one(folder: Path, kind: str) -> None:
+    meshes = ["one", "data=8", "data=4", "data=2,model=2"]
+    command = [sys.executable, str(HERE / "on_mesh.py"), str(folder), kind, *meshes]
+    done = subprocess.run(command, env=environment(8), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for mesh in meshes[1:]:
+        close(folder, f"{kind} {mesh}", f"{kind} one")
+    if kind == "forecast":
+        close(folder, "forecast moved", "forecast one")
+
+
+def options(folder: Path, out: Path) -> list[str]:
+    sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "8", "--chunk-steps", "5"]
+    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "15", "--out", str(out)]
+
+
+def processes(arguments: list[str]) -> list[subprocess.Popen[str]]:
+    """Two that train together on loopback, two devices each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    join = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
+    return [
+        subprocess.Popen(
+            [*PROGRAM, *arguments, *join, str(number)],
+            env=environment(2),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for number in (0, 1)
+    ]
+
+
+def finish(started: list[subprocess.Popen[str]]) -> list[str]:
+    said = [process.communicate(timeout=240)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    return said
+
+
+def weights(directory: Path) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(directory).weights())]
+
+
+def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) -> None:
+    whole, killed = folder / "whole", folder / "killed"
+    said = finish(processes(options(folder, whole)))
+    assert "run directory" in said[0]
+    assert said[1].strip() == "", "only one of them prints"
+
+    started = processes(options(folder, killed))
+    while not has_checkpoint(killed / "checkpoints"):
+        assert all(process.poll() is None for process in started), [process.communicate() for process in started]
+        time.sleep(0.01)
+    started[1].send_signal(signal.SIGKILL)
+    started[1].wait()
+    started[0].kill()
+    for process in started:
+        process.communicate()
+    at = open_run(killed).step
+    finish(processes(["--resume", str(killed)]))
+    assert at < open_run(killed).step == open_run(whole).step
+    for got, expected in zip(weights(killed), weights(whole), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: int) -> None:
+    out = folder / f"signal {signum}"
+    arguments = options(folder, out)
+    arguments[arguments.index("15")] = "100000"
+    started = processes(arguments)
+    while not has_checkpoint(out / "checkpoints"):
+        assert all(process.poll() is None for process in started), [process.communicate() for process in started]
+        time.sleep(0.01)
+    started[1].send_signal(signum)
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [128 + signum] * 2, said
+    assert "saved; go on with: jax-lstm train --resume" in said[0]
+
+
+def test_meshes() -> None:
+    assert parse_mesh("") == {"data": 1, "model": 1}
+    assert parse_mesh("model=2, data=4") == {"data": 4, "model": 2}
+    for text in ("data", "data=0", "rows=2", "data=2;model=2"):
+        with pytest.raises(InputError, match="`--mesh` must be data=N"):
+            parse_mesh(text)
+    with pytest.raises(InputError, match="`--batch-size` must be a multiple of the mesh's 3 data devices; got 64"):
+        TrainConfig(mesh="data=3")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--mesh", "data=64", "--batch-size", "64"], "needs 64 devices"),
+        (["--coordinator", "127.0.0.1:1"], "`--num-processes` must be given with --coordinator"),
+        (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "`--process-id` must be below"),
+    ],
+)
+def test_faults_are_named(options: list[str], message: str, capsys: Any) -> None:
+    from jax_lstm.cli import main
+
+    assert main(["train", *options]) == 2
+    assert message in capsys.readouterr().err

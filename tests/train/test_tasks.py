@@ -1,0 +1,202 @@
+"""Language models and classifiers: their batches, their loop, their scores; against what can be worked out by hand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_lstm import InputError
+from jax_lstm.data import SequencesConfig, TextConfig
+from jax_lstm.data.sequences import load_sequences, read_sequences
+from jax_lstm.data.text import Alphabet, load_text
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.lm import in_streams, n_grams, write
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+
+
+@pytest.fixture(scope="session")
+def text(tmp_path_factory: pytest.TempPathFactory) -> TextConfig:
+    path = tmp_path_factory.mktemp("text") / "abc.txt"
+    path.write_text("abcabd" * 300)
+    return TextConfig(str(path), steps=7)
+
+
+@pytest.fixture(scope="session")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> SequencesConfig:
+    """Two classes: the mean of one is above zero; unequal lengths."""
+    path, rng = tmp_path_factory.mktemp("sequences") / "two.csv", np.random.default_rng(0)
+    lines = ["sequence,label,a,b"]
+    for number in range(80):
+        up = number % 2
+        for _ in range(rng.integers(3, 9)):
+            a, b = rng.normal(0.7 if up else -0.7), rng.normal()
+            lines.append(f"s{number},{'up' if up else 'down'},{a:.4f},{b:.4f}")
+    path.write_text("\n".join(lines) + "\n")
+    return SequencesConfig(str(path))
+
+
+def config_for(**options: Any) -> TrainConfig:
+    common: dict[str, Any] = {"model": ModelConfig(8), "batch_size": 8, "epochs": 3, "chunk_steps": 5}
+    return TrainConfig(**{**common, "optim": OptimConfig(learning_rate=0.02), **options})
+
+
+def test_streams_of_a_text_go_on_from_step_to_step(text: TextConfig) -> None:
+    task = load_task(config_for(task="lm", text=text))
+    for epoch in range(3):
+        rows = task.batches(task.config, epoch).reshape(-1, 8)
+        assert (np.diff(rows, axis=0) == 7).all()
+        covered = np.sort((rows[..., None] + np.arange(7)).ravel())
+        assert len(np.unique(covered)) == covered.size
+        assert covered[0] >= 0
+        assert covered[-1] + 1 < len(task.text.train)
+
+
+def test_the_state_is_carried_from_batch_to_batch(text: TextConfig, tmp_path: Path) -> None:
+    """The text repeats after six characters and a step has seven: what follows `ab` is known from before the step."""
+    task = load_task(config_for(task="lm", text=text, epochs=12))
+    result = fit(task, tmp_path)
+    assert result.position.best_loss is not None
+    assert result.position.best_loss < 0.1
+    assert result.position.best_loss < n_gram_loss(task, 2)
+
+
+def n_gram_loss(task: Any, order: int) -> float:
+    return task.baselines("val")[f"{order}-grams"]["nats per character"]
+
+
+def test_in_streams_has_every_character_once() -> None:
+    codes = np.arange(100)
+    pieces = in_streams(codes, 4, 6)
+    assert pieces.shape == (5, 4, 7)
+    np.testing.assert_array_equal(pieces[1:, :, 0], pieces[:-1, :, -1])
+    targets = pieces[..., 1:].swapaxes(0, 1).ravel()[:99]
+    np.testing.assert_array_equal(targets, np.arange(1, 100))
+
+
+def test_predictions_are_the_models(text: TextConfig) -> None:
+    """One stream, so that nothing is cut: the log-probabilities of the model on the whole text at once."""
+    task = load_task(config_for(task="lm", text=text))
+    model = task.build(task.config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jax_lstm.tasks.lm.STREAMS", 1)
+        got = task.make_predict(model, "val")(nnx.state(model, nnx.Param), None)
+    logits, _ = model(task.text.val[None, :-1])
+    expected = jax.nn.log_softmax(logits[0])[np.arange(len(task.text.val) - 1), task.text.val[1:]]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    scores = task.score(got, "val")
+    assert scores["bits per character"] == pytest.approx(-np.mean(expected) / math.log(2), rel=1e-5)
+
+
+def test_n_grams_are_counts() -> None:
+    train, codes = np.array([0, 1, 0, 1, 0, 2]), np.array([1, 0, 1])
+    one = np.log((np.array([3, 2]) + 5 / 3) / (6 + 5))
+    np.testing.assert_allclose(n_grams(train, codes, 3, 1), one)
+    two = (np.array([2, 2]) + 5 * np.exp(one)) / (np.array([2, 3]) + 5)
+    np.testing.assert_allclose(n_grams(train, codes, 3, 2), np.log(two))
+
+
+def test_bytes_and_characters(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("äbc\n" * 60, encoding="utf-8")
+    characters = load_text(TextConfig(str(path), steps=5), 0.1)
+    assert characters.alphabet.characters == "\nbcä"
+    assert characters.alphabet.decode(characters.train[:4]) == "äbc\n"
+    raw = load_text(TextConfig(str(path), "bytes", steps=5), 0.1)
+    assert raw.alphabet.size == 256
+    assert raw.alphabet.decode(raw.train[:5]) == "äbc\n".encode()
+    with pytest.raises(InputError, match="the character 'x' at 1 is not in the text"):
+        characters.alphabet.encode("bx", "here")
+    with pytest.raises(InputError, match="must be longer than --steps, 500"):
+        load_text(TextConfig(str(path), steps=500), 0.1)
+
+
+def test_a_text_of_pythons_own() -> None:
+    text = load_text(TextConfig(), 0.1)
+    assert len(text.train) > 100_000
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: float) -> None:
+    task = load_task(config_for(task="lm", text=text, model=ModelConfig(8, 2, tied=True)))
+    model = task.build(task.config)
+    prompt = np.array([0, 1, 2])
+    codes = list(write(model, prompt, 6, temperature, seed=3))
+    read = prompt
+    for at, code in enumerate(codes):
+        logits, _ = model(read[None])
+        if temperature:
+            key = jax.random.fold_in(jax.random.key(3), at)
+            assert code == int(jax.random.categorical(key, logits[0, -1]))
+        else:
+            assert code == int(np.argmax(logits[0, -1]))
+        read = np.append(read, code)
+
+
+def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None:
+    task = load_task(config_for(task="classify", sequences=sequences, held_out=0.2, epochs=15))
+    assert [len(part.y) for part in task.sequences.parts.values()] == [48, 16, 16]
+    fit(task, tmp_path)
+    found = evaluate(open_run(tmp_path), task, "test")
+    assert found.scores["LSTM"]["accuracy"] > 0.85
+    assert found.scores["frequencies of the classes"]["cross-entropy"] == pytest.approx(math.log(2))
+    table = np.array(task.further(found.predictions, "test").rows)[:, 1:-1].astype(int)
+    assert np.trace(table) / 16 == found.scores["LSTM"]["accuracy"]
+
+
+def test_padding_does_not_count(sequences: SequencesConfig) -> None:
+    task = load_task(config_for(task="classify", sequences=sequences))
+    model, part = task.build(task.config), task.sequences.parts["test"]
+    got = task.make_predict(model, "test")(nnx.state(model, nnx.Param), None)
+    for row, length, one in zip(part.x, part.lengths, got, strict=True):
+        np.testing.assert_allclose(one, jax.nn.log_softmax(model(row[None, :length])[0]), rtol=1e-4, atol=1e-5)
+
+
+TS = """# a comment
+@problemName two
+@timeStamps false
+@univariate false
+@classLabel true one two
+@data
+1,2,3:4,5,6:one
+1,?:2,3:two
+7,8,NaN:7,8,NaN:two
+"""
+
+
+def test_the_archives_format(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    path.write_text(TS)
+    found = read_sequences(str(path), SequencesConfig())
+    assert found.labels == ["one", "two", "two"]
+    np.testing.assert_array_equal(found.values[0], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(found.values[1], [[1, 2], [np.nan, 3]])
+    np.testing.assert_array_equal(found.values[2], [[7, 7], [8, 8]])
+    path.write_text(TS + "1,2:3:one\n")
+    with pytest.raises(InputError, match=r"two.ts, line 10: expected dimensions of one length"):
+        read_sequences(str(path), SequencesConfig())
+    path.write_text(TS + "1,x:3,4:one\n")
+    with pytest.raises(InputError, match=r"line 10: expected a number; got 'x'"):
+        read_sequences(str(path), SequencesConfig())
+
+
+def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, message in (
+        ("id,label,a\n1,x,1\n", "no column 'sequence', see --sequence"),
+        ("sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
+        ("sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
+        ("sequence,label,a\n", "no sequences in the file"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_sequences(SequencesConfig(str(path)), 0.2, 0, "float32")
+
+
+def test_alphabet_goes_through_json() -> None:
+    alphabet = Alphabet("characters", "\nabä")
+    np.testing.assert_array_equal(alphabet.encode("ä\n", "here"), [3, 0])
