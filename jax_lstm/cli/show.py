@@ -21,7 +21,7 @@ def data_and_model(console: Console, config: TrainConfig, task: Task) -> None:
     """The data, what is missing from it, and the model; warnings last."""
     model = nnx.eval_shape(lambda: task.build(config))
     parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
-    calls, steps, batch_size = task.batches(config, 0).shape
+    calls, steps, batch_size = task.shape
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()

@@ -39,7 +39,7 @@ def watched(
 
 def _printed(console: Console, task: Task, bar: Any) -> Watch:
     began, steps = time.perf_counter(), 0
-    per_step = task.batches(task.config, 0).shape[-1] * task.per_row
+    per_step = task.shape[-1] * task.per_row
     epochs = task.config.epochs
 
     def report(progress: Progress) -> None:

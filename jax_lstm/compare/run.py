@@ -96,7 +96,7 @@ def compare(
         predictions = {"JAX": found.predictions, "PyTorch": _predict(training, task, part)(torch)}
         scores = {name: task.score(values, part) for name, values in predictions.items()} | task.baselines(part)
 
-    steps_per_epoch = task.batches(training, 0)[..., 0].size
+    steps_per_epoch = task.shape[0] * task.shape[1]
     payback = payback_epochs(train_speed, steps_per_epoch)
     comparison = Comparison(checks, train_speed, infer_speed, payback, epochs, part, predictions, scores)
     _record(config, task, comparison, directory)
@@ -108,8 +108,8 @@ def _steps(config: TrainConfig, task: Task, steps: int) -> np.ndarray:
     rows: list[np.ndarray] = []
     epoch = 0
     while len(rows) < steps:
-        batches = task.batches(config, epoch)
-        rows += list(batches.reshape(-1, batches.shape[-1]))
+        for batches in task.batches(config, epoch):
+            rows += list(batches)
         epoch += 1
     return np.stack(rows[:steps])
 
@@ -147,14 +147,13 @@ def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Repor
     epochs: list[Epoch] = []
     step, best_loss, best = 0, np.inf, torch.weights()
     for epoch in range(config.epochs):
-        batches = task.batches(config, epoch)
         losses = []
         torch.begin_epoch()
-        for rows in batches:
+        for rows in task.batches(config, epoch):
             losses.append(torch.train(rows))
             step += len(rows)
             log.write([{"step": step, "epoch": epoch + 1, "loss": float(losses[-1].mean(dtype=np.float64))}])
-            report("training, PyTorch", step, config.epochs * batches[..., 0].size)
+            report("training, PyTorch", step, config.epochs * task.shape[0] * task.shape[1])
         val = task.score(predict(torch), "val")[task.metric] if predict else None
         epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), val))
         log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": val}])

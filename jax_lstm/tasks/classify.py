@@ -56,8 +56,12 @@ class Classification:
     def build(self, config: TrainConfig) -> LSTMModel:
         return build(config, len(self.sequences.columns), len(self.sequences.classes))
 
-    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
-        return shuffled(np.arange(len(self.sequences.parts["train"].y), dtype=np.int32), config, epoch)
+    @property
+    def shape(self) -> Any:
+        return self.batches(self.config, 0).shape
+
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
+        return shuffled(np.arange(len(self.sequences.parts["train"].y), dtype=np.int32), config, epoch)[first:]
 
     def carry(self, model: Any) -> Any:
         return ()

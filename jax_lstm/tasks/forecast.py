@@ -68,8 +68,12 @@ class Forecasting:
     def build(self, config: TrainConfig) -> LSTMModel:
         return build(config, self.dataset.input_size, self.dataset.output_size)
 
-    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
-        return shuffled(self.dataset.starts["train"], config, epoch)
+    @property
+    def shape(self) -> Any:
+        return self.batches(self.config, 0).shape
+
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
+        return shuffled(self.dataset.starts["train"], config, epoch)[first:]
 
     def carry(self, model: Any) -> Any:
         return ()

@@ -44,7 +44,7 @@ class LanguageModelling:
 
     @property
     def about(self) -> dict[str, Any]:
-        alphabet, streams = self.text.alphabet, self.batches(self.config, 0).shape[-1]
+        alphabet, streams = self.text.alphabet, self.shape[-1]
         return {"alphabet": {"units": alphabet.units, "characters": alphabet.characters}, "streams": streams}
 
     @property
@@ -59,7 +59,11 @@ class LanguageModelling:
     def build(self, config: TrainConfig) -> LanguageModel:
         return build(config, self.text.alphabet)
 
-    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
+    @property
+    def shape(self) -> Any:
+        return self.batches(self.config, 0).shape
+
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
         """Where each stream reads at each step. An epoch begins a little further on, so that cuts do not repeat."""
         length, steps = len(self.text.train) - 1, config.text.steps
         batch = min(config.batch_size, length // steps)
@@ -67,7 +71,7 @@ class LanguageModelling:
         spare = length - batch * count * steps
         offset = np.random.default_rng([config.seed, epoch]).integers(0, spare + 1)
         starts = offset + np.arange(count)[:, None] * steps + np.arange(batch) * (count * steps)
-        return in_calls(starts.astype(np.int32), config)
+        return in_calls(starts.astype(np.int32), config)[first:]
 
     def carry(self, model: LanguageModel) -> LSTMState:
         return model.start(self.about["streams"])

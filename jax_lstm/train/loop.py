@@ -143,7 +143,7 @@ def fit(
     if resume:
         require_resumable(config, directory)
     runs = members(config)
-    calls, steps_per_call = batches(task, runs[:1], 0).shape[:2]
+    calls, steps_per_call, _ = task.shape
     steps_per_epoch = calls * steps_per_call
     model = task.build(runs[0])
     mesh = make_mesh(config.mesh)
@@ -178,7 +178,7 @@ def fit(
             began = time.perf_counter()
             if position.call == 0:
                 state = state._replace(carry=fresh_carry())
-            for rows in batches(task, runs, position.epoch)[position.call :]:
+            for rows in batches(task, runs, position.epoch, position.call):
                 before = jax.tree.map(jnp.copy, state) if debug_nans else None
                 state, metrics = run_steps(state, arrays, rows)
                 losses, norms = (

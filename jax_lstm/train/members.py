@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -156,10 +156,10 @@ def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, 
     )
 
 
-def batches(task: Task, runs: Sequence[TrainConfig], epoch: int) -> np.ndarray:
-    """Of one epoch for `run_steps`, call by call: (calls, steps a call, B), with an axis of members behind the first."""
-    each = [task.batches(run, epoch) for run in runs]
-    return each[0] if len(each) == 1 else np.stack(each, axis=1)
+def batches(task: Task, runs: Sequence[TrainConfig], epoch: int, first: int) -> Iterable[Any]:
+    """Of one epoch for `run_steps`, call by call from the `first`: (steps a call, B), of many members (M, steps, B)."""
+    each = [task.batches(run, epoch, first) for run in runs]
+    return each[0] if len(each) == 1 else map(np.stack, zip(*each, strict=True))
 
 
 def member(tree: Any, at: int, count: int) -> Any:

@@ -1,6 +1,6 @@
 """What a run learns: its data, its model, its loss. The loop, the checkpoints and the commands know no more of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -59,8 +59,16 @@ class Task(Protocol):
         """The model with the initial weights that `config.seed` draws."""
         ...
 
-    def batches(self, config: TrainConfig, epoch: int) -> np.ndarray:
-        """Of one epoch, as (calls, steps a call, B) int32: what `gather` takes. A function of seed and epoch alone."""
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of an epoch: calls, steps a call, rows of a batch."""
+        ...
+
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Iterable[Any]:
+        """What `gather` takes, call by call from the `first`: (steps a call, B) int32, or trees of such arrays.
+
+        A function of `config.seed`, the epoch and the call alone, so that a run goes on from any position.
+        """
         ...
 
     def carry(self, model: Any) -> Any:
