@@ -21,9 +21,7 @@ class Embedding(nnx.Module):
     (https://arxiv.org/abs/1608.05859 shares them).
     """
 
-    def __init__(
-        self, size: int, embedding_size: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
-    ):
+    def __init__(self, size: int, embedding_size: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         draw = jax.random.normal(rngs.params(), (size, embedding_size), param_dtype)
         self.weight = nnx.Param(draw / jnp.sqrt(embedding_size).astype(param_dtype))
 
@@ -47,8 +45,8 @@ class LanguageModel(nnx.Module):
         rngs: where the initial parameters (`params`) and the masks of dropout (`dropout`) come from.
         lstm_options: further options of `LSTM`.
 
-    Parameters: `embedding.weight` (V, E), those of `LSTM` under `lstm.`, and `fc.weight` (V, H) unless `tied`, `fc.bias`
-    (V,).
+    Parameters: `embedding.weight` (V, E), those of `LSTM` under `lstm.`, `fc.weight` (V, H) unless `tied`, and
+    `fc.bias` (V,).
     """
 
     def __init__(
@@ -81,7 +79,7 @@ class LanguageModel(nnx.Module):
         self.drop = nnx.Dropout(dropout, rngs=rngs) if dropout else None
 
     def __call__(self, tokens: jax.Array, state: LSTMState | None = None) -> tuple[jax.Array, LSTMState]:
-        """Tokens (B, T), integers, to the logits (B, T, V) of what follows each, and the last state; `state` is that before."""
+        """Integers (B, T), and the `state` before, to logits (B, T, V) of what follows each, and the last state."""
         embedded = self._dropped(self.embedding(tokens))
         ys, state = self.lstm(embedded, state)
         return self.fc(self._dropped(ys), self.embedding.weight[...] if self.tied else None), state

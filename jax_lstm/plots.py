@@ -70,7 +70,9 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
                 label="truth",
             )
         if panel.band is not None:
-            axis.fill_between(panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="9 in 10 models")
+            axis.fill_between(
+                panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="9 in 10 models"
+            )
         for at, (name, values) in enumerate(panel.forecasts.items()):
             axis.plot(
                 panel.x[seen:],

@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from torch_ref.model import LSTMModel
 
-
-class Classifier(LSTMModel):
+class Classifier(nn.Module):
     """The tutorial's model, with the state at the end of each sequence under its linear layer."""
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int = 1):
+        super().__init__()
+        self.lstm = nn.LSTM(input_size, hidden_size, num_layers, batch_first=True)
+        self.fc = nn.Linear(hidden_size, output_size)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)

@@ -22,9 +22,9 @@ from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
 from jax_lstm.tasks.forecast import make_forecast, windows
 from jax_lstm.tasks.scores import score, truth_of
+from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.batches import shuffled
 from jax_lstm.train.step import init_state, make_run_steps, make_step
 
 COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")

@@ -40,8 +40,8 @@ class Evaluate:
                 data = replace(data, csv=self.csv, features=run.features, target=run.target)
             config = absolute(replace(config, data=data))
         else:
-            require(not self.csv and not self.split, "--csv and --split", "be left out, since the run is of --task " + config.task,
-                    self.csv or self.split)  # fmt: skip
+            given, of = self.csv or self.split, f"be left out, since the run is of --task {config.task}"
+            require(not given, "--csv and --split", of, given)
         with jax.enable_x64(config.x64):
             task = load_task(config, run.about)
             require(task.size(self.part) > 0, "--part", "be one that the data has", repr(self.part))

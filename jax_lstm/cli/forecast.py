@@ -127,8 +127,7 @@ def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray
             x = None
             if one.times is not None:
                 x = np.concatenate([one.times[-window:], _times(one, len(values))])
-                x = x if x[-1] < WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
-MATPLOTLIB_END else None
+                x = x if x[-1] < MATPLOTLIB_END else None
             band = None if within is None else (within[0][:, at], within[1][:, at])
             panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x, band))
     plots.forecasts(path, panels[:PANELS], run.target[0] if len(run.target) == 1 else "")

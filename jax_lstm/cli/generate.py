@@ -38,7 +38,9 @@ class Generate:
         run = open_run(self.run_directory, "lm", "generate")
         out = sys.stdout.buffer
         with jax.enable_x64(run.config.x64):
-            first = "\n" if run.alphabet.units == "bytes" or "\n" in run.alphabet.characters else run.alphabet.characters[0]
+            first = (
+                "\n" if run.alphabet.units == "bytes" or "\n" in run.alphabet.characters else run.alphabet.characters[0]
+            )
             prompt = run.alphabet.encode(self.prompt or first, "`--prompt`")
             out.write(self.prompt.encode())
             out.flush()

@@ -23,7 +23,9 @@ def absolute(config: Any) -> Any:
     """A config with the whole paths of its files, so that a run can be opened from anywhere."""
 
     def whole(part: Any, *names: str) -> Any:
-        return replace(part, **{name: str(Path(getattr(part, name)).absolute()) for name in names if getattr(part, name)})
+        return replace(
+            part, **{name: str(Path(getattr(part, name)).absolute()) for name in names if getattr(part, name)}
+        )
 
     return replace(
         config,

@@ -30,7 +30,10 @@ def drawn(console: Console, draw: Callable[[], None]) -> bool:
 
 
 def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> None:
-    """`losses.png` from the logs of `metrics`, {run: file name}; of many models the mean of those that did not diverge."""
+    """`losses.png` from the logs of `metrics`, {run: file name}.
+
+    Of many models it shows the mean of those that did not diverge.
+    """
     curves = {}
     for run, name in metrics.items():
         epochs: dict[int, list[dict[str, Any]]] = {}

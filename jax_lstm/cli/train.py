@@ -83,7 +83,12 @@ class Train:
             show.data_and_model(console, config, task)
             names = [named(config, run) for run in members(config)]
             watching = watched(
-                console, task, directory, names=names, tensorboard=self.tensorboard and hosts.writes(), profile=self.profile
+                console,
+                task,
+                directory,
+                names=names,
+                tensorboard=self.tensorboard and hosts.writes(),
+                profile=self.profile,
             )
             with watching as report:
                 try:

@@ -54,9 +54,7 @@ class CompareConfig:
             data=self.data,
             text=self.text,
             sequences=self.sequences,
-            model=ModelConfig(
-                self.hidden_size, self.num_layers, embedding_size=self.embedding_size, tied=self.tied
-            ),
+            model=ModelConfig(self.hidden_size, self.num_layers, embedding_size=self.embedding_size, tied=self.tied),
             held_out=self.held_out,
             optim=OptimConfig(learning_rate=self.learning_rate),
             batch_size=self.batch_size,

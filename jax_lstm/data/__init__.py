@@ -5,4 +5,14 @@ from jax_lstm.data.dataset import Dataset, Scaler, input_windows, load_dataset, 
 from jax_lstm.data.sequences import SequencesConfig
 from jax_lstm.data.text import TextConfig
 
-__all__ = ["DataConfig", "Dataset", "Scaler", "SequencesConfig", "TextConfig", "input_windows", "load_dataset", "read_series", "target_windows"]
+__all__ = [
+    "DataConfig",
+    "Dataset",
+    "Scaler",
+    "SequencesConfig",
+    "TextConfig",
+    "input_windows",
+    "load_dataset",
+    "read_series",
+    "target_windows",
+]

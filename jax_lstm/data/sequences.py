@@ -39,7 +39,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Part:
-    """Sequences padded to one length: `x` (N, T, F) standardised, zeros behind their `lengths` (N,); `y` (N,) classes."""
+    """Sequences padded to one length: `x` (N, T, F), standardised, zeros behind `lengths` (N,); classes `y` (N,)."""
 
     x: np.ndarray
     lengths: np.ndarray
@@ -70,9 +70,10 @@ def load_sequences(config: SequencesConfig, held_out: float, seed: int, dtype: s
     train, test = read_sequences(first, config), read_sequences(second, config) if second else None
     classes = tuple(sorted(set(train.labels), key=_natural))
     if len(classes) < 2:
-        raise InputError(f"{first}: all sequences have the label {classes[0]!r}; there must be two labels at least")
+        label = train.labels[0]
+        raise InputError(f"{first}: all sequences have the label {label!r}; there must be two labels at least")
     rng = np.random.default_rng(seed)
-    order = {part: [] for part in ("train", "val", "test")}
+    order: dict[str, list[int]] = {part: [] for part in ("train", "val", "test")}
     for label in classes:
         at = rng.permutation([at for at, name in enumerate(train.labels) if name == label])
         count = round(len(at) * held_out)
@@ -166,7 +167,9 @@ def _read_ts(path: str) -> Labelled:
         if not rows or len({len(row) for row in rows}) != 1:
             raise InputError(f"{where}: expected dimensions of one length, and a label; got {[*map(len, rows)]}")
         if values and values[0].shape[1] != len(rows):
-            raise InputError(f"{where}: expected {values[0].shape[1]} dimensions, as in the line before; got {len(rows)}")
+            raise InputError(
+                f"{where}: expected {values[0].shape[1]} dimensions, as in the line before; got {len(rows)}"
+            )
         values.append(_trimmed(np.array(rows).T))
         labels.append(label.strip())
     columns = tuple(f"dimension {at + 1}" for at in range(values[0].shape[1])) if values else ()
@@ -180,7 +183,9 @@ def _read_csv(path: str, sequence: str, label: str) -> Labelled:
     header = [name.strip() for name in header]
     for option, name in (("--sequence", sequence), ("--label", label)):
         if name not in header:
-            raise InputError(f"{path}, line {line}: no column {name!r}, see {option}; the columns are {', '.join(header)}")
+            raise InputError(
+                f"{path}, line {line}: no column {name!r}, see {option}; the columns are {', '.join(header)}"
+            )
     at_sequence, at_label = header.index(sequence), header.index(label)
     features = [at for at in range(len(header)) if at not in (at_sequence, at_label)]
     found: dict[str, tuple[str, list[list[float]]]] = {}
@@ -190,7 +195,9 @@ def _read_csv(path: str, sequence: str, label: str) -> Labelled:
         name = row[at_sequence].strip()
         own, values = found.setdefault(name, (row[at_label].strip(), []))
         if own != row[at_label].strip():
-            raise InputError(f"{path}, line {line}: the sequence {name!r} has two labels, {own!r} and {row[at_label]!r}")
+            raise InputError(
+                f"{path}, line {line}: the sequence {name!r} has two labels, {own!r} and {row[at_label]!r}"
+            )
         values.append([number(row[at], path, line, header[at]) for at in features])
     columns = tuple(header[at] for at in features)
     return Labelled(columns, [np.array(values) for _, values in found.values()], [label for label, _ in found.values()])

@@ -88,9 +88,8 @@ def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = N
     parts = {"training": codes[: len(codes) - held], "validation": codes[len(codes) - held :]}
     for name, part in parts.items():
         if len(part) <= config.steps and not (name == "validation" and not held):
-            raise InputError(
-                f"{source}: the {name} part must be longer than --steps, {config.steps}; it has {len(part)} {config.units}"
-            )
+            has = f"it has {len(part)} {config.units}"
+            raise InputError(f"{source}: the {name} part must be longer than --steps, {config.steps}; {has}")
     return Text(config, alphabet, parts["training"], parts["validation"])
 
 

@@ -40,5 +40,7 @@ def open_run(directory: Path, task: str = "", command: str = "this command") -> 
     """
     run = read_run(directory)
     if task and run.config.task != task:
-        raise InputError(f"{directory}: {command} needs a run of --task {task}; this one is of --task {run.config.task}")
+        raise InputError(
+            f"{directory}: {command} needs a run of --task {task}; this one is of --task {run.config.task}"
+        )
     return TASKS[run.config.task].run(**{field.name: getattr(run, field.name) for field in fields(run)})

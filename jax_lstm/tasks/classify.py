@@ -15,21 +15,19 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
-from jax_lstm.train.task import Arrays, Predict, Scores, Sheet
+from jax_lstm.train.task import Arrays, Predict, Scores, Sheet, Task
 
 BATCH = 256  # of sequences that are labelled at once
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """Labelled sequences; the model reads each to its end, and its output there is a logit a class."""
 
     config: TrainConfig
     sequences: Sequences
     metric: ClassVar[str] = "cross-entropy"
     unit: ClassVar[str] = "sequences"
-    per_row: ClassVar[int] = 1
-    warnings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def arrays(self) -> Arrays:
@@ -56,15 +54,8 @@ class Classification:
     def build(self, config: TrainConfig) -> LSTMModel:
         return build(config, len(self.sequences.columns), len(self.sequences.classes))
 
-    @property
-    def shape(self) -> Any:
-        return self.batches(self.config, 0).shape
-
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
         return shuffled(np.arange(len(self.sequences.parts["train"].y), dtype=np.int32), config, epoch)[first:]
-
-    def carry(self, model: Any) -> Any:
-        return ()
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
         return tuple(array[rows] for array in arrays)
@@ -99,7 +90,10 @@ class Classification:
     def further(self, predictions: np.ndarray, part: str) -> Sheet:
         """The confusion matrix."""
         classes, table = self.sequences.classes, confusion(predictions, self.sequences.parts[part].y)
-        rows = [(name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}") for at, (name, row) in enumerate(zip(classes, table, strict=True))]
+        rows = [
+            (name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}")
+            for at, (name, row) in enumerate(zip(classes, table, strict=True))
+        ]
         return Sheet("taken for (columns) what is (rows)", ("class", *classes, "right"), rows)
 
     def baselines(self, part: str) -> dict[str, Scores]:
@@ -119,7 +113,13 @@ class Classification:
 
 def build(config: TrainConfig, input_size: int, classes: int) -> LSTMModel:
     sizes = (input_size, config.model.hidden_size, classes, config.model.num_layers)
-    return LSTMModel(*sizes, dropout=config.model.dropout, dtype=config.compute_dtype, param_dtype=config.dtype, rngs=nnx.Rngs(config.seed))
+    return LSTMModel(
+        *sizes,
+        dropout=config.model.dropout,
+        dtype=config.compute_dtype,
+        param_dtype=config.dtype,
+        rngs=nnx.Rngs(config.seed),
+    )
 
 
 def make_log_probabilities(model: LSTMModel) -> Callable[[nnx.State, Part], np.ndarray]:

@@ -16,20 +16,19 @@ from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import mean_squared_error
-from jax_lstm.train.task import Arrays, Predict, Scores
+from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
 Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Forecasting:
+class Forecasting(Task):
     """Windows of a series, and the rows after each, with their mean squared error on the standardised scale."""
 
     config: TrainConfig
     dataset: Dataset
     metric: ClassVar[str] = "mse"
     unit: ClassVar[str] = "windows"
-    per_row: ClassVar[int] = 1
 
     @property
     def arrays(self) -> Arrays:
@@ -50,8 +49,8 @@ class Forecasting:
         gaps = "none"
         if data.absent_rows or missing:
             gaps = (
-                f"{data.absent_rows:,} rows absent; values missing: {missing or 'none'}; filled by the last value seen, "
-                f"never used as targets ({data.dropped_windows:,} windows left out)"
+                f"{data.absent_rows:,} rows absent; values missing: {missing or 'none'}; filled by the last value seen"
+                f", never used as targets ({data.dropped_windows:,} windows left out)"
             )
         features = "1 feature" if data.input_size == 1 else f"{data.input_size} features"
         return [
@@ -68,15 +67,8 @@ class Forecasting:
     def build(self, config: TrainConfig) -> LSTMModel:
         return build(config, self.dataset.input_size, self.dataset.output_size)
 
-    @property
-    def shape(self) -> Any:
-        return self.batches(self.config, 0).shape
-
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
         return shuffled(self.dataset.starts["train"], config, epoch)[first:]
-
-    def carry(self, model: Any) -> Any:
-        return ()
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         return windows(self.dataset.config.window, self.dataset.config.horizon)(arrays, rows)
@@ -108,9 +100,6 @@ class Forecasting:
             found |= {f"{name} {column}": (f"{name.upper()}\n{column}", ".4g") for name in ("mse", "mae")}
         return found
 
-    def further(self, predictions: np.ndarray, part: str) -> None:
-        return None
-
     def baselines(self, part: str) -> dict[str, Scores]:
         return {name: self.score(values, part) for name, values in baseline_forecasts(self.dataset, part).items()}
 
@@ -118,11 +107,17 @@ class Forecasting:
 def build(config: TrainConfig, input_size: int, output_size: int) -> LSTMModel:
     """The model with the initial weights that `config.seed` draws."""
     sizes = (input_size, config.model.hidden_size, output_size, config.model.num_layers)
-    return LSTMModel(*sizes, dropout=config.model.dropout, dtype=config.compute_dtype, param_dtype=config.dtype, rngs=nnx.Rngs(config.seed))
+    return LSTMModel(
+        *sizes,
+        dropout=config.model.dropout,
+        dtype=config.compute_dtype,
+        param_dtype=config.dtype,
+        rngs=nnx.Rngs(config.seed),
+    )
 
 
 def windows(window: int, horizon: int) -> Callable[[Arrays, jax.Array], tuple[jax.Array, jax.Array]]:
-    """What `make_run_steps` gathers: of `inputs` (N, F) and `targets` (N, C) the windows that begin in rows `starts` (B,)."""
+    """What `make_run_steps` gathers of `inputs` (N, F) and `targets` (N, C): windows that begin at `starts` (B,)."""
 
     def gather(arrays: Arrays, starts: jax.Array) -> tuple[jax.Array, jax.Array]:
         inputs, targets = arrays

@@ -18,21 +18,20 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
-from jax_lstm.train.task import Arrays, Predict, Scores
+from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
-STREAMS = 32  # side by side in validation
+STREAMS, LONG = 32, 16  # side by side in validation, at most; steps of training in each, at least
 SMOOTHING = 5.0
 
 
 @dataclass(frozen=True)
-class LanguageModelling:
+class LanguageModelling(Task):
     """The next character of a text. Each row of a batch is a stream; a step goes on in it where the last one ended."""
 
     config: TrainConfig
     text: Text
     metric: ClassVar[str] = "nats per character"
     unit: ClassVar[str] = "characters"
-    warnings: ClassVar[tuple[str, ...]] = ()
 
     @property
     def per_row(self) -> int:
@@ -53,15 +52,14 @@ class LanguageModelling:
         different = f", {text.alphabet.size:,} different ones" if config.units == "characters" else ""
         return [
             ("text", f"{config.text or FAMILIAR}: {len(text.train) + len(text.val):,} {config.units}{different}"),
-            ("", f"training / validation: {len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} a step"),
+            (
+                "",
+                f"training / validation: {len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} a step",
+            ),
         ]
 
     def build(self, config: TrainConfig) -> LanguageModel:
         return build(config, self.text.alphabet)
-
-    @property
-    def shape(self) -> Any:
-        return self.batches(self.config, 0).shape
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
         """Where each stream reads at each step. An epoch begins a little further on, so that cuts do not repeat."""
@@ -93,7 +91,10 @@ class LanguageModelling:
         """The logarithm of the probability of every character of a part but the first, (N - 1,)."""
         model.eval()
         graph, _, rest = nnx.split(model, nnx.Param, ...)
-        pieces = jnp.asarray(in_streams(self._codes(part), STREAMS, self.config.text.steps))
+        codes, steps = self._codes(part), self.config.text.steps
+        # Each stream begins without knowing what came before; it should be long against what it takes to find out.
+        streams = max(min(STREAMS, len(codes) // (LONG * steps)), 1)
+        pieces = jnp.asarray(in_streams(codes, streams, steps))
 
         @jax.jit
         def log_probabilities(params: nnx.State, pieces: jax.Array) -> jax.Array:
@@ -121,9 +122,6 @@ class LanguageModelling:
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
         return {name: (name.replace(" per ", " per\n"), ".4f") for name in ("nats per character", "bits per character")}
-
-    def further(self, predictions: np.ndarray, part: str) -> None:
-        return None
 
     def baselines(self, part: str) -> dict[str, Scores]:
         """Counts of the training part: of characters, and of those that follow each one, two or three."""
@@ -183,7 +181,6 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
     The last code of a piece is the first of the next one in its stream. Each stream is read from the zero state.
     """
     length = len(codes) - 1
-    streams = min(streams, length)
     pieces = -(-length // (streams * steps))
     at = np.arange(pieces)[:, None, None] * steps + np.arange(streams)[:, None] * pieces * steps + np.arange(steps + 1)
     return codes[at.clip(max=length)]

@@ -25,7 +25,9 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
         shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
     alone: dict[str, Any] = {}
     if jax.process_count() > 1:  # one host writes arrays that it has whole, and waits for nobody
-        only = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
+        only = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(), active_processes={jax.process_index()}
+        )
         alone = {"multiprocessing_options": only, "create": False}
         directory.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(

@@ -119,7 +119,12 @@ class TrainConfig:
 
         require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
         data = parse_mesh(self.mesh)["data"]
-        require(self.batch_size % data == 0, "--batch-size", f"be a multiple of the mesh's {data} data devices", self.batch_size)
+        require(
+            self.batch_size % data == 0,
+            "--batch-size",
+            f"be a multiple of the mesh's {data} data devices",
+            self.batch_size,
+        )
 
     @property
     def compute_dtype(self) -> str | None:

@@ -39,7 +39,7 @@ def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: Tr
         after = optax.apply_updates(state.params, updates)
         return state.params, batch, outputs, carry, loss, grads, after
 
-    for at, row in enumerate(rows):
+    for row in rows:
         batch = task.gather(arrays, jnp.asarray(row))
         for kind, tree in zip(MADE, tensors(state, batch), strict=True):
             for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

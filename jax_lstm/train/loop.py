@@ -85,8 +85,8 @@ class Checkpointed(NamedTuple):
 class Progress:
     """What `report` is told after every compiled call and every epoch, a value a member.
 
-    `train_losses` are means over the steps since the last report, at the end of an epoch over its steps; `val_losses` and
-    `scores` are those of the validation part, after an epoch. A member that diverged has NaN.
+    `train_losses` are means over the steps since the last report, at the end of an epoch over its steps; `val_losses`
+    and `scores` are those of the validation part, after an epoch. A member that diverged has NaN.
     """
 
     position: Position
@@ -160,7 +160,9 @@ def fit(
         state = place(state)
         position = position_of(about["position"], config)
         if about["data"] != task.about:
-            raise InputError(f"{directory}: the data is not what the run was trained on: its columns or statistics differ")
+            raise InputError(
+                f"{directory}: the data is not what the run was trained on: its columns or statistics differ"
+            )
     directory.mkdir(parents=True, exist_ok=True)
     log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
     names = [named(config, run) for run in runs] if len(runs) > 1 else [""]
@@ -282,9 +284,7 @@ def _after_call(
         standings.append(replace(one, loss_sum=loss_sum, diverged=diverged, stopped=one.stopped or diverged))
     if all(one.diverged for one in standings):
         _raise_diverged("loss", losses, names, last_losses, position, directory)
-    return replace(
-        position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings)
-    )
+    return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings))
 
 
 def _after_epoch(
@@ -319,7 +319,9 @@ def _where(chosen: list[bool], new: Any, old: Any, count: int) -> Any:
 
 def _row(name: str, values: dict[str, Any]) -> dict[str, Any]:
     """A row of the log; a member's bears its name, and a number that is not finite is null."""
-    known = {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()}
+    known = {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
+    }
     return {**known, "member": name} if name else known
 
 
@@ -334,8 +336,8 @@ def _raise_diverged(
     who = f" of {names[of]}" if names[of] else ""
     saved = f"; the last checkpoint is in {directory / CHECKPOINTS}" if (directory / CHECKPOINTS).is_dir() else ""
     raise DivergedError(
-        f"the {name}{who} became {losses[of, at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the last "
-        f"finite loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
+        f"the {name}{who} became {losses[of, at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the "
+        f"last finite loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
     )
 
 

@@ -19,7 +19,7 @@ from jax_lstm.checks import InputError
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.mesh import DATA, MODEL, placed, rule
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import RunSteps, TrainState, init_state, make_step, scan_steps
+from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, step_of
 from jax_lstm.train.task import Task, loss_of
 
 SWEPT = ("learning_rate", "final_rate", "clip_norm")  # numbers of the optimiser; its arguments may be swept as well
@@ -31,7 +31,9 @@ def members(config: TrainConfig) -> tuple[TrainConfig, ...]:
     Raises:
         InputError: a seed or a value that is no number, or an option that changes more than numbers.
     """
-    choices = [[("seed", seed) for seed in seeds(config.seeds)]] if config.seeds else []
+    choices: list[list[tuple[str, float]]] = []
+    if config.seeds:
+        choices.append([("seed", seed) for seed in seeds(config.seeds)])
     for text in config.sweep:
         name, _, values = text.partition("=")
         name = name.removeprefix("--").replace("-", "_")
@@ -89,7 +91,8 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
     optimizers = [make_optimizer(run.optim, total_steps, shapes) for run in runs]
     carry, scale = task.carry(first), DynamicScale() if runs[0].precision == "float16" else ()
     states = [
-        init_state(model, optimizer, carry, scale) for model, optimizer in zip([first, *others], optimizers, strict=True)
+        init_state(model, optimizer, carry, scale)
+        for model, optimizer in zip([first, *others], optimizers, strict=True)
     ]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if others else states[0]
     # What differs between them goes in as numbers, so that one program serves all.
@@ -98,11 +101,13 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
         for name, _ in _numbers(runs[0].optim)
         if len({dict(_numbers(run.optim))[name] for run in runs}) > 1
     }
+    first.train()
+    graph = nnx.graphdef(first)
     axis = DATA if mesh is not None and mesh.shape[MODEL] == 1 else None
 
     def one(state: TrainState, arrays: Any, rows: jax.Array, own: dict[str, jax.Array]) -> Any:
         optimizer = make_optimizer(runs[0].optim, total_steps, shapes, own)
-        return scan_steps(make_step(first, optimizer, loss_of(task), axis), task.gather)(state, arrays, rows)
+        return scan_steps(step_of(graph, optimizer, loss_of(task), axis), task.gather)(state, arrays, rows)
 
     every = jax.vmap(one, in_axes=(0, None, 0, 0)) if others else one
     fresh = jax.tree.map(np.asarray, state.carry)  # steps donate theirs
@@ -124,7 +129,8 @@ def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, 
     rows_at = P(*ahead, None, DATA)
     if mesh.shape[MODEL] == 1:
         # Every device runs the kernels on its own rows; only gradients and losses cross between them.
-        at = TrainState(P(), P(), P(), P(), P(*ahead, None, DATA), P())
+        everywhere: Any = [P()] * len(TrainState._fields)
+        at = TrainState(*everywhere)._replace(carry=P(*ahead, None, DATA))
         run = jax.jit(
             jax.shard_map(every, mesh=mesh, in_specs=(at, P(), rows_at, P()), out_specs=(at, P()), check_vma=False),
             donate_argnums=0,
@@ -178,8 +184,8 @@ def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConf
             if name not in dict(_arguments(config.optim)):
                 given = ", ".join((*SWEPT, *dict(_arguments(config.optim))))
                 raise InputError(
-                    f"`--sweep` must name a number of the optimiser: {given}, or an argument of it that --optimizer-args "
-                    f"gives; got {name} (an option that changes more than numbers needs a run of its own)"
+                    f"`--sweep` must name a number of the optimiser: {given}, or an argument of it that "
+                    f"--optimizer-args gives; got {name} (what changes more than numbers needs a run of its own)"
                 )
             texts = tuple(f"{key}={number}" for key, number in arguments.items())
             config = replace(config, optim=replace(config.optim, optimizer_args=texts))
@@ -198,4 +204,6 @@ def _number(value: str, text: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise InputError(f"`--sweep` must be OPTION=NUMBER,NUMBER..., as learning_rate=1e-3,3e-3; got {text!r}") from None
+        raise InputError(
+            f"`--sweep` must be OPTION=NUMBER,NUMBER..., as learning_rate=1e-3,3e-3; got {text!r}"
+        ) from None

@@ -17,7 +17,8 @@ class TrainState(NamedTuple):
     """All that a step reads and writes.
 
     `rest` is what the model holds beside parameters: the state of dropout. `carry` is what a step hands to the next one
-    beside that: the last state of the LSTM, where text goes on from batch to batch. `scale` is that of the loss in float16.
+    beside that: the last state of the LSTM, where text goes on from batch to batch. `scale` is that of the loss in
+    float16.
     """
 
     step: jax.Array
@@ -64,14 +65,18 @@ def make_step(
 ) -> Step:
     """The training step `(state, batch) -> (state, metrics)`: the loss, its gradient, one update.
 
-    Metrics are `loss` and `grad_norm`, the global norm before clipping. Under `shard_map`, `axis` is the one over which the
-    batch is split; each device then draws masks of dropout of its own.
+    Metrics are `loss` and `grad_norm`, the global norm before clipping. Under `shard_map`, `axis` is the one over which
+    the batch is split; each device then draws masks of dropout of its own.
 
     With a state that has a `scale`, the loss is multiplied by it before the gradient is taken, as float16 needs; a step
     whose gradient overflows changes no parameter and lowers the scale (https://arxiv.org/abs/1710.03740).
     """
     model.train()
-    graph = nnx.graphdef(model)
+    return step_of(nnx.graphdef(model), optimizer, loss, axis)
+
+
+def step_of(graph: Any, optimizer: optax.GradientTransformation, loss: Loss, axis: str | None = None) -> Step:
+    """`make_step` of a model in training mode by its graph, which may be done within a trace."""
 
     def loss_fn(params: nnx.State, rest: nnx.State, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
         # A copy, since the state of dropout may be changed only in the trace that made it.
@@ -120,7 +125,8 @@ def _is_key(leaf: Any) -> bool:
 def scan_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
     """Many steps: `(state, arrays, rows) -> (state, metrics)`.
 
-    `arrays` lie on the device; `gather(arrays, rows)` makes of each of the S `rows` a batch. Metrics have a leading axis S.
+    `arrays` lie on the device; `gather(arrays, rows)` makes of each of the S `rows` a batch. Metrics have a leading
+    axis S.
     """
 
     def run_steps(state: TrainState, arrays: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:

@@ -146,7 +146,10 @@ def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, csv: Path, prints: Prints
 def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, prints: Prints) -> None:
     prints("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path / "low")
     prints("train", "--text", text, *LM, "--out", tmp_path / "full")
-    losses = [[row["val_loss"] for row in rows(tmp_path / name / "metrics.jsonl") if "val_loss" in row] for name in ("low", "full")]
+    losses = [
+        [row["val_loss"] for row in rows(tmp_path / name / "metrics.jsonl") if "val_loss" in row]
+        for name in ("low", "full")
+    ]
     assert losses[0][-1] < losses[0][0]
     assert losses[0][-1] == pytest.approx(losses[1][-1], rel=0.05)
     assert losses[0] != losses[1]

@@ -57,9 +57,7 @@ def test_other_optimiser_is_found(csv: Path) -> None:
     config, task = make(csv)
     other = CompareConfig(**{**vars(config), "learning_rate": config.learning_rate * 1.1})
     starts = np.resize(task.dataset.starts["train"], (50, 16))
-    checks = {
-        c.name: c for c in agreement(InJax(other.training(), task), InTorch(config.training(), task), starts)
-    }
+    checks = {c.name: c for c in agreement(InJax(other.training(), task), InTorch(config.training(), task), starts)}
     assert checks["outputs"].passed
     assert not checks["losses of 50 Adam steps"].passed
 

@@ -29,7 +29,6 @@ from jax_lstm.train import (
 from jax_lstm.train.loop import saved_config
 
 
-
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     common: dict[str, Any] = {"model": ModelConfig(hidden_size=4), "batch_size": 16, "epochs": 4}
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})

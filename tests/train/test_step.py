@@ -12,8 +12,8 @@ from flax import nnx
 from jax_lstm.data import DataConfig, input_windows, target_windows
 from jax_lstm.tasks.forecast import build, make_forecast, windows
 from jax_lstm.train import ModelConfig, TrainConfig
-from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.batches import shuffled
+from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state, make_run_steps, make_step
 
 WINDOW, HORIZON = 4, 2

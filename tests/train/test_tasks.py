@@ -86,7 +86,7 @@ def test_predictions_are_the_models(text: TextConfig) -> None:
         patch.setattr("jax_lstm.tasks.lm.STREAMS", 1)
         got = task.make_predict(model, "val")(nnx.state(model, nnx.Param), None)
     logits, _ = model(task.text.val[None, :-1])
-    expected = jax.nn.log_softmax(logits[0])[np.arange(len(task.text.val) - 1), task.text.val[1:]]
+    expected = np.asarray(jax.nn.log_softmax(logits[0]))[np.arange(len(task.text.val) - 1), task.text.val[1:]]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     scores = task.score(got, "val")
     assert scores["bits per character"] == pytest.approx(-np.mean(expected) / math.log(2), rel=1e-5)
