@@ -94,7 +94,7 @@ class Classification(Task):
             (name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}")
             for at, (name, row) in enumerate(zip(classes, table, strict=True))
         ]
-        return Sheet("taken for (columns) what is (rows)", ("class", *classes, "right"), rows)
+        return Sheet("confusion matrix", ("is, taken for", *classes, "right"), rows)
 
     def baselines(self, part: str) -> dict[str, Scores]:
         """The frequencies of the classes, and the nearest of the classes' means over time."""

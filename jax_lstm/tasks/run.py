@@ -12,7 +12,7 @@ from jax_lstm.checks import InputError
 from jax_lstm.train.checkpoint import read_about, restore_arrays
 from jax_lstm.train.config import TrainConfig, from_dict
 from jax_lstm.train.loop import CHECKPOINTS, Checkpointed, Position, position_of
-from jax_lstm.train.members import member, members, named
+from jax_lstm.train.members import initial_scale, member, members, named
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state
 
@@ -46,7 +46,7 @@ class Run:
         runs, model = members(self.config), self.build()
         params = nnx.state(model, nnx.Param)
         optimizer = make_optimizer(runs[0].optim, 1, params)
-        like = Checkpointed(init_state(model, optimizer, self.carry(model)), params)
+        like = Checkpointed(init_state(model, optimizer, self.carry(model), initial_scale(self.config)), params)
         if len(runs) > 1:
             like = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(runs)), like)
         best = restore_arrays(self.directory / CHECKPOINTS, self.step, like).best

@@ -24,17 +24,14 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
     if (directory / str(step)).is_dir() and step not in _whole_steps(directory):
         shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
     alone: dict[str, Any] = {}
-    if jax.process_count() > 1:  # one host writes arrays that it has whole, and waits for nobody
-        only = ocp.options.MultiprocessingOptions(
-            primary_host=jax.process_index(), active_processes={jax.process_index()}
-        )
-        alone = {"multiprocessing_options": only, "create": False}
+    if jax.process_count() > 1:
+        alone = {"multiprocessing_options": _alone(), "create": False}
         directory.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **alone
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
-        args = ocp.args.Composite(arrays=ocp.args.StandardSave(_named_arrays(tree)), about=ocp.args.JsonSave(about))
+        args = ocp.args.Composite(arrays=ocp.args.StandardSave(jax.device_get(_named_arrays(tree))), about=ocp.args.JsonSave(about))
         manager.save(step, args=args, force=True)
     checkpoint = directory / str(step)
     sums = [f"{_sha256(checkpoint / name)}  {name}\n" for name in sorted(_files(checkpoint))]
@@ -80,7 +77,7 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
     ocp = _orbax()
     path = directory.absolute() / str(step)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             target = {
                 name: np.zeros(array.shape, array.dtype) for name, array in _saved_shapes(path / "arrays").items()
             }
@@ -139,8 +136,16 @@ def _as_leaf(array: np.ndarray, like: Any) -> Any:
 
 
 def _saved_shapes(path: Path) -> dict[str, Any]:
-    metadata = _orbax().StandardCheckpointer().metadata(path)
+    metadata = _orbax().StandardCheckpointer(multiprocessing_options=_alone()).metadata(path)
     return dict(metadata.item_metadata)
+
+
+def _alone() -> Any:
+    """Of several hosts, each has its arrays whole, and waits for no other."""
+    own = jax.process_index()
+    return _orbax().options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"host {own}"
+    )
 
 
 def _orbax() -> Any:

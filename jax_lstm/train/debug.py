@@ -46,10 +46,12 @@ def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: Tr
                 bad = ~np.isfinite(np.asarray(leaf)) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.zeros(1, bool)
                 if bad.any():
                     name = jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value")
-                    where = ", ".join(str(index[0]) for index in np.nonzero(bad))
+                    where = ", ".join(str(index[0]) for index in np.nonzero(bad)) if bad.ndim else ""
+                    tensor = " ".join(filter(None, (kind, name, f"[{where}]" if where else "")))
+                    value, shape = np.asarray(leaf)[bad][0], tuple(leaf.shape)
                     return (
-                        f"the first number that is not finite: step {int(state.step) + 1}, {kind} {name}".rstrip()
-                        + f" [{where}] is {np.asarray(leaf)[bad][0]}, one of {bad.sum():,} in {tuple(leaf.shape)}"
+                        f"the first number that is not finite: step {int(state.step) + 1}, {tensor} is {value}, "
+                        f"one of {bad.sum():,} in {shape}"
                     )
         state, _ = step(state, batch)
     return f"the loss was not finite in one of {len(rows)} compiled steps, yet is finite in all of them step by step"

@@ -89,7 +89,7 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
     first, *others = [task.build(run) for run in runs]
     shapes = nnx.state(first, nnx.Param)
     optimizers = [make_optimizer(run.optim, total_steps, shapes) for run in runs]
-    carry, scale = task.carry(first), DynamicScale() if runs[0].precision == "float16" else ()
+    carry, scale = task.carry(first), initial_scale(runs[0])
     states = [
         init_state(model, optimizer, carry, scale)
         for model, optimizer in zip([first, *others], optimizers, strict=True)
@@ -160,6 +160,13 @@ def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, 
         lambda: placed(fresh, mesh, specs.carry),
         lambda state: placed(state, mesh, specs),
     )
+
+
+def initial_scale(config: TrainConfig) -> Any:
+    """Of the loss, for float16, whose range is too small for gradients as they are; () for other types."""
+    if config.precision != "float16":
+        return ()
+    return DynamicScale(fin_steps=jnp.int32(0), scale=jnp.float32(DynamicScale().scale))  # type: ignore[arg-type]
 
 
 def batches(task: Task, runs: Sequence[TrainConfig], epoch: int, first: int) -> Iterable[Any]:

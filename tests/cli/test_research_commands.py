@@ -56,7 +56,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: Prints) -> None:
     run = tmp_path / "run"
     said = prints("train", "--text", text, *LM, "--out", run, "--tied", "--num-layers", 2, "--dropout", 0.1)
-    assert re.search(r"characters, 17 different ones", said)
+    assert re.search(r"characters, 16 different ones", said)
     scores = json.loads((run / "scores.json").read_text())
     assert scores["part"] == "val"
     assert list(scores["scores"]) == ["LSTM", "1-grams", "2-grams", "3-grams", "4-grams"]
@@ -87,7 +87,7 @@ def test_a_classifier(csv: Path, tmp_path: Path, prints: Prints) -> None:
     assert re.search(r"60 sequences of 3 to 8 steps", said)
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert (scores["part"], list(scores["scores"])) == ("test", ["LSTM", "frequencies of the classes", "nearest mean"])
-    assert "taken for (columns) what is (rows)" in said
+    assert "confusion matrix" in said
     assert prints("evaluate", tmp_path / "run").count(f"{scores['scores']['LSTM']['accuracy']:.4f}") >= 1
 
 
@@ -136,10 +136,13 @@ def test_the_wrong_task_is_named(text: Path, tmp_path: Path, prints: Prints) -> 
     assert "be left out, since the run is of --task lm" in prints("evaluate", tmp_path / "run", "--csv", "a", status=2)
 
 
-def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, csv: Path, prints: Prints) -> None:
+def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, prints: Prints) -> None:
+    path = tmp_path / "wave.csv"
+    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
+    small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
     options = ("--optimizer", "sgd", "--learning-rate", 1e30, "--debug-nans", "--out", tmp_path / "run")
-    said = prints("train", "--sequences", csv, *CLASSIFY, *options, status=1)
-    assert re.search(r"the first number that is not finite: step \d+, \w+", said)
+    said = prints("train", *small, *options, status=1)
+    assert re.search(r"the first number that is not finite: step 2, loss is inf, one of 1 in \(\)", said)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
