@@ -5,6 +5,7 @@ from jax_lstm.cell import LSTMCell
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.convert import IncompatibleKeys, load_state_dict, state_dict
 from jax_lstm.init import Init
+from jax_lstm.language_model import LanguageModel
 from jax_lstm.lstm import LSTM, explain_backend
 from jax_lstm.model import LSTMModel
 from jax_lstm.sizes import Sizes
@@ -22,6 +23,7 @@ __all__ = [
     "LSTMModel",
     "LSTMParams",
     "LSTMState",
+    "LanguageModel",
     "MissingExtraError",
     "Sizes",
     "Variant",

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jax_lstm.checks import InputError
-from jax_lstm.train.checkpoint import read_about, restore_arrays
+from jax_lstm.train import loop
+from jax_lstm.train.checkpoint import restore_arrays
 from jax_lstm.train.config import TrainConfig, from_dict
 from jax_lstm.train.loop import CHECKPOINTS, Checkpointed, Position, position_of
 from jax_lstm.train.members import initial_scale, member, members, named
@@ -72,8 +73,6 @@ def read_run(directory: Path) -> Run:
     """
     if not directory.is_dir():
         raise InputError(f"{directory}: no such run directory")
-    step, about = read_about(directory / CHECKPOINTS)
-    if not {"config", "data", "position"} <= about.keys():
-        raise InputError(f"{directory}: the checkpoint is none of a run of jax-lstm train")
+    step, about = loop.read_run(directory)
     config = from_dict(TrainConfig, about["config"], f"{directory}: config")
     return Run(directory, step, config, about["data"], position_of(about["position"], config))

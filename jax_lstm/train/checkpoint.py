@@ -19,7 +19,21 @@ SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only
 
 
 def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]) -> None:
-    """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`."""
+    """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`.
+
+    Raises:
+        InputError: it cannot be written; what was there before still is.
+    """
+    try:
+        _save(directory, step, _named_arrays(tree), about)
+    except Exception as error:  # Orbax and TensorStore raise whatever they stumble over
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
+        before = f"; that of step {max(kept)} is whole" if (kept := _whole_steps(directory)) else ""
+        first = next(iter(reason.splitlines()), type(error).__name__)[:200]
+        raise InputError(f"{directory / str(step)}: the checkpoint cannot be written: {first}{before}") from None
+
+
+def _save(directory: Path, step: int, arrays: dict[str, Any], about: dict[str, Any]) -> None:
     ocp = _orbax()
     if (directory / str(step)).is_dir() and step not in _whole_steps(directory):
         shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
@@ -31,7 +45,9 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
         max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **alone
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
-        args = ocp.args.Composite(arrays=ocp.args.StandardSave(jax.device_get(_named_arrays(tree))), about=ocp.args.JsonSave(about))
+        args = ocp.args.Composite(
+            arrays=ocp.args.StandardSave(jax.device_get(arrays)), about=ocp.args.JsonSave(about)
+        )
         manager.save(step, args=args, force=True)
     checkpoint = directory / str(step)
     sums = [f"{_sha256(checkpoint / name)}  {name}\n" for name in sorted(_files(checkpoint))]

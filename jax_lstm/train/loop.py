@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from jax_lstm.train import hosts
 from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.config import TrainConfig, from_dict, read_config, to_dict
 from jax_lstm.train.debug import first_nonfinite
+from jax_lstm.train.lock import owned
 from jax_lstm.train.members import batches, make_runner, member, members, named
 from jax_lstm.train.mesh import make_mesh, whole
 from jax_lstm.train.metrics import MetricsLog
@@ -137,11 +138,18 @@ def fit(
     Raises:
         DivergedError: the loss became NaN or infinite, of every member; the checkpoint of the last whole epoch stays.
         InterruptedRunError: Ctrl-C or SIGTERM; the state at that moment was saved.
-        InputError: the optimiser cannot be used, or the checkpoint is damaged, of another model or of other data.
+        InputError: the optimiser cannot be used, the checkpoint is damaged, of another model or of other data, a file
+            cannot be written, or another run is at work in the directory.
     """
-    config = task.config
     if resume:
-        require_resumable(config, directory)
+        require_resumable(task.config, directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with owned(directory) if hosts.writes() else nullcontext():
+        return _fit(task, directory, resume, debug_nans, report)
+
+
+def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Callable[[Progress], None]) -> Result:
+    config = task.config
     runs = members(config)
     calls, steps_per_call, _ = task.shape
     steps_per_epoch = calls * steps_per_call
@@ -155,7 +163,7 @@ def fit(
     local_arrays = jax.tree.map(jnp.asarray, task.arrays) if mesh is not None else arrays
     best, position = jax.tree.map(jnp.copy, whole(state.params, mesh)), Position(members=(Standing(),) * len(runs))
     if resume and has_checkpoint(directory / CHECKPOINTS):
-        step, about = read_about(directory / CHECKPOINTS)
+        step, about = read_run(directory)
         state, best = restore_arrays(directory / CHECKPOINTS, step, Checkpointed(whole(state, mesh), best))
         state = place(state)
         position = position_of(about["position"], config)
@@ -163,7 +171,6 @@ def fit(
             raise InputError(
                 f"{directory}: the data is not what the run was trained on: its columns or statistics differ"
             )
-    directory.mkdir(parents=True, exist_ok=True)
     log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
     names = [named(config, run) for run in runs] if len(runs) > 1 else [""]
     last_losses = [None] * len(runs)
@@ -229,10 +236,22 @@ def fit(
     return Result(best, position, stopped_early=_stopped(position))
 
 
+def read_run(directory: Path) -> tuple[int, dict[str, Any]]:
+    """The step of the latest checkpoint of a run, and what it says of `config`, `data` and `position`.
+
+    Raises:
+        InputError: there is none, it is damaged, or it was not made by `fit`.
+    """
+    step, about = read_about(directory / CHECKPOINTS)
+    if not {"config", "data", "position"} <= about.keys():
+        raise InputError(f"{directory}: the checkpoint is none of a run of jax-lstm train")
+    return step, about
+
+
 def saved_config(directory: Path) -> TrainConfig:
     """The config of the latest checkpoint in `directory`; of a run that has none yet, that of its `config.json`."""
     if has_checkpoint(directory / CHECKPOINTS):
-        _, about = read_about(directory / CHECKPOINTS)
+        _, about = read_run(directory)
         return from_dict(TrainConfig, about["config"], f"{directory}: config")
     return read_config(TrainConfig, str(directory / CONFIG))
 

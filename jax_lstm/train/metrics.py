@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jax_lstm.checks import InputError
 from jax_lstm.files import read_json_lines, write_whole
 
 
@@ -25,8 +26,11 @@ class MetricsLog:
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
         if not self._writes:
             return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write("".join(map(_line, rows)))
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(map(_line, rows)))
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written: {error.strerror}") from None
 
 
 def _line(row: dict[str, Any]) -> str:

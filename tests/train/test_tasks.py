@@ -197,6 +197,18 @@ def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
             load_sequences(SequencesConfig(str(path)), 0.2, 0, "float32")
 
 
+def test_the_vowels_that_come_with_sktime() -> None:
+    pytest.importorskip("sktime")
+    data = load_sequences(SequencesConfig(), 0.1, 0, "float32")
+    assert data.classes == tuple(map(str, range(1, 10)))
+    assert [len(data.parts[name].y) for name in ("train", "val", "test")] == [243, 27, 370]
+    lengths = np.concatenate([part.lengths for part in data.parts.values()])
+    assert (lengths.min(), lengths.max(), len(data.columns)) == (7, 29, 12)
+    train = data.parts["train"]
+    steps = np.concatenate([row[:length] for row, length in zip(train.x, train.lengths, strict=True)])
+    np.testing.assert_allclose([steps.mean(axis=0), steps.std(axis=0)], [[0] * 12, [1] * 12], atol=1e-4)
+
+
 def test_alphabet_goes_through_json() -> None:
     alphabet = Alphabet("characters", "\nabä")
     np.testing.assert_array_equal(alphabet.encode("ä\n", "here"), [3, 0])

@@ -1,0 +1,33 @@
+"""One run in a directory at a time."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jax_lstm.checks import InputError
+
+
+@contextlib.contextmanager
+def owned(directory: Path) -> Iterator[None]:
+    """Hold `directory` until the block ends, or the process, however it does.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where nothing is held
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{directory}: another run is at work in this directory") from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(handle)
