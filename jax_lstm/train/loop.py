@@ -1,11 +1,10 @@
 """The training loop: epochs of compiled calls, validation, early stopping, checkpoints, interruption."""
 
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,8 @@ from jax_lstm.train.lock import owned
 from jax_lstm.train.members import batches, make_runner, member, members, named
 from jax_lstm.train.mesh import make_mesh, whole
 from jax_lstm.train.metrics import MetricsLog
+from jax_lstm.train.position import DivergedError, Position, Standing, after_call, after_epoch, position_of
+from jax_lstm.train.signals import InterruptedRunError, kept_signals
 from jax_lstm.train.step import TrainState
 from jax_lstm.train.task import Scores, Task
 
@@ -30,49 +31,6 @@ CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
 CONFIG = "config.json"
 MAY_CHANGE = ("epochs", "patience", "save_every", "mesh")  # fields that a resumed run may set anew
-
-
-class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite. The message says where, and what was seen last."""
-
-
-class InterruptedRunError(Exception):
-    """Ctrl-C was pressed, or SIGTERM came; the run was saved. The message says how to go on."""
-
-    def __init__(self, message: str, signum: int = signal.SIGINT):
-        super().__init__(message)
-        self.signum = signum
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where one member of a run stands."""
-
-    loss_sum: float = 0.0  # of this epoch's steps so far
-    best_loss: float | None = None
-    stale_epochs: int = 0  # since the best
-    stopped: bool = False  # out of patience, or diverged: its best weights no longer change
-    diverged: bool = False
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a run stands; with the seeds it fixes the data still to come. `call` counts within the epoch."""
-
-    step: int = 0
-    epoch: int = 0
-    call: int = 0
-    members: tuple[Standing, ...] = (Standing(),)
-
-    @property
-    def best(self) -> int:
-        """The member with the least validation loss; the first without validation."""
-        losses = [np.inf if one.best_loss is None else one.best_loss for one in self.members]
-        return int(np.argmin(losses))
-
-    @property
-    def best_loss(self) -> float | None:
-        return self.members[self.best].best_loss
 
 
 class Checkpointed(NamedTuple):
@@ -182,8 +140,12 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
             save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)
         hosts.wait(f"saved {position.step}")
 
-    with _signals() as signals:
-        while position.epoch < config.epochs and not _stopped(position):
+    def saved() -> str:
+        where = directory / CHECKPOINTS
+        return f"; the last checkpoint is in {where}" if where.is_dir() else ""
+
+    with kept_signals() as signals:
+        while position.epoch < config.epochs and not position.stopped:
             began = time.perf_counter()
             if position.call == 0:
                 state = state._replace(carry=fresh_carry())
@@ -197,7 +159,7 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
                     of = int(np.flatnonzero(~np.isfinite(losses).all(axis=1))[0])
                     own = (member(before, of, len(runs)), rows if len(runs) == 1 else rows[of])
                     raise DivergedError(first_nonfinite(task, runs[of], total_steps, *own))
-                position = _after_call(position, losses, names, last_losses, directory)
+                position = after_call(position, losses, names, last_losses, saved())
                 last_losses = losses[:, -1].tolist()
                 means = tuple(losses.mean(axis=1).tolist())
                 row = {"step": position.step, "epoch": position.epoch + 1}
@@ -219,21 +181,21 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
             val_losses = [one[task.metric] for one in scores] or [None] * len(runs)
             sums = (np.nan if one.diverged else one.loss_sum for one in position.members)
             train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
-            position, better = _after_epoch(position, val_losses, config, names, last_losses, directory)
+            position, better = after_epoch(position, val_losses, config, names, last_losses, saved())
             best = _where(better, whole(state.params, mesh), best, len(runs))
             row = {"step": position.step, "epoch": position.epoch, "seconds": round(time.perf_counter() - began, 4)}
             log.write(
                 _row(name, {**row, "train_loss": train_loss, "val_loss": val_loss})
                 for name, train_loss, val_loss in zip(names, train_losses, val_losses, strict=True)
             )
-            ended = position.epoch == config.epochs or _stopped(position)
+            ended = position.epoch == config.epochs or position.stopped
             came = signals.agreed()
             if ended or position.epoch % config.save_every == 0 or came:
                 save()
             report(Progress(position, 0, steps_per_epoch, train_losses, tuple(val_losses), scores, epoch_ended=True))
             if came and not ended:
                 raise _interrupted(position, came)
-    return Result(best, position, stopped_early=_stopped(position))
+    return Result(best, position, stopped_early=position.stopped)
 
 
 def read_run(directory: Path) -> tuple[int, dict[str, Any]]:
@@ -273,61 +235,6 @@ def _interrupted(position: Position, signum: int) -> InterruptedRunError:
     return InterruptedRunError(f"{word} after step {position.step}, in epoch {position.epoch + 1}; saved", signum)
 
 
-def _stopped(position: Position) -> bool:
-    return all(one.stopped for one in position.members)
-
-
-def position_of(values: Mapping[str, Any], config: TrainConfig) -> Position:
-    """What `asdict` made of a position; whose patience is at its end, `config` says anew."""
-    standings = [Standing(**one) for one in values["members"]]
-    standings = [replace(one, stopped=one.diverged or _impatient(one, config)) for one in standings]
-    return Position(**{**values, "members": tuple(standings)})
-
-
-def _impatient(one: Standing, config: TrainConfig) -> bool:
-    return 0 < config.patience <= one.stale_epochs
-
-
-def _after_call(
-    position: Position, losses: np.ndarray, names: list[str], last_losses: list[Any], directory: Path
-) -> Position:
-    """The position after steps with these `losses` (members, S).
-
-    Raises:
-        DivergedError: a loss is not finite, and no other member goes on.
-    """
-    standings = []
-    for one, own in zip(position.members, losses, strict=True):
-        diverged = one.diverged or not np.isfinite(own).all()
-        loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
-        standings.append(replace(one, loss_sum=loss_sum, diverged=diverged, stopped=one.stopped or diverged))
-    if all(one.diverged for one in standings):
-        _raise_diverged("loss", losses, names, last_losses, position, directory)
-    return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings))
-
-
-def _after_epoch(
-    position: Position, val_losses: list[Any], config: TrainConfig, names: list[str], last_losses: list[Any],
-    directory: Path,
-) -> tuple[Position, list[bool]]:  # fmt: skip
-    """The position at the start of the next epoch, and whose weights are the best so far."""
-    standings, better = [], []
-    for one, loss in zip(position.members, val_losses, strict=True):
-        diverged = one.diverged or (loss is not None and not np.isfinite(loss))
-        stopped = one.stopped or diverged
-        better.append(not stopped and (loss is None or one.best_loss is None or loss < one.best_loss))
-        if better[-1]:
-            one = replace(one, best_loss=loss, stale_epochs=0)
-        elif not stopped:
-            one = replace(one, stale_epochs=one.stale_epochs + 1)
-            stopped = _impatient(one, config)
-        standings.append(replace(one, loss_sum=0.0, diverged=diverged, stopped=stopped))
-    if all(one.diverged for one in standings):
-        losses = np.array(val_losses, float)[:, None]
-        _raise_diverged("validation loss", losses, names, last_losses, position, directory)
-    return replace(position, epoch=position.epoch + 1, call=0, members=tuple(standings)), better
-
-
 def _where(chosen: list[bool], new: Any, old: Any, count: int) -> Any:
     """The leaves of `new` for the members that are `chosen`, else those of `old`; copies, since steps donate theirs."""
     if count == 1:
@@ -342,53 +249,3 @@ def _row(name: str, values: dict[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
     }
     return {**known, "member": name} if name else known
-
-
-def _raise_diverged(
-    name: str, losses: np.ndarray, names: list[str], last_losses: list[Any], position: Position, directory: Path
-) -> None:
-    """`losses` (members, S) follow `position`; `last_losses` are the finite ones before them, if there are any."""
-    of = next(at for at, own in enumerate(losses) if not np.isfinite(own).all())
-    at = int(np.flatnonzero(~np.isfinite(losses[of]))[0])
-    seen = losses[of, at - 1] if at else last_losses[of]
-    seen = "none" if seen is None else format(seen, ".6g")
-    who = f" of {names[of]}" if names[of] else ""
-    saved = f"; the last checkpoint is in {directory / CHECKPOINTS}" if (directory / CHECKPOINTS).is_dir() else ""
-    raise DivergedError(
-        f"the {name}{who} became {losses[of, at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the "
-        f"last finite loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
-    )
-
-
-class _Signals:
-    """Which of Ctrl-C and SIGTERM has come; of several hosts, to any of them."""
-
-    def __init__(self) -> None:
-        self.came: int | None = None
-
-    def agreed(self) -> int | None:
-        """The same answer on every host, so that all stop after the same step."""
-        return hosts.largest(self.came or 0) or None
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """The first Ctrl-C or SIGTERM is kept; the second one acts as ever."""
-    signals = _Signals()
-    if threading.current_thread() is not threading.main_thread():
-        yield signals  # only the main thread may handle signals
-        return
-
-    def first(signum: int, frame: Any) -> None:
-        signals.came = signum
-        restore()
-
-    def restore() -> None:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-    before = {signum: signal.signal(signum, first) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield signals
-    finally:
-        restore()
