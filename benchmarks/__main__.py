@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmarks.accuracy.command import Accuracy
 from benchmarks.engine import Engine
+from benchmarks.ensemble import Ensemble
 from benchmarks.frameworks import Frameworks
 from benchmarks.jit.command import Jit
 from benchmarks.profile import Profiling
@@ -18,6 +19,7 @@ from jax_lstm.checks import InputError, MissingExtraError
 COMMANDS: dict[str, Any] = {
     "accuracy": Accuracy,
     "engine": Engine,
+    "ensemble": Ensemble,
     "frameworks": Frameworks,
     "jit": Jit,
     "profile": Profiling,

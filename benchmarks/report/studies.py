@@ -33,6 +33,7 @@ STUDIES = {
     "engine": Study(TIMED, "docs/performance.md"),
     "profile": Study(("benchmarks.profile", "Profile"), "docs/performance.md"),
     "jit": Study(("benchmarks.jit.rows", "Row"), "docs/jit.md"),
+    "ensemble": Study(TIMED, "docs/tasks.md"),
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
 }
 AGREEMENT = "agreement"  # of `jax-lstm compare`, whose record has no field `study`
