@@ -103,7 +103,7 @@ class TrainConfig:
     matmul_precision: Literal["default", "high", "highest"] = "default"
     """On accelerators: how exactly float32 is multiplied; the default there is TF32 or bfloat16."""
     mesh: str = ""
-    """Devices to train on: data=4 splits each batch, model=2 the hidden units; all of several hosts, if not given."""
+    """Devices to train on: data=4 splits each batch, model=2 the parameters too; all of several hosts, if not given."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "chunk_steps", "save_every"):
@@ -118,13 +118,9 @@ class TrainConfig:
         require(not no_validation, "--patience", "be 0 without a validation part", self.patience)
 
         require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
-        data = parse_mesh(self.mesh)["data"]
-        require(
-            self.batch_size % data == 0,
-            "--batch-size",
-            f"be a multiple of the mesh's {data} data devices",
-            self.batch_size,
-        )
+        devices = math.prod(parse_mesh(self.mesh).values())
+        divides = self.batch_size % devices == 0
+        require(divides, "--batch-size", f"be a multiple of the mesh's {devices} devices", self.batch_size)
 
     @property
     def compute_dtype(self) -> str | None:

@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,13 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from flax.training.dynamic_scale import DynamicScale
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jax_lstm.checks import InputError
 from jax_lstm.train.config import OptimConfig, TrainConfig
-from jax_lstm.train.mesh import DATA, MODEL, placed, rule
+from jax_lstm.train.mesh import placed
 from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.spread import division, rows_at, spread
 from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, step_of
 from jax_lstm.train.task import Task, loss_of
 
@@ -103,11 +103,11 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
     }
     first.train()
     graph = nnx.graphdef(first)
-    axis = DATA if mesh is not None and mesh.shape[MODEL] == 1 else None
+    divided = division(mesh)
 
     def one(state: TrainState, arrays: Any, rows: jax.Array, own: dict[str, jax.Array]) -> Any:
         optimizer = make_optimizer(runs[0].optim, total_steps, shapes, own)
-        return scan_steps(step_of(graph, optimizer, loss_of(task), axis), task.gather)(state, arrays, rows)
+        return scan_steps(step_of(graph, optimizer, loss_of(task), *divided), task.gather)(state, arrays, rows)
 
     every = jax.vmap(one, in_axes=(0, None, 0, 0)) if others else one
     fresh = jax.tree.map(np.asarray, state.carry)  # steps donate theirs
@@ -125,37 +125,11 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
 
 def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, front: int) -> Runner:
     """The same over a mesh; `front` is the number of axes of members."""
-    ahead, fresh = [None] * front, jax.tree.map(np.asarray, state.carry)
-    rows_at = P(*ahead, None, DATA)
-    if mesh.shape[MODEL] == 1:
-        # Every device runs the kernels on its own rows; only gradients and losses cross between them.
-        everywhere: Any = [P()] * len(TrainState._fields)
-        at = TrainState(*everywhere)._replace(carry=P(*ahead, None, DATA))
-        run = jax.jit(
-            jax.shard_map(every, mesh=mesh, in_specs=(at, P(), rows_at, P()), out_specs=(at, P()), check_vma=False),
-            donate_argnums=0,
-        )
-        specs = at._replace(
-            **{
-                name: jax.tree.map(lambda _, spec=spec: spec, getattr(state, name))
-                for name, spec in at._asdict().items()
-            }
-        )
-    else:
-        # XLA divides the program by where the arrays lie.
-        where = partial(rule, sizes=dict(mesh.shape), front=front)
-        specs = jax.tree.map(lambda _: P(), state)._replace(
-            params=jax.tree_util.tree_map_with_path(where, state.params),
-            opt_state=jax.tree_util.tree_map_with_path(where, state.opt_state),
-            carry=jax.tree.map(lambda _: P(*ahead, None, DATA), state.carry),
-        )
-        shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
-        run = jax.jit(every, donate_argnums=0, out_shardings=(shardings, NamedSharding(mesh, P())))
-
-    numbers = placed(numbers, mesh, P())
+    run, specs = spread(every, mesh, state, front)
+    numbers, fresh = placed(numbers, mesh, P()), jax.tree.map(np.asarray, state.carry)
     return Runner(
         placed(state, mesh, specs),
-        lambda state, arrays, rows: run(state, arrays, placed(rows, mesh, rows_at), numbers),
+        lambda state, arrays, rows: run(state, arrays, placed(rows, mesh, rows_at(front)), numbers),
         placed(arrays, mesh, P()),
         lambda: placed(fresh, mesh, specs.carry),
         lambda state: placed(state, mesh, specs),

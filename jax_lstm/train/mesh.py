@@ -1,4 +1,4 @@
-"""Many devices, on one host or many: the batch split over the axis `data`, hidden units over the axis `model`."""
+"""Many devices, on one host or many: rows split over the axes `data` and `model`, parameters over `model`."""
 
 import math
 import re

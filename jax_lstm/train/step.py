@@ -11,6 +11,8 @@ from flax.training.dynamic_scale import DynamicScale
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Any, Any, Any], tuple[jax.Array, Any]]  # (model, batch, carry) to the loss and the next carry
+# (params, rest, batch, carry) to the loss, and the next of `rest` and `carry`; what a step differentiates.
+LossFn = Callable[[Any, Any, Any, Any], tuple[jax.Array, Any]]
 
 
 class TrainState(NamedTuple):
@@ -75,8 +77,18 @@ def make_step(
     return step_of(nnx.graphdef(model), optimizer, loss, axis)
 
 
-def step_of(graph: Any, optimizer: optax.GradientTransformation, loss: Loss, axis: str | None = None) -> Step:
-    """`make_step` of a model in training mode by its graph, which may be done within a trace."""
+def step_of(
+    graph: Any,
+    optimizer: optax.GradientTransformation,
+    loss: Loss,
+    axis: Any = None,
+    over: Callable[[LossFn], LossFn] | None = None,
+) -> Step:
+    """`make_step` of a model in training mode by its graph, which may be done within a trace.
+
+    Where `over` makes of the loss of some rows that of all, `axis` is the one that it splits these over, and the step
+    around it takes no means.
+    """
 
     def loss_fn(params: nnx.State, rest: nnx.State, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
         # A copy, since the state of dropout may be changed only in the trace that made it.
@@ -84,16 +96,19 @@ def step_of(graph: Any, optimizer: optax.GradientTransformation, loss: Loss, axi
         value, carry = loss(model, batch, carry)
         return value, (_with_keys(nnx.state(model, nnx.Not(nnx.Param)), rest), carry)
 
+    own = axis if over is None else None
+    loss_of_all = loss_fn if over is None else over(loss_fn)
+
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         arguments = (state.params, state.rest, batch, state.carry)
         scale, finite = state.scale, None
         if isinstance(scale, DynamicScale):
-            gradient = scale.value_and_grad(loss_fn, has_aux=True, axis_name=axis)
+            gradient = scale.value_and_grad(loss_of_all, has_aux=True, axis_name=own)
             scale, finite, (value, (rest, carry)), grads = gradient(*arguments)
         else:
-            (value, (rest, carry)), grads = jax.value_and_grad(loss_fn, has_aux=True)(*arguments)
-            grads = grads if axis is None else jax.lax.pmean(grads, axis)
-        value = value if axis is None else jax.lax.pmean(value, axis)
+            (value, (rest, carry)), grads = jax.value_and_grad(loss_of_all, has_aux=True)(*arguments)
+            grads = grads if own is None else jax.lax.pmean(grads, own)
+        value = value if own is None else jax.lax.pmean(value, own)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         if finite is not None:
@@ -105,7 +120,7 @@ def step_of(graph: Any, optimizer: optax.GradientTransformation, loss: Loss, axi
     return step
 
 
-def _own_keys(rest: nnx.State, axis: str | None) -> nnx.State:
+def _own_keys(rest: nnx.State, axis: Any) -> nnx.State:
     """With random keys that no other device of `axis` has."""
     if axis is None:
         return rest

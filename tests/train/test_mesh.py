@@ -1,5 +1,6 @@
 """Many devices: the numbers of one; two processes that are killed and go on."""
 
+import json
 import os
 import signal
 import socket
@@ -45,6 +46,12 @@ def close(folder: Path, name: str, reference: str) -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True)), "it ran on one device"
 
 
+def norms(folder: Path, name: str) -> list[float]:
+    """Of the gradients, call by call: Adam does not see how large they are."""
+    rows = map(json.loads, (folder / name / "metrics.jsonl").read_text().splitlines())
+    return [row["grad_norm"] for row in rows if "grad_norm" in row]
+
+
 @pytest.mark.parametrize("kind", ["forecast", "lm", "seeds"])
 def test_many_devices_train_as_one(folder: Path, kind: str) -> None:
     meshes = ["one", "data=8", "data=4", "data=2,model=2"]
@@ -53,6 +60,7 @@ def test_many_devices_train_as_one(folder: Path, kind: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     for mesh in meshes[1:]:
         close(folder, f"{kind} {mesh}", f"{kind} one")
+        np.testing.assert_allclose(norms(folder, f"{kind} {mesh}"), norms(folder, f"{kind} one"), rtol=1e-4)
     if kind == "forecast":
         close(folder, "forecast moved", "forecast one")
 
@@ -133,8 +141,8 @@ def test_meshes() -> None:
     for text in ("data", "data=0", "rows=2", "data=2;model=2"):
         with pytest.raises(InputError, match="`--mesh` must be data=N"):
             parse_mesh(text)
-    with pytest.raises(InputError, match="`--batch-size` must be a multiple of the mesh's 3 data devices; got 64"):
-        TrainConfig(mesh="data=3")
+    with pytest.raises(InputError, match="`--batch-size` must be a multiple of the mesh's 6 devices; got 64"):
+        TrainConfig(mesh="data=2,model=3")
 
 
 @pytest.mark.parametrize(
