@@ -14,6 +14,7 @@ from benchmarks.frameworks import Frameworks
 from benchmarks.jit.command import Jit
 from benchmarks.profile import Profiling
 from benchmarks.report.command import Report
+from benchmarks.scaling.command import Scaling
 from jax_lstm.checks import InputError, MissingExtraError
 
 COMMANDS: dict[str, Any] = {
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Any] = {
     "jit": Jit,
     "profile": Profiling,
     "report": Report,
+    "scaling": Scaling,
 }
 
 

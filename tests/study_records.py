@@ -127,7 +127,26 @@ def accuracy() -> Record:
     return record("accuracy", rows)
 
 
-MADE = {"frameworks": frameworks, "engine": engine, "profile": profile, "jit": jit, "accuracy": accuracy}
+def scaling() -> Record:
+    from benchmarks.scaling.rows import Row
+
+    made = []
+    for data, model in ((1, 1), (2, 1), (8, 1), (4, 2)):
+        step = {"kind": "all-reduce", "bytes": 2**20, "arrays": 3, "group": data, "times": 10}
+        made.append(
+            Row(64, 2, 16, 4, data, model, 2**20, 2**20 // model, 1e9, 10, [step] if data > 1 else [], seconds=1.0)
+        )
+    return record("scaling", made)
+
+
+MADE = {
+    "frameworks": frameworks,
+    "engine": engine,
+    "profile": profile,
+    "jit": jit,
+    "accuracy": accuracy,
+    "scaling": scaling,
+}
 COMPARE = ROOT / "benchmarks" / "records" / "compare-weather.json"
 
 

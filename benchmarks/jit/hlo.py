@@ -12,7 +12,7 @@ from typing import NamedTuple
 COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 # `%name = type opcode(`: a type may be a tuple of types with layouts and comments, so the opcode is the first word that
 # follows a space and stands before a bracket.
-INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? ([a-z][\w\-]*)\(")
+INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ([a-z][\w\-]*)\(")
 CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 BODY = re.compile(r"body=%?([\w.\-]+)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
@@ -24,6 +24,7 @@ class Instruction(NamedTuple):
     calls: tuple[str, ...]
     body: str  # of a while
     trips: int | None
+    line: str
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,13 @@ class Module:
 
 def read(text: str) -> Module:
     """The module in its text."""
-    computations, entry = _computations(text)
-    counts = Counter(each.opcode for body in computations.values() for each in body)
-    return Module(counts.total(), dict(counts), list(_loops(computations, entry, 0)))
+    found, entry = computations(text)
+    counts = Counter(each.opcode for body in found.values() for each in body)
+    return Module(counts.total(), dict(counts), list(_loops(found, entry, 0)))
 
 
-def _computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
+def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    """The instructions of each computation by its name, and which one the module begins with."""
     found: dict[str, list[Instruction]] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -64,13 +66,14 @@ def _computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
             current = None
         elif current is not None and (instruction := INSTRUCTION.match(line)):
             body, trips = BODY.search(line), TRIPS.search(line)
-            is_loop = instruction[1] == "while" and body is not None
+            is_loop = instruction[2] == "while" and body is not None
             current.append(
                 Instruction(
-                    instruction[1],
+                    instruction[2],
                     tuple(CALLED.findall(line)),
                     body[1] if is_loop and body else "",
                     int(trips[1]) if trips else None,
+                    line,
                 )
             )
     return found, entry

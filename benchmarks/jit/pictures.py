@@ -66,7 +66,7 @@ def dots(*panels: Panel) -> Callable[[Any, list[Row]], None]:
             axis.set(xscale="log", xlabel=panel.label, yticks=range(len(rows)), yticklabels=names)
             axis.set_ylim(len(rows) - 0.5, -0.5)
             axis.margins(x=0.25)
-            _plain_ticks(axis.xaxis)
+            plain_ticks(axis.xaxis)
             axis.grid(alpha=0.3)
 
     return paint
@@ -98,21 +98,21 @@ def curves(by: str, label: str, *panels: Panel) -> Callable[[Any, list[Row]], No
                 )
                 if found:
                     xs, ys = zip(*found, strict=True)
-                    axis.plot(xs, ys, marker=MARKERS[at % len(MARKERS)], **_style(at))
-                    ends[name] = (xs[-1], ys[-1], _style(at)["color"])
+                    axis.plot(xs, ys, marker=MARKERS[at % len(MARKERS)], **style(at))
+                    ends[name] = (xs[-1], ys[-1], style(at)["color"])
             ticks = sorted({getattr(row, by) for row in rows})
             axis.set(xscale="log", yscale="log", xlabel=label, title=panel.label)
             axis.set_xticks(ticks, map(str, ticks))
             axis.minorticks_off()
             axis.margins(y=0.12)
-            _plain_ticks(axis.yaxis)
+            plain_ticks(axis.yaxis)
             axis.grid(alpha=0.3)
-            _name_ends(figure, axis, ends)
+            name_ends(figure, axis, ends)
 
     return paint
 
 
-def _plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Any) -> None:
     """1, 2, 5, 10 and so on, written out; powers of ten alone where there are many."""
     low, high = sorted(axis.get_view_interval())
     subs = (1,) if high / low > 150 else (1, 2, 5)
@@ -122,11 +122,11 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def _style(at: int) -> dict[str, Any]:
+def style(at: int) -> dict[str, Any]:
     return {"color": COLOURS[at % len(COLOURS)], "linewidth": 1.3, "markersize": 5, "alpha": 0.9}
 
 
-def _name_ends(figure: Any, axis: Any, ends: dict[str, tuple[float, float, str]]) -> None:
+def name_ends(figure: Any, axis: Any, ends: dict[str, tuple[float, float, str]]) -> None:
     """Names beside the last points, moved apart where they would lie on each other."""
     left, right = axis.get_xlim()
     axis.set_xlim(left, right * (right / left) ** 0.45)
@@ -151,11 +151,11 @@ def paying(figure: Any, rows: list[Row]) -> None:
             own if row.variant == YARDSTICK else summary(row.first).median
         )  # its first call is warm-up, not a compiler's
         ys = first + (calls - 1) * own
-        axis.plot(calls, ys, marker=MARKERS[at], **_style(at))
-        ends[row.variant] = (calls[-1], ys[-1], _style(at)["color"])
+        axis.plot(calls, ys, marker=MARKERS[at], **style(at))
+        ends[row.variant] = (calls[-1], ys[-1], style(at)["color"])
     axis.set(xscale="log", yscale="log", xlabel="calls", title="seconds since the start, first call included")
     axis.grid(alpha=0.3)
-    _name_ends(figure, axis, ends)
+    name_ends(figure, axis, ends)
 
 
 PICTURES: dict[str, Picture] = {

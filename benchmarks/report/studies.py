@@ -35,6 +35,7 @@ STUDIES = {
     "jit": Study(("benchmarks.jit.rows", "Row"), "docs/jit.md"),
     "ensemble": Study(TIMED, "docs/tasks.md"),
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
+    "scaling": Study(("benchmarks.scaling.rows", "Row"), "docs/scaling.md"),
 }
 AGREEMENT = "agreement"  # of `jax-lstm compare`, whose record has no field `study`
 

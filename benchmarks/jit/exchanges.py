@@ -1,0 +1,85 @@
+"""What devices send each other, from the text of an optimised HLO module that XLA has divided among them.
+
+XLA for CPU makes no asynchronous exchanges, `all-reduce-start` and the like, so none are looked for.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.jit.hlo import INSTRUCTION, Instruction, computations
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")  # element type and sizes; a type may be a tuple of such
+LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")  # {{0,1},{2,3}}: device by device
+COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]")  # [2,4]<=[8]: groups, and devices in each
+DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A collective: `bytes` of its result on one device, `arrays` in that, `group` devices, `times` that it runs."""
+
+    kind: str
+    bytes: int
+    arrays: int
+    group: int
+    times: int
+
+    @property
+    def sent(self) -> float:
+        """Bytes that each device of a ring sends, all times together: what each kind must move at least.
+
+        A reduction of b bytes over n devices is a scatter and a gather, (n - 1) / n of b each
+        (https://doi.org/10.1016/j.jpdc.2008.09.002).
+        """
+        n = self.group
+        parts = {
+            "all-reduce": 2 * (n - 1) / n,
+            "all-gather": (n - 1) / n,
+            "reduce-scatter": n - 1.0,  # the result is an n-th of what goes in
+            "all-to-all": (n - 1) / n,
+            "collective-permute": 1.0,
+        }
+        return self.times * self.bytes * parts[self.kind]
+
+
+def exchanges(text: str) -> list[Exchange]:
+    """All that a run of the module exchanges; those in loops with the product of the trips around them.
+
+    Raises:
+        ValueError: one stands in a loop whose trips the compiler does not know.
+    """
+    found, entry = computations(text)
+    devices = DEVICES.search(text)
+    return list(_within(found, entry, 1, int(devices[1]) if devices else 1))
+
+
+def _within(found: dict[str, list[Instruction]], name: str, times: int | None, devices: int) -> Iterator[Exchange]:
+    for each in found.get(name, ()):
+        if each.opcode in KINDS:
+            if times is None:
+                raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
+            if (exchange := _exchange(each, times, devices)).group > 1:
+                yield exchange
+        trips = 1 if not each.body else each.trips
+        for called in each.calls:
+            yield from _within(found, called, None if times is None or trips is None else times * trips, devices)
+
+
+def _exchange(each: Instruction, times: int, devices: int) -> Exchange:
+    instruction = INSTRUCTION.match(each.line)
+    assert instruction is not None
+    arrays = ARRAY.findall(instruction[1])
+    size = sum(_bytes(*array) for array in arrays)
+    listed, counted = LISTED.search(each.line), COUNTED.search(each.line)
+    group = int(counted[1]) if counted else len(listed[1].split(",")) if listed else devices
+    return Exchange(each.opcode, size, len(arrays), group, times)
+
+
+def _bytes(dtype: str, sizes: str) -> int:
+    bits = re.search(r"\d+", dtype)
+    count = 1
+    for size in filter(None, sizes.split(",")):
+        count *= int(size)
+    return count * (int(bits[0]) if bits else 8) // 8  # pred has a byte

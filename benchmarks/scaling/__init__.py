@@ -1,0 +1,1 @@
+"""What the devices of a training step send each other, from the compiled program; nothing is run."""

@@ -1,0 +1,67 @@
+"""`python -m benchmarks scaling`: what the devices of a training step send each other."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import record as records
+from benchmarks.command import Command
+from benchmarks.facts import facts_of
+from benchmarks.page import render
+from benchmarks.scaling import picture
+from benchmarks.scaling.rows import Row, Size
+from benchmarks.scaling.step import MOST, rows
+from benchmarks.scaling.tables import mesh_of, sheets, titled
+from benchmarks.sheets import as_markdown, print_facts, print_sheet
+from jax_lstm.checks import require
+from jax_lstm.files import write_whole
+
+SMALL, LARGE = Size(512, 2, 64, 32), Size(2048, 2, 64, 32)
+MODELS = (1, 2, 4, 8)  # devices along `model`, of the large one
+
+
+@dataclass(frozen=True)
+class Scaling(Command):
+    """Compile a training step for up to 256 devices and count what they exchange; needs no such devices."""
+
+    NAME = "scaling"
+
+    most: int = MOST
+    """Devices of the largest mesh."""
+
+    def show(self, path: Path) -> int:
+        record = records.read(path, self.NAME, Row)
+        if self.page:
+            write_whole(Path(self.page).with_name(picture.NAME), picture.draw(record.rows))
+        return render(self.NAME, markdown(record), self.page)
+
+    def make(self, command: str, path: Path, console: Console) -> int:
+        require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
+        began, record = time.monotonic(), records.begin(self.NAME, command, {})
+        for size, meshes in ((SMALL, small(self.most)), (LARGE, large(self.most))):
+            for row in rows(size, meshes):
+                record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
+                records.write(record, path)
+                console.print(f"{record.seconds:4.0f} s: {titled(size)}, {mesh_of(row)}", highlight=False, markup=False)
+        for sheet in sheets(record):
+            print_sheet(console, sheet)
+        print_facts(console, facts_of(record))
+        return 0
+
+
+def small(most: int) -> list[tuple[int, int]]:
+    """`(data, model)`: every power of two up to `most` devices."""
+    return [(2**at, 1) for at in range(most.bit_length())]
+
+
+def large(most: int) -> list[tuple[int, int]]:
+    """Every fourth number of devices, for each number along `model`."""
+    counts = [8 * 4**at for at in range(MOST) if 8 * 4**at < most] + [most]
+    return [(count // model, model) for model in MODELS for count in counts if count % model == 0]
+
+
+def markdown(record: records.Record) -> str:
+    """What stands in docs/scaling.md."""
+    return as_markdown(facts_of(record), sheets(record), [f"![{picture.ABOUT}]({picture.NAME})"])

@@ -1,0 +1,134 @@
+"""A call of training steps over a mesh: compiled for devices of this host or lowered for others, never run.
+
+`python -m benchmarks.scaling.step ARGUMENTS`, where ARGUMENTS are JSON, prints a row as JSON, a line each. It is a
+process of its own, since the number of devices is settled before JAX starts.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from benchmarks.jit.exchanges import exchanges
+from benchmarks.record import ROOT
+from benchmarks.scaling.rows import Row, Size
+from jax_lstm.checks import InputError
+from jax_lstm.data.text import Alphabet, Text, TextConfig
+from jax_lstm.tasks.lm import LanguageModelling
+from jax_lstm.train.config import ModelConfig, TrainConfig
+from jax_lstm.train.mesh import DATA, MODEL
+from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.spread import division, rows_at, spread
+from jax_lstm.train.step import init_state, scan_steps, step_of
+from jax_lstm.train.task import loss_of
+
+MOST = 256  # devices
+CALLS = 100  # training steps a call, as --chunk-steps has them
+BYTES = 256  # different ones
+
+
+def rows(size: Size, meshes: Sequence[tuple[int, int]]) -> Iterator[Row]:
+    """A row for each `(data, model)`, as soon as it is there, from a child process with as many devices as it takes."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={MOST}"
+    child = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes])],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            yield Row(**json.loads(line))
+    if child.returncode:
+        raise InputError(f"the compilation over {meshes} ended with {child.returncode}; see above")
+
+
+def row(size: Size, data: int, model: int) -> Row:
+    """Compiled over the first devices of this process."""
+    mesh = Mesh(np.array(jax.devices()[: data * model]).reshape(data, model), (DATA, MODEL))
+    began = time.monotonic()
+    with as_on_accelerators():
+        run, arguments = program(size, mesh)
+        compiled = run.lower(*arguments).compile()
+    params = jax.tree.leaves(arguments[0].params)
+    found = [dataclasses.asdict(each) for each in exchanges(compiled.as_text())]
+    held = sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params)
+    whole = sum(_bytes(leaf.shape, leaf.dtype) for leaf in params)
+    seconds = time.monotonic() - began
+    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds)
+
+
+def lowered(size: Size, data: int, model: int, platform: str) -> str:
+    """The StableHLO for a mesh of devices that are not there."""
+    mesh = AbstractMesh((data, model), (DATA, MODEL))
+    with as_on_accelerators():
+        run, arguments = program(size, mesh)
+        return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+
+
+def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The call that `jax-lstm train --task lm --units bytes` jits for a mesh; its arguments as shapes and places."""
+    devices = mesh.shape[DATA] * mesh.shape[MODEL]
+    batch = size.rows * devices
+    own = {"model": ModelConfig(size.hidden_size, size.layers), "text": TextConfig(units="bytes", steps=size.steps)}
+    config = TrainConfig(task="lm", batch_size=batch, **own)
+    text = np.zeros(2**20, np.int32)  # of which the program sees the length
+    task = LanguageModelling(config, Text(config.text, Alphabet("bytes"), text, text[:0]))
+    model = nnx.eval_shape(lambda: task.build(config))
+    model.train()
+    optimizer = make_optimizer(config.optim, 1, nnx.state(model, nnx.Param))
+    run_steps = scan_steps(step_of(nnx.graphdef(model), optimizer, loss_of(task), *division(mesh)), task.gather)
+
+    def start() -> Any:
+        model = task.build(config)
+        return init_state(model, optimizer, model.start(batch))
+
+    state = jax.eval_shape(start)
+    run, specs = spread(lambda state, arrays, rows, numbers: run_steps(state, arrays, rows), mesh, state, 0)
+    calls = jax.ShapeDtypeStruct((CALLS, batch), np.int32, sharding=NamedSharding(mesh, rows_at(0)))
+    arrays = jax.ShapeDtypeStruct(text.shape, text.dtype, sharding=NamedSharding(mesh, P()))
+    return run, (jax.tree.map(lambda leaf, spec: _placed(leaf, mesh, spec), state, specs), arrays, calls, {})
+
+
+def flops(size: Size) -> float:
+    """Of a device in a training step: two for each weight of a product and each character, there and twice back."""
+    units = size.hidden_size
+    weights = size.layers * 4 * units * 2 * units + units * BYTES
+    return 3 * 2.0 * weights * size.rows * size.steps
+
+
+@contextmanager
+def as_on_accelerators() -> Iterator[None]:
+    """The kernels ask what they are to run on; here it is what they would run on there that counts."""
+    with mock.patch.object(jax, "default_backend", return_value="accelerator"):
+        yield
+
+
+def _placed(leaf: Any, mesh: Any, spec: P) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
+
+
+def _bytes(shape: Sequence[int], dtype: Any) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def main(arguments: str) -> None:
+    size, meshes = json.loads(arguments)
+    for data, model in meshes:
+        print(json.dumps(dataclasses.asdict(row(Size(*size), data, model))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
