@@ -1,6 +1,5 @@
 """`--task forecast` with `--stream`: windows of series that stay on disk."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +52,7 @@ class Streaming(Forecasting):
         fitting = max(CALL_BYTES // (numbers * np.dtype(config.dtype).itemsize), 1)
         return *calls_of(windows // batch, min(config.chunk_steps, fitting)), batch
 
-    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Iterable[Any]:
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
         """Windows (steps a call, B, window + horizon, C), of which each of several hosts reads what its devices need.
 
         Grain numbers an epoch's windows in an order that it computes from the seed window by window.

@@ -72,8 +72,8 @@ class Share:
 def own_rows(mesh: Mesh, steps: int, batch: int) -> slice:
     """The rows of a batch that the devices of this host need."""
     places = NamedSharding(mesh, P(None, DATA)).addressable_devices_indices_map((steps, batch)).values()
-    rows = [place[1].indices(batch) for place in places if place is not None]
-    return slice(min(start for start, _, _ in rows), max(stop for _, stop, _ in rows))
+    rows = [place[1].indices(batch)[:2] for place in map(tuple, filter(None, places))]
+    return slice(min(start for start, _ in rows), max(stop for _, stop in rows))
 
 
 def placed(tree: Any, mesh: Mesh, specs: Any) -> Any:

@@ -16,13 +16,13 @@ folder, name, *join = sys.argv[1:]
 if join:
     hosts.start(f"127.0.0.1:{join[0]}", 2, int(join[1]))
 data = DataConfig(f"{folder}/wave.npy", ("0",), window=6, horizon=2, stream=True, epoch_windows=160)
-task = load_task(TrainConfig(data=data, model=ModelConfig(8), batch_size=16, epochs=2, chunk_steps=4))
+task = load_task(TrainConfig(data=data, model=ModelConfig(8), batch_size=16, epochs=2, chunk_steps=5))
 
 read, whole = list[int](), Stored.read
 
 
 def counted(stored: Stored, start: int, stop: int) -> np.ndarray:
-    read.append(start)
+    read.append(int(start))
     return whole(stored, start, stop)
 
 
