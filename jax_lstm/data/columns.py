@@ -147,4 +147,4 @@ def _rows_by(groups: Sequence[str]) -> dict[str, np.ndarray]:
     """The rows of each group, as the groups first appear."""
     _, first, inverse = np.unique(np.array(groups), return_index=True, return_inverse=True)
     rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
-    return {groups[first[at]]: rows[at] for at in np.argsort(first).tolist()}
+    return {groups[int(first[at])]: rows[at] for at in np.argsort(first)}

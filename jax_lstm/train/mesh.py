@@ -63,7 +63,7 @@ class Share:
     def dtype(self) -> Any:
         return self.rows.dtype
 
-    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         start, stop, _ = index[1].indices(self.batch)
         assert self.first <= start <= stop <= self.first + self.rows.shape[1]
         return self.rows[(index[0], slice(start - self.first, stop - self.first), *index[2:])]
