@@ -71,7 +71,11 @@ def read_arrays(path: str, *choice: Any) -> list[Table]:
     """Of a .npy or a .npz file."""
     try:
         found = np.load(path)
-        arrays = {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+        if isinstance(found, np.ndarray):
+            arrays = {"": found}
+        else:
+            with found:
+                arrays = {name: found[name] for name in found.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise unreadable(path, error) from None
     where = named(path, {name: array.shape for name, array in arrays.items()})
