@@ -16,6 +16,7 @@ EXTRAS = {
     "torch": ("torch", "compare, tutorial --framework torch, weights in .pt files, convert, tests of parity"),
     "interop": ("safetensors", "weights in .safetensors files, convert"),
     "plot": ("matplotlib", "pictures of loss curves and forecasts"),
+    "data": ("grain", "train --stream; with pyarrow, .parquet files"),
     "log": ("tensorboardX", "train --tensorboard"),
 }
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jax_lstm.checks import require
 from jax_lstm.cli import show
-from jax_lstm.cli.options import absolute
+from jax_lstm.cli.options import absolute, other_data
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
@@ -35,9 +35,8 @@ class Evaluate:
         run = open_run(self.run_directory)
         config = run.config
         if config.task == "forecast":
-            data = replace(config.data, split=self.split or config.data.split)
-            if self.csv:
-                data = replace(data, csv=self.csv, features=run.features, target=run.target)
+            data = other_data(run, self.csv) if self.csv else config.data
+            data = replace(data, split=self.split or data.split)
             config = absolute(replace(config, data=data))
         else:
             given, of = self.csv or self.split, f"be left out, since the run is of --task {config.task}"

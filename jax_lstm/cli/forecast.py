@@ -2,7 +2,7 @@
 
 import csv
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +16,10 @@ from rich.markup import escape
 from jax_lstm import plots
 from jax_lstm.checks import InputError
 from jax_lstm.cli import pictures
+from jax_lstm.cli.options import other_data
 from jax_lstm.data import read_series
 from jax_lstm.data.series import Series, fill
+from jax_lstm.data.streamed import last_rows
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import ForecastRun as Run
@@ -29,24 +31,23 @@ MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast what comes after the last row of a CSV file, with a trained model."""
+    """Forecast what comes after the last row of a file, with a trained model."""
 
     run_directory: Annotated[Path, tyro.conf.Positional]
     """Run directory of train or compare."""
     csv: str = ""
-    """CSV file with the columns that the model was trained on; the training data if not given."""
+    """File with the columns that the model was trained on, of any format that train reads; the training data if not
+    given."""
     out: str = ""
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "forecast", "forecast")
-        data = run.config.data
-        if self.csv:
-            data = replace(data, csv=self.csv, features=run.features, target=run.target)
+        data = other_data(run, self.csv) if self.csv else run.config.data
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")
-        series, _, _ = read_series(data)
+        series = last_rows(data, data.window) if data.stream else read_series(data)[0]
         forecasts = _forecasts(run, series, data.csv or "the packaged weather")
         write_whole(out, _as_csv(run, series, forecasts))
         rows = sum(members.shape[1] for members in forecasts)
@@ -89,7 +90,7 @@ def _times(one: Series, horizon: int) -> np.ndarray:
     """Timestamps of the rows to come; without times, their numbers, counted on from the file's rows."""
     ahead = np.arange(1, horizon + 1)
     if one.times is None or one.step is None:
-        return ahead + len(one.values)
+        return ahead + one.first_row + len(one.values)
     return one.times[-1] + ahead * one.step
 
 

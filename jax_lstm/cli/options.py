@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jax_lstm.checks import require
+from jax_lstm.data import DataConfig
+from jax_lstm.data.stored import streamable
 
 
 def value_of(option: str, arguments: Sequence[str]) -> str:
@@ -33,6 +35,13 @@ def absolute(config: Any) -> Any:
         text=whole(config.text, "text"),
         sequences=whole(config.sequences, "sequences", "test_sequences"),
     )
+
+
+def other_data(run: Any, path: str) -> DataConfig:
+    """The data of a run of `--task forecast`, with another file; it is streamed if that file can be."""
+    data, stream = run.config.data, run.config.data.stream and streamable(path)
+    epoch_windows = data.epoch_windows if stream else 0
+    return replace(data, csv=path, features=run.features, target=run.target, stream=stream, epoch_windows=epoch_windows)
 
 
 def new_directory(out: str, command: str) -> Path:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jax_lstm.checks import require_size
+from jax_lstm.checks import require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 
@@ -45,6 +45,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         for name in ("agreement_steps", "samples"):
             require_size("--" + name.replace("_", "-"), getattr(self, name))
+        require(not self.data.stream, "--stream", "be left out of compare, which times data in memory", "--stream")
         self.training()
 
     def training(self) -> TrainConfig:

@@ -7,13 +7,16 @@ import tyro
 
 from jax_lstm.checks import InputError, require, require_size
 
+STREAMED = "rows are taken as successive, and each file of a folder as a series"
+
 
 @dataclass(frozen=True)
 class DataConfig:
     """Data: which file, which columns, which windows."""
 
     csv: str = ""
-    """CSV file (or .csv.gz) with a header line; the packaged New York weather if not given."""
+    """Series to read: a .csv or .csv.gz file with a header line, .parquet, .npy, .npz, or a folder of such files, each
+    a series; the packaged New York weather if not given."""
     target: tuple[str, ...] = ()
     """Column to forecast, or several; `temp` for the packaged weather."""
     features: tuple[str, ...] = ()
@@ -30,10 +33,23 @@ class DataConfig:
     """Training, validation and test part of each series, in time order: fractions, or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 24
     """Rows in one season, for the seasonal-naive baseline."""
+    stream: bool = False
+    """Leave the rows on disk and read each batch when it is due: of a .npy or .npz file or a folder of them."""
+    epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
+    """With --stream, windows in an epoch, at most, drawn anew for each; 0 takes all."""
+    eval_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 4096
+    """With --stream, windows of each part, at most, that forecasts are scored on, evenly spaced; they lie in memory."""
 
     def __post_init__(self) -> None:
         for name in ("window", "horizon", "season"):
             require_size(f"--{name}", getattr(self, name))
+        require_size("--eval-windows", self.eval_windows)
+        require_size("--epoch-windows", self.epoch_windows, least=0)
+        require(self.stream or not self.epoch_windows, "--epoch-windows", "come with --stream", self.epoch_windows)
+        require(not self.stream or bool(self.csv), "--stream", "come with --csv", "no --csv")
+        for name in ("time", "group"):
+            given = getattr(self, name)
+            require(not self.stream or not given, f"--{name}", "be left out with --stream", repr(given), STREAMED)
         parse_split(self.split)
         if not self.csv:
             for name in ("time", "group"):

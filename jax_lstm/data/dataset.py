@@ -8,8 +8,9 @@ import numpy as np
 
 from jax_lstm.checks import InputError
 from jax_lstm.data.config import DataConfig, parse_split
+from jax_lstm.data.formats import read_tables
 from jax_lstm.data.series import Series, fill, regular
-from jax_lstm.data.table import read_table
+from jax_lstm.data.table import read_csv
 
 PARTS = ("train", "val", "test")
 FARTHEST = 1e15  # standard deviations from the mean
@@ -82,12 +83,12 @@ class Dataset:
 def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tuple[str, ...]]:
     """The series of `config.csv`, or of the packaged weather, with the names of features and targets."""
     if config.csv:
-        tables = read_table(config.csv, config.features, config.target, config.time, config.group)
+        tables = read_tables(config.csv, config.features, config.target, config.time, config.group)
         target = config.target
     else:
         target = config.target or ("temp",)
         with as_file(files("jax_lstm.data") / "weather.csv.gz") as path:
-            tables = read_table(str(path), config.features, target, "time", "origin")
+            tables = read_csv(str(path), config.features, target, "time", "origin")
     series = regular(tables)
     return series, config.features or series[0].columns, target
 
@@ -103,7 +104,7 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
     """
     series, features, target = read_series(config)
     source = config.csv or "the packaged weather"
-    bounds = [_bounds(len(one.values), config, source) for one in series]
+    bounds = [bounds_of(len(one.values), config, source) for one in series]
     scaler, warnings = _fit(series, bounds, source) if scaler is None else (scaler, ())
 
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
@@ -112,14 +113,14 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
         at = [one.columns.index(name) for name in target]
         unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
         for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
-            whole = _window_starts(begin, end, config)
+            whole = np.arange(*window_span(begin, end, config))
             kept = whole[~_any_in_targets(unknown, whole, config)]
             dropped += len(whole) - len(kept)
             starts[part].append((kept + first).astype(np.int32))
         first_rows.append(first)
         first += len(one.values)
     joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
-    _require_windows(joined, bounds, config, source)
+    require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source)
 
     filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
     try:
@@ -159,7 +160,12 @@ def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
-def _bounds(rows: int, config: DataConfig, source: str) -> tuple[int, int, int, int]:
+def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, int, int, int]:
+    """The rows at which the training part of a series begins, the others, and where the last one ends.
+
+    Raises:
+        InputError: the split asks for more rows than there are.
+    """
     split = parse_split(config.split)
     if isinstance(split[0], float):
         edges = [round(rows * sum(split[:count])) for count in (1, 2, 3)]
@@ -183,19 +189,26 @@ def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]], source: 
         with np.errstate(over="ignore", invalid="ignore"):
             mean[at], deviation = known.mean(), known.std()
         if not (np.isfinite(mean[at]) and np.isfinite(deviation)):
-            raise InputError(
-                f"{source}: column {name!r} holds values too large to standardise, up to {np.abs(known).max():g}"
-            )
+            raise too_large(name, np.abs(known).max(), source)
         if known.min() == known.max() or deviation == 0:
-            warnings.append(f"column {name!r} is constant in the training part, so it teaches the model nothing")
+            warnings.append(constant(name))
         else:
             scale[at] = deviation
     return Scaler(columns, mean, scale), tuple(warnings)
 
 
-def _window_starts(begin: int, end: int, config: DataConfig) -> np.ndarray:
-    """The windows whose targets all lie in rows `begin` to `end` and that begin in the series."""
-    return np.arange(max(begin - config.window, 0), end - config.window - config.horizon + 1)
+def too_large(column: str, largest: float, source: str) -> InputError:
+    return InputError(f"{source}: column {column!r} holds values too large to standardise, up to {largest:g}")
+
+
+def constant(column: str) -> str:
+    return f"column {column!r} is constant in the training part, so it teaches the model nothing"
+
+
+def window_span(begin: int, end: int, config: DataConfig) -> tuple[int, int]:
+    """From where to where windows may begin whose targets all lie in rows `begin` to `end`, within the series."""
+    first = max(begin - config.window, 0)
+    return first, max(end - config.window - config.horizon + 1, first)
 
 
 def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig) -> np.ndarray:
@@ -203,13 +216,14 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
     return before[starts + config.window + config.horizon] > before[starts + config.window]
 
 
-def _require_windows(
-    starts: dict[str, np.ndarray], bounds: list[tuple[int, int, int, int]], config: DataConfig, source: str
+def require_windows(
+    counts: dict[str, int], bounds: list[tuple[int, int, int, int]], config: DataConfig, source: str
 ) -> None:
+    """Every part that the split asks for must have a window."""
     for at, part in enumerate(PARTS):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
         wanted = parse_split(config.split)[at] > 0
-        if wanted and not len(starts[part]):
+        if wanted and not counts[part]:
             needed = (
                 f"window + horizon = {config.window + config.horizon}"
                 if part == "train"

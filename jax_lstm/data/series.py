@@ -15,6 +15,7 @@ class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
     `step` is that of the grid, None where no two timestamps tell it; `absent_rows` counts the rows that the file lacks.
+    `first_row` is the row of the whole series that `values` begin with, where only its end was read.
     """
 
     group: str
@@ -24,6 +25,7 @@ class Series:
     step: np.timedelta64 | None
     utc: bool
     absent_rows: int
+    first_row: int = 0
 
 
 def regular(tables: Sequence[Table]) -> list[Series]:
@@ -54,8 +56,8 @@ def _common_step(tables: Sequence[Table]) -> np.timedelta64 | None:
             fault = "repeats" if steps[at] == 0 else "comes before"
             of_group = f" of {table.group!r}" if table.group else ""
             raise InputError(
-                f"{table.path}, line {table.lines[at + 1]}: timestamp {table.times[at + 1]}{of_group} {fault} that of "
-                f"line {table.lines[at]}; sort the rows by time and keep one for each"
+                f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of "
+                f"{table.unit} {table.lines[at]}; sort the rows by time and keep one for each"
             )
         counts.update(steps.tolist())
     return np.timedelta64(counts.most_common(1)[0][0], "us") if counts else None
@@ -67,7 +69,7 @@ def _on_grid(table: Table, step: np.timedelta64 | None) -> Series:
     offsets = table.times - table.times[0]
     for at in np.flatnonzero(offsets % step != np.timedelta64(0, "us"))[:1]:
         raise InputError(
-            f"{table.path}, line {table.lines[at]}: timestamp {table.times[at]} is off the grid of {step.item()} that "
+            f"{table.place(at)}: timestamp {table.times[at]} is off the grid of {step.item()} that "
             f"begins at {table.times[0]}; resample the file, or leave --time out to take its rows as successive"
         )
     positions = (offsets // step).astype(np.int64)
@@ -76,7 +78,7 @@ def _on_grid(table: Table, step: np.timedelta64 | None) -> Series:
         gaps = np.diff(positions)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.path}, line {table.lines[gap + 1]}: {gaps[gap] - 1} rows of {step.item()} are "
+            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {step.item()} are "
             f"missing before {table.times[gap + 1]}; more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)

@@ -1,4 +1,4 @@
-"""Read a CSV file. Every fault of the file is one line that names the file, the line and the column."""
+"""A table of one series, and how a CSV file is read: every fault is one line with the file, the line and the column."""
 
 import csv
 import gzip
@@ -20,7 +20,8 @@ class Table:
     """The rows of one series in a file, as they stand there.
 
     `values` (N, C) float64 with NaN where a value is missing; `times` (N,) datetime64[us] in UTC if stamps bear an
-    offset, or None without a time column; `lines` (N,) the line of each row in the file.
+    offset, or None without a time column; `lines` (N,) the line of each row in the file, or in a file without lines its
+    number from 0: `unit` says which.
     """
 
     path: str
@@ -30,11 +31,13 @@ class Table:
     times: np.ndarray | None
     utc: bool
     lines: np.ndarray
+    unit: str = "line"
+
+    def place(self, row: int) -> str:
+        return f"{self.path}, {self.unit} {self.lines[row]}"
 
 
-def read_table(
-    path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = ""
-) -> list[Table]:
+def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = "") -> list[Table]:
     """Read `features` (all columns but time and group if empty) and `target`; one `Table` a group, as they appear.
 
     Raises:
@@ -65,7 +68,7 @@ def read_table(
         values, times, lines = parts.setdefault("" if at_group is None else row[at_group].strip(), ([], [], []))
         values.append([number(row[at], path, line, header[at]) for at in where])
         if at_time is not None:
-            times.append(_timestamp(row[at_time], path, line, time))
+            times.append(timestamp(row[at_time], path, line, time))
             utc = times[-1].tzinfo is not None if utc is None else utc
             if utc != (times[-1].tzinfo is not None):
                 raise InputError(
@@ -76,7 +79,7 @@ def read_table(
         raise InputError(f"{path}: no rows under the header")
 
     return [
-        Table(path, name, columns, np.array(values), _datetime64(times), bool(utc), np.array(lines))
+        Table(path, name, columns, np.array(values), datetime64(times), bool(utc), np.array(lines))
         for name, (values, times, lines) in parts.items()
     ]
 
@@ -101,32 +104,34 @@ def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
-def number(text: str, path: str, line: int, column: str) -> float:
-    text = text.strip()
+def number(text: str, path: str, line: int, column: str, unit: str = "line") -> float:
+    text, where = text.strip(), f"{path}, {unit} {line}, column {column!r}"
     if text.lower() in MISSING:
         return math.nan
     try:
         value = float(text.replace("_", "?"))  # 1_000 is Python's, not CSV's
     except ValueError:
-        hint = (
-            f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})" if line == 2 else ""
-        )
-        raise InputError(f"{path}, line {line}, column {column!r}: expected a number; got {text!r}{hint}") from None
+        first = line == (2 if unit == "line" else 0)
+        raise InputError(f"{where}: expected a number; got {text!r}{hint(column) if first else ''}") from None
     if math.isinf(value):
-        raise InputError(f"{path}, line {line}, column {column!r}: expected a finite number; got {text!r}")
+        raise InputError(f"{where}: expected a finite number; got {text!r}")
     return value
 
 
-def _timestamp(text: str, path: str, line: int, column: str) -> datetime:
+def hint(column: str) -> str:
+    return f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})"
+
+
+def timestamp(text: str, path: str, line: int, column: str, unit: str = "line") -> datetime:
     try:
         stamp = datetime.fromisoformat(text.strip())
         return stamp.astimezone(UTC) if stamp.tzinfo else stamp
     except (ValueError, OverflowError):
         raise InputError(
-            f"{path}, line {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; "
+            f"{path}, {unit} {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; "
             f"got {text!r}"
         ) from None
 
 
-def _datetime64(times: list[datetime]) -> np.ndarray | None:
+def datetime64(times: list[datetime]) -> np.ndarray | None:
     return np.array([stamp.replace(tzinfo=None) for stamp in times], "datetime64[us]") if times else None

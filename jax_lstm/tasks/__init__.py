@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jax_lstm.checks import InputError
-from jax_lstm.tasks import classify, forecast, lm
+from jax_lstm.tasks import classify, forecast, lm, streaming
 from jax_lstm.tasks.run import Run, read_run
 from jax_lstm.train.config import TrainConfig
 
@@ -29,7 +29,8 @@ def load_task(config: TrainConfig, about: dict[str, Any] | None = None) -> Any:
 
     `about` is what a checkpoint says of the data that a model was trained on; other data is then brought to its form.
     """
-    return TASKS[config.task].load(config, about)
+    streams = config.task == "forecast" and config.data.stream
+    return (streaming.load if streams else TASKS[config.task].load)(config, about)
 
 
 def open_run(directory: Path, task: str = "", command: str = "this command") -> Any:

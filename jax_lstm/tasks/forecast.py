@@ -67,7 +67,7 @@ class Forecasting(Task):
     def build(self, config: TrainConfig) -> LSTMModel:
         return build(config, self.dataset.input_size, self.dataset.output_size)
 
-    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
+    def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
         return shuffled(self.dataset.starts["train"], config, epoch)[first:]
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -11,9 +11,14 @@ def in_calls(rows: np.ndarray, config: TrainConfig) -> np.ndarray:
     All calls have the same number of steps, at most `chunk_steps`, so that they share one program; the steps left over,
     fewer than there are calls, are cut off.
     """
-    calls = -(-len(rows) // config.chunk_steps)
-    per_call = len(rows) // calls
+    calls, per_call = calls_of(len(rows), config.chunk_steps)
     return rows[: calls * per_call].reshape(calls, per_call, -1)
+
+
+def calls_of(steps: int, at_most: int) -> tuple[int, int]:
+    """How many calls, and how many steps in each."""
+    calls = -(-steps // at_most)
+    return calls, steps // calls
 
 
 def shuffled(starts: np.ndarray, config: TrainConfig, epoch: int) -> np.ndarray:

@@ -45,9 +45,7 @@ def _save(directory: Path, step: int, arrays: dict[str, Any], about: dict[str, A
         max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **alone
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
-        args = ocp.args.Composite(
-            arrays=ocp.args.StandardSave(jax.device_get(arrays)), about=ocp.args.JsonSave(about)
-        )
+        args = ocp.args.Composite(arrays=ocp.args.StandardSave(jax.device_get(arrays)), about=ocp.args.JsonSave(about))
         manager.save(step, args=args, force=True)
     checkpoint = directory / str(step)
     sums = [f"{_sha256(checkpoint / name)}  {name}\n" for name in sorted(_files(checkpoint))]

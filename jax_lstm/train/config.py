@@ -116,6 +116,9 @@ class TrainConfig:
         none = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
         no_validation = self.patience and (none if self.task == "forecast" else self.held_out == 0)
         require(not no_validation, "--patience", "be 0 without a validation part", self.patience)
+        many = " ".join(filter(None, (self.seeds, *self.sweep)))
+        alone = "be left out with --stream, since every model would read the data for itself"
+        require(not (self.data.stream and many), "--seeds and --sweep", alone, many)
 
         require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
         devices = math.prod(parse_mesh(self.mesh).values())

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -46,14 +47,43 @@ def make_mesh(text: str) -> Mesh | None:
     return Mesh(np.array(devices[:wanted]).reshape(tuple(sizes.values())), tuple(sizes)) if wanted > 1 else None
 
 
+@dataclass(frozen=True)
+class Share:
+    """What this host has of an array (S, B, ...): `rows` (S, b, ...) from the `first` of its B, `batch`, on."""
+
+    rows: np.ndarray
+    first: int
+    batch: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.rows.shape[0], self.batch, *self.rows.shape[2:])
+
+    @property
+    def dtype(self) -> Any:
+        return self.rows.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        start, stop, _ = index[1].indices(self.batch)
+        assert self.first <= start <= stop <= self.first + self.rows.shape[1]
+        return self.rows[(index[0], slice(start - self.first, stop - self.first), *index[2:])]
+
+
+def own_rows(mesh: Mesh, steps: int, batch: int) -> slice:
+    """The rows of a batch that the devices of this host need."""
+    places = NamedSharding(mesh, P(None, DATA)).addressable_devices_indices_map((steps, batch)).values()
+    rows = [place[1].indices(batch)[:2] for place in map(tuple, filter(None, places))]
+    return slice(min(start for start, _ in rows), max(stop for _, stop in rows))
+
+
 def placed(tree: Any, mesh: Mesh, specs: Any) -> Any:
-    """Arrays that every host has whole, laid over the mesh; `specs` is one for all, or a tree of them."""
+    """Arrays, each whole or a `Share`, laid over the mesh; `specs` is one for all, or a tree of them."""
 
     def place(leaf: Any, spec: P) -> jax.Array:
         if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             data = place(jax.random.key_data(leaf), P())
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        whole = np.asarray(leaf)
+        whole = leaf if isinstance(leaf, Share) else np.asarray(leaf)
         return jax.make_array_from_callback(whole.shape, NamedSharding(mesh, spec), lambda index: whole[index])
 
     specs = jax.tree.map(lambda _: specs, tree) if isinstance(specs, P) else specs

@@ -1,0 +1,179 @@
+"""A dataset whose rows stay on disk: statistics in one pass, windows read one by one, some kept to score on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.data.config import DataConfig
+from jax_lstm.data.dataset import (
+    PARTS,
+    Dataset,
+    Scaler,
+    bounds_of,
+    constant,
+    require_windows,
+    too_large,
+    window_span,
+)
+from jax_lstm.data.series import Series
+from jax_lstm.data.stored import Stored, open_stored
+
+CHUNK_NUMBERS = 2**20  # read at once for the statistics
+MOST_WINDOWS = 2**32 - 1  # that an epoch's order can number
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of a part, numbered through all series: `first` (n,) rows, `ends` (n,) numbers, a value a series."""
+
+    first: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def spread(self, most: int) -> np.ndarray:
+        """The numbers of `most` windows, or all, evenly spaced."""
+        count = min(len(self), most)
+        return np.arange(count) * len(self) // max(count, 1)
+
+    def places(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The series and the first row in it of the windows of these numbers."""
+        of = np.searchsorted(self.ends, numbers, side="right")
+        before = np.concatenate([[0], self.ends])[of]
+        return of, self.first[of] + numbers - before
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """All series on disk, the windows of each part, and the statistics of the training part.
+
+    Columns are the features, then those targets that are no features.
+    """
+
+    config: DataConfig
+    features: tuple[str, ...]
+    target: tuple[str, ...]
+    scaler: Scaler
+    series: tuple[Stored, ...]
+    windows: dict[str, Windows]
+    warnings: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(one.rows for one in self.series)
+
+    def read(self, part: str, numbers: np.ndarray, lead: int = 0) -> np.ndarray:
+        """Windows (n, lead + window + horizon, C) of a part, standardised, with `lead` rows before each."""
+        length = self.config.window + self.config.horizon
+        values = np.empty((len(numbers), lead + length, len(self.scaler.columns)))
+        for at, (of, start) in enumerate(zip(*self.windows[part].places(numbers), strict=True)):
+            values[at] = self.series[of].read(start - lead, start + length)
+        flat = values.reshape(-1, len(self.scaler.columns))
+        try:
+            return self.scaler.standardise(flat).reshape(values.shape)
+        except InputError as error:
+            raise InputError(f"{self.config.csv}: {error}") from None
+
+    def sample(self, dtype: Any) -> Dataset:
+        """Evenly spaced windows of each part, at most `eval_windows`, one behind the other as a dataset in memory."""
+        config, blocks, starts, first_rows, rows = self.config, [], {}, [], 0
+        for part in PARTS:
+            numbers = self.windows[part].spread(config.eval_windows)
+            lead = max(config.season - config.window, 0)  # what the seasonal-naive forecast looks back to
+            if not len(numbers) or self.windows[part].places(numbers)[1].min() < lead:
+                lead = 0
+            length = lead + config.window + config.horizon
+            begins = rows + np.arange(len(numbers)) * length
+            first_rows.append(begins)
+            starts[part] = (begins + lead).astype(np.int32)
+            rows += len(numbers) * length
+            for one in np.split(numbers, range(256, len(numbers), 256)):
+                blocks.append(self.read(part, one, lead).astype(dtype).reshape(-1, len(self.scaler.columns)))
+        values = np.concatenate(blocks)
+        at = {name: column for column, name in enumerate(self.scaler.columns)}
+        return Dataset(
+            config=config,
+            features=self.features,
+            target=self.target,
+            scaler=self.scaler,
+            inputs=values[:, [at[name] for name in self.features]],
+            targets=values[:, [at[name] for name in self.target]],
+            times=None,
+            starts=starts,
+            first_rows=np.concatenate(first_rows),
+            rows=self.rows,
+            absent_rows=0,
+            missing_values={},
+            dropped_windows=0,
+            warnings=self.warnings,
+        )
+
+
+def load_streamed(config: DataConfig, scaler: Scaler | None = None) -> Streamed:
+    """What `load_dataset` does, with the rows left on disk: all are read once, or none if a model brings its `scaler`.
+
+    Raises:
+        InputError: for every fault of the files, a missing value among them, and for a part without a single window.
+    """
+    series = tuple(open_stored(config.csv, config.features, config.target))
+    bounds = [bounds_of(one.rows, config, config.csv) for one in series]
+    windows = {}
+    for part, begin, end in zip(PARTS, (0, 1, 2), (1, 2, 3), strict=True):
+        spans = np.array([window_span(edges[begin], edges[end], config) for edges in bounds], np.int64)
+        windows[part] = Windows(spans[:, 0], np.cumsum(spans[:, 1] - spans[:, 0]))
+    require_windows({part: len(found) for part, found in windows.items()}, bounds, config, config.csv)
+    if len(windows["train"]) > MOST_WINDOWS:
+        raise InputError(
+            f"{config.csv}: at most {MOST_WINDOWS:,} training windows can be numbered; got {len(windows['train']):,}"
+        )
+    warnings: tuple[str, ...] = ()
+    if scaler is None:
+        scaler, warnings = fit_scaler(series, [edges[1] for edges in bounds], config.csv)
+    features = config.features or series[0].columns
+    return Streamed(config, features, config.target, scaler, series, windows, warnings)
+
+
+def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:
+    """The statistics of the rows before `ends` in one pass over all rows, which finds values that are missing, too.
+
+    Sums of squares are joined as by Chan, Golub and LeVeque (https://doi.org/10.1080/00031305.1983.10483115).
+    """
+    columns = series[0].columns
+    count, mean, squares = 0, np.zeros(len(columns)), np.zeros(len(columns))
+    low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+    step = max(CHUNK_NUMBERS // len(columns), 1)
+    for one, end in zip(series, ends, strict=True):
+        for start in range(0, one.rows, step):
+            values = one.read(start, min(start + step, one.rows))[: max(end - start, 0)]
+            if not len(values):
+                continue
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+            with np.errstate(over="ignore", invalid="ignore"):
+                own = values.mean(axis=0)
+                between, joined = own - mean, count + len(values)
+                squares += ((values - own) ** 2).sum(axis=0) + between**2 * (count * len(values) / joined)
+                mean, count = mean + between * (len(values) / joined), joined
+    scale = np.ones(len(columns))
+    warnings = []
+    for at, name in enumerate(columns):
+        deviation = np.sqrt(squares[at] / count)
+        if not (np.isfinite(mean[at]) and np.isfinite(deviation)):
+            raise too_large(name, max(abs(low[at]), abs(high[at])), source)
+        if low[at] == high[at] or deviation == 0:
+            warnings.append(constant(name))
+            mean[at] = low[at]  # exactly
+        else:
+            scale[at] = deviation
+    return Scaler(columns, mean, scale), tuple(warnings)
+
+
+def last_rows(config: DataConfig, rows: int) -> list[Series]:
+    """The last `rows` of each series, or all that there are."""
+    return [
+        Series(one.group, one.columns, one.read(first, one.rows), None, None, False, 0, first)
+        for one in open_stored(config.csv, config.features, config.target)
+        for first in [max(one.rows - rows, 0)]
+    ]

@@ -1,0 +1,259 @@
+"""Training on series that stay on disk: the batches, the scores, a killed run, two hosts, and little memory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jax_lstm.checks import InputError, MissingExtraError
+from jax_lstm.cli import main
+from jax_lstm.compare.config import CompareConfig
+from jax_lstm.data import DataConfig
+from jax_lstm.tasks import load_task, open_run, streaming
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.checkpoint import has_checkpoint
+
+pytest.importorskip("grain")
+HERE = Path(__file__).parent
+PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())"]
+ROWS, WINDOW, HORIZON = 600, 6, 2
+TRAIN = 420 - WINDOW - HORIZON + 1  # windows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`wave.npy`: a noisy sine, and a column that holds the number of its row."""
+    folder = tmp_path_factory.mktemp("streaming")
+    wave = np.sin(np.arange(ROWS) / 5) + np.random.default_rng(0).normal(0, 0.1, ROWS)
+    np.save(folder / "wave.npy", np.stack([wave, np.arange(ROWS)], axis=1).astype(np.float32))
+    return folder
+
+
+def config_for(folder: Path, **options: Any) -> TrainConfig:
+    data = DataConfig(str(folder / "wave.npy"), ("0",), window=WINDOW, horizon=HORIZON, season=31, stream=True)
+    of_data = {name: options.pop(name) for name in ("epoch_windows", "eval_windows", "target") if name in options}
+    common = TrainConfig(data=replace(data, **of_data), model=ModelConfig(8), batch_size=16, chunk_steps=5)
+    return replace(common, **options)
+
+
+def numbers(task: Any, blocks: Any) -> np.ndarray:
+    """The first rows of the windows in `blocks` (calls, S, B, window + horizon, 2)."""
+    scaler = task.stream.scaler
+    return np.round(np.stack(list(blocks))[..., 0, 1] * scaler.scale[1] + scaler.mean[1]).astype(int)
+
+
+def test_an_epoch_takes_each_window_once_in_an_order_of_its_own(folder: Path) -> None:
+    config = config_for(folder)
+    task = load_task(config)
+    calls, steps, batch = task.shape
+    assert (calls, steps, batch) == (5, 5, 16)  # 413 windows are 25 batches
+    first, again, second = (numbers(task, task.batches(config, epoch)) for epoch in (0, 0, 1))
+    assert first.shape == task.shape
+    assert len(set(first.ravel().tolist())) == first.size
+    assert first.min() >= 0
+    assert first.max() < TRAIN
+    assert np.abs(np.diff(first.ravel())).mean() > TRAIN / 5, "the order is not shuffled"
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, numbers(task, task.batches(replace(config, seed=1), 0)))
+    np.testing.assert_array_equal(numbers(task, task.batches(config, 0, 4)), first[4:])
+
+
+def test_an_epoch_of_some_windows_draws_others_each_time(folder: Path) -> None:
+    config = config_for(folder, epoch_windows=80)
+    task = load_task(config)
+    assert task.shape == (1, 5, 16)
+    drawn = [set(numbers(task, task.batches(config, epoch)).ravel().tolist()) for epoch in range(10)]
+    assert all(len(each) == 80 for each in drawn)
+    assert len(set.union(*drawn)) > 0.8 * TRAIN  # of 413 one is left out with a chance of (1 - 80/413)^10 = 0.12
+
+
+def test_a_batch_is_what_the_file_holds_standardised(folder: Path) -> None:
+    config = config_for(folder, target=("1", "0"))
+    task, values = load_task(config), np.load(folder / "wave.npy").astype(float)
+    values = (values - values[:420].mean(axis=0)) / values[:420].std(axis=0)
+    block = next(iter(task.batches(config, 0)))
+    starts = numbers(task, [block])[0, 2]
+    x, y = task.gather((), jax.numpy.asarray(block[2]))
+    rows = starts[:, None] + np.arange(WINDOW + HORIZON)
+    np.testing.assert_allclose(x, values[rows[:, :WINDOW]], atol=1e-6)
+    np.testing.assert_allclose(y, values[rows[:, WINDOW:]][..., [1, 0]].reshape(16, -1), atol=1e-6)
+
+
+def test_a_call_holds_no_more_than_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "CALL_BYTES", 2 * 16 * 8 * 2 * 4 + 1)  # two batches
+    task = load_task(config_for(folder))
+    assert task.shape == (13, 1, 16)  # 25 batches in 13 calls of at most 2
+    monkeypatch.setattr(streaming, "CALL_BYTES", 1)
+    assert load_task(config_for(folder)).shape == (25, 1, 16)
+
+
+def test_it_learns_and_the_baselines_are_those_of_the_windows_in_the_file(folder: Path, tmp_path: Path) -> None:
+    config = config_for(folder, epochs=12, optim=OptimConfig(learning_rate=0.02), eval_windows=40)
+    task = load_task(config)
+    fit(task, tmp_path / "run")
+    scores = evaluate(open_run(tmp_path / "run"), load_task(config, task.about), "test").scores
+
+    wave = np.load(folder / "wave.npy")[:, 0].astype(float)
+    scale = wave[:420].std()
+    starts = 480 - WINDOW + np.arange(40) * (600 - 480 - HORIZON + 1) // 40
+    ahead = starts[:, None] + WINDOW + np.arange(HORIZON)
+    last = np.repeat(starts[:, None] + WINDOW - 1, HORIZON, axis=1)
+    for name, rows in (("persistence", last), ("seasonal-naive", ahead - 31)):
+        error = np.mean(((wave[rows] - wave[ahead]) / scale) ** 2)
+        np.testing.assert_allclose(scores[name]["mse"], error, rtol=1e-4)
+    assert scores["LSTM"]["mse"] < 0.5 * scores["persistence"]["mse"]
+    assert scores["linear"]["mse"] < 0.5 * scores["persistence"]["mse"]
+
+
+def options(folder: Path, out: Path) -> list[str]:
+    sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "16", "--chunk-steps", "3"]
+    data = ["--csv", str(folder / "wave.npy"), "--stream", "--target", "0", "--epoch-windows", "200"]
+    return ["train", *data, *sizes, "--epochs", "15", "--out", str(out)]
+
+
+def weights(directory: Path) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(directory).weights())]
+
+
+def test_killed_and_resumed_is_bit_identical(folder: Path, tmp_path: Path) -> None:
+    subprocess.run([*PROGRAM, *options(folder, tmp_path / "whole")], check=True, capture_output=True)
+
+    process = subprocess.Popen([*PROGRAM, *options(folder, tmp_path / "killed")], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not has_checkpoint(tmp_path / "killed" / "checkpoints"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    at = open_run(tmp_path / "killed").step
+    subprocess.run([*PROGRAM, "train", "--resume", str(tmp_path / "killed")], check=True, capture_output=True)
+
+    assert at < open_run(tmp_path / "killed").step == open_run(tmp_path / "whole").step
+    for got, expected in zip(weights(tmp_path / "killed"), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_within_an_epoch_it_goes_on_with_the_next_call(folder: Path, tmp_path: Path) -> None:
+    """Ctrl-C at a call amid the second epoch."""
+    config = config_for(folder, epochs=3)
+    task = load_task(config)
+    whole = fit(task, tmp_path / "whole")
+
+    def interrupt(progress: Any) -> None:
+        if (progress.position.epoch, progress.position.call) == (1, 2):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="interrupted after step"):
+        fit(task, tmp_path / "cut", report=interrupt)
+    assert open_run(tmp_path / "cut").position.call > 0
+    resumed = fit(task, tmp_path / "cut", resume=True)
+    for got, expected in zip(*(jax.tree.leaves(result.params) for result in (resumed, whole)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert main([*options(folder, run), "--epochs", "1", "--eval-windows", "50"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "wave.npy: 600 rows, read from disk when they are due" in said
+    assert "192 of 413 training windows an epoch, drawn anew for each" in said
+    assert "scores are of 50 / 50 / 50 evenly spaced windows" in said
+    assert (run / "forecasts.png").exists()
+
+    assert main(["evaluate", str(run), "--out", str(tmp_path / "scores.json")]) == 0
+    found = json.loads((tmp_path / "scores.json").read_text())["scores"]
+    assert found == json.loads((run / "scores.json").read_text())["scores"]
+    assert set(found) == {"LSTM", "persistence", "seasonal-naive", "linear"}
+
+    assert main(["forecast", str(run)]) == 0
+    streamed = (run / "forecast.csv").read_text()
+    assert [line.split(",")[0] for line in streamed.splitlines()] == ["row", "601", "602"]
+    rows = np.load(folder / "wave.npy")
+    (tmp_path / "wave.csv").write_text("0,1\n" + "".join(f"{a!r},{b!r}\n" for a, b in rows.astype(float).tolist()))
+    assert main(["forecast", str(run), "--csv", str(tmp_path / "wave.csv"), "--out", str(tmp_path / "f.csv")]) == 0
+    assert (tmp_path / "f.csv").read_text() == streamed
+    assert main(["evaluate", str(run), "--csv", str(tmp_path / "wave.csv")]) == 0
+
+
+def environment(devices: int) -> dict[str, str]:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def test_two_hosts_read_their_own_rows_alone(folder: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    command = [sys.executable, str(HERE / "on_stream.py"), str(folder)]
+    started = [
+        subprocess.Popen([*command, "two", port, at], env=environment(2), stderr=subprocess.PIPE, text=True)
+        for at in ("0", "1")
+    ]
+    said = [process.communicate(timeout=240)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    subprocess.run([*command, "one"], env=environment(1), check=True, capture_output=True)
+
+    first, second, alone = (json.loads((folder / f"{name}.json").read_text()) for name in ("two 0", "two 1", "one 0"))
+    assert len(first) == len(second) == 2 * 160 / 2  # two epochs
+    assert len(alone) == 2 * 160
+    assert sorted(first + second) == sorted(alone)
+    files = [np.load(folder / f"{name}.npz") for name in ("two 0", "two 1", "one 0")]
+    for ours, theirs, expected in zip(*(file.values() for file in files), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())  # sums in another order
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory held")
+def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    """256 MB beside 2 MB."""
+    piece = np.random.default_rng(0).normal(size=(2**16, 8)).astype(np.float32)
+    for name, count in (("small.npy", 1), ("large.npy", 128)):
+        file = np.lib.format.open_memmap(tmp_path / name, "w+", np.float32, (count * len(piece), 8))
+        for at in range(count):
+            file[at * len(piece) : (at + 1) * len(piece)] = piece
+        del file
+    assert (tmp_path / "large.npy").stat().st_size > 256e6
+    names = [str(tmp_path / name) for name in ("small.npy", "large.npy")]
+    command = [sys.executable, str(HERE / "in_little_memory.py"), str(tmp_path), *names]
+    done = subprocess.run(command, env=environment(1), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    small, large = json.loads(done.stdout.splitlines()[-1])
+    assert large - small < 100e6
+
+
+@pytest.mark.parametrize(("name", "value"), [("seeds", "0:2"), ("sweep", ("learning_rate=1e-3,1e-2",))])
+def test_many_models_are_refused(folder: Path, name: str, value: Any) -> None:
+    with pytest.raises(InputError, match="`--seeds and --sweep` must be left out with --stream, since every model"):
+        config_for(folder, **{name: value})
+
+
+def test_compare_refuses_it(folder: Path) -> None:
+    with pytest.raises(InputError, match="`--stream` must be left out of compare"):
+        CompareConfig(data=config_for(folder).data)
+
+
+def test_a_value_that_turns_bad_while_training_is_named(folder: Path, tmp_path: Path) -> None:
+    values = np.load(folder / "wave.npy")
+    np.save(tmp_path / "wave.npy", values)
+    task = load_task(config_for(tmp_path))
+    with (tmp_path / "wave.npy").open("r+b") as file:
+        file.seek(128 + 8 * 200)
+        file.write(np.float32(np.nan).tobytes())
+    with pytest.raises(InputError, match=r"wave.npy, row 200, column '0': with --stream every value must be a finite"):
+        fit(task, tmp_path / "run")
+
+
+def test_without_grain_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grain", None)
+    with pytest.raises(MissingExtraError, match=r"--stream needs grain: pip install 'jax-lstm\[data\]'"):
+        load_task(config_for(folder))
