@@ -28,10 +28,10 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds of each call, `samples` for each contender, taken in turns, in each round in another order.
 
-    A contender must do all of its work before it returns (`jax.block_until_ready`). Before each sample the process comes
-    to rest, and the contender runs once untimed, so that neither the caches nor the threads of the one before decide its
-    time; only those that are `settled`, whose calls last so long that what went before does not count, have no untimed
-    run. No contender always follows the same other one. `report` is called after every sample.
+    A contender must do all of its work before it returns (`jax.block_until_ready`). Before each sample the process
+    comes to rest, and the contender runs once untimed, so that neither the caches nor the threads of the one before
+    decide its time; only those that are `settled`, whose calls last so long that what went before does not count, have
+    no untimed run. No contender always follows the same other one. `report` is called after every sample.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(samples):
@@ -47,7 +47,7 @@ def interleaved(
 
 
 def rest() -> None:
-    """Wait until no thread of this process is spinning; ONNX Runtime's do for 40 ms after a call, PyTorch's for less."""
+    """Wait until no thread of this process spins; ONNX Runtime's do for 40 ms after a call, PyTorch's for less."""
     time.sleep(REST_SECONDS)
     give_up = time.perf_counter() + LONGEST_REST
     while time.perf_counter() < give_up:

@@ -1,5 +1,6 @@
 """Timing: turns are taken as promised, and the summary is one of quantiles."""
 
+import itertools
 import threading
 import time
 
@@ -17,7 +18,7 @@ def test_contenders_take_turns_each_warm() -> None:
 def test_nobody_always_follows_the_same_one() -> None:
     calls: list[str] = []
     interleaved({name: lambda name=name: calls.append(name) for name in "abcd"}, samples=20, settled="abcd")
-    followed = {(before, after) for before, after in zip(calls, calls[1:], strict=False) if before != after}
+    followed = {pair for pair in itertools.pairwise(calls) if pair[0] != pair[1]}
     assert len(followed) == 12
 
 
