@@ -80,7 +80,7 @@ def judged(recorded: Record, now: Record) -> list[Verdict]:
     return verdicts
 
 
-def print_verdicts(console: Console, recorded: Record, verdicts: list[Verdict]) -> None:
+def print_verdicts(console: Console, recorded: Record, now: Record, verdicts: list[Verdict]) -> None:
     rows = [
         (each.case, each.measure, each.contender, _text(each.recorded), _text(each.now), each.text) for each in verdicts
     ]
@@ -91,6 +91,18 @@ def print_verdicts(console: Console, recorded: Record, verdicts: list[Verdict]) 
     words = f"{count[SAME]} of {len(verdicts)} ratios hold: their intervals overlap"
     words += f"; {count[WINNER]} differ, with the same winner; {count[NO]} no longer hold; {rest} were not measured"
     console.print(words, highlight=False)
+    for what, then, there in differences(recorded, now):
+        console.print(f"recorded with {what} {then}; here it is {there}", highlight=False)
+
+
+def differences(recorded: Record, now: Record) -> list[tuple[str, str, str]]:
+    """What about the machine is not as it was: what, then, now."""
+    of = [
+        {"the CPU": each.environment["cpu"], "threads": str(each.threads)}
+        | {name: str(version) for name, version in each.environment["packages"].items()}
+        for each in (recorded, now)
+    ]
+    return [(what, then, of[1].get(what, "absent")) for what, then in of[0].items() if of[1].get(what) != then]
 
 
 def _ratio(row: Timed, name: str) -> tuple[float, Interval] | None:
@@ -104,7 +116,11 @@ def _reason(now: Record, row: Timed | None, name: str) -> str:
         return f"absent: {now.absent[name]}"
     if row is None:
         return "not measured"
-    return f"failed: {row.failed[name]}" if name in row.failed else row.not_offered.get(name, "")
+    if name in row.failed:
+        return f"failed: {row.failed[name]}"
+    return row.not_offered.get(
+        name, "there is no such contender any more" if name not in CONTENDERS else "not measured"
+    )
 
 
 def _winner(interval: Interval) -> int:

@@ -20,7 +20,7 @@ def facts_of(record: Record, own: Mapping[str, str] | None = None) -> dict[str, 
         "Command": f"`{record.command}`, {record.began}, {record.seconds:,.0f} s",
     }
     if record.load is not None and record.load > QUIET:
-        found["Warning"] = f"other programs ran: the load of the machine was {record.load:.1f} at the beginning"
+        found["Warning"] = f"the machine had been at work: its load was {record.load:.1f} in the minute before"
     if record.absent:
         found["Absent"] = "; ".join(f"{name}: {reason}" for name, reason in record.absent.items())
     return found

@@ -12,12 +12,12 @@ from benchmarks.check import again, judged, print_verdicts
 from benchmarks.command import Command
 from benchmarks.comparison import compare
 from benchmarks.contenders import BASELINE, CONTENDERS
-from benchmarks.cores import use_cores
+from benchmarks.cores import cores, use_cores
 from benchmarks.frameworks_report import markdown, print_tables
 from benchmarks.measures import MEASURES
 from benchmarks.page import render
 from benchmarks.setting import FULL_COMPARISON, QUICK_COMPARISON, Comparison
-from jax_lstm.checks import require_one_of
+from jax_lstm.checks import require, require_one_of
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,31 @@ class Frameworks(Command):
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 where one failed the gate, or a ratio of the record that is checked fell."""
         recorded = records.read(Path(self.check), self.NAME) if self.check else None
+        if recorded:
+            for option in ("quick", "case", "contender", "measure"):
+                given = getattr(self, option)
+                require(not given, f"--{option}", "be left out with --check, which repeats what was recorded", given)
+            own, fix = cores(), f"--threads {cores()} measures with those"
+            fits = bool(self.threads) or recorded.threads <= own
+            require(
+                fits, "--check", f"be of a record with at most the {own} threads that there are", recorded.threads, fix
+            )
         use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
         record = compare(again(recorded) if recorded else self._setting(), command, path, console)
         print_tables(console, record)
         if recorded:
             verdicts = judged(recorded, record)
-            print_verdicts(console, recorded, verdicts)
+            print_verdicts(console, recorded, record, verdicts)
             return 1 if any(verdict.broken for verdict in verdicts) or not any(v.now for v in verdicts) else 0
         return 1 if any(row.failed for row in record.rows) else 0
 
     def _setting(self) -> Comparison:
+        setting = self._chosen()
+        nothing = f"{', '.join(self.measure)} at {', '.join(self.case)}"
+        require(bool(setting.rows()), "--measure", "be one that a chosen case has", nothing)
+        return setting
+
+    def _chosen(self) -> Comparison:
         setting = QUICK_COMPARISON if self.quick else FULL_COMPARISON
         for option, given, known in (
             ("--case", self.case, CASES),

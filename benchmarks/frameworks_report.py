@@ -11,6 +11,7 @@ from benchmarks.sampling import Timed, geometric_mean
 from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
 
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
+CONTROL = "torch compile"
 LATE = "not measured: the time was up"
 STAGES = ("trace", "lower", "compile", "first call")
 
@@ -53,7 +54,19 @@ def facts(record: Record) -> dict[str, str]:
         "Instructions": " ".join(environment.get("simd", ())) or "unknown",
         "Settings": " ".join(f"{name}={value}" for name, value in environment.get("variables", {}).items()) or "none",
     }
-    return timed_facts(record, own | ({"Left out": f"for want of time: {'; '.join(late)}"} if late else {}))
+    if late:
+        own["Left out"] = f"for want of time: {'; '.join(late)}"
+    return timed_facts(record, own | _control(record))
+
+
+def _control(record: Record) -> dict[str, str]:
+    """How far PyTorch is from itself: `torch.compile` runs `nn.LSTM` as it is."""
+    rows = [row for row in record.of(SECTION) if row.measure in TIMED]
+    ratios = [found.median for row in rows if (found := row.ratio(CONTROL))]
+    if not ratios:
+        return {}
+    text = f"`{CONTROL}`, which runs the same code as `{BASELINE}`, is {min(ratios):.2f} to {max(ratios):.2f}"
+    return {"Control": f"{text} times as fast ({len(ratios)} rows)"}
 
 
 def summary(record: Record) -> Sheet:
@@ -63,7 +76,9 @@ def summary(record: Record) -> Sheet:
         cells = []
         for measure in TIMED:
             ratios = [found.median for row in record.of(SECTION, measure) if (found := row.ratio(name))]
-            cells.append(f"{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else ABSENT)
+            doubtful = sum(bool(row.doubt(name)) for row in record.of(SECTION, measure))
+            mark = "~" if 3 * doubtful >= len(ratios) else ""
+            cells.append(f"{mark}{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else ABSENT)
         rows.append((name, *cells))
     title = "Speed relative to PyTorch, geometric mean over cases (how many)"
     return Sheet(title, ("contender", *TIMED), rows)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import subprocess
@@ -86,7 +87,9 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
         found = _study(values)
         if found != study:
             raise ValueError(f"it is one of {found!r}" if found else "it names no study")
-        return Record(**values | {"rows": [row(**each) for each in values["rows"]]})
+        record = Record(**values | {"rows": [row(**each) for each in values["rows"]]})
+        _check(record)
+        return record
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -94,7 +97,23 @@ def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> 
 
 
 def _study(values: Any) -> str:
-    return values.get("study", "") if isinstance(values, dict) else ""
+    found = values.get("study", "") if isinstance(values, dict) else ""
+    return found if isinstance(found, str) else ""
+
+
+def _check(record: Record) -> None:
+    """Raises ValueError where what the pages say of every record is not there, or samples are no seconds."""
+    lacks = [name for name in ("python", "system", "cpu", "packages", "devices") if name not in record.environment]
+    if lacks:
+        raise ValueError(f"its environment lacks {lacks[0]!r}")
+    for row in record.rows:
+        for name, samples in row.seconds.items() if isinstance(row, Timed) else ():
+            known = isinstance(samples, list) and all(isinstance(value, int | float) for value in samples)
+            if not known or not all(0 < value < math.inf for value in samples):
+                raise ValueError(f"{row.case}, {row.measure}: the samples of {name!r} are no seconds above 0")
+            rounds = row.seconds.get(row.baseline, samples)
+            if len(samples) != len(rounds):
+                raise ValueError(f"{row.case}, {row.measure}: {name!r} has other rounds than {row.baseline!r}")
 
 
 def begin(study: str, command: str, absent: dict[str, str]) -> Record:

@@ -106,7 +106,7 @@ def sample(turns: Mapping[str, Call], plan: Plan, steps: int = 1) -> tuple[dict[
     settled = {name for name, seconds in lasting.items() if seconds >= plan.settled}
     repeats = {name: max(1, math.ceil(plan.sample / seconds)) for name, seconds in lasting.items()}
     turns_of = {name: 1 if name in settled else 2 for name in lasting}
-    a_round = sum(turns_of[name] * repeats[name] * seconds + REST_SECONDS for name, seconds in lasting.items())
+    a_round = sum(turns_of[name] * repeats[name] * seconds + 1.25 * REST_SECONDS for name, seconds in lasting.items())
     rounds = int(np.clip(plan.budget / a_round, plan.least, plan.most)) if turns else 0
     taken = interleaved({name: _repeated(turn, repeats[name]) for name, turn in turns.items()}, rounds, settled=settled)
     calls = {name: repeats[name] * steps for name in turns}

@@ -8,6 +8,7 @@ from benchmarks.jit.reading import Evidence, NotMeasuredError, Rows, loops_of
 from benchmarks.jit.rows import Row, find, timed
 from benchmarks.jit.training import STEP
 
+DOZENS = 100  # calls that are some dozen at most
 NOISE = 0.05  # two times closer than this part of each other are called the same
 
 
@@ -119,9 +120,9 @@ def hoisting(rows: Rows) -> Evidence:
         f"{units.size(one.temporary_bytes)} and {units.size(four.temporary_bytes)} in place of "
         f"{units.size(inside.temporary_bytes)}."
     )
-    return Evidence(
-        text, rows.time(four, one) < 1 + NOISE and (one.temporary_bytes or 0) > 10 * (inside.temporary_bytes or 1)
-    )
+    forward = rows.time(one, inside) > 1 + NOISE and rows.time(four, one) < 1 + NOISE
+    training = max(rows.time(both[1], both[0]), rows.time(both[2], both[0])) < 1 + NOISE
+    return Evidence(text, forward and training and (one.temporary_bytes or 0) > 10 * (inside.temporary_bytes or 1))
 
 
 def fori(rows: Rows) -> Evidence:
@@ -277,4 +278,4 @@ def paying(rows: Rows) -> Evidence:
         or ["none"]
     )
     text += f"; never: {units.listed(never)}." if never else "."
-    return Evidence(text, "native" in at and at["native"] == min(at.values()))
+    return Evidence(text, "native" in at and at["native"] == min(at.values()) and max(at.values()) < DOZENS)

@@ -65,13 +65,14 @@ FINDINGS = (
         evidence.by_hand,
     ),
     Finding(
-        "Hoist the input projection as four arrays, or not at all",
-        "With few rows, project the inputs of all steps before the loop, an array a gate; with many, leave it in the "
-        "loop.",
+        "Hoist the input projection for training; forward alone as four arrays, or not at all",
+        "For training, project the inputs of all steps before the loop. Forward alone, leave it in the loop, or hoist "
+        "it as an array a gate.",
         "Hoisting takes one product out of the step, but not the work: the projection of all steps is written to "
         "memory and read back, where in the loop it stays in the cache. As one array (T, B, 4H), each element-wise "
         "kernel of a step slices it by time and then by gate; as four arrays (T, B, H) a slice is one contiguous "
-        "piece.",
+        "piece. With the way back there is more to win: the gradients of the inputs and of their weights are single "
+        "products too.",
         evidence.hoisting,
     ),
     Finding(
@@ -143,7 +144,7 @@ FINDINGS = (
         evidence.cost_analysis,
     ),
     Finding(
-        "Compiling is paid for within a few calls, or never",
+        "Compiling is paid for within some dozen calls, or never",
         "Compare the calls below with the number that you will make; for a handful of calls eager PyTorch is the "
         "faster.",
         "What is compiled faster pays sooner, so the native kernel, a single foreign call in HLO, comes first. A "

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ STUDIES = {
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
     "scaling": Study(("benchmarks.scaling.rows", "Row"), "docs/scaling.md"),
 }
+TAKEN = ("data", "main", "records", "theme")  # ids of the page's own
 AGREEMENT = "agreement"  # of `jax-lstm compare`, whose record has no field `study`
 
 
@@ -49,11 +50,7 @@ class Told:
     text: str
     section: Section
     command: str
-
-    @property
-    def id(self) -> str:
-        """For links within the page."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.path.stem)
+    id: str = ""  # for links within the page, another one for each record
 
 
 def told(path: Path) -> Told:
@@ -62,6 +59,8 @@ def told(path: Path) -> Told:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text)
         study = values.get("study", AGREEMENT if "agreement" in values else "")
+        if not isinstance(study, str):
+            raise ValueError(f"its study is {study!r}")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except (AttributeError, ValueError) as error:
@@ -69,12 +68,21 @@ def told(path: Path) -> Told:
     if study == AGREEMENT:
         from benchmarks.report import agreement
 
-        return Told(study, path, text, agreement.section(values), agreement.command(values))
+        try:
+            return Told(study, path, text, agreement.section(values), agreement.command(values))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"{path}: not a record of `jax-lstm compare`: {error!r}") from None
     if study not in STUDIES:
         raise InputError(f"{path}: not a record of {', '.join(STUDIES)} or `jax-lstm compare`")
     return Told(study, path, text, *STUDIES[study].read(path, study))
 
 
 def in_order(found: list[Told]) -> list[Told]:
+    """In the order of the page, each with an id of its own."""
     order = [*STUDIES, AGREEMENT]
-    return sorted(found, key=lambda each: order.index(each.study))
+    placed = sorted(found, key=lambda each: order.index(each.study))
+    stems = ["".join(letter if letter.isalnum() else "-" for letter in each.path.stem) for each in placed]
+    return [
+        replace(each, id=f"{stem}-{at}" if stem in TAKEN or stems.count(stem) > 1 else stem)
+        for at, (each, stem) in enumerate(zip(placed, stems, strict=True))
+    ]

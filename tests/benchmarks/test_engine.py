@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import oracle
 import pytest
@@ -12,15 +13,15 @@ from rich.console import Console
 torch = pytest.importorskip("torch")
 
 from benchmarks import record as records  # noqa: E402
-from benchmarks import streaming, training  # noqa: E402
+from benchmarks import sampling, streaming, training  # noqa: E402
 from benchmarks import timed as timed_module  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.cases import ENGINE_CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, ENGINE_CONTENDERS  # noqa: E402
-from benchmarks.contenders.base import BACKWARD, FORWARD, Contender, Runner  # noqa: E402
+from benchmarks.contenders.base import BACKWARD, FORWARD, TRAINING, Contender, Runner  # noqa: E402
 from benchmarks.engine import measure  # noqa: E402
 from benchmarks.engine_tables import markdown, print_tables  # noqa: E402
-from benchmarks.gate import admit, fault, lineup  # noqa: E402
+from benchmarks.gate import Admitted, admit, fault, lineup  # noqa: E402
 from benchmarks.gate import oracle as expected_of  # noqa: E402
 from benchmarks.goals import GOALS, judged  # noqa: E402
 from benchmarks.layers import layers  # noqa: E402
@@ -131,6 +132,32 @@ def test_samples() -> None:
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3}
     assert all(count % 5 == 0 and count > 5 for count in in_a_sample.values())
     assert sample({}, Plan()) == ({}, {})
+
+
+def test_seconds_are_those_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample is some calls of so many steps each."""
+    monkeypatch.setattr(sampling, "_duration", lambda turn: 0.002)
+    monkeypatch.setattr(sampling, "interleaved", lambda turns, rounds, settled: dict.fromkeys(turns, [12.0] * rounds))
+    seconds, calls = sample({"a": lambda: None}, Plan(budget=0.0, least=2, sample=0.008), steps=256)
+    assert calls == {"a": 4 * 256}
+    assert seconds == {"a": [12.0 / (4 * 256)] * 2}
+
+
+def test_operations_of_a_row() -> None:
+    """The products of a step, 2 * B * 4H * (I + H), in all steps, and three times that where a gradient is taken."""
+    products = 2 * 3 * 4 * 6 * (5 + 6)
+    for kind, times in ((FORWARD, 1), (BACKWARD, 3), (TRAINING, 3)):
+        row = timed_module.timed("layers", "c", Case(3, 4, 5, 6), kind, Admitted({}, {}, {}), BRIEF, BASELINE)
+        assert row.flops == times * 4 * products
+
+
+@pytest.mark.parametrize("measure", [FORWARD, BACKWARD, TRAINING])
+def test_a_call_in_jax_ends_when_its_results_are_there(measure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    work, waited = CONTENDERS["scan"].build(draw(TINY))[measure], []
+    monkeypatch.setattr(jax, "block_until_ready", lambda tree: waited.append(jax.tree.leaves(tree)) or tree)
+    work.run()
+    assert len(waited) == 1
+    assert len(waited[0]) >= (3 if measure == FORWARD else 5)  # outputs and state; loss and gradients
 
 
 def test_ratios_are_taken_within_rounds() -> None:

@@ -1,8 +1,10 @@
 """`python -m benchmarks frameworks`: the run, its record, the check that repeats it, and the page. No times."""
 
+import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from benchmarks.contenders import BASELINE, CONTENDERS  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner  # noqa: E402
 from benchmarks.frameworks import Frameworks  # noqa: E402
 from benchmarks.frameworks_report import LATE, details, facts, markdown, print_tables, summary  # noqa: E402
+from benchmarks.gate import lineup  # noqa: E402
 from benchmarks.measures import COMPILE, MEASURES, MEMORY, SECTION  # noqa: E402
 from benchmarks.page import marks, put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
@@ -242,7 +245,7 @@ def test_a_check_repeats_what_was_recorded() -> None:
     assert (same.text, slower.text, gone.text) == (SAME, NO, "failed: outputs: off")
     console = Console(width=120)
     with console.capture() as printed:
-        print_verdicts(console, _ratios(2.0), [same, slower, gone])
+        print_verdicts(console, _ratios(2.0), _ratios(2.0), [same, slower, gone])
     assert "1 of 3 ratios hold" in printed.get()
 
 
@@ -268,6 +271,57 @@ def test_the_command_checks(ratio: float | None, status: int, tmp_path: Path, mo
     records.write(recorded, path)
     assert main(["frameworks", "--check", str(path), *out]) == status
     assert json.loads((tmp_path / "now.json").read_text())["study"] == "frameworks"
+
+
+def test_a_check_says_what_differs_about_the_machine() -> None:
+    recorded = _ratios(2.0)
+    other = dataclasses.replace(recorded, threads=7, environment=recorded.environment | {"cpu": "another"})
+    found = check.differences(other, recorded)
+    assert found == [("the CPU", "another", recorded.environment["cpu"]), ("threads", "7", str(recorded.threads))]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "message"),
+    [
+        ({"torch": [1.0, 2.0], "scan": [1.0]}, "'scan' has other rounds than 'torch'"),
+        ({"torch": [1.0], "scan": [0.0]}, "the samples of 'scan' are no seconds above 0"),
+        ({"torch": [1.0], "scan": "fast"}, "the samples of 'scan' are no seconds above 0"),
+    ],
+)
+def test_samples_of_a_record_are_seconds(seconds: dict[str, list[float]], message: str, tmp_path: Path) -> None:
+    record = _ratios(2.0)
+    records.write(
+        dataclasses.replace(record, rows=[dataclasses.replace(record.rows[0], seconds=seconds)]), tmp_path / "a"
+    )
+    with pytest.raises(InputError, match=message):
+        records.read(tmp_path / "a", "frameworks")
+
+
+def test_compile_times_are_taken_without_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[bool] = []
+
+    @contextlib.contextmanager
+    def counted() -> Iterator[None]:
+        cleared.append(True)
+        yield
+
+    monkeypatch.setattr("benchmarks.measures.without_caches", counted)
+    case = TINY["tiny"]
+    lineup_of = lineup({name: CONTENDERS[name] for name in (BASELINE, "scan")}, case)
+    row = MEASURES[COMPILE].row("tiny", lineup_of, BRIEF)
+    assert len(cleared) == sum(map(len, row.seconds.values())) > 0
+
+
+def test_a_mean_of_doubtful_ratios_is_marked() -> None:
+    wild = Timed("frameworks", "c", FORWARD, "torch", {"torch": [1.0] * 5, "scan": [0.2, 1.0, 0.5, 1.5, 0.1]})
+    record = dataclasses.replace(_ratios(2.0), rows=[wild])
+    assert {row[0]: row[1] for row in summary(record).rows}["scan"].startswith("~")
+
+
+def test_pytorch_is_held_against_itself() -> None:
+    twins = Timed("frameworks", "c", FORWARD, "torch", {"torch": [3.0] * 3, "torch compile": [2.0] * 3})
+    record = dataclasses.replace(_ratios(2.0), rows=[twins])
+    assert "is 1.50 to 1.50 times as fast (1 rows)" in facts(record)["Control"]
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
@@ -308,6 +362,8 @@ def test_the_page_shows_the_record() -> None:
         (["--case", "huge"], "`--case` must be one of 'tutorial'"),
         (["--contender", "nobody"], "`--contender` must be one of 'torch'"),
         (["--measure", "height"], "`--measure` must be one of 'forward'"),
+        (["--case", "tutorial", "--measure", "streaming step"], "`--measure` must be one that a chosen case has"),
+        (["--check", str(RECORD), "--case", "tutorial"], "`--case` must be left out with --check"),
         (["--check", "no-such-file.json"], "no-such-file.json: No such file or directory"),
         (["--check", str(ROOT / "benchmarks" / "records" / "engine.json")], "not a record of `python -m benchmarks fr"),
     ],

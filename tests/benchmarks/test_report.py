@@ -21,7 +21,9 @@ from benchmarks.__main__ import main
 from benchmarks.page import marks
 from benchmarks.report import command
 from benchmarks.report.speeds import intensity
+from benchmarks.report.studies import Told, in_order, told
 from benchmarks.report.templates import TEMPLATES
+from jax_lstm.checks import InputError
 
 VOID = {"meta", "link", "input"}
 
@@ -117,6 +119,21 @@ def test_nothing_is_loaded(page: Page) -> None:
     assert policy
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
+
+
+def test_each_record_has_an_id_of_its_own() -> None:
+    """Two files of one name in two folders, and one whose name the page has for its data."""
+    made = [Told("engine", Path(name), "", None, "") for name in ("a/mine-1.json", "b/mine_1.json", "c/data.json")]  # type: ignore[arg-type]
+    ids = [each.id for each in in_order(made)]
+    assert len(set(ids)) == 3
+    assert "data" not in ids
+
+
+@pytest.mark.parametrize("text", ['{"agreement": 3}', '{"study": ["a"]}', '{"study": "engine", "rows": []}'])
+def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="not a record"):
+        told(tmp_path / "a.json")
 
 
 def test_every_study_has_its_section(page: Page, paths: dict[str, Path]) -> None:
