@@ -1,4 +1,4 @@
-"""`python -m benchmarks ensemble`: many models trained by one program, against one after the other, in both frameworks."""
+"""`python -m benchmarks ensemble`: many models trained by one program, against one after the other."""
 
 import time
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ ONE_BY_ONE, AT_ONCE = "one after the other", "at once"
 class Setup(NamedTuple):
     """Of the packaged weather: so many models, with so many units in so many layers, on batches of so many windows."""
 
-    count: int
+    size: int
     hidden_size: int
     num_layers: int = 1
     batch_size: int = 64
@@ -85,7 +85,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
         model=ModelConfig(setup.hidden_size, setup.num_layers),
         batch_size=setup.batch_size,
         chunk_steps=STEPS,
-        seeds=f"0:{setup.count}",
+        seeds=f"0:{setup.size}",
     )
     task, runs = load_task(config), members(config)
     rows = np.stack([np.asarray(each) for each in next(iter(batches(task, runs, 0, 0)))])
@@ -97,7 +97,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
 
     def at_once() -> np.ndarray:
         nonlocal state
-        state, metrics = run_steps(state, arrays, rows)
+        state, metrics = run_steps(state, arrays, rows)  # pyright: ignore[reportArgumentType]
         return np.asarray(jax.block_until_ready(metrics["loss"]))
 
     turns = {
@@ -112,7 +112,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
             failed[who] = f"losses: off by {relative:.1e}, more than {limit:.0e}"
     seconds, calls = sample({who: turn for who, turn in turns.items() if who not in failed}, plan, rows.shape[1])
     sizes = (setup.batch_size, data.window, task.dataset.input_size, setup.hidden_size)
-    shape = f"{setup.count} x {','.join(map(str, sizes))}" + f", {setup.num_layers} layers" * (setup.num_layers > 1)
+    shape = f"{setup.size} x {','.join(map(str, sizes))}" + f", {setup.num_layers} layers" * (setup.num_layers > 1)
     return Timed("ensemble", name, "training step", BASELINE, seconds, calls, failed, shape=shape)
 
 
@@ -131,5 +131,13 @@ def sheet(record: records.Record) -> Sheet:
         ratios = [row.ratio(AT_ONCE, to) for to in (ONE_BY_ONE, BASELINE)]
         rows.append((row.case, row.shape, *times, *("-" if one is None else f"{one.median:.2f}" for one in ratios)))
     title = "A training step of all members: seconds, and how many times as fast all at once are"
-    columns = ("models", "M x B,T,I,H", "torch, one by one", "ours, one by one", "ours, at once", "over ours", "over torch")
+    columns = (
+        "models",
+        "M x B,T,I,H",
+        "torch, one by one",
+        "ours, one by one",
+        "ours, at once",
+        "over ours",
+        "over torch",
+    )
     return Sheet(title, columns, rows, left=2)
