@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command.run(console, arguments)
     except (InputError, MissingExtraError) as error:
         return _fail(str(error), 2)
-    except ArithmeticError as error:  # a loss became NaN or infinite
+    except FloatingPointError as error:  # a loss became NaN or infinite
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)

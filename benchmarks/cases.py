@@ -55,10 +55,18 @@ class Case:
     @property
     def flops(self) -> float:
         """Of the matrix products of the forward pass, padding left out; with the backward pass three times as much."""
+        return self._products("weight")
+
+    @property
+    def input_flops(self) -> float:
+        """Of those with the inputs of the first layer alone, or of their gradients, which training does not take."""
+        return self._products("weight_ih_l0")
+
+    def _products(self, start: str) -> float:
         lengths = self.lengths
         steps = self.steps * self.batch if lengths is None else int(lengths.sum())
         shapes = self.sizes.shapes()
-        return 2.0 * steps * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("weight"))
+        return 2.0 * steps * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(start))
 
 
 # What the goals of the engine are computed over.

@@ -66,8 +66,9 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
 def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
     """Training: each contender in a process of its own."""
     admitted = admit(lineup, TRAINING)
-    memory = peak_bytes(lineup.case, list(admitted.works), TRAINING)
-    return replace(_without_baseline(name, MEMORY, lineup, admitted), memory=memory)
+    memory, failed = peak_bytes(lineup.case, list(admitted.works), TRAINING)
+    row = _without_baseline(name, MEMORY, lineup, admitted)
+    return replace(row, memory=memory, failed=row.failed | failed)
 
 
 def _without_baseline(name: str, measure: str, lineup: Lineup, admitted: Admitted) -> Timed:

@@ -31,21 +31,29 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 300  # that a child may take
 
 
-def peak_bytes(case: Case, names: list[str], measure: str) -> dict[str, int]:
-    """By contender. As many children at a time as there are cores, since nothing is timed; on a GPU one."""
+def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, int], dict[str, str]]:
+    """By contender, and of those whose child failed the reason.
+
+    As many children at a time as there are cores, since nothing is timed; on a GPU one.
+    """
     gpu = jax.default_backend() == "gpu"
     asked = {"case": asdict(case), "measure": measure, "threads": cores(), "gpu": gpu}
     with ThreadPoolExecutor(1 if gpu else cores()) as pool:
-        found = pool.map(lambda name: _child(asked | {"contender": name}), names)
-    return dict(zip(names, found, strict=True))
+        found = dict(zip(names, pool.map(lambda name: _child(asked | {"contender": name}), names), strict=True))
+    sizes = {name: size for name, size in found.items() if isinstance(size, int)}
+    return sizes, {name: reason for name, reason in found.items() if isinstance(reason, str)}
 
 
-def _child(asked: dict[str, Any]) -> int:
+def _child(asked: dict[str, Any]) -> int | str:
     command = [sys.executable, "-m", "benchmarks.memory", json.dumps(asked)]
     environment = os.environ | {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    try:
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"its process took more than {SECONDS} s"
     if ran.returncode:
-        raise RuntimeError(f"{asked['contender']}: {ran.stderr.strip().splitlines()[-1]}")
+        said = ran.stderr.strip().splitlines() or [f"its process ended with status {ran.returncode}"]
+        return said[-1]
     return int(ran.stdout.split()[-1])
 
 

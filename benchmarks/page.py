@@ -16,6 +16,8 @@ def render(study: str, text: str, page: str) -> int:
         before = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a page: not UTF-8 text") from None
     write_whole(path, put_into(before, text, study))
     return 0
 

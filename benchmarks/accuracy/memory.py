@@ -48,7 +48,7 @@ def learn(task: str, length: int, who: str, seed: int, memory: Memory) -> Row:
         steps = range(begin, min(begin + chunk, learning.steps))
         losses.extend(learner.train([draw(seed, step, learning.batch_size) for step in steps]).tolist())
     if not np.isfinite(losses).all():
-        raise ArithmeticError(f"{task}, T={length}, {who}, seed {seed}: the loss became NaN or infinite")
+        raise FloatingPointError(f"{task}, T={length}, {who}, seed {seed}: the loss became NaN or infinite")
     tested = learner.evaluate([draw(TEST_SEED, step, 64) for step in range(memory.test_batches)])
     ends = list(range(chunk, learning.steps + 1, chunk))
     published = MEMORY[task].get(length)

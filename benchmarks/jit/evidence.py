@@ -1,5 +1,6 @@
 """What a record shows: for each finding the figures as text, and whether they bear it out."""
 
+from statistics import median
 from typing import Any
 
 from benchmarks.jit import units
@@ -226,6 +227,9 @@ def buckets(rows: Rows) -> Evidence:
         f"`lengths`: {bucket.compilations}, {units.seconds(bucket.first[0])} and {_ms(bucket)}; to the longest: "
         f"{longest.compilations}, {units.seconds(longest.first[0])} and {_ms(longest)}."
     )
+    slower = median(bucket.seconds) - median(exact.seconds)
+    if slower > 0:
+        text += f" Exact lengths are ahead after {(exact.first[0] - bucket.first[0]) / slower:,.0f} passes."
     loop = find(rows.all, "shapes", "fori_loop", FORWARD)
     if loop:
         text += (

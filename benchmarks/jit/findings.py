@@ -119,7 +119,8 @@ FINDINGS = (
     ),
     Finding(
         "Pad to a few lengths",
-        "Pad to buckets, powers of two for example, and pass `lengths`; or to one length where compiling is dear.",
+        "Pad to buckets, powers of two for example, and pass `lengths`; or to one length where compiling is dear. Over "
+        "many passes the padding costs more than compiling every length once: the figures below say from when on.",
         "Every new shape is a new program. With `lengths` the padded steps are computed and held back by a "
         "selection, so results are those of the exact lengths.",
         evidence.buckets,

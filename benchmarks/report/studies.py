@@ -83,6 +83,6 @@ def in_order(found: list[Told]) -> list[Told]:
     placed = sorted(found, key=lambda each: order.index(each.study))
     stems = ["".join(letter if letter.isalnum() else "-" for letter in each.path.stem) for each in placed]
     return [
-        replace(each, id=f"{stem}-{at}" if stem in TAKEN or stems.count(stem) > 1 else stem)
+        replace(each, id=f"{stem}--{at}" if stem in TAKEN or stems.count(stem) > 1 else stem)
         for at, (each, stem) in enumerate(zip(placed, stems, strict=True))
     ]
