@@ -144,7 +144,7 @@ def test_seconds_are_those_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_operations_of_a_row() -> None:
-    """In each of 4 steps 2 * B * 4H * (I + H); the gradients by weights and by h as much again, those by x, where taken."""
+    """In each of 4 steps 2 * B * 4H * (I + H), and twice as much for gradients, less those by x in training."""
     forward, by_inputs = 2 * 3 * 4 * 6 * (5 + 6), 2 * 3 * 4 * 6 * 5
     wanted = {FORWARD: forward, BACKWARD: 3 * forward, TRAINING: 3 * forward - by_inputs}
     for kind, products in wanted.items():
