@@ -97,12 +97,8 @@ def outputs(ys: Any) -> Results:
 
 
 def gradients(d_xs: Any, d_params: Mapping[str, Any]) -> Results:
-    """Under the gate's names. Where there are two biases, their gradients are the same; their mean stands for both."""
-    named = dict(d_params)
-    for name in [name for name in named if "bias_hh" in name]:
-        own, other = named.pop(name), named.pop(name.replace("bias_hh", "bias_ih"), None)
-        mean = own if other is None else (np.asarray(own, np.float64) + np.asarray(other, np.float64)) / 2
-        named[name.replace("bias_hh", "bias")] = mean
+    """Under the gate's names. Where there are two biases, their gradients are the same, and one is looked at."""
+    named = {name.replace("bias_hh", "bias"): value for name, value in d_params.items() if "bias_ih" not in name}
     return {f"gradient of {name}": np.asarray(value, np.float64) for name, value in {"inputs": d_xs, **named}.items()}
 
 
