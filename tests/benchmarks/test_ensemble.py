@@ -43,4 +43,4 @@ def test_who_trains_otherwise_is_not_timed(data: DataConfig, monkeypatch: pytest
 
 
 def test_every_case_has_members() -> None:
-    assert all(setup.count > 1 for setup in CASES.values())
+    assert all(setup.size > 1 for setup in CASES.values())
