@@ -37,12 +37,12 @@ def test_agreement(kind: str) -> None:
 @pytest.mark.parametrize("work", ["training", "inference"])
 def test_throughput(work: str, dtype: str) -> None:
     timed = record(dtype)[work]
-    speeds = [f"{timed['windows'] / median(timed['seconds'][name]):,.0f}" for name in ("JAX", "PyTorch")]
+    speeds = [f"{timed['items'] / median(timed['seconds'][name]):,.0f}" for name in ("JAX", "PyTorch")]
     cells = [f"{work}, {dtype}", *speeds, f"{timed['jax_speed_relative_to_pytorch']:.2f}"]
     assert f"| {' | '.join(cells)} | {timed['compile_seconds']:.2f} s |" in README
 
 
 def test_quality() -> None:
-    for name, scores in record("float32")["test_scores"].items():
+    for name, scores in record("float32")["scores"].items():
         mse, mae = f"{scores['mse']:.4f}".lstrip("0"), f"{scores['mae']:.3f}".lstrip("0")
         assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name

@@ -166,5 +166,5 @@ def _orbax() -> Any:
     """Orbax is slow to import and chatty; take it where it is used."""
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it raises comes to us, in a line of ours
     return ocp
