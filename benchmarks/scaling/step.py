@@ -18,7 +18,7 @@ from unittest import mock
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import AbstractMesh, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.jit.exchanges import exchanges
@@ -72,7 +72,7 @@ def row(size: Size, data: int, model: int) -> Row:
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:
     """The StableHLO for a mesh of devices that are not there."""
-    mesh = AbstractMesh((data, model), (DATA, MODEL))
+    mesh = AbstractMesh((data, model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
     with as_on_accelerators():
         run, arguments = program(size, mesh)
         return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
