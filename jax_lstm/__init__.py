@@ -1,6 +1,6 @@
 """The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
 
-from jax_lstm import functional, interop
+from jax_lstm import export, functional, interop
 from jax_lstm.cell import LSTMCell
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.convert import IncompatibleKeys, load_state_dict, state_dict
@@ -29,6 +29,7 @@ __all__ = [
     "Variant",
     "__version__",
     "explain_backend",
+    "export",
     "functional",
     "interop",
     "load_file",

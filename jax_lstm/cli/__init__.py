@@ -16,6 +16,7 @@ from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.cli.compare import Compare
 from jax_lstm.cli.convert import Convert
 from jax_lstm.cli.evaluate import Evaluate
+from jax_lstm.cli.export import Export
 from jax_lstm.cli.forecast import Forecast
 from jax_lstm.cli.generate import Generate
 from jax_lstm.cli.info import Info
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": Evaluate,
     "forecast": Forecast,
     "generate": Generate,
+    "export": Export,
     "tutorial": Tutorial,
     "convert": Convert,
     "info": Info,

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.data.sequences import Part, Sequences, load_sequences
+from jax_lstm.export import Scaling
 from jax_lstm.model import LSTMModel
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
@@ -160,6 +161,10 @@ class ClassifierRun(Run):
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.about["classes"])
+
+    @property
+    def export_options(self) -> dict[str, Any]:
+        return {"lengths": True, "standardise": Scaling(np.array(self.about["mean"]), np.array(self.about["scale"]))}
 
     def build(self) -> LSTMModel:
         return build(self.config, len(self.about["columns"]), len(self.classes))

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.data import Dataset, Scaler, input_windows, load_dataset, target_windows
+from jax_lstm.export import Scaling
 from jax_lstm.model import LSTMModel
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
@@ -168,6 +169,16 @@ class ForecastRun(Run):
     @property
     def scaler(self) -> Scaler:
         return scaler_of(self.about)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts, "window": self.config.data.window, "horizon": self.config.data.horizon}
+
+    @property
+    def export_options(self) -> dict[str, Any]:
+        features, target = self.scaler.pick(self.features), self.scaler.pick(self.target)
+        ahead = (np.tile(each, self.config.data.horizon) for each in (target.mean, target.scale))
+        return {"standardise": Scaling(features.mean, features.scale), "restore": Scaling(*ahead)}
 
     def build(self) -> LSTMModel:
         return build(self.config, len(self.features), self.config.data.horizon * len(self.target))

@@ -225,6 +225,10 @@ class LanguageRun(Run):
     def alphabet(self) -> Alphabet:
         return Alphabet(**self.about["alphabet"])
 
+    @property
+    def export_options(self) -> dict[str, Any]:
+        return {"state": True}
+
     def build(self) -> LanguageModel:
         return build(self.config, self.alphabet)
 

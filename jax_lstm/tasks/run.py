@@ -43,6 +43,16 @@ class Run:
         """What training carried from step to step."""
         return ()
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What another tool must know to use the model, for JSON."""
+        return {"task": self.config.task, **self.about}
+
+    @property
+    def export_options(self) -> dict[str, Any]:
+        """What `export.to_onnx` and `to_stablehlo` are told, so that data goes in and out as it stands in files."""
+        return {}
+
     def all_weights(self) -> list[nnx.State]:
         """The parameters of each member with its best validation loss."""
         runs, model = members(self.config), self.build()

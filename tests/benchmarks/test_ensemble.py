@@ -10,10 +10,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 from benchmarks import record as records  # noqa: E402
 from benchmarks.ensemble import AT_ONCE, CASES, ONE_BY_ONE, Setup, compared, markdown  # noqa: E402
+from benchmarks.page import put_into  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
 from jax_lstm.compare.contenders import InJax  # noqa: E402
 from jax_lstm.data import DataConfig  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
 
 
@@ -44,3 +46,12 @@ def test_who_trains_otherwise_is_not_timed(data: DataConfig, monkeypatch: pytest
 
 def test_every_case_has_members() -> None:
     assert all(setup.size > 1 for setup in CASES.values())
+
+
+def test_the_page_shows_the_record() -> None:
+    record = records.read(ROOT / "benchmarks" / "records" / "ensemble.json", "ensemble")
+    assert list(CASES) == [row.case for row in record.rows]
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert put_into(page, markdown(record), "ensemble") == page, (
+        "python -m benchmarks ensemble --render benchmarks/records/ensemble.json --page docs/tasks.md"
+    )

@@ -1,0 +1,145 @@
+"""`jax-lstm export`."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+from jax_lstm.checks import InputError
+from jax_lstm.cli import show
+from jax_lstm.export import to_onnx, to_stablehlo
+from jax_lstm.export.program import Program, program
+from jax_lstm.files import write_json, write_whole
+from jax_lstm.tasks import open_run
+from jax_lstm.tolerances import difference
+from jax_lstm.weight_files import save_file
+
+Arrays = Mapping[str, np.ndarray]
+CLOSE = 1e-5  # of the exported program to the model, relative to the largest number
+BATCH, STEPS = 3, 7  # on which that is tried
+
+
+class Runnable(NamedTuple):
+    """A format that other tools run."""
+
+    suffix: str
+    make: Callable[..., bytes]
+    run: Callable[[bytes, Arrays], Arrays]
+    needs: str
+
+
+def _run_onnx(file: bytes, inputs: Arrays) -> Arrays:
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return dict(zip((port.name for port in session.get_outputs()), session.run(None, dict(inputs)), strict=True))
+
+
+def _run_stablehlo(file: bytes, inputs: Arrays) -> Arrays:
+    found = jax.export.deserialize(bytearray(file)).call(dict(inputs))
+    return {name: np.asarray(array) for name, array in found.items()}
+
+
+RUNNABLE = {
+    "onnx": Runnable(".onnx", to_onnx, _run_onnx, "onnxruntime"),
+    "stablehlo": Runnable(".stablehlo", to_stablehlo, _run_stablehlo, "jax"),
+}
+WEIGHTS = {"safetensors": ".safetensors", "torch": ".pt"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """Take a trained model to other tools: as a program in ONNX or StableHLO, or as weights for PyTorch."""
+
+    run_directory: Annotated[Path, tyro.conf.Positional]
+    """Run directory of train or compare."""
+    to: Literal["onnx", "stablehlo", "safetensors", "torch"]
+    """onnx: a file of LSTM operators; stablehlo: an artifact of jax.export for CPU, CUDA and TPU; safetensors, torch:
+    the weights under PyTorch's names."""
+    out: str = ""
+    """File to write; model.onnx, .stablehlo, .safetensors or .pt in the run directory if not given."""
+    only_lstm: bool = False
+    """Export the LSTM alone, as torch.nn.LSTM loads it, with lengths and states as inputs; else the whole model."""
+
+    def run(self, console: Console) -> int:
+        run = open_run(self.run_directory)
+        suffix = RUNNABLE[self.to].suffix if self.to in RUNNABLE else WEIGHTS[self.to]
+        out = Path(self.out) if self.out else self.run_directory / f"model{suffix}"
+        if out.suffix != suffix:
+            raise InputError(f"`--out` must end in {suffix}; got {out}")
+        best = run.names[run.position.best]
+        if best:
+            console.print(f"of {len(run.names)} models the best: {best}", highlight=False)
+        with jax.enable_x64(run.config.x64):
+            model = run.model().lstm if self.only_lstm else run.model()
+            if self.to in WEIGHTS:
+                save_file(model, out)
+            else:
+                options = {"lengths": True, "state": True} if self.only_lstm else run.export_options
+                facts = {"task": "none: an LSTM alone"} if self.only_lstm else run.facts
+                self._program(console, out, model, options, facts)
+        console.print(f"{self.to}: [bold]{escape(str(out))}[/], {out.stat().st_size:,} bytes", highlight=False)
+        return 0
+
+    def _program(self, console: Console, out: Path, model: Any, options: dict[str, Any], facts: dict[str, Any]) -> None:
+        form = RUNNABLE[self.to]
+        file = form.make(model, **options, **({"facts": facts} if self.to == "onnx" else {}))
+        ports = program(model, **options, full=self.to == "onnx")
+        console.print(_agreement(form, file, ports, options), highlight=False)
+        write_whole(out, file)
+        described = {
+            name: {port.name: {"shape": port.shape, "type": np.dtype(port.dtype).name} for port in each}
+            for name, each in (("inputs", ports.inputs), ("outputs", ports.outputs))
+        }
+        write_json(out.with_name(out.name + ".json"), {**described, "facts": facts})
+        table = show.table("what goes in and out")
+        for heading in ("", "name", "shape", "type"):
+            table.add_column(heading)
+        for label, each in (("in", ports.inputs), ("out", ports.outputs)):
+            for port in each:
+                table.add_row(label, port.name, ", ".join(map(str, port.shape)), np.dtype(port.dtype).name)
+        console.print(table)
+
+
+def _agreement(form: Runnable, file: bytes, ports: Program, options: dict[str, Any]) -> str:
+    """How far the exported program lies from the model, on drawn input.
+
+    Raises:
+        InputError: too far.
+    """
+    try:
+        importlib.import_module(form.needs)
+    except ImportError:
+        return f"not tried: {form.needs} is not installed"
+    inputs = _drawn(ports, options)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]), jax.default_matmul_precision("highest"):
+        expected = {name: np.asarray(array) for name, array in jax.jit(ports.run)(inputs).items()}
+        found = form.run(file, inputs)
+    worst = max(difference(found[name], expected[name]).relative for name in expected)
+    if not worst <= CLOSE:
+        raise InputError(
+            f"the exported program differs from the model by {worst:.1e}, more than {CLOSE:.0e}; nothing is written"
+        )
+    return f"run by {form.needs}: at most {worst:.1e} from the model"
+
+
+def _drawn(ports: Program, options: dict[str, Any]) -> dict[str, np.ndarray]:
+    rng, sizes = np.random.default_rng(0), {"batch": BATCH, "time": STEPS}
+    drawn = {}
+    for port in ports.inputs:
+        shape = [sizes.get(size, size) for size in port.shape]  # type: ignore[arg-type]
+        if port.name == "tokens":
+            drawn[port.name] = rng.integers(0, ports.outputs[0].shape[-1], shape).astype(port.dtype)  # type: ignore[arg-type]
+        elif port.name == "lengths":
+            drawn[port.name] = rng.integers(1, STEPS + 1, shape).astype(port.dtype)
+        else:
+            values = rng.normal(size=shape)
+            scaling = options.get("standardise") if port.name == "x" else None
+            drawn[port.name] = (values if scaling is None else scaling.restore(values)).astype(port.dtype)
+    return drawn

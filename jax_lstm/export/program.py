@@ -1,0 +1,131 @@
+"""What goes out of a module: named inputs and outputs, and the function between them, as for inference."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jax_lstm.checks import require, require_bool, require_shape
+from jax_lstm.language_model import LanguageModel
+from jax_lstm.lstm import LSTM
+from jax_lstm.model import LSTMModel
+from jax_lstm.state import LSTMState, state_dtype
+
+
+class Port(NamedTuple):
+    """An input or an output; "batch" and "time" in its shape stand for any size."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: Any
+
+
+class Scaling(NamedTuple):
+    """Mean and standard deviation of each column, (C,): what goes in and out is on the scale of the data."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def standardise(self, x: Any) -> Any:
+        return (x - self.mean.astype(x.dtype)) / self.scale.astype(x.dtype)
+
+    def restore(self, y: Any) -> Any:
+        return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
+
+
+class Program(NamedTuple):
+    """`run` takes arrays by the names of `inputs`, and returns those of `outputs`."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    run: Callable[[Mapping[str, Any]], dict[str, jax.Array]]
+
+
+def lstm_of(module: nnx.Module) -> LSTM:
+    """The LSTM in a module that can be exported.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    known = isinstance(module, LSTM | LSTMModel | LanguageModel)
+    require(known, "module", "be an LSTM, LSTMModel or LanguageModel", type(module).__name__)
+    return module if isinstance(module, LSTM) else module.lstm  # type: ignore[union-attr]
+
+
+def program(
+    module: Any,
+    *,
+    lengths: bool = False,
+    state: bool = False,
+    standardise: Scaling | None = None,
+    restore: Scaling | None = None,
+    full: bool = False,
+) -> Program:
+    """The program of a module, on the kernel `scan`, which every platform has; `to_onnx` has the arguments.
+
+    If `full` it computes in the type of the parameters, even where the module computes in a narrower one.
+
+    Raises:
+        InputError: the module cannot be exported, or has no such inputs.
+    """
+    lstm = lstm_of(module)
+    require_bool("lengths", lengths)
+    require_bool("state", state)
+    kind, sizes = type(module), lstm.sizes
+    none = f"be False, since {kind.__name__} takes none"
+    require(not (state and isinstance(module, LSTMModel)), "state", none, state)
+    require(not (lengths and isinstance(module, LanguageModel)), "lengths", none, lengths)
+    for name, scaling, port in (("standardise", standardise, sizes.input_size), ("restore", restore, None)):
+        whole = scaling is None or not (isinstance(module, LanguageModel) or (port is None and kind is LSTM))
+        require(whole, name, f"be None, since {kind.__name__} has no columns there", "a Scaling")
+        for part, array in zip(("mean", "scale"), scaling or (), strict=False):
+            require_shape(f"{name}.{part}", array, (port or module.fc.bias.shape[0],))
+
+    dtype = jnp.dtype(lstm.param_dtype)
+    axes = ("batch", "time") if lstm.batch_first else ("time", "batch")
+    rows = sizes.num_layers * sizes.num_directions
+    held = state_dtype(dtype if full else lstm.dtype or dtype)
+    h, c = (rows, "batch", sizes.output_size), (rows, "batch", sizes.hidden_size)
+    if isinstance(module, LanguageModel):
+        inputs = [Port("tokens", axes, jnp.dtype(jnp.int32))]
+        outputs = [Port("logits", (*axes, module.fc.bias.shape[0]), dtype)]
+    elif isinstance(module, LSTMModel):
+        inputs = [Port("x", (*axes, sizes.input_size), dtype)]
+        outputs = [Port("y", ("batch", module.fc.bias.shape[0]), dtype)]
+    else:
+        inputs = [Port("x", (*axes, sizes.input_size), dtype)]
+        outputs = [Port("y", (*axes, sizes.output_size * sizes.num_directions), dtype)]
+    if lengths:
+        inputs.append(Port("lengths", ("batch",), jnp.dtype(jnp.int32)))
+    if state:
+        inputs += [Port("h_0", h, held), Port("c_0", c, held)]
+    if not isinstance(module, LSTMModel):
+        outputs += [Port("h_n", h, held), Port("c_n", c, held)]
+
+    module = nnx.clone(module)
+    module.eval()
+    inner = lstm_of(module)
+    if not inner.variant.changes_recurrence(training=False):  # where it does, plain JAX is all there is
+        inner.backend = "scan"
+    if full:
+        inner.dtype = None
+        if not isinstance(module, LSTM):
+            module.fc.dtype = None
+
+    def run(given: Mapping[str, Any]) -> dict[str, jax.Array]:
+        x = given[inputs[0].name]
+        x = x if standardise is None else standardise.standardise(x)
+        before = LSTMState(given["h_0"], given["c_0"]) if state else None
+        options = {"lengths": given["lengths"]} if lengths else {}
+        if isinstance(module, LSTMModel):
+            y, last = module(x, **options), ()
+        else:
+            y, last = module(x, before, **options)
+        y = y.astype(dtype)
+        y = y if restore is None else restore.restore(y)
+        return dict(zip((port.name for port in outputs), (y, *last), strict=True))
+
+    return Program(tuple(inputs), tuple(outputs), run)
