@@ -15,6 +15,7 @@ from benchmarks.jit.command import Jit
 from benchmarks.profile import Profiling
 from benchmarks.report.command import Report
 from benchmarks.scaling.command import Scaling
+from benchmarks.tasks import Tasks
 from jax_lstm.checks import InputError, MissingExtraError
 
 COMMANDS: dict[str, Any] = {
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Any] = {
     "profile": Profiling,
     "report": Report,
     "scaling": Scaling,
+    "tasks": Tasks,
 }
 
 

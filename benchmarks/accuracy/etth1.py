@@ -1,6 +1,5 @@
 """ETTh1 by the Informer protocol: 12, 4 and 4 months of 30 days, standardised by the first, every test window."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,8 +15,7 @@ from flax import nnx
 from benchmarks.accuracy.forecaster import Forecaster, best_linear, linear_forecasts
 from benchmarks.accuracy.published import ETTH1, HORIZONS
 from benchmarks.accuracy.row import OURS, Figures, Job, Row
-from benchmarks.record import ROOT
-from jax_lstm.checks import InputError
+from benchmarks.files import found
 from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
 from jax_lstm.tasks.forecast import make_forecast, windows
@@ -58,18 +56,8 @@ class Forecasting:
 
 
 def csv_file() -> Path:
-    """ETTh1.csv: what the environment variable `ETTH1_CSV` names, or `shared/data` beside or above the checkout.
-
-    Raises:
-        InputError: it is nowhere; the message says how to get it.
-    """
-    named = os.environ.get("ETTH1_CSV")
-    places = [Path(named)] if named else [folder / "shared" / "data" / "ETTh1.csv" for folder in (ROOT, ROOT.parent)]
-    for place in places:
-        if place.is_file():
-            return place
-    where = " or ".join(os.path.relpath(place, ROOT) for place in places)
-    raise InputError(f"ETTh1.csv: not found at {where}; get it from {URL} (CC BY-ND 4.0), say ETTH1_CSV=FILE")
+    """ETTh1.csv."""
+    return found("ETTh1.csv", "ETTH1_CSV", f"{URL} (CC BY-ND 4.0)")
 
 
 def load(table: str, horizon: int, window: int) -> Dataset:

@@ -13,7 +13,7 @@ from jax_lstm.cli import show
 from jax_lstm.cli.options import absolute, other_data
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.evaluation import as_json, evaluate
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,5 @@ class Evaluate:
         show.spread(console, task, found.scores, run.names)
         show.sheet(console, task.further(found.predictions, self.part))
         if self.out:
-            write_json(Path(self.out), {"part": self.part, "scores": found.scores})
+            write_json(Path(self.out), as_json(task, found, self.part))
         return 0

@@ -16,7 +16,7 @@ from jax_lstm.cli.options import absolute, new_directory, value_of
 from jax_lstm.cli.watch import watched
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.train import InterruptedRunError, TrainConfig, fit, hosts
 from jax_lstm.train.config import read_config, to_dict
 from jax_lstm.train.loop import CONFIG, METRICS, require_resumable, saved_config
@@ -109,7 +109,7 @@ class Train:
         if part:
             run = open_run(directory)
             found, names = evaluate(run, task, part), run.names
-            write_json(directory / "scores.json", {"part": part, "scores": found.scores})
+            write_json(directory / "scores.json", as_json(task, found, part))
             written.append("scores.json")
             show.scores_table(console, task, found.scores, part)
             show.spread(console, task, found.scores, names)

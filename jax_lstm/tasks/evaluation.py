@@ -1,6 +1,6 @@
 """How good the models of a run are on a part of the data, beside the baselines."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,3 +31,9 @@ def evaluate(run: Run, task: Task, part: str) -> Evaluation:
         scores = {f"all {len(each)} together": scores["LSTM"]}
         scores |= {name: task.score(own, part) for name, own in zip(run.names, each, strict=True)}
     return Evaluation(scores | task.baselines(part), together, np.stack(each))
+
+
+def as_json(task: Task, found: Evaluation, part: str) -> dict[str, Any]:
+    """What `scores.json` holds: the scores, and as `further` the table that a task has beside them."""
+    sheet = task.further(found.predictions, part)
+    return {"part": part, "scores": found.scores} | ({} if sheet is None else {"further": sheet._asdict()})
