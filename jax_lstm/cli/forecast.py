@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm import plots
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures
+from jax_lstm.cli.interval import interval
 from jax_lstm.cli.options import other_data
+from jax_lstm.cli.stream import stream
 from jax_lstm.data import read_series
 from jax_lstm.data.series import Series, fill
 from jax_lstm.data.streamed import last_rows
@@ -25,7 +28,6 @@ from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import ForecastRun as Run
 
 PANELS = 6
-WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
 MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
 
 
@@ -40,9 +42,20 @@ class Forecast:
     given."""
     out: str = ""
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
+    stream: bool = False
+    """Read rows from standard input, CSV with a header, and print what follows after each, as CSV."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "forecast", "forecast")
+        if self.stream:
+            given = self.csv or self.out
+            require(not given, "--csv and --out", "be left out with --stream, which reads and prints", given)
+            with (
+                jax.enable_x64(run.config.x64),
+                open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False) as lines,
+            ):
+                stream(run, lines, sys.stdout)
+            return 0
         data = other_data(run, self.csv) if self.csv else run.config.data
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
@@ -78,14 +91,6 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
     return list(target.restore(each.astype(np.float64)))
 
 
-def _interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where nine in ten such members lie, around their mean; None of one alone. The noise of the data is not in it."""
-    if len(members) < 2:
-        return None
-    mean, around = members.mean(axis=0), WITHIN * members.std(axis=0, ddof=1)
-    return mean - around, mean + around
-
-
 def _times(one: Series, horizon: int) -> np.ndarray:
     """Timestamps of the rows to come; without times, their numbers, counted on from the file's rows."""
     ahead = np.arange(1, horizon + 1)
@@ -100,12 +105,12 @@ def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     time = "row" if series[0].times is None else data.time or "time"
     group = [data.group or "origin"] if len(series) > 1 or series[0].group else []
-    interval = [f"{name} {end}" for name in run.target for end in ("low", "high")] if len(run.names) > 1 else []
-    writer.writerow([*group, time, *run.target, *interval])
+    ends = [f"{name} {end}" for name in run.target for end in ("low", "high")] if len(run.names) > 1 else []
+    writer.writerow([*group, time, *run.target, *ends])
     for one, members in zip(series, forecasts, strict=True):
-        values, within = members.mean(axis=0), _interval(members)
-        ends = np.zeros((len(values), 0)) if within is None else np.stack(within, axis=2).reshape(len(values), -1)
-        for stamp, row in zip(_times(one, len(values)), np.concatenate([values, ends], axis=1), strict=True):
+        values, within = members.mean(axis=0), interval(members)
+        around = np.zeros((len(values), 0)) if within is None else np.stack(within, axis=2).reshape(len(values), -1)
+        for stamp, row in zip(_times(one, len(values)), np.concatenate([values, around], axis=1), strict=True):
             name = [one.group] if group else []
             text = stamp if one.times is None else _iso(stamp, one.utc)
             writer.writerow([*name, text, *(f"{value:.6g}" for value in row)])
@@ -121,7 +126,7 @@ def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray
     window = run.config.data.window
     panels = []
     for one, members in zip(series, forecasts, strict=True):
-        values, within = members.mean(axis=0), _interval(members)
+        values, within = members.mean(axis=0), interval(members)
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()

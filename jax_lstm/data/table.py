@@ -4,7 +4,7 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -45,16 +45,7 @@ def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: st
             is no number or infinite; a timestamp is not ISO 8601.
     """
     rows = rows_of(path)
-    header_line, header = next(rows, (0, []))
-    if not header:
-        raise InputError(f"{path}: the file is empty; expected a header line and rows")
-    header = [name.strip() for name in header]
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"{path}, line {header_line}: column {name!r} is named twice")
-    for name in filter(None, (*features, *target, time, group)):
-        if name not in header:
-            raise InputError(f"{path}, line {header_line}: no column {name!r}; the columns are {', '.join(header)}")
+    header = header_of(rows, path, (*features, *target, time, group))
     features = features or [name for name in header if name not in (time, group)]
     columns = tuple(dict.fromkeys((*features, *target)))
     where = [header.index(name) for name in columns]
@@ -84,24 +75,44 @@ def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: st
     ]
 
 
+def header_of(rows: Iterator[tuple[int, list[str]]], path: str, columns: Sequence[str]) -> list[str]:
+    """The names in the first of `rows`; those of `columns` that are not empty must be among them."""
+    line, header = next(rows, (0, []))
+    if not header:
+        raise InputError(f"{path}: the file is empty; expected a header line and rows")
+    header = [name.strip() for name in header]
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"{path}, line {line}: column {name!r} is named twice")
+    for name in filter(None, columns):
+        if name not in header:
+            raise InputError(f"{path}, line {line}: no column {name!r}; the columns are {', '.join(header)}")
+    return header
+
+
 def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the fields of each row that is not blank."""
-    reader = None
+    """The line number and the fields of each row of a file that is not blank."""
     opener = gzip.open if path.endswith(".gz") else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
+            yield from parsed(file, path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num if reader else 1}: not CSV: {error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text: {error}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
+    """The same of lines of text, one by one as they come."""
+    reader = csv.reader(lines, strict=True)
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num or 1}: not CSV: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error}") from None
 
 
 def number(text: str, path: str, line: int, column: str, unit: str = "line") -> float:

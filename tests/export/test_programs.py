@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,8 @@ def run_onnx(file: bytes, inputs: Arrays) -> Arrays:
 
 
 def run_stablehlo(file: bytes, inputs: Arrays) -> Arrays:
-    return {name: np.asarray(array) for name, array in jax.export.deserialize(bytearray(file)).call(inputs).items()}
+    found: Any = jax.export.deserialize(bytearray(file)).call(inputs)
+    return {name: np.asarray(array) for name, array in found.items()}
 
 
 class Tool(NamedTuple):
@@ -101,7 +102,7 @@ def by_torch(module: jl.LSTM, given: Arrays) -> Arrays:
     return {"y": ys.numpy(), "h_n": h.numpy(), "c_n": c.numpy()}
 
 
-def assert_close(found: Arrays, expected: Arrays) -> None:
+def assert_close(found: Arrays, expected: Mapping[str, Any]) -> None:
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         assert difference(found[name], array).relative <= CLOSE, name
@@ -163,7 +164,9 @@ def test_a_language_model(state: bool, tied: bool, tool: str) -> None:
         before = [given.get(name, np.zeros((2, batch, 5))) for name in ("h_0", "c_0")]
         with torch.no_grad():
             logits, last = reference(torch.tensor(tokens), tuple(torch.tensor(part).double() for part in before))
-        expected = dict(zip(("logits", "h_n", "c_n"), (logits.numpy(), *(part.numpy() for part in last)), strict=True))
+        expected: Arrays = dict(
+            zip(("logits", "h_n", "c_n"), (logits.numpy(), *(part.numpy() for part in last)), strict=True)
+        )
         assert_close(TOOLS[tool].run(file, given), expected)
 
 

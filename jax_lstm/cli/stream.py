@@ -1,0 +1,100 @@
+"""`jax-lstm forecast --stream`: rows from standard input, a forecast after each."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.cli.interval import interval
+from jax_lstm.data.table import header_of, number, parsed, timestamp
+from jax_lstm.tasks.forecast import ForecastRun
+from jax_lstm.tasks.online import Begun, Online
+
+NAME = "standard input"
+
+
+@dataclass
+class Series:
+    """What is kept of a series: its states, the last value of each feature, the time of its last row."""
+
+    begun: Begun
+    last: np.ndarray
+    time: datetime | None = None
+
+
+def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
+    """Read CSV with a header, and write a row of CSV for each row, at once: what follows it, step after step.
+
+    There must be the columns that the model reads; that of time and that of group are used where they are. Missing
+    values, and rows that lie missing between two times, are filled by the last values seen.
+
+    Raises:
+        InputError: a row cannot be used. Forecasts for the rows before it have been written.
+    """
+    rows = parsed(lines, NAME)
+    header = header_of(rows, NAME, run.features)
+    data = run.config.data
+    time, group = (
+        name if name in header else "" for name in ((data.time, data.group) if data.csv else ("time", "origin"))
+    )
+    where = [header.index(name) for name in run.features]
+    features, target, ahead = run.scaler.pick(run.features), run.scaler.pick(run.target), range(1, data.horizon + 1)
+    online, found = Online(run), dict[str, Series]()
+    clock = Clock()
+    writer = csv.writer(out, lineterminator="\n")
+    ends = (" low", " high") if len(run.names) > 1 else ()
+    columns = [f"{name}+{step}{end}" for end in ("", *ends) for step in ahead for name in run.target]
+    writer.writerow([*([group] if group else []), time or "row", *columns])
+    out.flush()
+
+    def feed(series: Series) -> np.ndarray:
+        forecasts, series.begun = online.feed(series.begun, features.standardise(series.last[None])[0])
+        return forecasts
+
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{NAME}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
+        name = row[header.index(group)].strip() if group else ""
+        values = np.array([number(row[at], NAME, line, header[at]) for at in where])
+        if name not in found:
+            found[name] = Series(online.begin(), features.mean)
+        series = found[name]
+        if time:
+            stamp = timestamp(row[header.index(time)], NAME, line, time)
+            for _ in range(min(clock.absent(series.time, stamp, line), data.window)):
+                feed(series)
+            series.time = stamp
+        series.last = np.where(np.isnan(values), series.last, values)
+        standardised = feed(series).astype(np.float64)
+        members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
+        shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
+        numbers = [f"{value:.6g}" for each in shown for value in each.ravel()]
+        where_it_is = row[header.index(time)].strip() if time else series.begun.rows
+        writer.writerow([*([name] if group else []), where_it_is, *numbers])
+        out.flush()
+
+
+class Clock:
+    """The step from row to row, which the first two rows of a series tell."""
+
+    def __init__(self) -> None:
+        self._step: timedelta | None = None
+
+    def absent(self, before: datetime | None, now: datetime, line: int) -> int:
+        """How many rows lie missing between two times."""
+        if before is None:
+            return 0
+        where = f"{NAME}, line {line}: timestamp {now.isoformat(' ')}"
+        if (before.tzinfo is None) != (now.tzinfo is None):
+            raise InputError(f"{where}: some timestamps have an offset from UTC and some have none")
+        if now <= before:
+            raise InputError(f"{where} does not come after that of the row before, {before.isoformat(' ')}")
+        self._step = self._step or now - before
+        steps, rest = divmod(now - before, self._step)
+        if rest:
+            raise InputError(f"{where} is off the grid of {self._step}, the step between the first two rows")
+        return steps - 1

@@ -1,0 +1,180 @@
+"""`jax-lstm export`: a run's data goes in and out of the exported file as it stands in files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import jax_lstm as jl
+from jax_lstm.cli import export, main
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tolerances import difference
+
+Prints = Callable[..., str]
+FEW = ("--hidden-size", 8, "--epochs", 1, "--batch-size", 16)
+
+
+@pytest.fixture
+def prints(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*arguments: Any, status: int = 0) -> str:
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == status
+        said = capfd.readouterr()
+        return said.out if status == 0 else said.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of each task, and one of several models in bfloat16."""
+    folder, rng = tmp_path_factory.mktemp("runs"), np.random.default_rng(0)
+    waves = [f"{1000 + 50 * np.sin(at / 4):.3f},{20 + 3 * np.cos(at / 5):.3f}" for at in range(300)]
+    (folder / "wave.csv").write_text("\n".join(["p,t", *waves]) + "\n")
+    (folder / "rhyme.txt").write_text("one two three four\nfive six seven eight\n" * 40)
+    lines = ["sequence,label,a"]
+    for name in range(40):
+        lines += [f"s{name},{name % 2},{rng.normal(300 + name % 2):.4f}" for _ in range(rng.integers(3, 9))]
+    (folder / "two.csv").write_text("\n".join(lines) + "\n")
+    forecast = ("--csv", folder / "wave.csv", "--target", "t", "--features", "p", "t", "--window", 12, "--horizon", 3)
+    options = {
+        "forecast": (*forecast, "--num-layers", 2),
+        "several": (*forecast, "--seeds", "0:2", "--precision", "bfloat16"),
+        "lm": ("--task", "lm", "--text", folder / "rhyme.txt", "--steps", 10, "--tied"),
+        "classify": ("--task", "classify", "--sequences", folder / "two.csv"),
+    }
+    for name, each in options.items():
+        assert main([str(word) for word in ("train", *each, *FEW, "--out", folder / name)]) == 0
+    return {name: folder / name for name in options}
+
+
+def run_file(path: Path, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+    return dict(export.RUNNABLE[path.suffix[1:]].run(path.read_bytes(), inputs))
+
+
+@pytest.mark.parametrize("to", ["onnx", "stablehlo"])
+def test_forecasts_of_raw_rows(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    """What `forecast` writes is what the exported program makes of the last rows of the file."""
+    for name, close in (("forecast", 1e-5), ("several", 1e-2)):
+        file = tmp_path / f"{name}.{to}"
+        said = prints("export", runs[name], "--to", to, "--out", file)
+        assert "at most" in said
+        assert ("of 2 models the best: seed" in said) == (name == "several")
+        rows = np.loadtxt(runs[name].parent / "wave.csv", delimiter=",", skiprows=1, dtype=np.float32)[-12:]
+        found = run_file(file, {"x": rows[None]})["y"]
+        run = open_run(runs[name])
+        best = run.forecasts(run.scaler.standardise(rows.astype(float)).astype("f4"), np.zeros(1, np.int32))
+        expected = run.scaler.pick(("t",)).restore(best[run.position.best].astype(float))
+        assert difference(found, expected).relative < close
+        told = json.loads((tmp_path / f"{name}.{to}.json").read_text())
+        assert told["inputs"] == {"x": {"shape": ["batch", "time", 2], "type": "float32"}}
+        assert told["outputs"] == {"y": {"shape": ["batch", 3], "type": "float32"}}
+        assert (told["facts"]["features"], told["facts"]["horizon"]) == (["p", "t"], 3)
+
+
+@pytest.mark.parametrize("to", ["onnx", "stablehlo"])
+def test_labels_of_raw_sequences(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    prints("export", runs["classify"], "--to", to, "--out", tmp_path / f"model.{to}")
+    run = open_run(runs["classify"])
+    part = load_task(run.config, run.about).sequences.parts["val"]
+    raw = (part.x * run.about["scale"] + run.about["mean"]).astype(np.float32)
+    found = run_file(tmp_path / f"model.{to}", {"x": raw, "lengths": part.lengths.astype(np.int32)})["y"]
+    expected = run.model()(part.x, lengths=part.lengths)
+    assert difference(found, expected).relative < 1e-3  # a mean of 300 takes digits from what varies by 1
+
+
+@pytest.mark.parametrize("to", ["onnx", "stablehlo"])
+def test_text(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    """Piece after piece, the state handed on."""
+    prints("export", runs["lm"], "--to", to, "--out", tmp_path / f"model.{to}")
+    told = json.loads((tmp_path / f"model.{to}.json").read_text())
+    alphabet = told["facts"]["alphabet"]["characters"]
+    tokens = np.array([[alphabet.index(letter) for letter in "one two"]], np.int32)
+    expected, _ = open_run(runs["lm"]).model()(tokens)
+    state = {name: np.zeros((1, 1, 8), np.float32) for name in ("h_0", "c_0")}
+    pieces = []
+    for cut in (tokens[:, :3], tokens[:, 3:]):
+        found = run_file(tmp_path / f"model.{to}", {"tokens": cut, **state})
+        state = {"h_0": found["h_n"], "c_0": found["c_n"]}
+        pieces.append(found["logits"])
+    assert difference(np.concatenate(pieces, axis=1), expected).relative < 1e-5
+
+
+def test_the_lstm_alone_for_torch(runs: dict[str, Path], prints: Prints) -> None:
+    torch: Any = pytest.importorskip("torch")
+    prints("export", runs["forecast"], "--to", "torch", "--only-lstm")
+    reference = torch.nn.LSTM(2, 8, 2, batch_first=True)
+    reference.load_state_dict(torch.load(runs["forecast"] / "model.pt", weights_only=True), strict=True)
+    x = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
+    expected, _ = open_run(runs["forecast"]).model().lstm(x)
+    assert difference(reference(torch.tensor(x))[0].detach(), expected).relative < 1e-5
+
+
+@pytest.mark.parametrize("name", ["forecast", "lm", "classify"])
+def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    """The reference's models load them, strictly; safetensors holds the same."""
+    torch: Any = pytest.importorskip("torch")
+    from torch_ref.classify import Classifier
+    from torch_ref.lm import LanguageModel
+    from torch_ref.model import LSTMModel
+
+    model = open_run(runs[name]).model()
+    size = model.fc.bias.shape[0]
+    twins = {
+        "forecast": lambda: LSTMModel(2, 8, size, 2),
+        "lm": lambda: LanguageModel(size, 8, 8, 1, True),
+        "classify": lambda: Classifier(1, 8, size),
+    }
+    prints("export", runs[name], "--to", "torch", "--out", tmp_path / "model.pt")
+    prints("export", runs[name], "--to", "safetensors", "--out", tmp_path / "model.safetensors")
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    twins[name]().load_state_dict(weights, strict=True)
+    same = jl.load_file(tmp_path / "model.safetensors")
+    assert list(same) == list(weights)
+    assert all(np.array_equal(same[key], value.numpy()) for key, value in weights.items())
+    jl.load_state_dict(model, same, strict=name != "lm")
+
+
+def test_the_lstm_alone_has_lengths_and_states(runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    said = prints("export", runs["forecast"], "--to", "onnx", "--only-lstm", "--out", tmp_path / "model.onnx")
+    assert "run by onnxruntime: at most" in said
+    told = json.loads((tmp_path / "model.onnx.json").read_text())
+    assert list(told["inputs"]) == ["x", "lengths", "h_0", "c_0"]
+    assert list(told["outputs"]) == ["y", "h_n", "c_n"]
+
+
+def test_what_differs_is_not_written(runs: dict[str, Path], tmp_path: Path, prints: Prints,
+                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    form = export.RUNNABLE["stablehlo"]
+    wrong = form._replace(run=lambda file, inputs: {name: a * 1.001 for name, a in form.run(file, inputs).items()})
+    monkeypatch.setitem(export.RUNNABLE, "stablehlo", wrong)
+    out = tmp_path / "model.stablehlo"
+    assert "differs from the model by 1.0e-03" in prints(
+        "export", runs["lm"], "--to", "stablehlo", "--out", out, status=2
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_arguments(runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+    assert "must end in .onnx; got" in prints("export", runs["lm"], "--to", "onnx", "--out", "model.pt", status=2)
+    assert "no such run directory" in prints("export", tmp_path / "none", "--to", "onnx", status=2)
+    out = tmp_path / "none" / "model.pt"
+    assert "cannot be written" in prints("export", runs["lm"], "--to", "torch", "--out", out, status=2)
+
+
+def test_float64(tmp_path: Path, runs: dict[str, Path], prints: Prints) -> None:
+    wave = runs["forecast"].parent / "wave.csv"
+    prints(
+        "train", "--csv", wave, "--target", "t", "--x64", "--window", 6, "--horizon", 1, *FEW, "--out", tmp_path / "run"
+    )
+    assert "run by jax: at most" in prints("export", tmp_path / "run", "--to", "stablehlo")
+    file = (tmp_path / "run" / "model.stablehlo").read_bytes()
+    with jax.enable_x64(True):
+        assert jax.export.deserialize(bytearray(file)).in_avals[0].dtype == np.float64
+    assert "computes no LSTM in float64" in prints("export", tmp_path / "run", "--to", "onnx")
