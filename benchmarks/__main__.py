@@ -2,33 +2,12 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
-import tyro
 from rich.console import Console
 
-from benchmarks.accuracy.command import Accuracy
-from benchmarks.engine import Engine
-from benchmarks.ensemble import Ensemble
-from benchmarks.frameworks import Frameworks
-from benchmarks.jit.command import Jit
-from benchmarks.profile import Profiling
-from benchmarks.report.command import Report
-from benchmarks.scaling.command import Scaling
-from benchmarks.tasks import Tasks
 from jax_lstm.checks import InputError, MissingExtraError
-
-COMMANDS: dict[str, Any] = {
-    "accuracy": Accuracy,
-    "engine": Engine,
-    "ensemble": Ensemble,
-    "frameworks": Frameworks,
-    "jit": Jit,
-    "profile": Profiling,
-    "report": Report,
-    "scaling": Scaling,
-    "tasks": Tasks,
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,9 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="python -m benchmarks", description=__doc__, args=arguments or ["--help"]
-        )
+        command = _parse(arguments)
         console = Console() if sys.stdout.isatty() else Console(width=120)
         return command.run(console, arguments)
     except (InputError, MissingExtraError) as error:
@@ -49,6 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+
+
+def _parse(arguments: list[str]) -> Any:
+    """The command with its options. `device` shall run where tyro is not."""
+    if arguments[:1] == ["device"] and find_spec("tyro") is None:
+        from benchmarks.device.command import Device
+        from benchmarks.plain_options import parse
+
+        return parse(Device, "python -m benchmarks device", arguments[1:])
+    from benchmarks.commands import parsed
+
+    return parsed(arguments, __doc__ or "")
 
 
 def _fail(message: str, status: int) -> int:

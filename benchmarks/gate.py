@@ -17,6 +17,7 @@ from benchmarks.contenders.torch_modules import in_torch
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # eight bits of mantissa, rounded at each of some hundred steps; as in the tests of the kernels
+FLOAT16 = 1e-2
 # Adam's first steps are as large for an entry that is all rounding as for any other: a few of a million part, and the
 # largest difference would be theirs. What all of them moved, taken together, is what an error would change.
 UPDATES = 1e-2
@@ -27,6 +28,9 @@ LIMITS = {
         "update": UPDATES,
     },
     "bfloat16": {"outputs": BFLOAT16, "gradient": BFLOAT16, "update": UPDATES},
+    # Eleven bits, in TF32 of the factors of every product.
+    "float16": {"outputs": FLOAT16, "gradient": FLOAT16, "update": UPDATES},
+    "TF32": {"outputs": FLOAT16, "gradient": FLOAT16, "update": UPDATES},
 }
 
 

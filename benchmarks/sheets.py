@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jax_lstm.cli import show
+from jax_lstm.tables import table as empty
 from jax_lstm.timing import Timing
 
 ABSENT = "-"
@@ -25,7 +25,7 @@ class Sheet(NamedTuple):
 
 
 def print_sheet(console: Console, sheet: Sheet) -> None:
-    table = show.table(escape(sheet.title))
+    table = empty(escape(sheet.title))
     for at, column in enumerate(sheet.columns):
         table.add_column(escape(column), justify="left" if at < sheet.left else "right")
     for row in sheet.rows:

@@ -17,14 +17,19 @@ Lengths = ArrayLike | Sequence[int] | None
 
 
 class Call(NamedTuple):
-    """The arguments of a call, checked and brought to one form: time first, batched, `mask` and `resets` (T, B)."""
+    """The arguments of a call, checked and brought to one form: time first, batched, `mask` and `resets` (T, B).
+
+    `lengths` (B,), within 0 to T, are in `mask` too. `given` are the names of those that were given.
+    """
 
     xs: jax.Array
     state: LSTMState
+    lengths: jax.Array | None
     mask: jax.Array | None
     resets: jax.Array | None
     dtype: Any
     unbatched: bool
+    given: tuple[str, ...]
 
 
 def read_call(
@@ -62,14 +67,17 @@ def read_call(
     if unbatched:
         state = LSTMState(state.h[:, None], state.c[:, None])
 
+    named = {"lengths": lengths, "mask": mask, "resets": resets}
+    given = tuple(name for name, value in named.items() if value is not None)
     mask, resets = (
         _per_step(name, value, (*rows, steps), unbatched) for name, value in (("mask", mask), ("resets", resets))
     )
     if lengths is not None:
-        within = _within(lengths, rows, steps)
+        lengths = _lengths(lengths, rows, steps)
+        within = jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths
         mask = within if mask is None else mask & within
         resets = None if resets is None else resets & within  # the padding is no part of the sequence
-    return Call(xs.astype(dtype), state, mask, resets, dtype, unbatched)
+    return Call(xs.astype(dtype), state, lengths, mask, resets, dtype, unbatched, given)
 
 
 def compute_dtype(params: Mapping[str, Any], x: Any, dtype: DTypeLike | None) -> Any:
@@ -90,8 +98,8 @@ def _per_step(name: str, value: Any, shape: tuple[int, ...], unbatched: bool) ->
     return value[:, None] if unbatched else value.T
 
 
-def _within(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
-    """Which steps lie within the `lengths` of their rows, (T, B). Under `jit` one below 0 or above T counts as that."""
+def _lengths(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
+    """The steps of each row, (B,). Under `jit` a number below 0 counts as 0, one above T as T."""
     traced = any(isinstance(length, Tracer) for length in jax.tree.leaves(lengths))
     known = as_array("lengths", lengths) if traced else np.asarray(lengths)  # before JAX makes int32 of it
     require(jnp.issubdtype(known.dtype, jnp.integer), "lengths", "be an array of integers", known.dtype)
@@ -99,4 +107,4 @@ def _within(lengths: Any, rows: tuple[int, ...], steps: int) -> jax.Array:
     if isinstance(known, np.ndarray) and isinstance(steps, int):
         for length in np.unique(known):
             require(0 <= length <= steps, "lengths", f"lie between 0 and T, {steps}", length)
-    return jnp.arange(steps, dtype=jnp.int32)[:, None] < jnp.asarray(known, jnp.int32).reshape(1, -1)
+    return jnp.clip(jnp.asarray(known, jnp.int32).reshape(-1), 0, steps)

@@ -1,18 +1,18 @@
 """`lstm`: the layers as a pure function of a mapping of parameters, for those who keep their own."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm.call import Call, Lengths, read_call
-from jax_lstm.checks import as_array, require, require_one_of, require_probability
+from jax_lstm.checks import as_array, require, require_one_of, require_probability, require_size
 from jax_lstm.kernels import registry
 from jax_lstm.kernels.directions import one_by_one
 from jax_lstm.kernels.scan import Remat
-from jax_lstm.kernels.variant import variant_scan
+from jax_lstm.kernels.variant import Extras, variant_scan
 from jax_lstm.sizes import Sizes
 from jax_lstm.state import LSTMParams, LSTMState
 from jax_lstm.variant import Variant, dropout_mask
@@ -35,6 +35,7 @@ def lstm(
     dtype: DTypeLike | None = None,
     backend: str = "auto",
     remat: Remat = None,
+    unroll: int = 1,
 ) -> tuple[jax.Array, LSTMState]:
     """Run the sequence `x` through an LSTM; what `torch.nn.LSTM` computes, as a function.
 
@@ -60,6 +61,7 @@ def lstm(
         dtype: type to compute in; None takes the widest of `params` and `x`.
         backend: kernel by name, or "auto" for the first in the table of kernels that can serve the call.
         remat: what differentiation keeps: None everything, "gates" the states only, "chunks" about sqrt(T) states.
+        unroll: steps in one turn of the loop of the kernel `scan`; others have no such loop.
 
     Returns:
         ys: the last layer's outputs, shaped as `x` with R*D in place of I, of the type computed in.
@@ -69,17 +71,36 @@ def lstm(
     Raises:
         InputError: a shape, type, size or option does not fit; it says which, what was expected and what came.
     """
-    sizes = _sizes(params, variant, backend, remat, training=key is not None)
+    training = key is not None
+    sizes = _sizes(params, variant, backend, remat, training)
     require_probability("dropout", dropout)
+    require_size("unroll", unroll)
     call = read_call(
         sizes, params, x, state, batch_first=batch_first, lengths=lengths, mask=mask, resets=resets, dtype=dtype
     )
+    kernel = ""
+    if not variant.changes_recurrence(training):
+        kernel = registry.choose(backend, _request(sizes, call.xs, call.given, remat)).backend
+    dropping = training and dropout > 0
+    whole = kernel != "" and registry.KERNELS[kernel].whole
+    at_once = sizes.num_layers if whole and not dropping else 1
+
     xs, last = call.xs, []
-    for layer in range(sizes.num_layers):
-        layer_key = None if key is None else jax.random.fold_in(key, layer)
-        if layer > 0 and layer_key is not None and dropout > 0:
-            xs = xs * dropout_mask(jax.random.fold_in(layer_key, 0), dropout, xs.shape, xs.dtype)
-        outputs = _layer(sizes, layer, params, call._replace(xs=xs), variant, layer_key, backend, remat)
+    for first in range(0, sizes.num_layers, at_once):
+        if first > 0 and key is not None and dropping:
+            xs = xs * dropout_mask(_key(key, first, 0), dropout, xs.shape, xs.dtype)
+        layers = [_layer(sizes, first + more, params, call, variant, key) for more in range(at_once)]
+        if whole:
+            states = [state for layer in layers for state in layer.states]
+            xs, (h, c) = registry.run_whole(kernel, [layer.params for layer in layers], xs, states, call.lengths)
+            last += [LSTMState(h[at], c[at]) for at in range(len(states))]
+            continue
+        weights, extras, states = layers[0]
+        if kernel:
+            outputs = registry.run(kernel, weights, xs, states, call.mask, call.resets, remat, unroll)
+        else:
+            both = list(zip(weights, extras, strict=True))
+            outputs = one_by_one(variant_scan, both, xs, states, call.mask, call.resets)
         xs = outputs[0][0] if len(outputs) == 1 else jnp.concatenate([ys for ys, _ in outputs], axis=-1)
         last += [after for _, after in outputs]
     state = LSTMState(jnp.stack([s.h for s in last]), jnp.stack([s.c for s in last]))
@@ -91,18 +112,23 @@ def lstm(
 def explain_backend(
     params: Mapping[str, Any], x: Any, *, batch_first: bool = False, dtype: DTypeLike | None = None,
     backend: str = "auto", remat: Remat = None, variant: Variant = PLAIN, training: bool = False,
+    given: Sequence[str] = (),
 ) -> registry.Choice:  # fmt: skip
     """Which kernel `lstm` takes for `x` (an array or a `jax.ShapeDtypeStruct`), and why not the others; print it.
+
+    `given` are those of "lengths", "mask" and "resets" that the call will have.
 
     Raises:
         InputError: `backend` names no kernel, or one that cannot serve the call.
     """
     sizes = _sizes(params, variant, backend, remat, training)
+    for name in given:
+        require_one_of("given", name, ("lengths", "mask", "resets"))
     x = x if isinstance(x, jax.ShapeDtypeStruct) else as_array("x", x)
     xs = jax.eval_shape(lambda x: read_call(sizes, params, x, batch_first=batch_first, dtype=dtype).xs, x)
     if variant.changes_recurrence(training):
         return registry.Choice("variant", "a variant changes the recurrence, and has a kernel of its own", {})
-    return registry.choose(backend, registry.request(xs, remat))
+    return registry.choose(backend, _request(sizes, xs, tuple(given), remat))
 
 
 def _sizes(params: Mapping[str, Any], variant: Variant, backend: str, remat: Remat, training: bool) -> Sizes:
@@ -121,29 +147,38 @@ def _sizes(params: Mapping[str, Any], variant: Variant, backend: str, remat: Rem
     return sizes
 
 
+class Layer(NamedTuple):
+    """What one layer is run with, a direction an entry: weights, what a variant adds, and the states before."""
+
+    params: list[LSTMParams]
+    extras: list[Extras]
+    states: list[LSTMState]
+
+
 def _layer(
-    sizes: Sizes,
-    layer: int,
-    params: Mapping[str, Any],
-    call: Call,
-    variant: Variant,
-    key: jax.Array | None,
-    backend: str,
-    remat: Remat,
-) -> list[tuple[jax.Array, LSTMState]]:
-    """Outputs and last state of each direction of a layer."""
-    xs, state, mask, resets, dtype, _ = call
-    plain, extras, before = [], [], []
+    sizes: Sizes, layer: int, params: Mapping[str, Any], call: Call, variant: Variant, key: jax.Array | None
+) -> Layer:
+    found, dtype = Layer([], [], []), call.dtype
     for direction, suffix in enumerate(("_l{}", "_l{}_reverse")[: sizes.num_directions]):
         own = {name: params[name + suffix.format(layer)] for name in sizes.of_layer(layer)}
-        own_key = None if key is None else jax.random.fold_in(key, 1 + direction)
+        own_key = None if key is None else _key(key, layer, 1 + direction)
         weights = LSTMParams(**{name: jnp.asarray(own[name], dtype) for name in LSTMParams._fields if name in own})
-        plain.append(weights._replace(weight_hh=variant.dropped_weight(weights.weight_hh, own_key)))
         at = layer * sizes.num_directions + direction
-        before.append(LSTMState(state.h[at], state.c[at]))
-        extras.append(
-            variant.extras(own, xs.shape[0], before[-1].h.shape, before[-1].c.shape, own_key, before[-1].c.dtype)
+        before = LSTMState(call.state.h[at], call.state.c[at])
+        found.params.append(weights._replace(weight_hh=variant.dropped_weight(weights.weight_hh, own_key)))
+        found.states.append(before)
+        found.extras.append(
+            variant.extras(own, call.xs.shape[0], before.h.shape, before.c.shape, own_key, before.c.dtype)
         )
-    if not variant.changes_recurrence(key is not None):
-        return registry.run(plain, xs, before, mask, resets, backend=backend, remat=remat)
-    return one_by_one(variant_scan, list(zip(plain, extras, strict=True)), xs, before, mask, resets)
+    return found
+
+
+def _key(key: jax.Array, layer: int, part: int) -> jax.Array:
+    """Of a layer, for the outputs that it is given, part 0, and for its directions, 1 and 2."""
+    return jax.random.fold_in(jax.random.fold_in(key, layer), part)
+
+
+def _request(sizes: Sizes, xs: Any, given: tuple[str, ...], remat: Remat) -> registry.Request:
+    return registry.Request(
+        jax.default_backend(), xs.dtype, tuple(xs.shape), remat, given, projected=sizes.proj_size > 0
+    )

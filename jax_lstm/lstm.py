@@ -1,6 +1,7 @@
 """`LSTM`: layers of the recurrence over whole sequences, as `torch.nn.LSTM`."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jax_lstm import functional
 from jax_lstm.call import Lengths
-from jax_lstm.checks import require, require_bool, require_dtype, require_one_of, require_probability
+from jax_lstm.checks import require, require_bool, require_dtype, require_one_of, require_probability, require_size
 from jax_lstm.init import Init
 from jax_lstm.kernels.registry import KERNELS, Choice
 from jax_lstm.kernels.scan import Remat
@@ -37,6 +38,8 @@ class LSTM(nnx.Module):
         param_dtype: type of the parameters.
         backend: kernel by name, or "auto"; `explain_backend` says which that takes.
         remat: what differentiation keeps: None everything, "gates" the states only, "chunks" about sqrt(T) states.
+        unroll: steps in one turn of the loop of the kernel `scan`; others have no such loop. Above 1 the program grows,
+            and a GPU is given several steps at a time.
         variant: options beyond PyTorch's: recurrent dropout, zoneout, layer normalisation, peepholes.
         init: initial parameters other than U(-1/sqrt(H), 1/sqrt(H)).
         rngs: where the initial parameters (`params`) and the masks of dropout (`dropout`) come from.
@@ -64,6 +67,7 @@ class LSTM(nnx.Module):
         param_dtype: DTypeLike = jnp.float32,
         backend: str = "auto",
         remat: Remat = None,
+        unroll: int = 1,
         variant: Variant = Variant(),  # noqa: B008 frozen
         init: Init = Init(),  # noqa: B008 frozen
         rngs: nnx.Rngs,
@@ -77,6 +81,7 @@ class LSTM(nnx.Module):
         require_probability("dropout", dropout)
         require_one_of("backend", backend, ("auto", *KERNELS))
         require_one_of("remat", remat, (None, "gates", "chunks"))
+        require_size("unroll", unroll)
         if dtype is not None:
             require_dtype("dtype", dtype)
         require_dtype("param_dtype", param_dtype)
@@ -87,7 +92,7 @@ class LSTM(nnx.Module):
             )
         self.batch_first, self.dropout = batch_first, float(dropout)
         self.dtype, self.param_dtype = dtype, param_dtype
-        self.backend, self.remat, self.variant = backend, remat, variant
+        self.backend, self.remat, self.unroll, self.variant = backend, remat, unroll, variant
         for layer, suffix in self.sizes.suffixes():
             for name, shape in self.sizes.of_layer(layer).items():
                 value = init.draw(name, rngs.params(), shape, hidden_size, param_dtype)
@@ -157,6 +162,7 @@ class LSTM(nnx.Module):
             batch_first=self.batch_first,
             dropout=self.dropout,
             key=key,
+            unroll=self.unroll,
             **self._options(),
         )
 
@@ -164,13 +170,15 @@ class LSTM(nnx.Module):
         return {"dtype": self.dtype, "backend": self.backend, "remat": self.remat, "variant": self.variant}
 
 
-def explain_backend(lstm: LSTM, x: Any) -> Choice:
+def explain_backend(lstm: LSTM, x: Any, *, given: Sequence[str] = ()) -> Choice:
     """Which kernel runs `lstm(x)`, and why not the others; print it. `x` is an array or a `jax.ShapeDtypeStruct`.
+
+    `given` are those of "lengths", "mask" and "resets" that the call will have.
 
     Raises:
         InputError: the backend that was asked for by name cannot serve the call.
     """
     training = lstm.rngs is not None and not lstm.deterministic
     return functional.explain_backend(
-        lstm.params, x, batch_first=lstm.batch_first, training=training, **lstm._options()
+        lstm.params, x, batch_first=lstm.batch_first, training=training, given=given, **lstm._options()
     )

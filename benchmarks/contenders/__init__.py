@@ -3,7 +3,6 @@
 from functools import partial
 
 from benchmarks.contenders.base import Contender, cells_refuse
-from benchmarks.contenders.cudnn import in_cudnn
 from benchmarks.contenders.in_equinox import in_equinox
 from benchmarks.contenders.in_flax import in_linen, in_nnx
 from benchmarks.contenders.in_keras import in_keras
@@ -18,7 +17,7 @@ BASELINE = "torch"
 OURS = {
     name: Contender(ours(name), f"jax_lstm on its kernel `{name}`", backend=name)
     for name in KERNELS
-    if name != "reference"
+    if name not in ("reference", "cudnn")
 }
 
 _in_torch = partial(Contender, packages=("torch",), install="pip install -c constraints.txt '.[torch]'")
@@ -42,7 +41,7 @@ CONTENDERS = {
         refuses=cells_refuse,
     ),
     "cudnn": Contender(
-        in_cudnn, "jax.experimental.rnn, which calls cuDNN", install="pip install 'jax[cuda12]'", platform="gpu"
+        ours("cudnn"), "jax_lstm on cuDNN, by jax.experimental.rnn", install="pip install 'jax[cuda12]'", platform="gpu"
     ),
     "torch compile": _in_torch(partial(in_torch, compiled=True), "torch.compile(torch.nn.LSTM)"),
     "torch cell": _cells(in_torch_cells, "a Python loop over torch.nn.LSTMCell"),

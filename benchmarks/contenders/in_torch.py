@@ -135,4 +135,5 @@ def _parameters(model: Model) -> dict[str, Any]:
 
 
 def _array(tensor: Any) -> Any:
-    return tensor.detach().cpu().numpy().copy()
+    found = tensor.detach().cpu()
+    return (found if found.itemsize >= 4 else found.float()).numpy().copy()  # NumPy has no bfloat16

@@ -7,23 +7,28 @@ from benchmarks.contenders.base import Runner
 from benchmarks.contenders.in_torch import Model, device, runner
 
 
-def in_torch(problem: Problem, compiled: bool = False, dtype: str = "float32", biases: int = 2) -> Runner:
-    """`torch.nn.LSTM`; with one bias a layer, the other is zero and stays so. In float64 it runs on the CPU."""
-    return runner(lambda: _lstm(problem, compiled, dtype, biases), problem)
+def in_torch(
+    problem: Problem, compiled: bool = False, dtype: str = "float32", biases: int = 2, place: str = ""
+) -> Runner:
+    """`torch.nn.LSTM`, with one bias a layer the other is zero and stays so; where JAX computes if no `place` is named.
+
+    In float64 that is the CPU.
+    """
+    place = place or (device() if dtype == "float32" else "cpu")
+    return runner(lambda: _lstm(problem, compiled, dtype, biases, place), problem)
 
 
 def in_torch_cells(problem: Problem, compiled: bool = False) -> Runner:
     return runner(lambda: _cells(problem, compiled), problem)
 
 
-def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int) -> Model:
+def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int, place: str) -> Model:
     import torch
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
     case = problem.case
     lstm = torch.nn.LSTM(case.input_size, case.hidden_size, case.num_layers, bidirectional=case.bidirectional)
     lstm.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in problem.params.items()})
-    place = device() if dtype == "float32" else "cpu"
     lstm = lstm.to(device=place, dtype=getattr(torch, dtype))
     if biases == 1:
         _join_biases(lstm)

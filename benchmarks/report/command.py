@@ -44,7 +44,7 @@ class Report:
 
 def _pages(console: Console, found: Sequence[Told]) -> int:
     """Each study's own `--render`, one after the other."""
-    from benchmarks.__main__ import COMMANDS
+    from benchmarks.commands import COMMANDS
 
     for each in found:
         if each.study in STUDIES:

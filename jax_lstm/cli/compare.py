@@ -14,6 +14,7 @@ from jax_lstm.cli.options import absolute, new_directory, value_of
 from jax_lstm.compare import CompareConfig, Comparison, compare
 from jax_lstm.compare.run import METRICS_TORCH
 from jax_lstm.files import write_json
+from jax_lstm.tables import table
 from jax_lstm.tasks import load_task
 from jax_lstm.tasks.scores import baseline_forecasts
 from jax_lstm.train import InterruptedRunError
@@ -73,30 +74,30 @@ class Compare:
 
 
 def _agreement(comparison: Comparison) -> Table:
-    table = show.table("agreement of JAX with PyTorch")
-    table.add_column("largest difference in")
+    shown = table("agreement of JAX with PyTorch")
+    shown.add_column("largest difference in")
     for name in ("absolute", "relative", "tolerance", ""):
-        table.add_column(name, justify="right")
+        shown.add_column(name, justify="right")
     for check in comparison.checks:
         verdict = "[green]pass[/]" if check.passed else "[bold red]FAIL[/]"
         numbers = (f"{check.absolute:.1e}", f"{check.relative:.1e}", f"{check.tolerance:.0e}")
-        table.add_row(escape(check.name), *numbers, verdict)
-    return table
+        shown.add_row(escape(check.name), *numbers, verdict)
+    return shown
 
 
 def _throughput(comparison: Comparison, unit: str) -> Table:
-    table = show.table("throughput: medians of samples taken in turns, over the same batches")
-    table.add_column("")
+    shown = table("throughput: medians of samples taken in turns, over the same batches")
+    shown.add_column("")
     frameworks = ("JAX", "PyTorch")
     headings = [f"{name}\n{what}/s" for what in (unit, "batches") for name in frameworks]
     for name in (*headings, "JAX / PyTorch", "compile"):
-        table.add_column(name, justify="right")
+        shown.add_column(name, justify="right")
     for name, speed in (("training", comparison.training), ("inference", comparison.inference)):
         if speed is not None:
             items = [f"{speed.items_per_second(framework):,.0f}" for framework in frameworks]
             calls = [f"{speed.calls_per_second(framework):,.1f}" for framework in frameworks]
-            table.add_row(name, *items, *calls, f"{speed.ratio:.2f}", f"{speed.compile_seconds:.2f} s")
-    return table
+            shown.add_row(name, *items, *calls, f"{speed.ratio:.2f}", f"{speed.compile_seconds:.2f} s")
+    return shown
 
 
 def _payback(comparison: Comparison) -> str:

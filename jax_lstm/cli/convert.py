@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import require
-from jax_lstm.cli import show
+from jax_lstm.tables import table
 from jax_lstm.weight_files import file_format, load_file, save_file
 
 
@@ -30,13 +30,13 @@ class Convert:
         require(free, "OUT", "be a new file", f"{self.out_file}, which is there", "--overwrite replaces it")
         arrays = load_file(self.in_file)
         save_file(arrays, self.out_file)
-        table = show.table(f"weights in {escape(str(self.out_file))}")
-        table.add_column("name")
-        table.add_column("shape")
-        table.add_column("type")
+        shown = table(f"weights in {escape(str(self.out_file))}")
+        shown.add_column("name")
+        shown.add_column("shape")
+        shown.add_column("type")
         for name, array in arrays.items():
-            table.add_row(escape(name), str(array.shape), array.dtype.name)
-        console.print(table)
+            shown.add_row(escape(name), str(array.shape), array.dtype.name)
+        console.print(shown)
         count = sum(array.size for array in arrays.values())
         console.print(f"{len(arrays):,} arrays, {count:,} numbers", highlight=False)
         return 0

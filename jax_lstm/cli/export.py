@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import InputError
-from jax_lstm.cli import show
 from jax_lstm.convert import state_dict
 from jax_lstm.export import to_onnx, to_stablehlo
 from jax_lstm.export.program import Program, program
 from jax_lstm.files import write_json, write_whole
+from jax_lstm.tables import table
 from jax_lstm.tasks import open_run
 from jax_lstm.tolerances import difference
 from jax_lstm.weight_files import save_file
@@ -102,13 +102,13 @@ class Export:
             for name, each in (("inputs", ports.inputs), ("outputs", ports.outputs))
         }
         write_json(out.with_name(out.name + ".json"), {**described, "facts": facts})
-        table = show.table("what goes in and out")
+        shown = table("what goes in and out")
         for heading in ("", "name", "shape", "type"):
-            table.add_column(heading)
+            shown.add_column(heading)
         for label, each in (("in", ports.inputs), ("out", ports.outputs)):
             for port in each:
-                table.add_row(label, port.name, ", ".join(map(str, port.shape)), np.dtype(port.dtype).name)
-        console.print(table)
+                shown.add_row(label, port.name, ", ".join(map(str, port.shape)), np.dtype(port.dtype).name)
+        console.print(shown)
 
 
 def _agreement(form: Runnable, file: bytes, ports: Program, options: dict[str, Any]) -> str:

@@ -10,12 +10,9 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.cases import CASES, ENGINE_CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS  # noqa: E402
-from benchmarks.contenders import cudnn as cudnn_module  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender  # noqa: E402
 from benchmarks.gate import UPDATES, admit, fault, lineup, oracle  # noqa: E402
-from jax_lstm import functional  # noqa: E402
 from jax_lstm.kernels.registry import KERNELS  # noqa: E402
-from jax_lstm.tolerances import TOLERANCES, difference  # noqa: E402
 
 PRESENT = [name for name, contender in CONTENDERS.items() if not contender.absent() and not contender.slow]
 SLOW = [name for name, contender in CONTENDERS.items() if contender.slow]
@@ -145,26 +142,6 @@ def test_what_cannot_be_offered_is_told_apart_from_what_fails() -> None:
 def test_a_gpu_is_needed_where_it_is_needed() -> None:
     absent = CONTENDERS["cudnn"].absent()
     assert absent.startswith("it needs a gpu: pip install")
-
-
-def test_weights_for_cudnn() -> None:
-    """They come back as they went, and JAX's own plain version of its LSTM computes with them what ours does."""
-    from jax.experimental import rnn
-
-    problem = draw(Case(3, 4, 5, 6, num_layers=2))
-    packed = cudnn_module.packed(problem)
-    back = cudnn_module.unpacked(problem, packed)
-    assert list(back.keys() - problem.params.keys()) == []
-    for name, value in problem.params.items():
-        np.testing.assert_array_equal(back[name], value)
-    case = problem.case
-    w_ih, w_hh, b_ih, b_hh = rnn.unpack_lstm_weights(packed, 5, 6, 2, False)  # type: ignore[arg-type]
-    zeros = np.zeros((2, case.batch, case.hidden_size), np.float32)
-    lengths = np.full(case.batch, case.steps, np.int32)
-    plain: Any = rnn.lstm_ref
-    ys = plain(problem.xs.swapaxes(0, 1), zeros, zeros, w_ih, w_hh, b_ih, b_hh, lengths, 5, 6, 2, 0.0, False)[0]
-    ours = functional.lstm(problem.params, problem.xs, backend="scan")[0]
-    assert difference(ys.swapaxes(0, 1), ours).relative <= TOLERANCES["outputs"].float32
 
 
 def test_cases() -> None:

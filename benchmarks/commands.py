@@ -1,0 +1,37 @@
+"""The table of commands, and how their options are read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from benchmarks.accuracy.command import Accuracy
+from benchmarks.device.command import Device
+from benchmarks.engine import Engine
+from benchmarks.ensemble import Ensemble
+from benchmarks.frameworks import Frameworks
+from benchmarks.jit.command import Jit
+from benchmarks.profile import Profiling
+from benchmarks.report.command import Report
+from benchmarks.scaling.command import Scaling
+from benchmarks.tasks import Tasks
+
+COMMANDS: dict[str, Any] = {
+    "accuracy": Accuracy,
+    "device": Device,
+    "engine": Engine,
+    "ensemble": Ensemble,
+    "frameworks": Frameworks,
+    "jit": Jit,
+    "profile": Profiling,
+    "report": Report,
+    "scaling": Scaling,
+    "tasks": Tasks,
+}
+
+
+def parsed(arguments: Sequence[str], about: str) -> Any:
+    """The command with its options."""
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="python -m benchmarks", description=about, args=list(arguments) or ["--help"]
+    )

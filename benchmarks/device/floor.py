@@ -1,0 +1,110 @@
+"""What the device can do at all: products, memory, one kernel after the other. No LSTM is faster than these allow."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.contenders.base import FORWARD
+from benchmarks.contenders.in_torch import device, wait
+from benchmarks.device.precisions import PRECISIONS, within
+from benchmarks.record import Record
+from benchmarks.sampling import Call, Plan, Timed, sample
+
+PRODUCT, COPY, BOUNDARY = "product", "copy", "kernel boundary"
+KERNELS_IN_GRAPH = 1000
+
+
+class Sizes(NamedTuple):
+    """Rows of a square matrix, and bytes of an array, with which the device is measured."""
+
+    matrix: int = 8192
+    array: int = 2**30
+
+
+def limits(sizes: Sizes, plan: Plan) -> list[Timed]:
+    rows = [_product(name, sizes.matrix, plan) for name in PRECISIONS]
+    rows.append(_copy(sizes.array, plan))
+    return [*rows, _boundary(plan)] if device() == "cuda" else rows
+
+
+def _product(name: str, size: int, plan: Plan) -> Timed:
+    import torch
+
+    precision = PRECISIONS[name]
+    values = np.random.default_rng(0).standard_normal((size, size), np.float32)
+    in_jax = jnp.asarray(values, precision.dtype)
+    in_torch = torch.from_numpy(values).to(device=device(), dtype=getattr(torch, precision.dtype))
+    product = jax.jit(jnp.dot)
+
+    def of_torch() -> None:
+        torch.matmul(in_torch, in_torch)
+        wait()
+
+    turns: dict[str, Call] = {
+        "torch": within(precision, of_torch),
+        "jax": within(precision, lambda: product(in_jax, in_jax).block_until_ready()),
+    }
+    seconds, calls = sample(turns, plan)
+    return Timed("limit", name, PRODUCT, "torch", seconds, calls, flops=2.0 * size**3, shape=f"{size},{size},{size}")
+
+
+def _copy(size: int, plan: Plan) -> Timed:
+    """`flops` are bytes, read and written."""
+    array, plus = jnp.zeros(size // 4, jnp.float32), jax.jit(lambda array: array + 1)
+    seconds, calls = sample({"jax": lambda: plus(array).block_until_ready()}, plan)
+    return Timed("limit", "memory", COPY, "jax", seconds, calls, flops=2.0 * size, shape=f"{size:,} bytes")
+
+
+def _boundary(plan: Plan) -> Timed:
+    """From one small kernel to the next that needs its result, in a CUDA graph: a barrier for the whole grid.
+
+    A kernel that runs the whole sequence has barriers of its own, which this does not measure.
+    """
+    import torch
+
+    array = torch.zeros(1024, device="cuda")
+    array.add_(1)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(KERNELS_IN_GRAPH):
+            array.add_(1)
+
+    def replay() -> None:
+        graph.replay()
+        torch.cuda.synchronize()
+
+    seconds, calls = sample({"torch": replay}, plan, KERNELS_IN_GRAPH)
+    return Timed("limit", "grid", BOUNDARY, "torch", seconds, calls, shape=f"{KERNELS_IN_GRAPH} kernels")
+
+
+class Floor(NamedTuple):
+    """Seconds that a call takes at least, and what makes it so."""
+
+    seconds: float
+    bound: str
+
+
+def floor(record: Record, row: Timed) -> Floor | None:
+    """Of a row of the grid: its products at the measured rate, weights and sequence through memory once each way.
+
+    A kernel boundary a step is no floor: a kernel may run all steps. None where the limits were not measured.
+    """
+    limit = {(each.case, each.measure): each for each in record.rows if getattr(each, "section", "") == "limit"}
+    product, copied = limit.get((row.section, PRODUCT)), limit.get(("memory", COPY))
+    if product is None or copied is None:
+        return None
+    batch, steps, inputs, hidden = map(int, row.shape.split(",")[:4])
+    width = np.dtype(jnp.dtype(PRECISIONS[row.section].dtype)).itemsize
+    passes = 1 if row.measure == FORWARD else 3
+    moved = passes * width * (4 * hidden * (inputs + hidden) + steps * batch * (inputs + hidden))
+    found = {"products": row.flops / _rate(product), "memory": moved / _rate(copied)}
+    bound = max(found, key=lambda name: found[name])
+    return Floor(found[bound], bound)
+
+
+def _rate(row: Timed) -> float:
+    """Operations, or bytes, a second."""
+    return row.flops / min(min(samples) for samples in row.seconds.values())

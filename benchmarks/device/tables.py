@@ -1,0 +1,102 @@
+"""Tables of a record of `device`, and what stands in docs/accelerators.md."""
+
+from dataclasses import replace
+
+from benchmarks.device.floor import COPY, floor
+from benchmarks.device.parity import Parity
+from benchmarks.device.precisions import PRECISIONS
+from benchmarks.facts import timed_facts
+from benchmarks.record import Record
+from benchmarks.sampling import Timed
+from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, time_of
+
+LATE = "no time was left"
+
+
+def sheets(record: Record) -> list[Sheet]:
+    made = [_parity(record), _limits(record), _settings(record)]
+    made += [_grid(record, precision) for precision in PRECISIONS]
+    return [sheet for sheet in made if sheet.rows]
+
+
+def facts(record: Record) -> dict[str, str]:
+    devices = ", ".join(record.environment["devices"])
+    rows = [row for row in record.rows if isinstance(row, Timed)]
+    late = [row.case for row in rows if row.section == "late"]
+    own = {"Device": devices} | ({"Not reached": ", ".join(late)} if late else {})
+    found = timed_facts(replace(record, rows=[row for row in rows if row.section in PRECISIONS]), own)
+    return {name: value for name, value in found.items() if name != "Matrix peak"}
+
+
+def markdown(record: Record) -> str:
+    return as_markdown(facts(record), sheets(record))
+
+
+def _parity(record: Record) -> Sheet:
+    """By kernel: how many of the cases agree, and the largest differences."""
+    found: dict[str, list[Parity]] = {}
+    for row in record.rows:
+        if isinstance(row, Parity):
+            found.setdefault(row.kernel, []).append(row)
+    rows, notes = [], []
+    for kernel, each in found.items():
+        served = [row for row in each if not row.refused]
+        agreed = [row for row in served if not row.failed]
+        worst = [
+            f"{max((row.worst[kind] for row in served if row.worst), default=0.0):.1e}" if served else ABSENT
+            for kind in ("outputs", "gradients")
+        ]
+        rows.append((kernel, f"{len(agreed)} of {len(served)}", *worst, str(len(each) - len(served))))
+        notes += [f"{kernel}, {row.options}: {row.failed}" for row in served if row.failed]
+        notes += sorted({f"{kernel}: {row.refused}" for row in each if row.refused})
+    columns = ("kernel", "agree", "outputs", "gradients", "not served")
+    title = "Float32 in full precision against PyTorch in float64: cases that agree, largest relative differences"
+    return Sheet(title, columns, rows, notes=tuple(notes))
+
+
+def _limits(record: Record) -> Sheet:
+    rows = []
+    for row in record.rows:
+        if isinstance(row, Timed) and row.section == "limit":
+            best = min(min(samples) for samples in row.seconds.values())
+            unit = "GB/s" if row.measure == COPY else "GFLOP/s"
+            rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
+            rows.append((f"{row.measure}, {row.case}", row.shape, rate))
+    return Sheet("What the device can do at all", ("", "size", "measured"), rows, left=2)
+
+
+def _settings(record: Record) -> Sheet:
+    """A call of `scan` under each setting."""
+    rows = [row for row in record.rows if isinstance(row, Timed) and row.section == "scan"]
+    keys = list(dict.fromkeys(key for row in rows for key in row.seconds))
+    cells, notes = [], []
+    for key in keys:
+        medians = [row.timing(key).median if key in row.seconds else None for row in rows]
+        cells.append((key, *(ABSENT if median is None else time_of(median) for median in medians)))
+    for row in rows:
+        notes += [f"{row.case}: `XLA_FLAGS={flags}`" for flags in row.notes.values()]
+        notes += [f"{row.case}: failed: {reason}" for reason in row.failed.values()]
+    shape = rows[0].shape if rows else ""
+    return Sheet(f"A call of `scan` at B,T,I,H = {shape}", ("", *(row.case for row in rows)), cells, notes=tuple(notes))
+
+
+def _grid(record: Record, precision: str) -> Sheet:
+    rows = [row for row in record.rows if isinstance(row, Timed) and row.section == precision]
+    names = list(dict.fromkeys(name for row in rows for name in (*row.seconds, *row.failed)))
+    ours = [name for name in names if not name.startswith("torch")]
+    cells = []
+    for row in rows:
+        times = [
+            time_of(row.timing(name).median) if name in row.seconds else "failed" if name in row.failed else ABSENT
+            for name in names
+        ]
+        ratios = [marked(row.ratio(name), bool(row.doubt(name))) for name in ours]
+        least = floor(record, row)
+        medians = [row.timing(name).median for name in ours if name in row.seconds]
+        gap = f"{min(medians) / least.seconds:.1f} ({least.bound})" if least and medians else ABSENT
+        cells.append((row.case, row.measure, *times, *ratios, time_of(least.seconds) if least else ABSENT, gap))
+    columns = ("case", "measure", *names, *(f"{name} / torch" for name in ours), "floor", "ours / floor")
+    refused = {name: reason for row in rows for name, reason in row.not_offered.items()}
+    notes = ['Above 1, ours is faster. After a "~" it is not certain on which side of 1 it lies.']
+    notes += [f"{name}: {reason}" for name, reason in refused.items()]
+    return Sheet(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))

@@ -1,0 +1,191 @@
+"""The `cudnn` kernel without a GPU: JAX's binding, with its own reference `lstm_ref` in place of cuDNN.
+
+What is ours is tested so: the vector of weights and its gradient, lengths and what is guarded around them, layers and
+directions, dropout between layers, precision, and what is refused. Held against PyTorch.
+"""
+
+import functools
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.experimental import rnn as binding
+from jax.interpreters import mlir
+from side_by_side import assert_same
+
+import jax_lstm as jl
+from jax_lstm.kernels import cudnn as kernel
+
+torch: Any = pytest.importorskip("torch")
+rnn: Any = binding
+
+
+def reference(x: Any, h: Any, c: Any, weights: Any, lengths: Any, sizes: dict[str, Any]) -> Any:
+    inputs, hidden, layers, both = (sizes[n] for n in ("input_size", "hidden_size", "num_layers", "bidirectional"))
+    parts = rnn.unpack_lstm_weights(weights, inputs, hidden, layers, both)
+    return rnn.lstm_ref(x, h, c, *parts, lengths, inputs, hidden, layers, 0.0, both)
+
+
+def forward(x: Any, h: Any, c: Any, weights: Any, lengths: Any, **sizes: Any) -> Any:
+    return (*reference(x, h, c, weights, lengths, sizes), jnp.zeros(1))
+
+
+def backward(dy: Any, dh: Any, dc: Any, x: Any, h: Any, c: Any, weights: Any, y: Any, reserve: Any, lengths: Any,
+             **sizes: Any) -> Any:  # fmt: skip
+    run = functools.partial(reference, lengths=lengths, sizes=sizes)
+    return jax.vjp(lambda x, h, c, w: run(x, h, c, w), x, h, c, weights)[1]((dy, dh, dc))
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """The binding's primitives lowered for the CPU; returns what was asked of them, call by call."""
+    asked: list[dict[str, Any]] = []
+
+    def noted(*arrays: Any, **sizes: Any) -> Any:
+        asked.append({"batch": arrays[0].shape[0], **sizes})
+        return forward(*arrays, **sizes)
+
+    monkeypatch.setattr(rnn, "gpu_rnn", SimpleNamespace(compute_rnn_workspace_reserve_space_sizes=lambda *_: (1, 1)))
+    monkeypatch.setattr(kernel, "PLATFORM", "cpu")
+    for primitive, function in ((rnn.rnn_fwd_p, noted), (rnn.rnn_bwd_p, backward)):
+        mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True), platform="cpu")
+    jax.clear_caches()
+    yield asked
+    jax.clear_caches()
+
+
+def both_of(layers: int, bidirectional: bool, bias: bool) -> tuple[Any, jl.LSTM]:
+    reference = torch.nn.LSTM(3, 5, layers, bias, bidirectional=bidirectional)
+    ours = jl.LSTM(3, 5, layers, bias, bidirectional=bidirectional, backend="cudnn", rngs=nnx.Rngs(0))
+    jl.load_state_dict(ours, reference.state_dict())
+    return reference, ours
+
+
+def drawn(layers: int, bidirectional: bool, batch: int = 4, steps: int = 6) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    rows = layers * (1 + bidirectional)
+    x = rng.standard_normal((steps, batch, 3)).astype(np.float32)
+    return x, tuple(rng.standard_normal((rows, batch, 5)).astype(np.float32) for _ in "hc")
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 2, 6, 1]], ids=["whole", "unequal"])
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (1, True), (3, False), (2, True)])
+def test_outputs_states_and_gradients(layers: int, bidirectional: bool, bias: bool, lengths: Any, on_cpu: Any) -> None:
+    reference, ours = both_of(layers, bidirectional, bias)
+    graph, params = nnx.split(ours)
+    x, state = drawn(layers, bidirectional)
+    known = None if lengths is None else np.array(lengths, np.int32)
+    assert_same(reference, graph, params, x, state, known)
+    assert {call["num_layers"] for call in on_cpu} == {layers}  # all in one call
+
+
+def test_rows_of_no_steps_hand_their_state_through(on_cpu: Any) -> None:
+    _, ours = both_of(2, True, True)
+    x, state = drawn(2, True)
+    lengths = np.array([6, 0, 3, 0], np.int32)
+    x[:, 1] = np.nan  # padding may hold anything
+    x[3:, 2] = np.nan
+
+    def loss(x: Any, state: Any, backend: str) -> Any:
+        ys, last = jl.functional.lstm(ours.params, x, state, lengths=lengths, backend=backend)
+        return jnp.sum(jnp.sin(ys)) + jnp.sum(last.h * last.h) + jnp.sum(jnp.cos(last.c)), (ys, last)
+
+    found, expected = (
+        jax.value_and_grad(loss, (0, 1), has_aux=True)(jnp.asarray(x), state, name) for name in ("cudnn", "scan")
+    )
+    for got, want in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found[0][1][1].h[:, 1], state[0][:, 1])
+
+
+def test_its_own_dropout_is_not_taken(on_cpu: Any) -> None:
+    """Outputs are dropped between calls of a layer each, with the masks of every other kernel."""
+    x, _ = drawn(3, False)
+    outputs = {}
+    for backend in ("cudnn", "scan"):
+        ours = jl.LSTM(3, 5, 3, dropout=0.5, backend=backend, rngs=nnx.Rngs(0, dropout=1))
+        outputs[backend] = ours(x)[0]
+    np.testing.assert_allclose(outputs["cudnn"], outputs["scan"], rtol=1e-4, atol=1e-6)
+    assert {call["num_layers"] for call in on_cpu} == {1}
+    assert all(call["dropout"] == 0 for call in on_cpu)
+    ours.backend = "cudnn"
+    ours.eval()
+    ours(x)
+    assert on_cpu[-1]["num_layers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "tf32"),
+    [(None, True), ("default", True), ("tensorfloat32", True), ("high", True), ("highest", False), ("float32", False)],
+)
+def test_precision_is_that_of_jax(asked: str | None, tf32: bool, on_cpu: Any) -> None:
+    _, ours = both_of(1, False, True)
+    with jax.default_matmul_precision(asked):
+        jax.jit(lambda x: ours(x)[0])(drawn(1, False)[0])
+    assert [call["cudnn_allow_tf32"] for call in on_cpu] == [tf32]
+
+
+def test_under_jit_with_traced_lengths(on_cpu: Any) -> None:
+    reference, ours = both_of(1, True, True)
+    x, _ = drawn(1, True)
+    found = jax.jit(lambda x, lengths: ours(x, lengths=lengths)[0])(x, jnp.array([9, 1, 4, -2]))
+    packed = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x[:, :3]), [6, 1, 4], enforce_sorted=False)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(reference(packed)[0])
+    np.testing.assert_allclose(found[:, :3], expected.detach(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(found[:, 3], 0)
+
+
+def test_unbatched_and_batch_first(on_cpu: Any) -> None:
+    reference, ours = both_of(2, False, True)
+    x, state = drawn(2, False, batch=1)
+    expected, _ = reference(torch.tensor(x), tuple(map(torch.tensor, state)))
+    ys, last = ours(x[:, 0], tuple(part[:, 0] for part in state))
+    np.testing.assert_allclose(ys, expected[:, 0].detach(), rtol=1e-4, atol=1e-6)
+    assert last.h.shape == (2, 5)
+    ours.batch_first = True
+    np.testing.assert_allclose(ours(x.swapaxes(0, 1), state)[0][0], ys, rtol=1e-5)
+
+
+def test_what_is_missing_is_said(on_cpu: Any) -> None:
+    _, ours = both_of(1, False, True)
+    x = jnp.zeros((4, 2, 3))
+    with pytest.raises(jl.InputError, match="cannot be used under vmap; take 'scan', or add a batch axis"):
+        jax.vmap(lambda x: ours(x)[0])(jnp.zeros((2, 4, 2, 3)))
+    refused = {
+        "has no projection": jl.LSTM(3, 5, proj_size=2, backend="cudnn", rngs=nnx.Rngs(0)),
+        "computes in float32; not in bfloat16": jl.LSTM(3, 5, dtype="bfloat16", backend="cudnn", rngs=nnx.Rngs(0)),
+    }
+    for reason, lstm in refused.items():
+        with pytest.raises(jl.InputError, match=f"`backend` 'cudnn' cannot serve this call: .*{reason}"):
+            lstm(x)
+    for given, reason in ((("mask",), "not mask"), (("lengths", "resets"), "not resets"),
+                          (("mask", "resets"), "not mask and resets")):  # fmt: skip
+        with pytest.raises(jl.InputError, match=reason):
+            jl.explain_backend(ours, x, given=given)
+        options: Any = {"mask": jnp.ones((2, 4), bool), "resets": jnp.ones((2, 4), bool), "lengths": jnp.array([4, 3])}
+        with pytest.raises(jl.InputError, match=reason):
+            ours(x, **{name: options[name] for name in given})
+    assert jl.explain_backend(ours, x, given=["lengths"]).backend == "cudnn"
+    ours.remat = "gates"
+    with pytest.raises(jl.InputError, match="no remat 'gates'"):
+        ours(x)
+
+
+def test_auto_leaves_it_out(on_cpu: Any) -> None:
+    choice = jl.explain_backend(jl.LSTM(3, 5, rngs=nnx.Rngs(0), remat="gates"), jnp.zeros((4, 2, 3)))
+    assert choice.backend == "scan"
+    plain = jl.explain_backend(jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jax.ShapeDtypeStruct((4, 2, 3), "float32"))
+    assert plain.backend != "cudnn"
+
+
+def test_not_here() -> None:
+    with pytest.raises(jl.InputError, match=r"`backend` 'cudnn' cannot serve this call: it runs on gpu; not on cpu"):
+        jl.LSTM(3, 5, backend="cudnn", rngs=nnx.Rngs(0))(jnp.zeros((4, 2, 3)))
+    with pytest.raises(jl.InputError, match="`given` must be one of 'lengths', 'mask', 'resets'; got 'length'"):
+        jl.explain_backend(jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jnp.zeros((4, 2, 3)), given=["length"])
