@@ -79,17 +79,17 @@ class Tasks(Command):
         if self.resume:
             before = records.read(Path(self.resume), self.NAME, Row)
             commits = ", ".join(dict.fromkeys([*before.commit.split(", "), record.commit]))
-            record, rows = replace(record, commit=commits, seconds=before.seconds), before.rows
+            record = replace(record, commit=commits, seconds=before.seconds)
+            rows = [row for row in before.rows if row.options == SETTINGS.get(row.setting)]
         for name in self.setting or SETTINGS:
-            if any((row.setting, row.options) == (name, SETTINGS[name]) for row in rows):
+            if any(row.setting == name for row in rows):
                 continue
             row = run(name, SETTINGS[name])
-            rows = sorted(
-                [*(row for row in rows if row.setting != name), row], key=lambda row: [*SETTINGS].index(row.setting)
-            )
+            rows = sorted([*rows, row], key=lambda row: [*SETTINGS].index(row.setting))
             record = replace(record, rows=rows, seconds=record.seconds + row.seconds)
             records.write(record, path)
         record = replace(record, rows=rows)
+        records.write(record, path)
         for sheet in sheets(record):
             print_sheet(console, sheet)
         print_facts(console, facts_of(record))
@@ -159,15 +159,17 @@ def _spread(row: Row, name: str) -> str:
 
 def _precision(rows: Sequence[Row]) -> Sheet:
     """The error of each precision, and how far each seed parts from what it is in the first one."""
-    first, made = rows[0], []
+    first, made = next((row for row in rows if row.options.endswith(" float32")), None), []
     for row in rows:
         cells = []
         for name in ("mse", "mae"):
             values = np.array([row.scores[member][name] for member in row.members])
             cells.append(f"{values.mean():.4f} ± {values.std(ddof=1):.4f}")
-        apart = [row.scores[member]["mse"] / first.scores[member]["mse"] - 1 for member in row.members]
-        far = "-" if row is first else f"{np.mean(apart):+.2%}, {min(apart):+.2%} to {max(apart):+.2%}"
+        far = "-"
+        if first is not None and row is not first:
+            apart = [row.scores[member]["mse"] / first.scores[member]["mse"] - 1 for member in row.members]
+            far = f"{np.mean(apart):+.2%}, {min(apart):+.2%} to {max(apart):+.2%}"
         made.append((row.options.split()[-1], *cells, far, f"{row.seconds:.0f} s"))
     columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
-    return Sheet(title, columns, made, notes=(f"`jax-lstm train {first.options}`, and so on",))
+    return Sheet(title, columns, made, notes=(f"`jax-lstm train {rows[0].options}`, and so on",))

@@ -50,6 +50,8 @@ class Forecast:
         if self.stream:
             given = self.csv or self.out
             require(not given, "--csv and --out", "be left out with --stream, which reads and prints", given)
+            if sys.stdin is None or sys.stdout is None:
+                raise InputError("`--stream` must have a standard input and output; got one that is closed")
             with (
                 jax.enable_x64(run.config.x64),
                 open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False) as lines,
@@ -113,7 +115,7 @@ def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
         for stamp, row in zip(_times(one, len(values)), np.concatenate([values, around], axis=1), strict=True):
             name = [one.group] if group else []
             text = stamp if one.times is None else _iso(stamp, one.utc)
-            writer.writerow([*name, text, *(f"{value:.6g}" for value in row)])
+            writer.writerow([*name, text, *(f"{value:.9g}" for value in row)])
     return out.getvalue()
 
 

@@ -43,8 +43,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
     )
     where = [header.index(name) for name in run.features]
     features, target, ahead = run.scaler.pick(run.features), run.scaler.pick(run.target), range(1, data.horizon + 1)
-    online, found = Online(run), dict[str, Series]()
-    clock = Clock()
+    online, found, clock = Online(run), dict[str, Series](), Clock(run.about.get("step"))
     writer = csv.writer(out, lineterminator="\n")
     ends = (" low", " high") if len(run.names) > 1 else ()
     columns = [f"{name}+{step}{end}" for end in ("", *ends) for step in ahead for name in run.target]
@@ -52,14 +51,18 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
     out.flush()
 
     def feed(series: Series) -> np.ndarray:
-        forecasts, series.begun = online.feed(series.begun, features.standardise(series.last[None])[0])
+        try:
+            standardised = features.standardise(series.last[None])[0]
+        except InputError as error:
+            raise InputError(f"{NAME}, line {line}: {error}") from None
+        forecasts, series.begun = online.feed(series.begun, standardised)
         return forecasts
 
     for line, row in rows:
         if len(row) != len(header):
             raise InputError(f"{NAME}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
         name = row[header.index(group)].strip() if group else ""
-        values = np.array([number(row[at], NAME, line, header[at]) for at in where])
+        values = np.array([number(row[at], NAME, line, header[at], first=0) for at in where])
         if name not in found:
             found[name] = Series(online.begin(), features.mean)
         series = found[name]
@@ -72,17 +75,17 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
         standardised = feed(series).astype(np.float64)
         members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
         shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
-        numbers = [f"{value:.6g}" for each in shown for value in each.ravel()]
+        numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
         where_it_is = row[header.index(time)].strip() if time else series.begun.rows
         writer.writerow([*([name] if group else []), where_it_is, *numbers])
         out.flush()
 
 
 class Clock:
-    """The step from row to row, which the first two rows of a series tell."""
+    """The step from row to row, in seconds: that of the training data, or where it had no times of the first rows."""
 
-    def __init__(self) -> None:
-        self._step: timedelta | None = None
+    def __init__(self, step: float | None) -> None:
+        self._step = None if step is None else timedelta(seconds=step)
 
     def absent(self, before: datetime | None, now: datetime, line: int) -> int:
         """How many rows lie missing between two times."""
@@ -96,5 +99,5 @@ class Clock:
         self._step = self._step or now - before
         steps, rest = divmod(now - before, self._step)
         if rest:
-            raise InputError(f"{where} is off the grid of {self._step}, the step between the first two rows")
+            raise InputError(f"{where} is off the grid of {self._step}, the step from row to row")
         return steps - 1

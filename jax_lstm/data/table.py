@@ -115,15 +115,16 @@ def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: not UTF-8 text: {error}") from None
 
 
-def number(text: str, path: str, line: int, column: str, unit: str = "line") -> float:
+def number(text: str, path: str, line: int, column: str, unit: str = "line", first: int | None = None) -> float:
+    """A value, NaN where it is missing. In the `first` row a text may be that of a column that holds no values."""
     text, where = text.strip(), f"{path}, {unit} {line}, column {column!r}"
     if text.lower() in MISSING:
         return math.nan
     try:
         value = float(text.replace("_", "?"))  # 1_000 is Python's, not CSV's
     except ValueError:
-        first = line == (2 if unit == "line" else 0)
-        raise InputError(f"{where}: expected a number; got {text!r}{hint(column) if first else ''}") from None
+        at_first = line == ((2 if unit == "line" else 0) if first is None else first)
+        raise InputError(f"{where}: expected a number; got {text!r}{hint(column) if at_first else ''}") from None
     if math.isinf(value):
         raise InputError(f"{where}: expected a finite number; got {text!r}")
     return value

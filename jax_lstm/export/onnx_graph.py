@@ -70,24 +70,24 @@ def to_onnx(
         out.add("Add", product, out.constant("fc.bias", module.fc.bias[...]), named="logits")
     else:
         if standardise is not None:
-            mean, scale = (
-                out.constant(f"standardise.{name}", value.astype(lstm.param_dtype))
-                for name, value in standardise._asdict().items()
-            )
-            x = out.add("Div", out.add("Sub", x, mean), scale)
+            mean, scale, rest = _scaling(out, "standardise", standardise, lstm.param_dtype)
+            x = out.add("Sub", out.add("Div", out.add("Sub", x, mean), scale), rest)
         if isinstance(module, LSTMModel):
             last = _last(out, _layers(out, lstm, x, given, before), given)
             weight, bias = (out.constant(f"fc.{name}", getattr(module.fc, name)[...]) for name in ("weight", "bias"))
             y = out.add("Gemm", last, weight, bias, transB=1, named=None if restore else "y")
             if restore is not None:
-                mean, scale = (
-                    out.constant(f"restore.{name}", value.astype(lstm.param_dtype))
-                    for name, value in restore._asdict().items()
-                )
+                mean, scale = _scaling(out, "restore", restore, lstm.param_dtype)
                 out.add("Add", out.add("Mul", y, scale), mean, named="y")
         else:
             _layers(out, lstm, x, given, before, named="y")
     return out.file(onnx, ports.inputs, ports.outputs, facts or {})
+
+
+def _scaling(out: "Graph", name: str, scaling: Scaling, dtype: Any) -> list[str]:
+    """Its parts as constants; to restore there is no `rest`."""
+    names = ("mean", "scale", "rest") if name == "standardise" else ("mean", "scale")
+    return [out.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
 
 
 def _require_expressible(lstm: LSTM) -> None:
@@ -152,7 +152,9 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="jax_lstm", producer_version=__version__
         )
-        told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
+        told = {
+            name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in facts.items()
+        }
         helper.set_model_props(model, told)
         onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()

@@ -13,6 +13,7 @@ from jax_lstm.language_model import LanguageModel
 from jax_lstm.lstm import LSTM
 from jax_lstm.model import LSTMModel
 from jax_lstm.state import LSTMState, state_dtype
+from jax_lstm.tensors import as_array
 
 
 class Port(NamedTuple):
@@ -24,16 +25,28 @@ class Port(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Mean and standard deviation of each column, (C,): what goes in and out is on the scale of the data."""
+    """Mean and standard deviation of each column, (C,): what goes in and out is on the scale of the data.
+
+    A mean that the type of the data cannot hold is taken off in two parts, so that no more is lost than the data lost
+    when they were rounded to that type.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
 
+    def parts(self, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, scale and rest in a type: `(x - mean) / scale - rest` standardises, `y * scale + mean` restores."""
+        mean, scale = (np.asarray(part, np.float64) for part in self)
+        rounded = mean.astype(dtype)
+        return rounded, scale.astype(dtype), ((mean - rounded.astype(np.float64)) / scale).astype(dtype)
+
     def standardise(self, x: Any) -> Any:
-        return (x - self.mean.astype(x.dtype)) / self.scale.astype(x.dtype)
+        mean, scale, rest = self.parts(x.dtype)
+        return (x - mean) / scale - rest
 
     def restore(self, y: Any) -> Any:
-        return y * self.scale.astype(y.dtype) + self.mean.astype(y.dtype)
+        mean, scale, _ = self.parts(y.dtype)
+        return y * scale + mean
 
 
 class Program(NamedTuple):
@@ -44,14 +57,18 @@ class Program(NamedTuple):
     run: Callable[[Mapping[str, Any]], dict[str, jax.Array]]
 
 
+KINDS = (LSTM, LSTMModel, LanguageModel)
+
+
 def lstm_of(module: nnx.Module) -> LSTM:
     """The LSTM in a module that can be exported.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is none of them, or computes something else.
     """
-    known = isinstance(module, LSTM | LSTMModel | LanguageModel)
-    require(known, "module", "be an LSTM, LSTMModel or LanguageModel", type(module).__name__)
+    kind = next((kind for kind in KINDS if isinstance(module, kind)), None)
+    known = kind is not None and type(module).__call__ is kind.__call__
+    require(known, "module", "be an LSTM, LSTMModel or LanguageModel, with its own `__call__`", type(module).__name__)
     return module if isinstance(module, LSTM) else module.lstm  # type: ignore[union-attr]
 
 
@@ -74,15 +91,20 @@ def program(
     lstm = lstm_of(module)
     require_bool("lengths", lengths)
     require_bool("state", state)
-    kind, sizes = type(module), lstm.sizes
-    none = f"be False, since {kind.__name__} takes none"
+    sizes, name_of = lstm.sizes, type(module).__name__
+    none = f"be False, since {name_of} takes none"
     require(not (state and isinstance(module, LSTMModel)), "state", none, state)
     require(not (lengths and isinstance(module, LanguageModel)), "lengths", none, lengths)
     for name, scaling, port in (("standardise", standardise, sizes.input_size), ("restore", restore, None)):
-        whole = scaling is None or not (isinstance(module, LanguageModel) or (port is None and kind is LSTM))
-        require(whole, name, f"be None, since {kind.__name__} has no columns there", "a Scaling")
-        for part, array in zip(("mean", "scale"), scaling or (), strict=False):
-            require_shape(f"{name}.{part}", array, (port or module.fc.bias.shape[0],))
+        if scaling is None:
+            continue
+        require(isinstance(scaling, Scaling), name, "be a jax_lstm.export.Scaling", type(scaling).__name__)
+        whole = not isinstance(module, LanguageModel) and not (port is None and isinstance(module, LSTM))
+        require(whole, name, f"be None, since {name_of} has no columns there", "a Scaling")
+        for part, array in scaling._asdict().items():
+            array = as_array(f"{name}.{part}", array, floats=True)
+            require_shape(f"{name}.{part}", array, (port or module.fc.bias.shape[0],))  # type: ignore[union-attr]
+        require(bool(np.all(np.asarray(scaling.scale) > 0)), f"{name}.scale", "be positive", scaling.scale)
 
     dtype = jnp.dtype(lstm.param_dtype)
     axes = ("batch", "time") if lstm.batch_first else ("time", "batch")

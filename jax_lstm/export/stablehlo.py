@@ -1,4 +1,4 @@
-"""StableHLO by `jax.export`: a program for several platforms in one artifact, which JAX alone loads and runs."""
+"""StableHLO by `jax.export`: a program for several platforms in one artifact, which runs without this package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +26,10 @@ def to_stablehlo(
 ) -> bytes:
     """A module with its weights as an artifact of `jax.export`, for any batch and any number of time steps.
 
-    `jax.export.deserialize(bytearray(artifact)).call({"x": x})` runs it, in a process without this package, and returns
-    {name: array}. It computes on the kernel `scan`, in the types of the module. Inputs and outputs are those of
-    `to_onnx`, as are the arguments but the last. See https://docs.jax.dev/en/latest/export/export.html.
+    `jax.export.deserialize(bytearray(artifact)).call({"x": x})` runs it and returns {name: array}, in a process that
+    has JAX and flatbuffers; float64 needs `jax_enable_x64` there. It computes on the kernel `scan`, in the types of the
+    module. Inputs and outputs are those of `to_onnx`, as are the arguments but the last. See
+    https://docs.jax.dev/en/latest/export/export.html.
 
     Args:
         module: an `LSTM`, `LSTMModel` or `LanguageModel`; it goes out as for inference.

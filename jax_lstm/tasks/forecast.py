@@ -39,7 +39,8 @@ class Forecasting(Task):
     def about(self) -> dict[str, Any]:
         data, scaler = self.dataset, self.dataset.scaler
         statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
-        return {"features": list(data.features), "target": list(data.target), "scaler": statistics}
+        step = None if data.times is None else (data.times[1] - data.times[0]) / np.timedelta64(1, "s")
+        return {"features": list(data.features), "target": list(data.target), "scaler": statistics, "step": step}
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -24,7 +24,8 @@ class Online:
 
     The forecast from a window starts with the zero state at its first row. So as many states as a window has rows lie
     side by side, each begun a row after the one before. A row moves them all in one step; the oldest, which has then
-    seen a whole window, makes the forecast and begins anew. While there are fewer rows, all of them make it.
+    seen a whole window, makes the forecast and begins anew. While there are fewer rows, it is one of
+    those not yet begun, which have seen them all.
     """
 
     def __init__(self, run: ForecastRun):
@@ -55,7 +56,6 @@ class Online:
         `series` is used up.
         """
         begins, count = series.rows % self._window, series.rows + 1
-        speaks = count % self._window if count >= self._window else 0
-        at = (jnp.asarray(row, self._dtype), jnp.int32(begins), jnp.int32(speaks))
+        at = (jnp.asarray(row, self._dtype), jnp.int32(begins), jnp.int32(count % self._window))
         forecast, states = self._move(self._params, series.states, *at)
         return np.asarray(forecast), Begun(states, count)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -148,6 +149,16 @@ def test_a_model(layers: int, both: bool, lengths: bool, scaled: bool, tool: str
 
 
 @pytest.mark.parametrize("tool", TOOLS)
+def test_means_that_float32_cannot_hold(tool: str) -> None:
+    """Of 1e5 + 0.3 it keeps 1e5 + 0.297; the rest is taken off too."""
+    model = jl.LSTMModel(1, 5, 1, rngs=nnx.Rngs(0))
+    scaling = Scaling(np.array([1e5 + 0.3]), np.array([0.5]))
+    raw = (scaling.mean + scaling.scale * np.random.default_rng(0).normal(size=(2, 9, 1))).astype(np.float32)
+    expected = model(((raw.astype(float) - scaling.mean) / scaling.scale).astype(np.float32))
+    assert_close(TOOLS[tool].run(TOOLS[tool].make(model, standardise=scaling), {"x": raw}), {"y": expected})
+
+
+@pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("state", [False, True])
 def test_a_language_model(state: bool, tied: bool, tool: str) -> None:
@@ -212,6 +223,17 @@ def test_a_model_that_computes_in_bfloat16() -> None:
     assert 1e-4 < difference(found, full(given["x"])).relative < 2e-2
 
 
+def test_states_of_a_16_bit_module_are_float32() -> None:
+    module = jl.LSTM(3, 5, param_dtype="bfloat16", rngs=nnx.Rngs(0))
+    state = tuple(np.random.default_rng(0).normal(size=(2, 1, 2, 5)).astype(np.float32))
+    x = np.ones((4, 2, 3), jnp.bfloat16)
+    found = run_stablehlo(to_stablehlo(module, state=True), {"x": x, "h_0": state[0], "c_0": state[1]})
+    ys, last = module(x, state)
+    assert (found["y"].dtype, found["c_n"].dtype) == (jnp.bfloat16, np.float32)
+    assert difference(found["c_n"], last.c).relative < 1e-5
+    assert difference(found["y"].astype(float), np.asarray(ys, float)).relative < 1e-2
+
+
 ALONE = """
 import json, sys
 sys.modules["jax_lstm"] = None  # importing it fails
@@ -264,15 +286,25 @@ def test_what_onnx_cannot_say(make: Callable[[], jl.LSTM], reason: str) -> None:
     to_stablehlo(make())
 
 
+class Doubled(jl.LSTMModel):
+    """What it computes is not what an `LSTMModel` does."""
+
+    def __call__(self, x: Any, *, lengths: Any = None) -> jax.Array:
+        return 2 * super().__call__(x, lengths=lengths)
+
+
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel; got"),
+        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel, with"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False, since LSTMModel"),
         (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False, since Language"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"lengths": 1}, "`lengths` must be True or False; got 1"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"restore": SCALED["restore"]}, "`restore` must be None, since LSTM"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), SCALED, r"`restore.mean` must have shape \(1,\); got \(2,\)"),
+        (lambda rngs: Doubled(3, 5, 1, rngs=rngs), {}, "with its own `__call__`; got Doubled"),
+        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"standardise": ([0.0], [1.0])}, "must be a jax_lstm.export.Sc"),
+        (lambda rngs: jl.LSTM(1, 5, rngs=rngs), {"standardise": Scaling(*np.zeros((2, 1)))}, "scale` must be positive"),
         (lambda rngs: jl.LSTMModel(2, 5, 2, rngs=rngs), SCALED, r"`standardise.mean` must have shape \(2,\)"),
     ],
 )  # fmt: skip
