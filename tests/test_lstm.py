@@ -375,3 +375,14 @@ def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) ->
     assert jl.explain_backend(make_lstm(), XS).reason == "named by `JAX_LSTM_BACKEND`"
     with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'reference' cannot serve this call"):
         make_lstm(remat="gates")(XS)
+
+
+def test_unroll_is_that_of_the_loop_of_scan() -> None:
+    x = np.random.default_rng(0).standard_normal((7, 2, 3)).astype(np.float32)
+    one, three = (jl.LSTM(3, 5, 2, backend="scan", unroll=times, rngs=nnx.Rngs(0)) for times in (1, 3))
+    programs = [str(jax.make_jaxpr(lambda x, lstm=lstm: lstm(x))(x)) for lstm in (one, three)]
+    assert [program.count("unroll=3") for program in programs] == [0, 2]
+    for got, expected in zip(jax.tree.leaves(three(x)), jax.tree.leaves(one(x)), strict=True):
+        assert_agree("outputs", got, expected, "float32")
+    with pytest.raises(jl.InputError, match="`unroll` must be an integer of at least 1; got 0"):
+        jl.LSTM(3, 5, unroll=0, rngs=nnx.Rngs(0))

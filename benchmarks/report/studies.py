@@ -34,6 +34,8 @@ STUDIES = {
     "profile": Study(("benchmarks.profile", "Profile"), "docs/performance.md"),
     "jit": Study(("benchmarks.jit.rows", "Row"), "docs/jit.md"),
     "ensemble": Study(TIMED, "docs/tasks.md"),
+    "tasks": Study(("benchmarks.tasks", "Row"), "docs/tasks.md"),
+    "device": Study(("benchmarks.device.command", "row_of"), "docs/accelerators.md"),
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
     "scaling": Study(("benchmarks.scaling.rows", "Row"), "docs/scaling.md"),
 }

@@ -14,6 +14,7 @@ A kernel is a pure function over arrays, differentiable in all of them:
 
 `reference` is the textbook, and what every other kernel is held against; `scan` is the fast one for every platform;
 `native` is faster still, on CPU.
+`cudnn` takes whole layers at once and says so in the table; it is NVIDIA's own.
 `registry` is the table of them all and chooses; `variant` is the recurrence with what goes beyond PyTorch.
 """
 
