@@ -40,7 +40,8 @@ class Compare:
     def run(self, console: Console) -> int:
         config = absolute(self.compare)
         require_extra("torch", "torch", "compare")
-        with jax.enable_x64(config.x64):
+        # On an accelerator too float32 is float32: TF32 would part from PyTorch by more than the tolerances.
+        with jax.enable_x64(config.x64), jax.default_matmul_precision("highest"):
             task = load_task(config.training())
             directory = new_directory(self.out, "compare")
             write_json(directory / CONFIG, to_dict(config))
