@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.train import hosts
@@ -102,19 +103,40 @@ def fit(
     if resume:
         require_resumable(task.config, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with owned(directory) if hosts.writes() else nullcontext():
-        return _fit(task, directory, resume, debug_nans, report)
+    with held(directory):
+        return fit_held(task, directory, resume=resume, debug_nans=debug_nans, report=report)
 
 
-def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Callable[[Progress], None]) -> Result:
+def held(directory: Path) -> AbstractContextManager[None]:
+    """`directory` for this run alone; of several hosts, the one that writes holds it."""
+    return owned(directory) if hosts.writes() else nullcontext()
+
+
+def usable_mesh(task: Task, debug_nans: bool = False) -> Mesh | None:
+    """The mesh that `task.config` asks for; None for one device.
+
+    Raises:
+        InputError: there are fewer devices, the rows of a batch do not divide over them, or one alone can be used.
+    """
+    mesh, rows = make_mesh(task.config.mesh), task.shape[-1]
+    if mesh is not None:
+        require(not debug_nans, "--debug-nans", "be used on one device", f"--mesh {task.config.mesh}")
+        expected = f"make batches whose rows divide over {mesh.size} devices"
+        require(rows % mesh.size == 0, "--batch-size", expected, f"batches of {rows} {task.unit}")
+    return mesh
+
+
+def fit_held(
+    task: Task, directory: Path, *, resume: bool, debug_nans: bool, report: Callable[[Progress], None]
+) -> Result:
+    """`fit` in a directory that is `held` already, and may be resumed."""
     config = task.config
     runs = members(config)
     calls, steps_per_call, _ = task.shape
     steps_per_epoch = calls * steps_per_call
     model = task.build(runs[0])
-    mesh = make_mesh(config.mesh)
+    mesh = usable_mesh(task, debug_nans)
     total_steps = config.epochs * steps_per_epoch
-    require(not debug_nans or mesh is None, "--debug-nans", "be used on one device", f"--mesh {config.mesh}")
     state, run_steps, arrays, fresh_carry, place = make_runner(task, runs, total_steps, mesh)
     predict = task.make_predict(model, "val") if task.size("val") else None
 
