@@ -118,11 +118,13 @@ def usable_mesh(task: Task, debug_nans: bool = False) -> Mesh | None:
     Raises:
         InputError: there are fewer devices, the rows of a batch do not divide over them, or one alone can be used.
     """
-    mesh, rows = make_mesh(task.config.mesh), task.shape[-1]
+    mesh = make_mesh(task.config.mesh)
     if mesh is not None:
-        require(not debug_nans, "--debug-nans", "be used on one device", f"--mesh {task.config.mesh}")
-        expected = f"make batches whose rows divide over {mesh.size} devices"
-        require(rows % mesh.size == 0, "--batch-size", expected, f"batches of {rows} {task.unit}")
+        rows, devices = task.shape[-1], mesh.size
+        require(not debug_nans, "--debug-nans", "be used on one device", f"{devices} devices")
+        expected = f"give batches whose rows divide over {devices} devices"
+        fix = f"{rows // devices * devices} does" if rows > devices else ""
+        require(rows % devices == 0, "--batch-size", expected, f"batches of {rows}", fix)
     return mesh
 
 

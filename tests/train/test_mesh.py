@@ -16,7 +16,6 @@ import pytest
 
 from jax_lstm import InputError
 from jax_lstm.tasks import open_run
-from jax_lstm.train import TrainConfig
 from jax_lstm.train.checkpoint import has_checkpoint
 from jax_lstm.train.mesh import parse_mesh
 
@@ -141,8 +140,27 @@ def test_meshes() -> None:
     for text in ("data", "data=0", "rows=2", "data=2;model=2"):
         with pytest.raises(InputError, match="`--mesh` must be data=N"):
             parse_mesh(text)
-    with pytest.raises(InputError, match="`--batch-size` must be a multiple of the mesh's 6 devices; got 64"):
-        TrainConfig(mesh="data=2,model=3")
+
+
+def test_rows_that_do_not_divide_over_the_devices(folder: Path) -> None:
+    """The rows of a batch, which may be fewer than `--batch-size`; nothing is left behind."""
+    (folder / "short.csv").write_text("".join((folder / "wave.csv").read_text().splitlines(keepends=True)[:69]))
+    forecast = ["--csv", str(folder / "short.csv"), "--target", "a", "--window", "6", "--horizon", "2"]
+    text = ["--task", "lm", "--text", str(folder / "abc.txt"), "--steps", "64"]
+    cases = [
+        ([*forecast, "--batch-size", "64"], "over 4 devices; got batches of 41 (40 does)"),
+        ([*forecast, "--batch-size", "2"], "over 4 devices; got batches of 2"),
+        ([*text, "--batch-size", "64"], "over 4 devices; got batches of 33 (32 does)"),
+        ([*text, "--batch-size", "32", "--debug-nans"], "`--debug-nans` must be used on one device; got 4 devices"),
+    ]
+    out = ["--mesh", "data=4", "--out", str(folder / "refused")]
+    commands = [["train", *one, *out] for one, _ in cases]
+    program = f"from jax_lstm.cli import main\nassert [main(one) for one in {commands}] == {[2] * len(cases)}"
+    done = subprocess.run([sys.executable, "-c", program], env=environment(4), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line, (_, message) in zip(done.stderr.splitlines(), cases, strict=True):
+        assert message in line
+    assert not (folder / "refused").exists()
 
 
 @pytest.mark.parametrize(
@@ -153,8 +171,9 @@ def test_meshes() -> None:
         (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "`--process-id` must be below"),
     ],
 )
-def test_faults_are_named(options: list[str], message: str, capsys: Any) -> None:
+def test_faults_are_named(tmp_path: Path, options: list[str], message: str, capsys: Any) -> None:
     from jax_lstm.cli import main
 
-    assert main(["train", *options]) == 2
+    assert main(["train", *options, "--out", str(tmp_path / "run")]) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
