@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,8 +45,9 @@ class Checkpointed(NamedTuple):
 class Progress:
     """What `report` is told after every compiled call and every epoch, a value a member.
 
-    `train_losses` are means over the steps since the last report, at the end of an epoch over its steps; `val_losses`
-    and `scores` are those of the validation part, after an epoch. A member that diverged has NaN.
+    `train_losses` and `grad_norms` are means over the steps since the last report; at the end of an epoch there are only
+    the former, over its steps, and `val_losses` and `scores` of the validation part. A member that has stopped has NaN,
+    and no scores.
     """
 
     position: Position
@@ -55,17 +56,19 @@ class Progress:
     train_losses: tuple[float, ...]
     val_losses: tuple[float | None, ...] = ()
     scores: tuple[Scores, ...] = ()
+    grad_norms: tuple[float, ...] = ()
     epoch_ended: bool = False
 
     @property
     def train_loss(self) -> float:
-        return float(np.nanmean(self.train_losses))
+        """The mean over the members that go on."""
+        return _mean(self.train_losses)
 
     @property
     def val_loss(self) -> float | None:
-        """The mean over the members; None within an epoch, and without validation."""
+        """The same of the validation part; None within an epoch, and without validation."""
         losses = [loss for loss in self.val_losses if loss is not None]
-        return float(np.nanmean(losses)) if losses else None
+        return _mean(losses) if losses else None
 
 
 @dataclass(frozen=True)
@@ -179,19 +182,24 @@ def fit_held(
                 losses, norms = (
                     np.asarray(metrics[name], np.float64).reshape(len(runs), -1) for name in ("loss", "grad_norm")
                 )
-                if debug_nans and not np.isfinite(losses).all():
-                    of = int(np.flatnonzero(~np.isfinite(losses).all(axis=1))[0])
+                goes_on = np.array([not one.stopped for one in position.members])
+                wrong = goes_on & ~np.isfinite(losses).all(axis=1)
+                if debug_nans and wrong.any():
+                    of = int(wrong.argmax())
                     own = (member(before, of, len(runs)), rows if len(runs) == 1 else rows[of])
                     raise DivergedError(first_nonfinite(task, runs[of], total_steps, *own))
                 position = after_call(position, losses, names, last_losses, saved())
                 last_losses = losses[:, -1].tolist()
-                means = tuple(losses.mean(axis=1).tolist())
+                # All go through the same program; what one does that has stopped is not told.
+                means, mean_norms = (
+                    tuple(np.where(goes_on, values.mean(axis=1), np.nan).tolist()) for values in (losses, norms)
+                )
                 row = {"step": position.step, "epoch": position.epoch + 1}
                 log.write(
                     _row(name, {**row, "loss": loss, "grad_norm": norm})
-                    for name, loss, norm in zip(names, means, norms.mean(axis=1).tolist(), strict=True)
+                    for name, loss, norm in zip(names, means, mean_norms, strict=True)
                 )
-                report(Progress(position, losses.shape[1], steps_per_epoch, means))
+                report(Progress(position, losses.shape[1], steps_per_epoch, means, grad_norms=mean_norms))
                 came = signals.agreed()
                 if came and position.call < calls:
                     save()
@@ -200,10 +208,12 @@ def fit_held(
             scores: tuple[Scores, ...] = ()
             if predict:
                 params = whole(state.params, mesh)
-                each = (predict(member(params, at, len(runs)), local_arrays) for at in range(len(runs)))
-                scores = tuple(task.score(predictions, "val") for predictions in each)
-            val_losses = [one[task.metric] for one in scores] or [None] * len(runs)
-            sums = (np.nan if one.diverged else one.loss_sum for one in position.members)
+                scores = tuple(
+                    {} if one.stopped else task.score(predict(member(params, at, len(runs)), local_arrays), "val")
+                    for at, one in enumerate(position.members)
+                )
+            val_losses = [one.get(task.metric, np.nan) for one in scores] or [None] * len(runs)
+            sums = (np.nan if one.stopped else one.loss_sum for one in position.members)
             train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
             position, better = after_epoch(position, val_losses, config, names, last_losses, saved())
             best = _where(better, whole(state.params, mesh), best, len(runs))
@@ -252,6 +262,12 @@ def require_resumable(config: TrainConfig, directory: Path) -> None:
                 f"`--resume` must go on with the {name} that the run has, {before[name]}; got {value} (only "
                 f"{may} may change)"
             )
+
+
+def _mean(losses: Sequence[float]) -> float:
+    """Of those that are numbers."""
+    known = [loss for loss in losses if not np.isnan(loss)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _interrupted(position: Position, signum: int) -> InterruptedRunError:

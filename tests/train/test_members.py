@@ -1,7 +1,8 @@
 """Many models at once: each is what it would be alone."""
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.forecast import Forecasting
-from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
 from jax_lstm.train.members import members, named, seeds
 from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.position import Position, Standing, after_call, after_epoch, position_of
 
 TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
 
@@ -91,6 +93,38 @@ def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
         one = result.position.members[at]
         assert one.best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
         assert one.stopped == alone.stopped_early
+
+
+def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_path: Path) -> None:
+    dataset, reports = load_dataset(data), list[Progress]()
+    config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
+    stopped, going = fit(Forecasting(config, dataset), tmp_path, report=reports.append).position.members
+    assert (stopped.stopped, going.stopped) == (True, False), "the test needs one that stops"
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    told = {row["epoch"]: None not in row.values() for row in rows if row["member"] == "learning_rate 0.5"}
+    last = max(epoch for epoch, known in told.items() if known)
+    assert 2 < last < 12
+    assert told == {epoch: epoch <= last for epoch in range(1, 13)}
+    assert all(None not in row.values() for row in rows if row["member"] == "learning_rate 0.01")
+    assert (reports[-1].train_loss, reports[-1].val_loss) == (reports[-1].train_losses[1], reports[-1].val_losses[1])
+
+    before = open_run(tmp_path).all_weights()[0]
+    longer = Forecasting(replace(config, epochs=13, patience=50), dataset)
+    assert fit(longer, tmp_path, resume=True).position.members[0] == stopped, "its weights have gone on"
+    for got, expected in zip(*map(jax.tree.leaves, (open_run(tmp_path).all_weights()[0], before)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
+    """Out of patience, it has its weights; that of the other then become NaN does not undo the run."""
+    names, nan, config = ["a", "b"], np.full((2, 3), np.nan), TrainConfig(patience=1)
+    done = Standing(best_loss=1.0, stale_epochs=1, stopped=True)
+    position = after_call(Position(members=(done, Standing())), nan, names, [1.0, 1.0], "")
+    assert (position.members[0], position.members[1].diverged, position.stopped) == (done, True, True)
+    position, better = after_epoch(position, [np.nan, np.nan], config, names, [1.0, 1.0], "")
+    assert (position.members[0], better) == (done, [False, False])
+    assert position_of(asdict(position), config) == position
+    assert math.isnan(Progress(position, 3, 3, (np.nan, np.nan)).train_loss)
 
 
 def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
