@@ -45,9 +45,9 @@ class Checkpointed(NamedTuple):
 class Progress:
     """What `report` is told after every compiled call and every epoch, a value a member.
 
-    `train_losses` and `grad_norms` are means over the steps since the last report; at the end of an epoch there are only
-    the former, over its steps, and `val_losses` and `scores` of the validation part. A member that has stopped has NaN,
-    and no scores.
+    `train_losses` and `grad_norms` are means over the steps since the last report. At the end of an epoch there are
+    only the former, over its steps, and `val_losses` and `scores` of the validation part. A member that has stopped has
+    NaN, and no scores.
     """
 
     position: Position
@@ -136,7 +136,7 @@ def fit_held(
 ) -> Result:
     """`fit` in a directory that is `held` already, and may be resumed."""
     config = task.config
-    runs = members(config)
+    runs, data = members(config), task.about
     calls, steps_per_call, _ = task.shape
     steps_per_epoch = calls * steps_per_call
     model = task.build(runs[0])
@@ -152,16 +152,15 @@ def fit_held(
         state, best = restore_arrays(directory / CHECKPOINTS, step, Checkpointed(whole(state, mesh), best))
         state = place(state)
         position = position_of(about["position"], config)
-        if about["data"] != task.about:
-            raise InputError(
-                f"{directory}: the data is not what the run was trained on: its columns or statistics differ"
-            )
+        if data | about["data"] != data:  # of an older run it may say less
+            differs = next(name for name, value in about["data"].items() if value != data.get(name))
+            raise InputError(f"{directory}: the data is not what the run was trained on: its {differs} differs")
     log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
     names = [named(config, run) for run in runs] if len(runs) > 1 else [""]
     last_losses = [None] * len(runs)
 
     def save() -> None:
-        about = {"config": to_dict(config), "data": task.about, "position": asdict(position)}
+        about = {"config": to_dict(config), "data": data, "position": asdict(position)}
         tree = Checkpointed(whole(state, mesh), best)
         if hosts.writes():
             save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)

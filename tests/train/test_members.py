@@ -34,6 +34,7 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
         {"seeds": "0:3"},
         {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
         {"sweep": ("learning_rate=0.01,0.03",)},
+        {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
         {
             "seeds": "0:2",
             "sweep": ("b1=0.8,0.95",),
@@ -143,6 +144,10 @@ def test_names_and_combinations() -> None:
     runs = members(config)
     assert [(run.seed, run.optim.learning_rate) for run in runs] == [(2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2)]
     assert named(config, runs[1]) == "seed 2, learning_rate 0.01"
+    close = TrainConfig(sweep=("learning_rate=0.0123456,0.01234561", "clip_norm=1,1e30"))
+    assert [named(close, run) for run in members(close)] == [
+        f"learning_rate {rate}, clip_norm {norm}" for rate in ("0.0123456", "0.01234561") for norm in ("1", "1e+30")
+    ]
     assert seeds("7") == [7]
     assert members(TrainConfig(seed=3)) == (TrainConfig(seed=3),)
 
@@ -157,6 +162,12 @@ def test_names_and_combinations() -> None:
         ({"sweep": ("learning_rate=1", "learning_rate=2")}, "name each option once"),
         ({"sweep": ("clip_norm=0,1",)}, "clip_norm must be above 0 in every run"),
         ({"sweep": ("learning_rate=-1,1",)}, "`--learning-rate` must be positive"),
+        ({"sweep": ("seed=1,2",)}, "`--sweep` must leave the seed to --seeds; got seed=1,2"),
+        ({"sweep": ("learning_rate=0.1,1e-1",)}, "`--sweep` must give each value once; got learning_rate=0.1,1e-1"),
+        (
+            {"sweep": ("b2=0.9,0.99",), "optim": OptimConfig(optimizer_args=("b2=0.9", "b1=x"))},
+            "`--optimizer-args` must be NAME=NUMBER, as b1=0.95; got 'b1=x'",
+        ),
     ],
 )
 def test_what_cannot_be_swept_is_refused(options: dict[str, Any], message: str) -> None:
