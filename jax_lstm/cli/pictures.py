@@ -32,7 +32,7 @@ def drawn(console: Console, draw: Callable[[], None]) -> bool:
 def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> None:
     """`losses.png` from the logs of `metrics`, {run: file name}.
 
-    Of many models it shows the mean of those that did not diverge.
+    Of many models it shows the mean of those that go on; none may, at the end of the last epoch.
     """
     curves = {}
     for run, name in metrics.items():
@@ -43,8 +43,8 @@ def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> Non
         curves[run] = {}
         for part, key in (("training", "train_loss"), ("validation", "val_loss")):
             known = [[row[key] for row in rows if row[key] is not None] for rows in epochs.values()]
-            if all(known):
-                curves[run][part] = [float(np.mean(losses)) for losses in known]
+            if any(known):
+                curves[run][part] = [float(np.mean(losses)) for losses in known if losses]
     plots.loss_curves(directory / LOSSES, curves, metric)
 
 

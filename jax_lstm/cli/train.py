@@ -17,9 +17,9 @@ from jax_lstm.cli.watch import watched
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
-from jax_lstm.train import InterruptedRunError, TrainConfig, fit, hosts
+from jax_lstm.train import InterruptedRunError, TrainConfig, hosts
 from jax_lstm.train.config import read_config, to_dict
-from jax_lstm.train.loop import CONFIG, METRICS, require_resumable, saved_config
+from jax_lstm.train.loop import CONFIG, METRICS, fit_held, held, require_resumable, saved_config, usable_mesh
 from jax_lstm.train.members import members, named
 from jax_lstm.train.optimizer import make_optimizer
 
@@ -72,36 +72,43 @@ class Train:
                 if self.out:
                     raise InputError(f"`--out` must be left out with --resume, which writes to its run; got {self.out}")
                 require_resumable(config, Path(self.resume))
-            for run in members(config):  # refuses what cannot be used before anything is written
+            # What cannot be used is refused before anything is written.
+            for run in members(config):
                 make_optimizer(run.optim, 1, {"weight": np.zeros((1, 1), np.float32)})
             task = load_task(config)
+            usable_mesh(task, self.debug_nans)
             directory = Path(self.resume or self.out)
-            if hosts.writes():
-                directory = Path(self.resume) if self.resume else new_directory(self.out, "train")
-                write_json(directory / CONFIG, to_dict(config))
-            hosts.wait("directory")
-            show.data_and_model(console, config, task)
-            names = [named(config, run) for run in members(config)]
-            watching = watched(
-                console,
-                task,
-                directory,
-                names=names,
-                tensorboard=self.tensorboard and hosts.writes(),
-                profile=self.profile,
-            )
-            with watching as report:
-                try:
-                    result = fit(task, directory, resume=bool(self.resume), report=report, debug_nans=self.debug_nans)
-                except InterruptedRunError as error:
-                    how = f"{error}; go on with: jax-lstm train --resume {directory}"
-                    raise InterruptedRunError(how, error.signum) from None
-            if result.stopped_early:
-                console.print(f"stopped early: no better validation loss for {config.patience} epochs")
-            if hosts.writes():
-                self._finish(console, directory, task)
+            if hosts.writes() and not self.resume:
+                directory = new_directory(self.out, "train")
+            with held(directory):
+                if hosts.writes():
+                    write_json(directory / CONFIG, to_dict(config))
+                hosts.wait("directory")
+                self._fit(console, directory, task)
+                if hosts.writes():
+                    self._finish(console, directory, task)
             hosts.wait("end")
         return 0
+
+    def _fit(self, console: Console, directory: Path, task: Any) -> None:
+        config = task.config
+        show.data_and_model(console, config, task)
+        watching = watched(
+            console,
+            task,
+            directory,
+            names=[named(config, run) for run in members(config)],
+            tensorboard=self.tensorboard and hosts.writes(),
+            profile=self.profile,
+        )
+        with watching as report:
+            try:
+                result = fit_held(task, directory, resume=bool(self.resume), debug_nans=self.debug_nans, report=report)
+            except InterruptedRunError as error:
+                how = f"{error}; go on with: jax-lstm train --resume {directory}"
+                raise InterruptedRunError(how, error.signum) from None
+        if result.stopped_early:
+            console.print(f"stopped early: no better validation loss for {config.patience} epochs")
 
     def _finish(self, console: Console, directory: Path, task: Any) -> None:
         written = ["metrics.jsonl", "checkpoints"]

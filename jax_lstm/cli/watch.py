@@ -1,5 +1,6 @@
 """What goes on during training: the bar, lines of epochs, TensorBoard, a trace for the profiler."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,13 +79,15 @@ def _tensorboard(directory: Path, names: list[str]) -> Iterator[Watch]:
     writer = require_extra("tensorboardX", "log", "--tensorboard").SummaryWriter(str(directory))
 
     def report(progress: Progress) -> None:
-        step = progress.position.step
         part = "epoch" if progress.epoch_ended else "steps"
         for at, name in enumerate(names):
-            behind = f"/{name}" if name else ""
-            writer.add_scalar(f"training loss, {part}{behind}", progress.train_losses[at], step)
-            for score, value in (progress.scores[at] if progress.scores else {}).items():
-                writer.add_scalar(f"validation {score}{behind}", value, step)
+            values = {f"training loss, {part}": progress.train_losses[at]}
+            values |= {"gradient norm": progress.grad_norms[at]} if progress.grad_norms else {}
+            scores = progress.scores[at] if progress.scores else {}
+            values |= {f"validation {score}": value for score, value in scores.items()}
+            for heading, value in values.items():
+                if not math.isnan(value):  # a member that has stopped
+                    writer.add_scalar(f"{heading}/{name}" if name else heading, value, progress.position.step)
 
     try:
         yield report

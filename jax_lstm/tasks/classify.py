@@ -16,7 +16,7 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
-from jax_lstm.train.task import Arrays, Predict, Scores, Sheet, Task
+from jax_lstm.train.task import Arrays, Predict, Scores, Sheet, Task, checksum
 
 BATCH = 256  # of sequences that are labelled at once
 
@@ -39,7 +39,9 @@ class Classification(Task):
     def about(self) -> dict[str, Any]:
         data = self.sequences
         names = {"classes": list(data.classes), "columns": list(data.columns)}
-        return names | {"mean": data.mean.tolist(), "scale": data.scale.tolist()}
+        statistics = {"mean": data.mean.tolist(), "scale": data.scale.tolist()}
+        seen = (getattr(data.parts[part], name) for part in ("train", "val") for name in ("x", "lengths", "y"))
+        return names | statistics | {"checksum": checksum(*seen)}
 
     @property
     def facts(self) -> list[tuple[str, str]]:

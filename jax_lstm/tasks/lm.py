@@ -18,7 +18,7 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
-from jax_lstm.train.task import Arrays, Predict, Scores, Task
+from jax_lstm.train.task import Arrays, Predict, Scores, Task, checksum
 
 STREAMS, LONG = 32, 16  # side by side in validation, at most; steps of training in each, at least
 SMOOTHING = 5.0
@@ -43,8 +43,9 @@ class LanguageModelling(Task):
 
     @property
     def about(self) -> dict[str, Any]:
-        alphabet, streams = self.text.alphabet, self.shape[-1]
-        return {"alphabet": {"units": alphabet.units, "characters": alphabet.characters}, "streams": streams}
+        alphabet, parts = self.text.alphabet, (self.text.train, self.text.val)
+        letters = {"units": alphabet.units, "characters": alphabet.characters}
+        return {"alphabet": letters, "streams": self.shape[-1], "checksum": checksum(*parts)}
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -72,7 +73,7 @@ class LanguageModelling(Task):
         return in_calls(starts.astype(np.int32), config)[first:]
 
     def carry(self, model: LanguageModel) -> LSTMState:
-        return model.start(self.about["streams"])
+        return model.start(self.shape[-1])
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> jax.Array:
         """(B, T + 1): what is read, and one character more."""

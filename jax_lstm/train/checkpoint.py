@@ -35,8 +35,10 @@ def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]
 
 def _save(directory: Path, step: int, arrays: dict[str, Any], about: dict[str, Any]) -> None:
     ocp = _orbax()
-    if (directory / str(step)).is_dir() and step not in _whole_steps(directory):
-        shutil.rmtree(directory / str(step))  # a process was killed before it had written the sums
+    # Where a process was killed before it had written the sums: Orbax would count it among those to keep.
+    for entry in _steps(directory):
+        if not (entry / SUMS).exists():
+            shutil.rmtree(entry)
     alone: dict[str, Any] = {}
     if jax.process_count() > 1:
         alone = {"multiprocessing_options": _alone(), "create": False}
@@ -112,12 +114,16 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
 
 
 def _whole_steps(directory: Path) -> list[int]:
-    entries = directory.iterdir() if directory.is_dir() else ()
-    return [int(entry.name) for entry in entries if entry.name.isdigit() and (entry / SUMS).exists()]
+    return [int(entry.name) for entry in _steps(directory) if (entry / SUMS).exists()]
+
+
+def _steps(directory: Path) -> list[Path]:
+    """The folders of checkpoints, finished or not."""
+    return [entry for entry in directory.iterdir() if entry.name.isdigit()] if directory.is_dir() else []
 
 
 def _damaged(checkpoint: Path, reason: str) -> str:
-    earlier = any(entry.name.isdigit() and entry != checkpoint for entry in checkpoint.parent.iterdir())
+    earlier = set(_whole_steps(checkpoint.parent)) - {int(checkpoint.name)}
     fix = "; remove this folder to go on from the checkpoint before it" if earlier else ""
     return f"{checkpoint}: the checkpoint is damaged: {reason}{fix}"
 

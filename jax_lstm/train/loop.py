@@ -2,8 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.train import hosts
@@ -44,8 +45,9 @@ class Checkpointed(NamedTuple):
 class Progress:
     """What `report` is told after every compiled call and every epoch, a value a member.
 
-    `train_losses` are means over the steps since the last report, at the end of an epoch over its steps; `val_losses`
-    and `scores` are those of the validation part, after an epoch. A member that diverged has NaN.
+    `train_losses` and `grad_norms` are means over the steps since the last report. At the end of an epoch there are
+    only the former, over its steps, and `val_losses` and `scores` of the validation part. A member that has stopped has
+    NaN, and no scores.
     """
 
     position: Position
@@ -54,17 +56,19 @@ class Progress:
     train_losses: tuple[float, ...]
     val_losses: tuple[float | None, ...] = ()
     scores: tuple[Scores, ...] = ()
+    grad_norms: tuple[float, ...] = ()
     epoch_ended: bool = False
 
     @property
     def train_loss(self) -> float:
-        return float(np.nanmean(self.train_losses))
+        """The mean over the members that go on."""
+        return _mean(self.train_losses)
 
     @property
     def val_loss(self) -> float | None:
-        """The mean over the members; None within an epoch, and without validation."""
+        """The same of the validation part; None within an epoch, and without validation."""
         losses = [loss for loss in self.val_losses if loss is not None]
-        return float(np.nanmean(losses)) if losses else None
+        return _mean(losses) if losses else None
 
 
 @dataclass(frozen=True)
@@ -102,19 +106,42 @@ def fit(
     if resume:
         require_resumable(task.config, directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with owned(directory) if hosts.writes() else nullcontext():
-        return _fit(task, directory, resume, debug_nans, report)
+    with held(directory):
+        return fit_held(task, directory, resume=resume, debug_nans=debug_nans, report=report)
 
 
-def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Callable[[Progress], None]) -> Result:
+def held(directory: Path) -> AbstractContextManager[None]:
+    """`directory` for this run alone; of several hosts, the one that writes holds it."""
+    return owned(directory) if hosts.writes() else nullcontext()
+
+
+def usable_mesh(task: Task, debug_nans: bool = False) -> Mesh | None:
+    """The mesh that `task.config` asks for; None for one device.
+
+    Raises:
+        InputError: there are fewer devices, the rows of a batch do not divide over them, or one alone can be used.
+    """
+    mesh = make_mesh(task.config.mesh)
+    if mesh is not None:
+        rows, devices = task.shape[-1], mesh.size
+        require(not debug_nans, "--debug-nans", "be used on one device", f"{devices} devices")
+        expected = f"give batches whose rows divide over {devices} devices"
+        fix = f"{rows // devices * devices} does" if rows > devices else ""
+        require(rows % devices == 0, "--batch-size", expected, f"batches of {rows}", fix)
+    return mesh
+
+
+def fit_held(
+    task: Task, directory: Path, *, resume: bool, debug_nans: bool, report: Callable[[Progress], None]
+) -> Result:
+    """`fit` in a directory that is `held` already, and may be resumed."""
     config = task.config
-    runs = members(config)
+    runs, data = members(config), task.about
     calls, steps_per_call, _ = task.shape
     steps_per_epoch = calls * steps_per_call
     model = task.build(runs[0])
-    mesh = make_mesh(config.mesh)
+    mesh = usable_mesh(task, debug_nans)
     total_steps = config.epochs * steps_per_epoch
-    require(not debug_nans or mesh is None, "--debug-nans", "be used on one device", f"--mesh {config.mesh}")
     state, run_steps, arrays, fresh_carry, place = make_runner(task, runs, total_steps, mesh)
     predict = task.make_predict(model, "val") if task.size("val") else None
 
@@ -125,16 +152,15 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
         state, best = restore_arrays(directory / CHECKPOINTS, step, Checkpointed(whole(state, mesh), best))
         state = place(state)
         position = position_of(about["position"], config)
-        if about["data"] != task.about:
-            raise InputError(
-                f"{directory}: the data is not what the run was trained on: its columns or statistics differ"
-            )
+        if data | about["data"] != data:  # of an older run it may say less
+            differs = next(name for name, value in about["data"].items() if value != data.get(name))
+            raise InputError(f"{directory}: the data is not what the run was trained on: its {differs} differs")
     log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
     names = [named(config, run) for run in runs] if len(runs) > 1 else [""]
     last_losses = [None] * len(runs)
 
     def save() -> None:
-        about = {"config": to_dict(config), "data": task.about, "position": asdict(position)}
+        about = {"config": to_dict(config), "data": data, "position": asdict(position)}
         tree = Checkpointed(whole(state, mesh), best)
         if hosts.writes():
             save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)
@@ -155,19 +181,24 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
                 losses, norms = (
                     np.asarray(metrics[name], np.float64).reshape(len(runs), -1) for name in ("loss", "grad_norm")
                 )
-                if debug_nans and not np.isfinite(losses).all():
-                    of = int(np.flatnonzero(~np.isfinite(losses).all(axis=1))[0])
+                goes_on = np.array([not one.stopped for one in position.members])
+                wrong = goes_on & ~np.isfinite(losses).all(axis=1)
+                if debug_nans and wrong.any():
+                    of = int(wrong.argmax())
                     own = (member(before, of, len(runs)), rows if len(runs) == 1 else rows[of])
                     raise DivergedError(first_nonfinite(task, runs[of], total_steps, *own))
                 position = after_call(position, losses, names, last_losses, saved())
                 last_losses = losses[:, -1].tolist()
-                means = tuple(losses.mean(axis=1).tolist())
+                # All go through the same program; what one does that has stopped is not told.
+                means, mean_norms = (
+                    tuple(np.where(goes_on, values.mean(axis=1), np.nan).tolist()) for values in (losses, norms)
+                )
                 row = {"step": position.step, "epoch": position.epoch + 1}
                 log.write(
                     _row(name, {**row, "loss": loss, "grad_norm": norm})
-                    for name, loss, norm in zip(names, means, norms.mean(axis=1).tolist(), strict=True)
+                    for name, loss, norm in zip(names, means, mean_norms, strict=True)
                 )
-                report(Progress(position, losses.shape[1], steps_per_epoch, means))
+                report(Progress(position, losses.shape[1], steps_per_epoch, means, grad_norms=mean_norms))
                 came = signals.agreed()
                 if came and position.call < calls:
                     save()
@@ -176,10 +207,12 @@ def _fit(task: Task, directory: Path, resume: bool, debug_nans: bool, report: Ca
             scores: tuple[Scores, ...] = ()
             if predict:
                 params = whole(state.params, mesh)
-                each = (predict(member(params, at, len(runs)), local_arrays) for at in range(len(runs)))
-                scores = tuple(task.score(predictions, "val") for predictions in each)
-            val_losses = [one[task.metric] for one in scores] or [None] * len(runs)
-            sums = (np.nan if one.diverged else one.loss_sum for one in position.members)
+                scores = tuple(
+                    {} if one.stopped else task.score(predict(member(params, at, len(runs)), local_arrays), "val")
+                    for at, one in enumerate(position.members)
+                )
+            val_losses = [one.get(task.metric, np.nan) for one in scores] or [None] * len(runs)
+            sums = (np.nan if one.stopped else one.loss_sum for one in position.members)
             train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
             position, better = after_epoch(position, val_losses, config, names, last_losses, saved())
             best = _where(better, whole(state.params, mesh), best, len(runs))
@@ -228,6 +261,12 @@ def require_resumable(config: TrainConfig, directory: Path) -> None:
                 f"`--resume` must go on with the {name} that the run has, {before[name]}; got {value} (only "
                 f"{may} may change)"
             )
+
+
+def _mean(losses: Sequence[float]) -> float:
+    """Of those that are numbers."""
+    known = [loss for loss in losses if not np.isnan(loss)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _interrupted(position: Position, signum: int) -> InterruptedRunError:

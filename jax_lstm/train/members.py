@@ -14,10 +14,10 @@ from flax.training.dynamic_scale import DynamicScale
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.mesh import placed
-from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.optimizer import arguments, make_optimizer
 from jax_lstm.train.spread import division, rows_at, spread
 from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, step_of
 from jax_lstm.train.task import Task, loss_of
@@ -37,7 +37,10 @@ def members(config: TrainConfig) -> tuple[TrainConfig, ...]:
     for text in config.sweep:
         name, _, values = text.partition("=")
         name = name.removeprefix("--").replace("-", "_")
-        choices.append([(name, _number(value, text)) for value in values.split(",")])
+        require(name != "seed", "--sweep", "leave the seed to --seeds", text)
+        numbers = [_number(value, text) for value in values.split(",")]
+        require(len(set(numbers)) == len(numbers), "--sweep", "give each value once", text)
+        choices.append([(name, number) for number in numbers])
     names = [options[0][0] for options in choices]
     for name in names:
         if names.count(name) > 1:
@@ -54,8 +57,7 @@ def named(config: TrainConfig, member: TrainConfig) -> str:
     parts = [f"seed {member.seed}"] if config.seeds else []
     for text in config.sweep:
         name = text.partition("=")[0].removeprefix("--").replace("-", "_")
-        value = getattr(member.optim, name, None) if name in SWEPT else dict(_arguments(member.optim))[name]
-        parts.append(f"{name} {value:g}")
+        parts.append(f"{name} {repr(_numbers(member.optim)[name]).removesuffix('.0')}")
     return ", ".join(parts)
 
 
@@ -97,9 +99,9 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if others else states[0]
     # What differs between them goes in as numbers, so that one program serves all.
     numbers = {
-        name: jnp.asarray([dict(_numbers(run.optim))[name] for run in runs], runs[0].dtype)
-        for name, _ in _numbers(runs[0].optim)
-        if len({dict(_numbers(run.optim))[name] for run in runs}) > 1
+        name: jnp.asarray([_numbers(run.optim)[name] for run in runs], runs[0].dtype)
+        for name in _numbers(runs[0].optim)
+        if len({_numbers(run.optim)[name] for run in runs}) > 1
     }
     first.train()
     graph = nnx.graphdef(first)
@@ -161,24 +163,21 @@ def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConf
         elif name in SWEPT:
             config = replace(config, optim=replace(config.optim, **{name: float(value)}))
         else:
-            arguments = dict(_arguments(config.optim)) | {name: value}
-            if name not in dict(_arguments(config.optim)):
-                given = ", ".join((*SWEPT, *dict(_arguments(config.optim))))
+            given = arguments(config.optim)
+            if name not in given:
+                known = ", ".join((*SWEPT, *given))
                 raise InputError(
-                    f"`--sweep` must name a number of the optimiser: {given}, or an argument of it that "
+                    f"`--sweep` must name a number of the optimiser: {known}, or an argument of it that "
                     f"--optimizer-args gives; got {name} (what changes more than numbers needs a run of its own)"
                 )
-            texts = tuple(f"{key}={number}" for key, number in arguments.items())
+            texts = tuple(f"{key}={number}" for key, number in (given | {name: value}).items())
             config = replace(config, optim=replace(config.optim, optimizer_args=texts))
     return config
 
 
-def _arguments(optim: OptimConfig) -> list[tuple[str, float]]:
-    return [(name, float(value)) for name, _, value in (text.partition("=") for text in optim.optimizer_args)]
-
-
-def _numbers(optim: OptimConfig) -> list[tuple[str, float]]:
-    return [(name, getattr(optim, name)) for name in SWEPT] + _arguments(optim)
+def _numbers(optim: OptimConfig) -> dict[str, float]:
+    """What may differ between members."""
+    return {name: getattr(optim, name) for name in SWEPT} | arguments(optim)
 
 
 def _number(value: str, text: str) -> float:

@@ -28,7 +28,7 @@ def make_schedule(config: OptimConfig, total_steps: int, own: Mapping[str, Any] 
         case "linear":
             fall = optax.linear_schedule(peak, peak * final_rate, steps)
         case "exponential":
-            fall = optax.exponential_decay(peak, steps, final_rate)
+            fall = _exponential(peak, steps, final_rate)
     if not config.warmup_steps:
         return fall
     return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup_steps), fall], [config.warmup_steps])
@@ -48,10 +48,10 @@ def make_optimizer(
     known = sorted(name for name in dir(optax) if _is_optimizer(name))
     require(config.optimizer in known, "--optimizer", f"be one of {', '.join(known)}", repr(config.optimizer))
     assert factory is not None
-    arguments: dict[str, Any] = _arguments(config)
-    arguments |= {name: value for name, value in own.items() if name in arguments}
+    given: dict[str, Any] = arguments(config)
+    given |= {name: value for name, value in own.items() if name in given}
     takes = inspect.signature(factory).parameters
-    for name in arguments:
+    for name in given:
         require(
             name in takes, "--optimizer-args", f"name arguments of optax.{config.optimizer}: {', '.join(takes)}", name
         )
@@ -59,16 +59,21 @@ def make_optimizer(
     plain = config.schedule == "constant" and not config.warmup_steps
     rate = own.get("learning_rate", config.learning_rate) if plain else make_schedule(config, total_steps, own)
     try:
-        optimizer = factory(rate, **arguments)
+        optimizer = factory(rate, **given)
         jax.eval_shape(lambda tree: optimizer.update(tree, optimizer.init(tree), tree), params)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"`--optimizer` {config.optimizer} cannot be used with {arguments or 'no arguments'}: {reason}"
+            f"`--optimizer` {config.optimizer} cannot be used with {given or 'no arguments'}: {reason}"
         ) from None
     clip_norm = own.get("clip_norm", config.clip_norm)
     clip = [optax.clip_by_global_norm(clip_norm)] if config.clip_norm else []
     return optax.chain(*clip, optimizer)
+
+
+def _exponential(peak: Any, steps: int, final_rate: Any) -> optax.Schedule:
+    """Optax's asks whether the rate is zero, which of a traced one cannot be said."""
+    return lambda step: peak * final_rate ** (step / steps)
 
 
 def _is_optimizer(name: str) -> bool:
@@ -82,12 +87,13 @@ def _is_optimizer(name: str) -> bool:
     return bool(parameters) and parameters[0].name == "learning_rate" and others_have_defaults
 
 
-def _arguments(config: OptimConfig) -> dict[str, float]:
-    arguments = {}
+def arguments(config: OptimConfig) -> dict[str, float]:
+    """What `--optimizer-args` gives, by name."""
+    given = {}
     for text in config.optimizer_args:
         name, _, number = text.partition("=")
         try:
-            arguments[name] = float(number)
+            given[name] = float(number)
         except ValueError:
             raise InputError(f"`--optimizer-args` must be NAME=NUMBER, as b1=0.95; got {text!r}") from None
-    return arguments
+    return given

@@ -50,9 +50,13 @@ class Position:
 
 
 def position_of(values: Mapping[str, Any], config: TrainConfig) -> Position:
-    """What `asdict` made of a position; whose patience is at its end, `config` says anew."""
+    """What `asdict` made of a position; whether the patience of a run is at its end, `config` says anew.
+
+    Of many members one that has stopped remains so: the weights are no longer those with which it stopped.
+    """
     standings = [Standing(**one) for one in values["members"]]
-    standings = [replace(one, stopped=one.diverged or _impatient(one, config)) for one in standings]
+    many = len(standings) > 1
+    standings = [replace(one, stopped=(many and one.stopped) or _impatient(one, config)) for one in standings]
     return Position(**{**values, "members": tuple(standings)})
 
 
@@ -70,9 +74,11 @@ def after_call(
     """
     standings = []
     for one, own in zip(position.members, losses, strict=True):
-        diverged = one.diverged or not np.isfinite(own).all()
-        loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
-        standings.append(replace(one, loss_sum=loss_sum, diverged=diverged, stopped=one.stopped or diverged))
+        if not one.stopped:  # what comes of it afterwards does not count
+            diverged = not np.isfinite(own).all()
+            loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
+            one = replace(one, loss_sum=loss_sum, diverged=diverged, stopped=diverged)
+        standings.append(one)
     if all(one.diverged for one in standings):
         raise _diverged("loss", losses, names, last_losses, position, saved)
     return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings))
@@ -85,7 +91,7 @@ def after_epoch(
     """The position at the start of the next epoch, and whose weights are the best so far."""
     standings, better = [], []
     for one, loss in zip(position.members, val_losses, strict=True):
-        diverged = one.diverged or (loss is not None and not np.isfinite(loss))
+        diverged = one.diverged or (not one.stopped and loss is not None and not np.isfinite(loss))
         stopped = one.stopped or diverged
         better.append(not stopped and (loss is None or one.best_loss is None or loss < one.best_loss))
         if better[-1]:

@@ -1,6 +1,7 @@
 """The pure functions of training: one step, and many steps under one `lax.scan`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -103,8 +104,12 @@ def step_of(
         arguments = (state.params, state.rest, batch, state.carry)
         scale, finite = state.scale, None
         if isinstance(scale, DynamicScale):
-            gradient = scale.value_and_grad(loss_of_all, has_aux=True, axis_name=own)
+            # A device takes its share of the mean over all rows: the mean over its own ones would overflow earlier.
+            shares = 1 if own is None else jax.lax.axis_size(own)
+            share_of_loss = partial(_times, 1 / shares, loss_of_all)
+            gradient = scale.value_and_grad(share_of_loss, has_aux=True, axis_name=own)
             scale, finite, (value, (rest, carry)), grads = gradient(*arguments)
+            value, grads = jax.tree.map(lambda leaf: leaf * shares, (value, grads))
         else:
             (value, (rest, carry)), grads = jax.value_and_grad(loss_of_all, has_aux=True)(*arguments)
             grads = grads if own is None else jax.lax.pmean(grads, own)
@@ -118,6 +123,11 @@ def step_of(
         return TrainState(state.step + 1, params, rest, opt_state, carry, scale), metrics
 
     return step
+
+
+def _times(factor: float, loss_fn: LossFn, *arguments: Any) -> tuple[jax.Array, Any]:
+    value, after = loss_fn(*arguments)
+    return value * factor, after
 
 
 def _own_keys(rest: nnx.State, axis: Any) -> nnx.State:

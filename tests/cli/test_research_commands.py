@@ -162,5 +162,7 @@ def test_a_trace_and_tensorboard(text: Path, tmp_path: Path, prints: Prints) -> 
     pytest.importorskip("tensorboardX")
     options = ("--chunk-steps", 3, "--profile", 3, "--tensorboard", "--out", tmp_path / "run")
     prints("train", "--text", text, *LM, *options)
-    assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+    (events,) = (tmp_path / "run" / "tensorboard").glob("events*")
+    tags = ("training_loss__steps", "training_loss__epoch", "gradient_norm", "validation_nats_per_character")
+    assert all(tag.encode() in events.read_bytes() for tag in tags)
     assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))

@@ -22,6 +22,7 @@ CONFIGS = {
         COMMON, seeds="0:2", data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)
     ),
 }
+CONFIGS["float16"] = replace(CONFIGS["forecast"], precision="float16")
 
 for mesh in meshes:
     config = replace(CONFIGS[kind], mesh="" if mesh == "one" else mesh)

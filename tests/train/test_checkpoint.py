@@ -12,7 +12,7 @@ from flax import nnx
 
 from jax_lstm import InputError
 from jax_lstm.tasks.forecast import build
-from jax_lstm.train import ModelConfig, TrainConfig
+from jax_lstm.train import ModelConfig, TrainConfig, checkpoint
 from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state
@@ -69,6 +69,23 @@ def test_one_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 2, state_of(seed=1), {})  # the resumed run comes to that step again
     assert read_about(tmp_path)[0] == 2
     np.testing.assert_array_equal(bits(restore_arrays(tmp_path, 2, state_of()))[1], bits(state_of(seed=1))[1])
+
+
+def test_one_that_was_not_finished_costs_no_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run saves at an earlier step than the one at which it was killed while it saved."""
+    for step in (5, 10, 20):
+        save_checkpoint(tmp_path, step, state_of(), {})
+    (tmp_path / "20" / "SHA256SUMS").unlink()
+    save_checkpoint(tmp_path, 13, state_of(), {})
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["10", "13"]
+
+    def full(path: Path, content: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "write_whole", full)
+    with pytest.raises(InputError, match="No space left on device; that of step 13 is whole"):
+        save_checkpoint(tmp_path, 15, state_of(), {})
+    assert read_about(tmp_path)[0] == 13
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Many models at once: each is what it would be alone."""
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.forecast import Forecasting
-from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
 from jax_lstm.train.members import members, named, seeds
 from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train.position import Position, Standing, after_call, after_epoch, position_of
 
 TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
 
@@ -32,6 +34,7 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
         {"seeds": "0:3"},
         {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
         {"sweep": ("learning_rate=0.01,0.03",)},
+        {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
         {
             "seeds": "0:2",
             "sweep": ("b1=0.8,0.95",),
@@ -93,6 +96,38 @@ def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
         assert one.stopped == alone.stopped_early
 
 
+def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_path: Path) -> None:
+    dataset, reports = load_dataset(data), list[Progress]()
+    config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
+    stopped, going = fit(Forecasting(config, dataset), tmp_path, report=reports.append).position.members
+    assert (stopped.stopped, going.stopped) == (True, False), "the test needs one that stops"
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    told = {row["epoch"]: None not in row.values() for row in rows if row["member"] == "learning_rate 0.5"}
+    last = max(epoch for epoch, known in told.items() if known)
+    assert 2 < last < 12
+    assert told == {epoch: epoch <= last for epoch in range(1, 13)}
+    assert all(None not in row.values() for row in rows if row["member"] == "learning_rate 0.01")
+    assert (reports[-1].train_loss, reports[-1].val_loss) == (reports[-1].train_losses[1], reports[-1].val_losses[1])
+
+    before = open_run(tmp_path).all_weights()[0]
+    longer = Forecasting(replace(config, epochs=13, patience=50), dataset)
+    assert fit(longer, tmp_path, resume=True).position.members[0] == stopped, "its weights have gone on"
+    for got, expected in zip(*map(jax.tree.leaves, (open_run(tmp_path).all_weights()[0], before)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
+    """Out of patience, it has its weights; that of the other then become NaN does not undo the run."""
+    names, nan, config = ["a", "b"], np.full((2, 3), np.nan), TrainConfig(patience=1)
+    done = Standing(best_loss=1.0, stale_epochs=1, stopped=True)
+    position = after_call(Position(members=(done, Standing())), nan, names, [1.0, 1.0], "")
+    assert (position.members[0], position.members[1].diverged, position.stopped) == (done, True, True)
+    position, better = after_epoch(position, [np.nan, np.nan], config, names, [1.0, 1.0], "")
+    assert (position.members[0], better) == (done, [False, False])
+    assert position_of(asdict(position), config) == position
+    assert math.isnan(Progress(position, 3, 3, (np.nan, np.nan)).train_loss)
+
+
 def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, seeds="0:3"), load_dataset(data)
     task = Forecasting(config, dataset)
@@ -109,6 +144,10 @@ def test_names_and_combinations() -> None:
     runs = members(config)
     assert [(run.seed, run.optim.learning_rate) for run in runs] == [(2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2)]
     assert named(config, runs[1]) == "seed 2, learning_rate 0.01"
+    close = TrainConfig(sweep=("learning_rate=0.0123456,0.01234561", "clip_norm=1,1e30"))
+    assert [named(close, run) for run in members(close)] == [
+        f"learning_rate {rate}, clip_norm {norm}" for rate in ("0.0123456", "0.01234561") for norm in ("1", "1e+30")
+    ]
     assert seeds("7") == [7]
     assert members(TrainConfig(seed=3)) == (TrainConfig(seed=3),)
 
@@ -123,6 +162,12 @@ def test_names_and_combinations() -> None:
         ({"sweep": ("learning_rate=1", "learning_rate=2")}, "name each option once"),
         ({"sweep": ("clip_norm=0,1",)}, "clip_norm must be above 0 in every run"),
         ({"sweep": ("learning_rate=-1,1",)}, "`--learning-rate` must be positive"),
+        ({"sweep": ("seed=1,2",)}, "`--sweep` must leave the seed to --seeds; got seed=1,2"),
+        ({"sweep": ("learning_rate=0.1,1e-1",)}, "`--sweep` must give each value once; got learning_rate=0.1,1e-1"),
+        (
+            {"sweep": ("b2=0.9,0.99",), "optim": OptimConfig(optimizer_args=("b2=0.9", "b1=x"))},
+            "`--optimizer-args` must be NAME=NUMBER, as b1=0.95; got 'b1=x'",
+        ),
     ],
 )
 def test_what_cannot_be_swept_is_refused(options: dict[str, Any], message: str) -> None:

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jax_lstm.cli import main
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
 from jax_lstm.train.checkpoint import has_checkpoint
+from jax_lstm.train.lock import owned
 
 PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())"]
 # Writes beyond so many bytes fail, as on a full disk.
@@ -106,13 +109,22 @@ def test_two_runs_in_one_directory(data: DataConfig, tmp_path: Path) -> None:
         while not has_checkpoint(out / "checkpoints"):
             assert first.poll() is None
             time.sleep(0.01)
-        line = only_line(ran([*PROGRAM, "train", "--resume", str(out)]))
+        before = (out / "config.json").read_bytes()
+        line = only_line(ran([*PROGRAM, "train", "--resume", str(out), "--epochs", "77"]))
         assert "another run is at work in this directory" in line
+        assert (out / "config.json").read_bytes() == before
         assert first.poll() is None, "the first one goes on"
     finally:
         first.kill()
         first.wait()
     assert ran([*PROGRAM, "evaluate", str(out)]).returncode == 0
+
+
+def test_two_runs_that_make_the_same_directory_at_once(data: DataConfig, tmp_path: Path, capsys: Any) -> None:
+    with owned(tmp_path):  # it is still empty, as the other run has written nothing yet
+        assert main(train(data, tmp_path)) == 2
+    assert "another run is at work in this directory" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "config"])

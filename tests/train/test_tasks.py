@@ -1,6 +1,7 @@
 """Language models and classifiers: their batches, their loop, their scores; against what can be worked out by hand."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.lm import in_streams, n_grams, write
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.loop import read_run
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +65,32 @@ def test_the_state_is_carried_from_batch_to_batch(text: TextConfig, tmp_path: Pa
     assert result.position.best_loss is not None
     assert result.position.best_loss < 0.1
     assert result.position.best_loss < n_gram_loss(task, 2)
+
+
+def test_a_text_resumes_only_on_itself(text: TextConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_for(task="lm", text=replace(text, text=str(tmp_path / "text.txt")), epochs=1)
+    path, longer, same = Path(config.text.text), replace(config, epochs=2), Path(text.text).read_text()
+    path.write_text(same)
+    fit(load_task(config), tmp_path / "run")
+    path.write_text(same.replace("abc", "bac", 1))  # of the same characters, and as long
+    with pytest.raises(InputError, match="the data is not what the run was trained on: its checksum differs"):
+        fit(load_task(longer), tmp_path / "run", resume=True)
+    run = open_run(tmp_path / "run")
+    assert evaluate(run, load_task(config, run.about), "val").scores, "another text may be scored"
+    path.write_text(same)
+    fit(load_task(longer), tmp_path / "run", resume=True)
+    with monkeypatch.context() as of_old:  # runs of older versions have no checksum
+        of_old.setattr("jax_lstm.train.loop.read_run", without_checksum(read_run))
+        fit(load_task(replace(config, epochs=3)), tmp_path / "run", resume=True)
+
+
+def without_checksum(read: Any) -> Any:
+    def read_older(directory: Path) -> Any:
+        step, about = read(directory)
+        del about["data"]["checksum"]
+        return step, about
+
+    return read_older
 
 
 def n_gram_loss(task: Any, order: int) -> float:
@@ -146,6 +174,18 @@ def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None
     assert found.scores["frequencies of the classes"]["cross-entropy"] == pytest.approx(math.log(2))
     table = np.array(task.further(found.predictions, "test").rows)[:, 1:-1].astype(int)
     assert np.trace(table) / 16 == found.scores["LSTM"]["accuracy"]
+
+
+def test_sequences_resume_only_on_themselves(sequences: SequencesConfig, tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(Path(sequences.sequences).read_text())
+    config = config_for(task="classify", sequences=SequencesConfig(str(path)), held_out=0.2, epochs=1)
+    fit(load_task(config), tmp_path / "run")
+    task = load_task(replace(config, epochs=2))
+    task.sequences.parts["train"].y[0] ^= 1  # of the two classes the other
+    with pytest.raises(InputError, match="the data is not what the run was trained on: its checksum differs"):
+        fit(task, tmp_path / "run", resume=True)
+    assert fit(load_task(task.config), tmp_path / "run", resume=True).position.epoch == 2
 
 
 def test_padding_does_not_count(sequences: SequencesConfig) -> None:
