@@ -201,7 +201,9 @@ def write(model: LanguageModel, prompt: np.ndarray, length: int, temperature: fl
     def step(params: Any, logits: jax.Array, state: LSTMState, at: jax.Array) -> tuple[jax.Array, jax.Array, LSTMState]:
         if sample:
             key = jax.random.fold_in(jax.random.key(seed), at)
-            code = jax.random.categorical(key, logits / temperature).astype(jnp.int32)
+            # The draw adds noise of the logits' type, and 16 bits are too few for it: rare codes would become rarer.
+            wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+            code = jax.random.categorical(key, wide / temperature).astype(jnp.int32)
         else:
             code = jnp.argmax(logits).astype(jnp.int32)
         logits, state = nnx.merge(graph, params)(code[None, None], state)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -13,6 +14,7 @@ from jax_lstm import InputError
 from jax_lstm.data import SequencesConfig, TextConfig
 from jax_lstm.data.sequences import load_sequences, read_sequences
 from jax_lstm.data.text import Alphabet, load_text
+from jax_lstm.language_model import LanguageModel
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.lm import in_streams, n_grams, write
@@ -135,6 +137,14 @@ def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: 
         else:
             assert code == int(np.argmax(logits[0, -1]))
         read = np.append(read, code)
+
+
+def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
+    model = LanguageModel(12, 2, dtype="bfloat16", rngs=nnx.Rngs(0))
+    model.fc.weight[...] = jnp.zeros_like(model.fc.weight[...])
+    model.fc.bias[...] = jnp.log(jnp.array([0.485] * 2 + [0.003] * 10))
+    codes = np.array(list(write(model, np.array([1]), 4000, temperature=1.0, seed=0)))
+    assert np.mean(codes > 1) == pytest.approx(0.03, abs=0.01)  # 3.7 standard deviations
 
 
 def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None:
