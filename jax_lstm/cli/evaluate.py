@@ -10,7 +10,7 @@ from rich.console import Console
 
 from jax_lstm.checks import require
 from jax_lstm.cli import show
-from jax_lstm.cli.options import absolute, other_data
+from jax_lstm.cli.options import absolute, data_from
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
@@ -35,7 +35,7 @@ class Evaluate:
         run = open_run(self.run_directory)
         config = run.config
         if config.task == "forecast":
-            data = other_data(run, self.csv) if self.csv else config.data
+            data = data_from(run, self.csv or config.data.csv)
             data = replace(data, split=self.split or data.split)
             config = absolute(replace(config, data=data))
         else:

@@ -18,7 +18,7 @@ from jax_lstm import plots
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures
 from jax_lstm.cli.interval import interval
-from jax_lstm.cli.options import other_data
+from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
 from jax_lstm.data import read_series
 from jax_lstm.data.series import Series, fill
@@ -56,7 +56,7 @@ class Forecast:
             ):
                 stream(run, lines, sys.stdout)
             return 0
-        data = other_data(run, self.csv) if self.csv else run.config.data
+        data = data_from(run, self.csv or run.config.data.csv)
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")

@@ -1,7 +1,7 @@
 """`--task forecast`: the rows that follow a window of a series."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.data import Dataset, Scaler, input_windows, load_dataset, target_windows
+from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
 from jax_lstm.export import Scaling
 from jax_lstm.model import LSTMModel
 from jax_lstm.tasks.run import Run
@@ -145,8 +145,15 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Forecasting:
-    scaler = None if about is None else scaler_of(about)
-    return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), scaler))
+    data, scaler = as_trained(config.data, about)
+    return Forecasting(config, load_dataset(data, np.dtype(config.dtype), scaler))
+
+
+def as_trained(data: DataConfig, about: dict[str, Any] | None) -> tuple[DataConfig, Scaler | None]:
+    """What to read, and the statistics: of a trained model its own columns, in its order, whatever the file's is."""
+    if about is None:
+        return data, None
+    return replace(data, features=tuple(about["features"]), target=tuple(about["target"])), scaler_of(about)
 
 
 def scaler_of(about: dict[str, Any]) -> Scaler:
