@@ -45,6 +45,7 @@ class Evaluate:
             task = load_task(config, run.about)
             require(task.size(self.part) > 0, "--part", "be one that the data has", repr(self.part))
             found = evaluate(run, task, self.part)
+        show.left_out(console, run.diverged)
         show.scores_table(console, task, found.scores, self.part)
         show.spread(console, task, found.scores, run.names)
         show.sheet(console, task.further(found.predictions, self.part))

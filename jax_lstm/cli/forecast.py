@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from jax_lstm import plots
 from jax_lstm.checks import InputError, require
-from jax_lstm.cli import pictures
+from jax_lstm.cli import pictures, show
 from jax_lstm.cli.interval import interval
 from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
@@ -60,6 +60,7 @@ class Forecast:
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")
+        show.left_out(console, run.diverged)
         series = last_rows(data, data.window) if data.stream else read_series(data)[0]
         forecasts = _forecasts(run, series, data.csv or "the packaged weather")
         write_whole(out, _as_csv(run, series, forecasts))

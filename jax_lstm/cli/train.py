@@ -111,6 +111,7 @@ class Train:
             found, names = evaluate(run, task, part), run.names
             write_json(directory / "scores.json", as_json(task, found, part))
             written.append("scores.json")
+            show.left_out(console, run.diverged)
             show.scores_table(console, task, found.scores, part)
             show.spread(console, task, found.scores, names)
             show.sheet(console, task.further(found.predictions, part))

@@ -128,6 +128,21 @@ def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, prints: Prints) 
         assert low < y < high
 
 
+def test_members_that_diverged_are_named(tmp_path: Path, prints: Prints) -> None:
+    path, run = tmp_path / "wave.csv", tmp_path / "run"
+    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
+    small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 2)
+    said = prints("train", *small, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
+    line = "left out, since their loss became NaN or infinite: learning_rate 1e+30"
+    assert all(line in each for each in (said, prints("evaluate", run), prints("forecast", run)))
+    assert list(json.loads((run / "scores.json").read_text())["scores"])[:2] == [
+        "learning_rate 0.1",
+        "learning_rate 1e+30",
+    ]
+    header, first, *_ = (run / "forecast.csv").read_text().splitlines()
+    assert (header, first.count(",")) == ("row,y", 1)
+
+
 def test_the_wrong_task_is_named(text: Path, tmp_path: Path, prints: Prints) -> None:
     prints("train", "--text", text, *LM, "--epochs", 1, "--out", tmp_path / "run")
     assert "forecast needs a run of --task forecast; this one is of --task lm" in prints(

@@ -12,7 +12,7 @@ import pytest
 from jax_lstm import InputError
 from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 from jax_lstm.train.members import members, named, seeds
@@ -67,6 +67,25 @@ def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Pa
     assert result.position.best == 0
     alone = fit(Forecasting(members(config)[0], dataset), tmp_path / "alone")
     assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("split", ["0.7,0.1,0.2", "0.8,0,0.2"])
+def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_path: Path, split: str) -> None:
+    data = replace(data, split=split)
+    config = config_for(data, optim=OptimConfig(optimizer="sgd"), sweep=("learning_rate=1e30,0.1,0.2",))
+    task = Forecasting(config, load_dataset(data))
+    result = fit(task, tmp_path)
+    run = open_run(tmp_path)
+    good, better = [f"learning_rate {rate}" for rate in (0.1, 0.2)]
+    assert (run.names, run.diverged) == ([good, better], ["learning_rate 1e+30"])
+    assert result.position.best == run.position.best + 1 > 0
+    found = evaluate(run, task, "test")
+    assert list(found.scores)[:4] == ["all 2 together", good, better, "learning_rate 1e+30"]
+    np.testing.assert_allclose(found.predictions, found.members.mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(run.forecasts(task.dataset.inputs, task.dataset.starts["test"]), found.members)
+    written = json.loads(json.dumps(as_json(task, found, "test"), allow_nan=False))["scores"]
+    assert set(written["learning_rate 1e+30"].values()) == {None}
+    assert written[better]["mse"] == task.score(found.members[1], "test")["mse"]
 
 
 def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
