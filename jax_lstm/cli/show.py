@@ -56,7 +56,9 @@ def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], par
 def left_out(console: Console, diverged: Sequence[str]) -> None:
     """Which members no prediction is made with."""
     if diverged:
-        console.print(f"[yellow]warning:[/] left out, since their loss became NaN or infinite: {escape('; '.join(diverged))}")
+        console.print(
+            f"[yellow]warning:[/] left out, since their loss became NaN or infinite: {escape('; '.join(diverged))}"
+        )
 
 
 def spread(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:

@@ -111,6 +111,12 @@ class TrainConfig:
         for name in ("patience", "seed"):
             require_size(f"--{name}", getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
+        for task, option, file in (
+            ("forecast", "--csv", self.data.csv),
+            ("lm", "--text", self.text.text),
+            ("classify", "--sequences", self.sequences.sequences),
+        ):
+            require(not file or self.task == task, option, f"come with --task {task}", file)
         between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "lm"
         require(between, "--dropout", "be 0 for a single layer, since it falls between layers", self.model.dropout)
         none = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])

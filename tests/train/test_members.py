@@ -11,7 +11,7 @@ import pytest
 
 from jax_lstm import InputError
 from jax_lstm.data import DataConfig, load_dataset
-from jax_lstm.tasks import open_run
+from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
@@ -40,12 +40,12 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     ],
 )
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
-    config, dataset = config_for(data, **options), load_dataset(data)
-    together = fit(Forecasting(config, dataset), tmp_path / "together")
+    config = config_for(data, **options)
+    together = fit(load_task(config), tmp_path / "together")
     runs = members(config)
     assert len(runs) == len(together.position.members) > 1
     for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
-        alone = fit(Forecasting(run, dataset), tmp_path / str(at))
+        alone = fit(load_task(run), tmp_path / str(at))
         assert together.position.members[at].best_loss == pytest.approx(alone.position.best_loss, rel=1e-4)
         for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
             np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
