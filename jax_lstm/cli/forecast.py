@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
@@ -26,6 +25,7 @@ from jax_lstm.data.streamed import last_rows
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import ForecastRun as Run
+from jax_lstm.train.config import arithmetic
 
 PANELS = 6
 MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
@@ -51,7 +51,7 @@ class Forecast:
             given = self.csv or self.out
             require(not given, "--csv and --out", "be left out with --stream, which reads and prints", given)
             with (
-                jax.enable_x64(run.config.x64),
+                arithmetic(run.config),
                 open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False) as lines,
             ):
                 stream(run, lines, sys.stdout)
@@ -85,7 +85,7 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
     last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
     at = [run.scaler.columns.index(name) for name in features.columns]
     inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
-    with jax.enable_x64(run.config.x64):
+    with arithmetic(run.config):
         standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
     target = run.scaler.pick(run.target)
     each = standardised.reshape(len(standardised), len(series), -1, len(run.target)).swapaxes(0, 1)

@@ -88,7 +88,9 @@ def load_sequences(config: SequencesConfig, held_out: float, dtype: str, form: F
             if label not in classes:
                 raise InputError(f"{path}: the label {label!r} is none of those that were learnt: {', '.join(classes)}")
     if len(classes) < 2:
-        raise InputError(f"{first}: all sequences have the label {classes[0]!r}; there must be two labels at least")
+        raise InputError(
+            f"{first}: all sequences have the label {train.labels[0]!r}; there must be two labels at least"
+        )
     chosen = _split(train, classes, held_out, ("val",) if test else ("val", "test"), first)
     chosen |= {"test": test} if test else {}
     form = form or _fit(chosen["train"], classes, first)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,14 @@ class Classification(Task):
 
     config: TrainConfig
     sequences: Sequences
-    metric: ClassVar[str] = "cross-entropy"
-    unit: ClassVar[str] = "sequences"
+
+    @property
+    def metric(self) -> str:
+        return "cross-entropy"
+
+    @property
+    def unit(self) -> str:
+        return "sequences"
 
     @property
     def arrays(self) -> Arrays:

@@ -23,6 +23,11 @@ class Evaluation(NamedTuple):
     members: np.ndarray
 
 
+def part_of(task: Task) -> str:
+    """The part to score on: test, or validation where there is no test part; "" without either."""
+    return next((part for part in ("test", "val") if task.size(part)), "")
+
+
 def evaluate(run: Run, task: Task, part: str) -> Evaluation:
     """Predict a part of the data of `task` with the best weights of `run`."""
     predict, arrays = task.make_predict(run.build(), part), jax.tree.map(jnp.asarray, task.arrays)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +28,14 @@ class Forecasting(Task):
 
     config: TrainConfig
     dataset: Dataset
-    metric: ClassVar[str] = "mse"
-    unit: ClassVar[str] = "windows"
+
+    @property
+    def metric(self) -> str:
+        return "mse"
+
+    @property
+    def unit(self) -> str:
+        return "windows"
 
     @property
     def arrays(self) -> Arrays:
@@ -89,7 +95,7 @@ class Forecasting(Task):
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
 
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
-        return np.mean(predictions, axis=0)
+        return np.asarray(predictions).mean(axis=0, dtype=np.float64)
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         return score(predictions, truth_of(self.dataset, part), self.dataset.scaler.pick(self.dataset.target))
@@ -195,7 +201,7 @@ class ForecastRun(Run):
 
         Of an ensemble they are the mean of its members'.
         """
-        return self.forecasts(inputs, starts).mean(axis=0)
+        return self.forecasts(inputs, starts).mean(axis=0, dtype=np.float64)
 
     def forecasts(self, inputs: Any, starts: Any) -> np.ndarray:
         """The same of each member, (M, n, horizon * C)."""

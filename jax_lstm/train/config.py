@@ -5,9 +5,13 @@ import json
 import math
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import jax
 
 from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
@@ -138,6 +142,13 @@ class TrainConfig:
     @property
     def dtype(self) -> str:
         return "float64" if self.x64 else "float32"
+
+
+@contextmanager
+def arithmetic(config: TrainConfig) -> Iterator[None]:
+    """Within it JAX computes as `config` says: in float64 or not, and its products as exactly."""
+    with jax.enable_x64(config.x64), jax.default_matmul_precision(config.matmul_precision):
+        yield
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -121,6 +122,12 @@ def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> Non
     assert list(found.scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
     starts = dataset.starts["test"]
     np.testing.assert_allclose(run.forecast(dataset.inputs, starts), found.members.mean(axis=0), rtol=1e-5)
+
+
+def test_forecasts_in_16_bits_have_their_mean_in_full(data: DataConfig) -> None:
+    task = Forecasting(config_for(data, precision="bfloat16"), load_dataset(data))
+    each = [jnp.full((2, 2), value, "bfloat16") for value in (1.0, 1.0078125)]  # between the two there is none
+    np.testing.assert_array_equal(task.combine([np.asarray(one) for one in each]), np.full((2, 2), 1.00390625))
 
 
 def test_names_and_combinations() -> None:

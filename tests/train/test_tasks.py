@@ -112,6 +112,8 @@ def test_bytes_and_characters(tmp_path: Path) -> None:
     raw = load_text(TextConfig(str(path), "bytes", steps=5), 0.1)
     assert raw.alphabet.size == 256
     assert raw.alphabet.decode(raw.train[:5]) == "äbc\n".encode()
+    task = load_task(config_for(task="lm", text=raw.config))
+    assert (task.unit, list(task.score(np.zeros(5), "val"))) == ("bytes", [task.metric, "bits per byte"])
     with pytest.raises(InputError, match="the character 'x' at 1 is not in the text"):
         characters.alphabet.encode("bx", "here")
     with pytest.raises(InputError, match="must be longer than --steps, 500"):
@@ -222,14 +224,15 @@ def test_sequences_that_cannot_be_held_out(tmp_path: Path) -> None:
 def test_files_of_other_tasks_are_refused() -> None:
     with pytest.raises(InputError, match=r"`--test-sequences` must come with --sequences; got b.ts"):
         SequencesConfig(test_sequences="b.ts")
-    for options, message in (
+    faults: list[tuple[dict[str, Any], str]] = [
         ({"text": TextConfig("a.txt")}, "`--text` must come with --task lm; got a.txt"),
         (
             {"sequences": SequencesConfig("a.ts"), "task": "lm"},
             "`--sequences` must come with --task classify; got a.ts",
         ),
         ({"data": DataConfig("a.csv", ("y",)), "task": "lm"}, "`--csv` must come with --task forecast; got a.csv"),
-    ):
+    ]
+    for options, message in faults:
         with pytest.raises(InputError, match=message):
             TrainConfig(**options)
 
