@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
@@ -16,9 +15,9 @@ from rich.markup import escape
 
 from jax_lstm import plots
 from jax_lstm.checks import InputError, require
-from jax_lstm.cli import pictures
+from jax_lstm.cli import pictures, show
 from jax_lstm.cli.interval import interval
-from jax_lstm.cli.options import other_data
+from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
 from jax_lstm.data import read_series
 from jax_lstm.data.series import Series, fill
@@ -26,6 +25,7 @@ from jax_lstm.data.streamed import last_rows
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import ForecastRun as Run
+from jax_lstm.train.config import arithmetic
 
 PANELS = 6
 MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
@@ -53,15 +53,16 @@ class Forecast:
             if sys.stdin is None or sys.stdout is None:
                 raise InputError("`--stream` must have a standard input and output; got one that is closed")
             with (
-                jax.enable_x64(run.config.x64),
+                arithmetic(run.config),
                 open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False) as lines,
             ):
                 stream(run, lines, sys.stdout)
             return 0
-        data = other_data(run, self.csv) if self.csv else run.config.data
+        data = data_from(run, self.csv or run.config.data.csv)
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")
+        show.left_out(console, run.diverged)
         series = last_rows(data, data.window) if data.stream else read_series(data)[0]
         forecasts = _forecasts(run, series, data.csv or "the packaged weather")
         write_whole(out, _as_csv(run, series, forecasts))
@@ -86,7 +87,7 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
     last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
     at = [run.scaler.columns.index(name) for name in features.columns]
     inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
-    with jax.enable_x64(run.config.x64):
+    with arithmetic(run.config):
         standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
     target = run.scaler.pick(run.target)
     each = standardised.reshape(len(standardised), len(series), -1, len(run.target)).swapaxes(0, 1)

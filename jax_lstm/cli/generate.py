@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import tyro
 from rich.console import Console
 
 from jax_lstm.checks import require, require_size
+from jax_lstm.data.text import as_bytes
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.lm import write
+from jax_lstm.train.config import arithmetic
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Generate:
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "lm", "generate")
         out = sys.stdout.buffer
-        with jax.enable_x64(run.config.x64):
+        with arithmetic(run.config):
             first = (
                 "\n" if run.alphabet.units == "bytes" or "\n" in run.alphabet.characters else run.alphabet.characters[0]
             )
             prompt = run.alphabet.encode(self.prompt or first, "`--prompt`")
-            out.write(self.prompt.encode())
+            out.write(as_bytes(self.prompt))
             out.flush()
             for code in write(run.model(), prompt, self.length, self.temperature, self.seed):
                 piece = run.alphabet.decode([code])

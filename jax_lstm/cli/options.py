@@ -37,8 +37,8 @@ def absolute(config: Any) -> Any:
     )
 
 
-def other_data(run: Any, path: str) -> DataConfig:
-    """The data of a run of `--task forecast`, with another file; it is streamed if that file can be."""
+def data_from(run: Any, path: str) -> DataConfig:
+    """The data of a run of `--task forecast`, by its columns, from `path`; it is streamed if that file can be."""
     data, stream = run.config.data, run.config.data.stream and streamable(path)
     epoch_windows = data.epoch_windows if stream else 0
     return replace(data, csv=path, features=run.features, target=run.target, stream=stream, epoch_windows=epoch_windows)

@@ -1,6 +1,6 @@
 """What the commands print: the data, the model, tables of scores, progress."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import jax
@@ -46,11 +46,19 @@ def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], par
     quality.add_column("by")
     for heading, _ in task.headings.values():
         quality.add_column(escape(heading), justify="right")
-    best = min(scores, key=lambda name: scores[name][task.metric])
+    best = min(scores, key=lambda name: np.nan_to_num(scores[name][task.metric], nan=np.inf))
     for name, row in scores.items():
         numbers = [format(row[key], form) for key, (_, form) in task.headings.items()]
         quality.add_row(escape(name), *numbers, style="bold" if name == best else "")
     console.print(quality)
+
+
+def left_out(console: Console, diverged: Sequence[str]) -> None:
+    """Which members no prediction is made with."""
+    if diverged:
+        console.print(
+            f"[yellow]warning:[/] left out, since their loss became NaN or infinite: {escape('; '.join(diverged))}"
+        )
 
 
 def spread(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:

@@ -16,7 +16,7 @@ from jax_lstm.cli.options import absolute, new_directory, value_of
 from jax_lstm.cli.watch import watched
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
-from jax_lstm.tasks.evaluation import as_json, evaluate
+from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
 from jax_lstm.train import InterruptedRunError, TrainConfig, hosts
 from jax_lstm.train.config import read_config, to_dict
 from jax_lstm.train.loop import CONFIG, METRICS, fit_held, held, require_resumable, saved_config, usable_mesh
@@ -112,12 +112,13 @@ class Train:
 
     def _finish(self, console: Console, directory: Path, task: Any) -> None:
         written = ["metrics.jsonl", "checkpoints"]
-        part = next((part for part in ("test", "val") if task.size(part)), "")
+        part = part_of(task)
         if part:
             run = open_run(directory)
             found, names = evaluate(run, task, part), run.names
             write_json(directory / "scores.json", as_json(task, found, part))
             written.append("scores.json")
+            show.left_out(console, run.diverged)
             show.scores_table(console, task, found.scores, part)
             show.spread(console, task, found.scores, names)
             show.sheet(console, task.further(found.predictions, part))

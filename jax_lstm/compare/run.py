@@ -18,7 +18,7 @@ from jax_lstm.convert import load_state_dict
 from jax_lstm.environment import environment
 from jax_lstm.files import write_json
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.evaluation import evaluate, part_of
 from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
 from jax_lstm.train.metrics import MetricsLog
@@ -90,7 +90,7 @@ def compare(
     epochs, predictions, scores = {}, {}, {}
     epochs["JAX"] = _train_jax(training, task, directory, report)
     epochs["PyTorch"], torch = _train_torch(training, task, directory, report)
-    part = next((part for part in ("test", "val") if task.size(part)), "")
+    part = part_of(task)
     if part:
         found = evaluate(open_run(directory), task, part)
         predictions = {"JAX": found.predictions, "PyTorch": _predict(training, task, part)(torch)}

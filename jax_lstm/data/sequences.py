@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jax_lstm.checks import InputError, MissingExtraError
+from jax_lstm.checks import InputError, MissingExtraError, require
 from jax_lstm.data.table import number, rows_of
 
 FAMILIAR = "JapaneseVowels"  # two vowels by nine speakers: 12 coefficients, 7 to 29 steps
@@ -26,6 +26,10 @@ class SequencesConfig:
     """In a CSV file, the column that names the sequence which a row is a time step of."""
     label: str = "label"
     """In a CSV file, the column with the label of the sequence."""
+
+    def __post_init__(self) -> None:
+        alone = bool(self.test_sequences and not self.sequences)
+        require(not alone, "--test-sequences", "come with --sequences", self.test_sequences)
 
 
 @dataclass(frozen=True)
@@ -47,71 +51,93 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Sequences:
-    """The parts `train`, `val` and `test`, and how a sequence is brought to their form."""
+class Form:
+    """What a model reads and tells apart: the labels, the columns, and the statistics of these."""
 
     classes: tuple[str, ...]
     columns: tuple[str, ...]
     mean: np.ndarray
     scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sequences(Form):
+    """The parts `train`, `val` and `test`, in that form."""
+
     parts: dict[str, Part]
     source: str
 
 
-def load_sequences(config: SequencesConfig, held_out: float, seed: int, dtype: str) -> Sequences:
-    """Read the files that `config` names; the statistics are those of the training part.
+def load_sequences(config: SequencesConfig, held_out: float, dtype: str, form: Form | None = None) -> Sequences:
+    """Read the files that `config` names; the form is that of the training part, or the one that a model brings.
 
-    The sequences that are held out are drawn by `seed`, as large a part of each class.
+    Held out is as large a part of each class, of two sequences or more one at least. Which ones does not depend on the
+    seed of a run, so that runs are scored on the same ones.
 
     Raises:
         InputError: for every fault of a file, and for a part without a sequence.
     """
     first, second = files(config)
     train, test = read_sequences(first, config), read_sequences(second, config) if second else None
-    classes = tuple(sorted(set(train.labels), key=_natural))
+    columns = train.columns if form is None else form.columns
+    classes = tuple(sorted(set(train.labels), key=_natural)) if form is None else form.classes
+    for path, read in ((first, train), (second, test)):
+        if read is not None and read.columns != columns:
+            raise InputError(f"{path}: must have the columns {', '.join(columns)}; got {', '.join(read.columns)}")
+        for label in read.labels if read is not None else ():
+            if label not in classes:
+                raise InputError(f"{path}: the label {label!r} is none of those that were learnt: {', '.join(classes)}")
     if len(classes) < 2:
-        label = train.labels[0]
-        raise InputError(f"{first}: all sequences have the label {label!r}; there must be two labels at least")
-    rng = np.random.default_rng(seed)
+        raise InputError(
+            f"{first}: all sequences have the label {train.labels[0]!r}; there must be two labels at least"
+        )
+    chosen = _split(train, classes, held_out, ("val",) if test else ("val", "test"), first)
+    chosen |= {"test": test} if test else {}
+    form = form or _fit(chosen["train"], classes, first)
+    return Sequences(
+        **vars(form), parts={name: padded(part, form, dtype) for name, part in chosen.items()}, source=first
+    )
+
+
+def _split(
+    read: Labelled, classes: tuple[str, ...], held_out: float, held: tuple[str, ...], source: str
+) -> dict[str, Labelled]:
+    """The training part, and those that are `held` out; the first sequence of a class stays in training."""
+    below = "be below 0.5 without --test-sequences, since as many are kept to test on"
+    require(held_out * len(held) < 1, "--held-out", below, held_out)
+    rng = np.random.default_rng(0)
     order: dict[str, list[int]] = {part: [] for part in ("train", "val", "test")}
     for label in classes:
-        at = rng.permutation([at for at, name in enumerate(train.labels) if name == label])
-        count = round(len(at) * held_out)
-        order["val"] += list(at[:count])
-        order["test"] += [] if test else list(at[count : 2 * count])
-        order["train"] += list(at[count if test else 2 * count :])
-    chosen = {part: _pick(train, sorted(at)) for part, at in order.items()}
-    if test:
-        if test.columns != train.columns:
-            raise InputError(f"{second}: must have the columns of {first}; got {', '.join(test.columns)}")
-        chosen["test"] = test
-    if not chosen["train"].labels:
-        raise InputError(f"{first}: no sequence is left to train on; `--held-out` is {held_out}")
-    rows = np.concatenate(chosen["train"].values)
+        at = rng.permutation([at for at, name in enumerate(read.labels) if name == label])
+        count = min(max(round(len(at) * held_out), int(held_out > 0)), max(len(at) - 1, 0) // len(held))
+        ends = count * np.arange(1, len(held) + 1)
+        for part, drawn in zip((*held, "train"), np.split(at, ends), strict=True):
+            order[part] += list(drawn)
+    for part in held:
+        if held_out > 0 and not order[part]:
+            raise InputError(
+                f"{source}: no sequence is left for the {part} part: a label needs {len(held) + 1} of them at "
+                f"least; `--held-out` is {held_out}"
+            )
+    return {part: _pick(read, sorted(at)) for part, at in order.items()}
+
+
+def _fit(train: Labelled, classes: tuple[str, ...], source: str) -> Form:
+    rows = np.concatenate(train.values)
     with np.errstate(all="ignore"):
         mean, scale = np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
     for at in np.flatnonzero(~np.isfinite(mean)):
-        raise InputError(f"{first}: {train.columns[at]!r} has no value in the training part")
-    scale = np.where(scale > 0, scale, 1.0)
-    parts = {
-        name: padded(part, classes, mean, scale, dtype, second if name == "test" and second else first)
-        for name, part in chosen.items()
-    }
-    return Sequences(classes, train.columns, mean, scale, parts, first)
+        raise InputError(f"{source}: {train.columns[at]!r} has no value in the training part")
+    return Form(classes, train.columns, mean, np.where(scale > 0, scale, 1.0))
 
 
-def padded(
-    part: Labelled, classes: tuple[str, ...], mean: np.ndarray, scale: np.ndarray, dtype: str, source: str
-) -> Part:
+def padded(part: Labelled, form: Form, dtype: str) -> Part:
     """The sequences of a file as arrays; a missing value counts as the mean."""
-    for label in part.labels:
-        if label not in classes:
-            raise InputError(f"{source}: the label {label!r} is none of those that were learnt: {', '.join(classes)}")
     lengths = np.array([len(values) for values in part.values], np.int32)
-    x = np.zeros((len(lengths), max([1, *lengths]), len(mean)), dtype)
+    x = np.zeros((len(lengths), max([1, *lengths]), len(form.mean)), dtype)
     for row, values in zip(x, part.values, strict=True):
-        row[: len(values)] = np.nan_to_num((values - mean) / scale)
-    return Part(x, lengths, np.array([classes.index(label) for label in part.labels], np.int32))
+        row[: len(values)] = np.nan_to_num((values - form.mean) / form.scale)
+    return Part(x, lengths, np.array([form.classes.index(label) for label in part.labels], np.int32))
 
 
 def files(config: SequencesConfig) -> tuple[str, str]:
@@ -158,7 +184,7 @@ def _read_ts(path: str) -> Labelled:
             continue
         if not data:
             words = text.lower().split()
-            if words[0] in ("@timestamps", "@targetlabel") and words[1:2] == ["true"]:
+            if words[:2] in (["@timestamps", "true"], ["@targetlabel", "true"], ["@classlabel", "false"]):
                 raise InputError(f"{where}: expected values alone and a label of each sequence; got {text!r}")
             data = words[0] == "@data"
             continue

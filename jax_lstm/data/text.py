@@ -46,7 +46,7 @@ class Alphabet:
             InputError: a character is not in the alphabet.
         """
         if self.units == "bytes":
-            return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+            return np.frombuffer(as_bytes(text), np.uint8).astype(np.int32)
         points, known = _points(text), _points(self.characters)
         codes = np.searchsorted(known, points).clip(max=max(len(known) - 1, 0))
         for at in np.flatnonzero(known[codes] != points)[:1]:
@@ -107,6 +107,11 @@ def _read(path: str) -> str:
 
 def _pythons() -> str:
     return "\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))
+
+
+def as_bytes(text: str) -> bytes:
+    """In UTF-8; what was no text when it came from the command line, as the bytes that came."""
+    return text.encode(errors="surrogateescape")
 
 
 def _points(text: str) -> np.ndarray:

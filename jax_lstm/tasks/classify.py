@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.data.sequences import Part, Sequences, load_sequences
+from jax_lstm.data.sequences import Form, Part, Sequences, load_sequences
 from jax_lstm.export import Scaling
 from jax_lstm.model import LSTMModel
 from jax_lstm.tasks.run import Run
@@ -27,8 +27,14 @@ class Classification(Task):
 
     config: TrainConfig
     sequences: Sequences
-    metric: ClassVar[str] = "cross-entropy"
-    unit: ClassVar[str] = "sequences"
+
+    @property
+    def metric(self) -> str:
+        return "cross-entropy"
+
+    @property
+    def unit(self) -> str:
+        return "sequences"
 
     @property
     def arrays(self) -> Arrays:
@@ -103,9 +109,10 @@ class Classification(Task):
         """The frequencies of the classes, and the nearest of the classes' means over time."""
         train, of = self.sequences.parts["train"], self.sequences.parts[part]
         counts = np.bincount(train.y, minlength=len(self.sequences.classes))
-        frequencies = np.log(counts / counts.sum())
+        # Each class counts as seen once more, since a model may be scored on a file that lacks one; it is at the mean.
+        frequencies = np.log((counts + 1) / (counts + 1).sum())
         means = _over_time(train)
-        centres = np.stack([means[train.y == at].mean(axis=0) for at in range(len(counts))])
+        centres = np.stack([means[train.y == at].sum(axis=0) / max(count, 1) for at, count in enumerate(counts)])
         spread = np.mean((means - centres[train.y]) ** 2, axis=0) + 1e-6
         distances = ((_over_time(of)[:, None] - centres) ** 2 / spread).sum(axis=-1)
         nearest = -distances / 2 + frequencies
@@ -154,7 +161,14 @@ def confusion(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Classification:
-    return Classification(config, load_sequences(config.sequences, config.held_out, config.seed, config.dtype))
+    form = None if about is None else form_of(about)
+    return Classification(config, load_sequences(config.sequences, config.held_out, config.dtype, form))
+
+
+def form_of(about: dict[str, Any]) -> Form:
+    """The form that `Classification.about` tells of."""
+    classes, columns = (tuple(about[name]) for name in ("classes", "columns"))
+    return Form(classes, columns, np.array(about["mean"]), np.array(about["scale"]))
 
 
 class ClassifierRun(Run):

@@ -1,15 +1,15 @@
 """`--task forecast`: the rows that follow a window of a series."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.data import Dataset, Scaler, input_windows, load_dataset, target_windows
+from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
 from jax_lstm.export import Scaling
 from jax_lstm.model import LSTMModel
 from jax_lstm.tasks.run import Run
@@ -28,8 +28,14 @@ class Forecasting(Task):
 
     config: TrainConfig
     dataset: Dataset
-    metric: ClassVar[str] = "mse"
-    unit: ClassVar[str] = "windows"
+
+    @property
+    def metric(self) -> str:
+        return "mse"
+
+    @property
+    def unit(self) -> str:
+        return "windows"
 
     @property
     def arrays(self) -> Arrays:
@@ -90,7 +96,7 @@ class Forecasting(Task):
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
 
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
-        return np.mean(predictions, axis=0)
+        return np.asarray(predictions).mean(axis=0, dtype=np.float64)
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         return score(predictions, truth_of(self.dataset, part), self.dataset.scaler.pick(self.dataset.target))
@@ -146,8 +152,15 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Forecasting:
-    scaler = None if about is None else scaler_of(about)
-    return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), scaler))
+    data, scaler = as_trained(config.data, about)
+    return Forecasting(config, load_dataset(data, np.dtype(config.dtype), scaler))
+
+
+def as_trained(data: DataConfig, about: dict[str, Any] | None) -> tuple[DataConfig, Scaler | None]:
+    """What to read, and the statistics: of a trained model its own columns, in its order, whatever the file's is."""
+    if about is None:
+        return data, None
+    return replace(data, features=tuple(about["features"]), target=tuple(about["target"])), scaler_of(about)
 
 
 def scaler_of(about: dict[str, Any]) -> Scaler:
@@ -189,7 +202,7 @@ class ForecastRun(Run):
 
         Of an ensemble they are the mean of its members'.
         """
-        return self.forecasts(inputs, starts).mean(axis=0)
+        return self.forecasts(inputs, starts).mean(axis=0, dtype=np.float64)
 
     def forecasts(self, inputs: Any, starts: Any) -> np.ndarray:
         """The same of each member, (M, n, horizon * C)."""

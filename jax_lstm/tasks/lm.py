@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +30,14 @@ class LanguageModelling(Task):
 
     config: TrainConfig
     text: Text
-    metric: ClassVar[str] = "nats per character"
-    unit: ClassVar[str] = "characters"
+
+    @property
+    def metric(self) -> str:
+        return f"nats per {self.unit.removesuffix('s')}"
+
+    @property
+    def unit(self) -> str:
+        return self.text.alphabet.units
 
     @property
     def per_row(self) -> int:
@@ -118,11 +124,12 @@ class LanguageModelling(Task):
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         nats = -float(np.mean(predictions))
-        return {"nats per character": nats, "bits per character": nats / np.log(2)}
+        return dict(zip(self.headings, (nats, nats / np.log(2)), strict=True))
 
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
-        return {name: (name.replace(" per ", " per\n"), ".4f") for name in ("nats per character", "bits per character")}
+        names = (self.metric, self.metric.replace("nats", "bits"))
+        return {name: (name.replace(" per ", " per\n"), ".4f") for name in names}
 
     def baselines(self, part: str) -> dict[str, Scores]:
         """Counts of the training part: of characters, and of those that follow each one, two or three."""
@@ -202,7 +209,9 @@ def write(model: LanguageModel, prompt: np.ndarray, length: int, temperature: fl
     def step(params: Any, logits: jax.Array, state: LSTMState, at: jax.Array) -> tuple[jax.Array, jax.Array, LSTMState]:
         if sample:
             key = jax.random.fold_in(jax.random.key(seed), at)
-            code = jax.random.categorical(key, logits / temperature).astype(jnp.int32)
+            # The draw adds noise of the logits' type, and 16 bits are too few for it: rare codes would become rarer.
+            wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+            code = jax.random.categorical(key, wide / temperature).astype(jnp.int32)
         else:
             code = jnp.argmax(logits).astype(jnp.int32)
         logits, state = nnx.merge(graph, params)(code[None, None], state)

@@ -1,6 +1,6 @@
 """A run directory, read back: what it was trained for, on what, and its models with their best weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,27 @@ class Run:
     step: int
     config: TrainConfig
     about: dict[str, Any]  # the data
-    position: Position
+    whole: Position  # with the members that diverged
+
+    @property
+    def position(self) -> Position:
+        """Without the members that diverged: nothing is predicted with these."""
+        return replace(self.whole, members=tuple(one for one in self.whole.members if not one.diverged))
 
     @property
     def names(self) -> list[str]:
-        """Of the members; "" where there is one."""
+        """Of the members that did not diverge; "" where a run has but one."""
+        return self._named(diverged=False)
+
+    @property
+    def diverged(self) -> list[str]:
+        """The names of those that did."""
+        return self._named(diverged=True)
+
+    def _named(self, diverged: bool) -> list[str]:
         runs = members(self.config)
-        return [named(self.config, run) for run in runs] if len(runs) > 1 else [""]
+        names = [named(self.config, run) for run in runs] if len(runs) > 1 else [""]
+        return [name for name, one in zip(names, self.whole.members, strict=True) if one.diverged == diverged]
 
     def build(self) -> Any:
         """The model, with initial weights."""
@@ -54,7 +68,7 @@ class Run:
         return {}
 
     def all_weights(self) -> list[nnx.State]:
-        """The parameters of each member with its best validation loss."""
+        """The parameters of each member that did not diverge, with its best validation loss."""
         runs, model = members(self.config), self.build()
         params = nnx.state(model, nnx.Param)
         optimizer = make_optimizer(runs[0].optim, 1, params)
@@ -62,7 +76,7 @@ class Run:
         if len(runs) > 1:
             like = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(runs)), like)
         best = restore_arrays(self.directory / CHECKPOINTS, self.step, like).best
-        return [member(best, at, len(runs)) for at in range(len(runs))]
+        return [member(best, at, len(runs)) for at, one in enumerate(self.whole.members) if not one.diverged]
 
     def weights(self) -> nnx.State:
         """The parameters with the best validation loss, of the best member."""

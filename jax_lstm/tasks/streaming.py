@@ -8,7 +8,7 @@ import numpy as np
 
 from jax_lstm.checks import require_extra
 from jax_lstm.data.streamed import Streamed, load_streamed
-from jax_lstm.tasks.forecast import Forecasting, scaler_of
+from jax_lstm.tasks.forecast import Forecasting, as_trained
 from jax_lstm.train.batches import calls_of
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.mesh import Share, make_mesh, own_rows
@@ -82,5 +82,5 @@ class Streaming(Forecasting):
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Streaming:
     if about is None:
         require_extra("grain", "data", "--stream")  # rather now than after all rows were read
-    stream = load_streamed(config.data, None if about is None else scaler_of(about))
+    stream = load_streamed(*as_trained(config.data, about))
     return Streaming(config, stream.sample(np.dtype(config.dtype)), stream)

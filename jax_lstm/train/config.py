@@ -5,9 +5,13 @@ import json
 import math
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import jax
 
 from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
@@ -111,6 +115,12 @@ class TrainConfig:
         for name in ("patience", "seed"):
             require_size(f"--{name}", getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
+        for task, option, file in (
+            ("forecast", "--csv", self.data.csv),
+            ("lm", "--text", self.text.text),
+            ("classify", "--sequences", self.sequences.sequences),
+        ):
+            require(not file or self.task == task, option, f"come with --task {task}", file)
         between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "lm"
         require(between, "--dropout", "be 0 for a single layer, since it falls between layers", self.model.dropout)
         none = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
@@ -130,6 +140,13 @@ class TrainConfig:
     @property
     def dtype(self) -> str:
         return "float64" if self.x64 else "float32"
+
+
+@contextmanager
+def arithmetic(config: TrainConfig) -> Iterator[None]:
+    """Within it JAX computes as `config` says: in float64 or not, and its products as exactly."""
+    with jax.enable_x64(config.x64), jax.default_matmul_precision(config.matmul_precision):
+        yield
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -35,9 +35,9 @@ class Position:
 
     @property
     def best(self) -> int:
-        """The member with the least validation loss; the first without validation."""
-        losses = [np.inf if one.best_loss is None else one.best_loss for one in self.members]
-        return int(np.argmin(losses))
+        """The member with the least validation loss of those that did not diverge; without validation their first."""
+        ranks = [(one.diverged, np.inf if one.best_loss is None else one.best_loss) for one in self.members]
+        return ranks.index(min(ranks))
 
     @property
     def stopped(self) -> bool:

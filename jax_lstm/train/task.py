@@ -3,7 +3,7 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -29,10 +29,16 @@ class Task(ABC):
     """Data, read and checked, and all that training and evaluation do with it. Parts are train, val and test."""
 
     config: TrainConfig
-    metric: ClassVar[str]
-    """The score that is the loss on a part, and the less the better."""
-    unit: ClassVar[str]
-    """What a batch is counted in."""
+
+    @property
+    @abstractmethod
+    def metric(self) -> str:
+        """The score that is the loss on a part, and the less the better."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> str:
+        """What a batch is counted in."""
 
     @property
     def per_row(self) -> int:

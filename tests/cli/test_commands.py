@@ -177,6 +177,19 @@ def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tm
     assert record["scores"]["persistence"]["mse"] == pytest.approx(np.mean(np.square(naive)) / scale**2, rel=1e-4)
 
 
+def test_a_file_whose_columns_moved_is_read_by_their_names(tmp_path: Path, prints: Prints) -> None:
+    path, run, out = tmp_path / "data.csv", tmp_path / "run", tmp_path / "scores.json"
+    write(path, values := noisy_sine())
+    prints("train", "--csv", path, *COLUMNS, *SMALL, "--out", run)
+    prints("forecast", run)
+    before = (run / "forecast.csv").read_text()
+    path.write_text("x,extra,time,y\n" + "".join(f"{x},7,{stamp(at)},{y}\n" for at, (y, x) in enumerate(values)))
+    prints("forecast", run)
+    assert (run / "forecast.csv").read_text() == before
+    prints("evaluate", run, "--out", out)
+    assert read_json(out) == read_json(run / "scores.json")
+
+
 FORECASTS = {
     "time": (COLUMNS, ["time"], ["y"]),
     "rows": (("--target", "y"), ["row"], ["y"]),

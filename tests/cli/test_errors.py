@@ -289,7 +289,7 @@ def test_evaluate_reads_files_with_the_same_care(tmp_path: Path, run_directory: 
     path.write_text(text(row(5, y="five")))
     assert f"{path}, line 7, column 'y'" in fails("evaluate", run_directory, "--csv", path, "--out", out)
     assert "`--split` must" in fails("evaluate", run_directory, "--split", "half", "--out", out)
-    no_test = fails("evaluate", run_directory, "--split", "0.8,0.2,0", "--out", out)
+    no_test = fails("evaluate", run_directory, "--split", "0.8,0.2,0", "--part", "test", "--out", out)
     assert "`--part` must be one that the data has; got 'test'" in no_test
     assert not out.exists()
 

@@ -4,13 +4,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import jax
 import numpy as np
 import pytest
 
 from jax_lstm.cli import main
 from jax_lstm.tasks import open_run
+from jax_lstm.tasks.run import Run
 
 Prints = Callable[..., str]
 
@@ -63,7 +65,7 @@ def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: 
     assert f"{scores['scores']['LSTM']['bits per character']:.4f}" in said
     last = [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row][-1]
     assert scores["scores"]["LSTM"]["nats per character"] == pytest.approx(last, rel=1e-5)
-    prints("evaluate", run, "--part", "val", "--out", tmp_path / "scores.json")
+    prints("evaluate", run, "--out", tmp_path / "scores.json")
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
 
     written = prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
@@ -73,6 +75,34 @@ def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: 
     assert written != prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 2)
     assert len(prints("generate", run, "--length", 5, "--temperature", 0)) == 6
     assert "the character 'Z' at 0 is not in the text" in prints("generate", run, "--prompt", "Z", status=2)
+
+
+def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Path, prints: Prints) -> None:
+    said = prints("train", "--text", text, *LM, "--epochs", 1, "--units", "bytes", "--out", tmp_path / "run")
+    assert "bits per" in said
+    assert "character" not in said
+    written = prints("generate", tmp_path / "run", "--prompt", "a\udcff", "--length", 5)  # as argv has the byte 0xff
+    assert written.startswith("a\ufffd")
+
+
+def test_every_command_multiplies_as_the_run_did(
+    text: Path, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, read, config = [], Run.all_weights, cast(Any, jax.config)
+
+    def noted(run: Run) -> list[Any]:
+        asked.append(config.jax_default_matmul_precision)
+        return read(run)
+
+    monkeypatch.setattr(Run, "all_weights", noted)
+    series = tmp_path / "wave.csv"
+    series.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
+    small = ("--hidden-size", 4, "--epochs", 1, "--matmul-precision", "highest")
+    prints("train", "--csv", series, "--target", "y", "--window", 6, "--horizon", 3, *small, "--out", tmp_path / "a")
+    prints("train", "--text", text, *LM, *small, "--out", tmp_path / "b")
+    for command, run in (("evaluate", "a"), ("forecast", "a"), ("generate", "b")):
+        prints(command, tmp_path / run)
+    assert asked == ["highest"] * 5
 
 
 def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, tmp_path: Path, prints: Prints) -> None:
@@ -126,6 +156,21 @@ def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, prints: Prints) 
     for line in lines:
         _, y, low, high = map(float, line.split(","))
         assert low < y < high
+
+
+def test_members_that_diverged_are_named(tmp_path: Path, prints: Prints) -> None:
+    path, run = tmp_path / "wave.csv", tmp_path / "run"
+    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
+    small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 2)
+    said = prints("train", *small, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
+    line = "left out, since their loss became NaN or infinite: learning_rate 1e+30"
+    assert all(line in each for each in (said, prints("evaluate", run), prints("forecast", run)))
+    assert list(json.loads((run / "scores.json").read_text())["scores"])[:2] == [
+        "learning_rate 0.1",
+        "learning_rate 1e+30",
+    ]
+    header, first, *_ = (run / "forecast.csv").read_text().splitlines()
+    assert (header, first.count(",")) == ("row,y", 1)
 
 
 def test_the_wrong_task_is_named(text: Path, tmp_path: Path, prints: Prints) -> None:

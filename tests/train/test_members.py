@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jax_lstm import InputError
 from jax_lstm.data import DataConfig, load_dataset
-from jax_lstm.tasks import open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
 from jax_lstm.train.members import members, named, seeds
@@ -43,12 +44,12 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     ],
 )
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
-    config, dataset = config_for(data, **options), load_dataset(data)
-    together = fit(Forecasting(config, dataset), tmp_path / "together")
+    config = config_for(data, **options)
+    together = fit(load_task(config), tmp_path / "together")
     runs = members(config)
     assert len(runs) == len(together.position.members) > 1
     for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
-        alone = fit(Forecasting(run, dataset), tmp_path / str(at))
+        alone = fit(load_task(run), tmp_path / str(at))
         assert together.position.members[at].best_loss == pytest.approx(alone.position.best_loss, rel=1e-4)
         for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
             np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
@@ -70,6 +71,25 @@ def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Pa
     assert result.position.best == 0
     alone = fit(Forecasting(members(config)[0], dataset), tmp_path / "alone")
     assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("split", ["0.7,0.1,0.2", "0.8,0,0.2"])
+def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_path: Path, split: str) -> None:
+    data = replace(data, split=split)
+    config = config_for(data, optim=OptimConfig(optimizer="sgd"), sweep=("learning_rate=1e30,0.1,0.2",))
+    task = Forecasting(config, load_dataset(data))
+    result = fit(task, tmp_path)
+    run = open_run(tmp_path)
+    good, better = [f"learning_rate {rate}" for rate in (0.1, 0.2)]
+    assert (run.names, run.diverged) == ([good, better], ["learning_rate 1e+30"])
+    assert result.position.best == run.position.best + 1 > 0
+    found = evaluate(run, task, "test")
+    assert list(found.scores)[:4] == ["all 2 together", good, better, "learning_rate 1e+30"]
+    np.testing.assert_allclose(found.predictions, found.members.mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(run.forecasts(task.dataset.inputs, task.dataset.starts["test"]), found.members)
+    written = json.loads(json.dumps(as_json(task, found, "test"), allow_nan=False))["scores"]
+    assert set(written["learning_rate 1e+30"].values()) == {None}
+    assert written[better]["mse"] == task.score(found.members[1], "test")["mse"]
 
 
 def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
@@ -137,6 +157,12 @@ def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> Non
     assert list(found.scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
     starts = dataset.starts["test"]
     np.testing.assert_allclose(run.forecast(dataset.inputs, starts), found.members.mean(axis=0), rtol=1e-5)
+
+
+def test_forecasts_in_16_bits_have_their_mean_in_full(data: DataConfig) -> None:
+    task = Forecasting(config_for(data, precision="bfloat16"), load_dataset(data))
+    each = [jnp.full((2, 2), value, "bfloat16") for value in (1.0, 1.0078125)]  # between the two there is none
+    np.testing.assert_array_equal(task.combine([np.asarray(one) for one in each]), np.full((2, 2), 1.00390625))
 
 
 def test_names_and_combinations() -> None:

@@ -6,19 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 from jax_lstm import InputError
-from jax_lstm.data import SequencesConfig, TextConfig
+from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.data.sequences import load_sequences, read_sequences
 from jax_lstm.data.text import Alphabet, load_text
+from jax_lstm.language_model import LanguageModel
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.lm import in_streams, n_grams, write
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 from jax_lstm.train.loop import read_run
+from jax_lstm.train.members import members
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +140,8 @@ def test_bytes_and_characters(tmp_path: Path) -> None:
     raw = load_text(TextConfig(str(path), "bytes", steps=5), 0.1)
     assert raw.alphabet.size == 256
     assert raw.alphabet.decode(raw.train[:5]) == "äbc\n".encode()
+    task = load_task(config_for(task="lm", text=raw.config))
+    assert (task.unit, list(task.score(np.zeros(5), "val"))) == ("bytes", [task.metric, "bits per byte"])
     with pytest.raises(InputError, match="the character 'x' at 1 is not in the text"):
         characters.alphabet.encode("bx", "here")
     with pytest.raises(InputError, match="must be longer than --steps, 500"):
@@ -165,6 +170,14 @@ def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: 
         read = np.append(read, code)
 
 
+def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
+    model = LanguageModel(12, 2, dtype="bfloat16", rngs=nnx.Rngs(0))
+    model.fc.weight[...] = jnp.zeros_like(model.fc.weight[...])
+    model.fc.bias[...] = jnp.log(jnp.array([0.485] * 2 + [0.003] * 10))
+    codes = np.array(list(write(model, np.array([1]), 4000, temperature=1.0, seed=0)))
+    assert np.mean(codes > 1) == pytest.approx(0.03, abs=0.01)  # 3.7 standard deviations
+
+
 def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None:
     task = load_task(config_for(task="classify", sequences=sequences, held_out=0.2, epochs=15))
     assert [len(part.y) for part in task.sequences.parts.values()] == [48, 16, 16]
@@ -186,6 +199,82 @@ def test_sequences_resume_only_on_themselves(sequences: SequencesConfig, tmp_pat
     with pytest.raises(InputError, match="the data is not what the run was trained on: its checksum differs"):
         fit(task, tmp_path / "run", resume=True)
     assert fit(load_task(task.config), tmp_path / "run", resume=True).position.epoch == 2
+
+
+def test_members_of_a_classifier_hold_out_the_same_sequences(sequences: SequencesConfig, tmp_path: Path) -> None:
+    config = config_for(task="classify", sequences=sequences, seeds="0:2", epochs=2)
+    fit(load_task(config), tmp_path / "together")
+    for at, (run, weights) in enumerate(
+        zip(members(config), open_run(tmp_path / "together").all_weights(), strict=True)
+    ):
+        alone = fit(load_task(run), tmp_path / str(at))
+        for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def labelled(path: Path, labels: str, shift: float = 0.0, columns: str = "a,b") -> SequencesConfig:
+    """Two sequences of three steps for each letter, its class."""
+    lines = [f"sequence,label,{columns}"]
+    for number, label in enumerate(2 * labels):
+        lines += [f"s{number},{label},{ord(label) + step + shift},{number % 5}" for step in range(3)]
+    path.write_text("\n".join(lines) + "\n")
+    return SequencesConfig(str(path))
+
+
+def test_a_trained_classifier_brings_its_form(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    config = config_for(task="classify", sequences=labelled(path, "aabbcc"), held_out=0.25)
+    before = load_task(config)
+    labelled(path, "aabb", shift=5.0)
+    after = load_task(config, before.about)
+    assert {**after.about, "checksum": before.about["checksum"]} == before.about
+    assert after.sequences.parts["test"].y.tolist() == [0, 1]
+    assert np.isfinite([*after.baselines("test")["nearest mean"].values()]).all()
+    far = after.sequences.parts["test"].x[:, 0] - before.sequences.parts["test"].x[:2, 0]
+    np.testing.assert_allclose(far[:, 0], 5 / before.sequences.scale[0], rtol=1e-5)
+    labelled(path, "aabbccd")
+    with pytest.raises(InputError, match=r"a.csv: the label 'd' is none of those that were learnt: a, b, c"):
+        load_task(config, before.about)
+    labelled(path, "aabbcc", columns="b,a")
+    with pytest.raises(InputError, match=r"a.csv: must have the columns a, b; got b, a"):
+        load_task(config, before.about)
+
+
+@pytest.mark.parametrize(
+    ("labels", "held_out", "counts"),
+    [("aaaabbbb", 0.1, [12, 2, 2]), ("aaaabb", 0.1, [8, 2, 2]), ("aab", 0.45, [4, 1, 1]), ("aabb", 0.0, [8, 0, 0])],
+)
+def test_few_sequences_are_held_out_too(tmp_path: Path, labels: str, held_out: float, counts: list[int]) -> None:
+    task = load_task(config_for(task="classify", sequences=labelled(tmp_path / "a.csv", labels), held_out=held_out))
+    parts = task.sequences.parts
+    assert [len(part.y) for part in parts.values()] == counts
+    assert set(parts["train"].y) == {0, 1}
+    if counts[2]:
+        assert np.isfinite([*task.baselines("test")["frequencies of the classes"].values()]).all()
+
+
+def test_sequences_that_cannot_be_held_out(tmp_path: Path) -> None:
+    sequences = labelled(tmp_path / "a.csv", "ab")
+    with pytest.raises(InputError, match=r"no sequence is left for the val part: a label needs 3 of them"):
+        load_task(config_for(task="classify", sequences=sequences))
+    with pytest.raises(InputError, match=r"`--held-out` must be below 0.5 without --test-sequences"):
+        load_task(config_for(task="classify", sequences=sequences, held_out=0.5))
+
+
+def test_files_of_other_tasks_are_refused() -> None:
+    with pytest.raises(InputError, match=r"`--test-sequences` must come with --sequences; got b.ts"):
+        SequencesConfig(test_sequences="b.ts")
+    faults: list[tuple[dict[str, Any], str]] = [
+        ({"text": TextConfig("a.txt")}, "`--text` must come with --task lm; got a.txt"),
+        (
+            {"sequences": SequencesConfig("a.ts"), "task": "lm"},
+            "`--sequences` must come with --task classify; got a.ts",
+        ),
+        ({"data": DataConfig("a.csv", ("y",)), "task": "lm"}, "`--csv` must come with --task forecast; got a.csv"),
+    ]
+    for options, message in faults:
+        with pytest.raises(InputError, match=message):
+            TrainConfig(**options)
 
 
 def test_padding_does_not_count(sequences: SequencesConfig) -> None:
@@ -216,6 +305,9 @@ def test_the_archives_format(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.values[0], [[1, 4], [2, 5], [3, 6]])
     np.testing.assert_array_equal(found.values[1], [[1, 2], [np.nan, 3]])
     np.testing.assert_array_equal(found.values[2], [[7, 7], [8, 8]])
+    path.write_text(TS.replace("@classLabel true one two", "@classLabel false"))
+    with pytest.raises(InputError, match=r"two.ts, line 5: expected values alone and a label of each sequence"):
+        read_sequences(str(path), SequencesConfig())
     path.write_text(TS + "1,2:3:one\n")
     with pytest.raises(InputError, match=r"two.ts, line 10: expected dimensions of one length"):
         read_sequences(str(path), SequencesConfig())
@@ -234,12 +326,12 @@ def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
-            load_sequences(SequencesConfig(str(path)), 0.2, 0, "float32")
+            load_sequences(SequencesConfig(str(path)), 0.2, "float32")
 
 
 def test_the_vowels_that_come_with_sktime() -> None:
     pytest.importorskip("sktime")
-    data = load_sequences(SequencesConfig(), 0.1, 0, "float32")
+    data = load_sequences(SequencesConfig(), 0.1, "float32")
     assert data.classes == tuple(map(str, range(1, 10)))
     assert [len(data.parts[name].y) for name in ("train", "val", "test")] == [243, 27, 370]
     lengths = np.concatenate([part.lengths for part in data.parts.values()])
