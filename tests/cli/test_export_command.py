@@ -19,19 +19,6 @@ Prints = Callable[..., str]
 FEW = ("--hidden-size", 8, "--epochs", 1, "--batch-size", 16)
 
 
-@pytest.fixture
-def prints(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*arguments: Any, status: int = 0) -> str:
-        capfd.readouterr()
-        assert main([str(argument) for argument in arguments]) == status
-        said = capfd.readouterr()
-        return said.out if status == 0 else said.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run of each task, and one of several models in bfloat16."""
@@ -73,11 +60,11 @@ def run_file(path: Path, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("to", ["onnx", "stablehlo"])
-def test_forecasts_of_raw_rows(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+def test_forecasts_of_raw_rows(to: str, runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
     """What `forecast` writes is what the exported program makes of the last rows of the file."""
     for name, close in (("forecast", 2e-5), ("several", 1e-2)):
         file = tmp_path / f"{name}.{to}"
-        said = prints("export", runs[name], "--to", to, "--out", file)
+        said = says("export", runs[name], "--to", to, "--out", file)
         assert "at most" in said
         assert ("of 2 models the best: seed" in said) == (name == "several")
         rows = np.loadtxt(runs[name].parent / "wave.csv", delimiter=",", skiprows=1, dtype=np.float32)[-12:]
@@ -94,8 +81,8 @@ def test_forecasts_of_raw_rows(to: str, runs: dict[str, Path], tmp_path: Path, p
 
 
 @pytest.mark.parametrize("to", ["onnx", "stablehlo"])
-def test_labels_of_raw_sequences(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
-    prints("export", runs["classify"], "--to", to, "--out", tmp_path / f"model.{to}")
+def test_labels_of_raw_sequences(to: str, runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
+    says("export", runs["classify"], "--to", to, "--out", tmp_path / f"model.{to}")
     run = open_run(runs["classify"])
     part = load_task(run.config, run.about).sequences.parts["val"]
     raw = (part.x * run.about["scale"] + run.about["mean"]).astype(np.float32)
@@ -105,9 +92,9 @@ def test_labels_of_raw_sequences(to: str, runs: dict[str, Path], tmp_path: Path,
 
 
 @pytest.mark.parametrize("to", ["onnx", "stablehlo"])
-def test_text(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+def test_text(to: str, runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
     """Piece after piece, the state handed on."""
-    prints("export", runs["lm"], "--to", to, "--out", tmp_path / f"model.{to}")
+    says("export", runs["lm"], "--to", to, "--out", tmp_path / f"model.{to}")
     told = json.loads((tmp_path / f"model.{to}.json").read_text())
     alphabet = told["facts"]["alphabet"]["characters"]
     tokens = np.array([[alphabet.index(letter) for letter in "one two"]], np.int32)
@@ -121,9 +108,9 @@ def test_text(to: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) ->
     assert difference(np.concatenate(pieces, axis=1), expected).relative < 1e-5
 
 
-def test_the_lstm_alone_for_torch(runs: dict[str, Path], prints: Prints) -> None:
+def test_the_lstm_alone_for_torch(runs: dict[str, Path], says: Prints) -> None:
     torch: Any = pytest.importorskip("torch")
-    prints("export", runs["forecast"], "--to", "torch", "--only-lstm")
+    says("export", runs["forecast"], "--to", "torch", "--only-lstm")
     reference = torch.nn.LSTM(2, 8, 2, batch_first=True)
     reference.load_state_dict(torch.load(runs["forecast"] / "model.pt", weights_only=True), strict=True)
     x = np.random.default_rng(0).normal(size=(3, 5, 2)).astype(np.float32)
@@ -132,7 +119,7 @@ def test_the_lstm_alone_for_torch(runs: dict[str, Path], prints: Prints) -> None
 
 
 @pytest.mark.parametrize("name", ["forecast", "lm", "classify"])
-def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
+def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
     """The reference's models load them, strictly; safetensors holds the same."""
     torch: Any = pytest.importorskip("torch")
     from torch_ref.classify import Classifier
@@ -146,8 +133,8 @@ def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path
         "lm": lambda: LanguageModel(size, 8, 8, 1, True),
         "classify": lambda: Classifier(1, 8, size),
     }
-    prints("export", runs[name], "--to", "torch", "--out", tmp_path / "model.pt")
-    prints("export", runs[name], "--to", "safetensors", "--out", tmp_path / "model.safetensors")
+    says("export", runs[name], "--to", "torch", "--out", tmp_path / "model.pt")
+    says("export", runs[name], "--to", "safetensors", "--out", tmp_path / "model.safetensors")
     weights = torch.load(tmp_path / "model.pt", weights_only=True)
     twins[name]().load_state_dict(weights, strict=True)
     same = jl.load_file(tmp_path / "model.safetensors")
@@ -156,15 +143,15 @@ def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path
     jl.load_state_dict(model, same, strict=name != "lm")
 
 
-def test_the_lstm_alone_has_lengths_and_states(runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
-    said = prints("export", runs["forecast"], "--to", "onnx", "--only-lstm", "--out", tmp_path / "model.onnx")
+def test_the_lstm_alone_has_lengths_and_states(runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
+    said = says("export", runs["forecast"], "--to", "onnx", "--only-lstm", "--out", tmp_path / "model.onnx")
     assert "run by onnxruntime: at most" in said
     told = json.loads((tmp_path / "model.onnx.json").read_text())
     assert list(told["inputs"]) == ["x", "lengths", "h_0", "c_0"]
     assert list(told["outputs"]) == ["y", "h_n", "c_n"]
 
 
-def test_what_differs_is_not_written(runs: dict[str, Path], tmp_path: Path, prints: Prints,
+def test_what_differs_is_not_written(runs: dict[str, Path], tmp_path: Path, says: Prints,
                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """One output of three."""
     form = export.RUNNABLE["stablehlo"]
@@ -173,48 +160,46 @@ def test_what_differs_is_not_written(runs: dict[str, Path], tmp_path: Path, prin
     )
     monkeypatch.setitem(export.RUNNABLE, "stablehlo", wrong)
     out = tmp_path / "model.stablehlo"
-    said = prints("export", runs["lm"], "--to", "stablehlo", "--out", out, status=2)
+    said = says("export", runs["lm"], "--to", "stablehlo", "--out", out, status=2)
     assert "differs from the model by 1.0e-03" in said
     assert not list(tmp_path.iterdir())
 
 
-def test_wrong_gates_do_not_hide_behind_a_large_mean(tmp_path: Path, prints: Prints,
+def test_wrong_gates_do_not_hide_behind_a_large_mean(tmp_path: Path, says: Prints,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     rows = [f"{1e5 + 10 * np.sin(at / 4):.3f},{1e7 + 5 * np.cos(at / 5):.3f}" for at in range(200)]
     (tmp_path / "far.csv").write_text("\n".join(["p,q", *rows]) + "\n")
     data = ("--csv", tmp_path / "far.csv", "--target", "p", "q", "--window", 12, "--horizon", 2)
-    prints("train", *data, *FEW, "--out", tmp_path / "run")
-    said = prints("export", tmp_path / "run", "--to", "onnx")
+    says("train", *data, *FEW, "--out", tmp_path / "run")
+    said = says("export", tmp_path / "run", "--to", "onnx")
     assert "warning: float32 holds column 'q' to no more than 0.3 of its standard deviations" in said
     monkeypatch.setattr(onnx_graph, "IOFC", (0, 1, 3, 2))
     q_alone = tmp_path / "run" / "p.onnx"
-    assert "differs from the model" in prints("export", tmp_path / "run", "--to", "onnx", "--out", q_alone, status=2)
+    assert "differs from the model" in says("export", tmp_path / "run", "--to", "onnx", "--out", q_alone, status=2)
     assert not q_alone.exists()
 
 
 def test_nothing_is_written_where_the_description_cannot_be(runs: dict[str, Path], tmp_path: Path,
-                                                            prints: Prints) -> None:  # fmt: skip
+                                                            says: Prints) -> None:  # fmt: skip
     (tmp_path / "model.onnx.json").mkdir()
-    assert "cannot be written" in prints(
-        "export", runs["lm"], "--to", "onnx", "--out", tmp_path / "model.onnx", status=2
-    )
+    assert "cannot be written" in says("export", runs["lm"], "--to", "onnx", "--out", tmp_path / "model.onnx", status=2)
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_wrong_arguments(runs: dict[str, Path], tmp_path: Path, prints: Prints) -> None:
-    assert "must end in .onnx; got" in prints("export", runs["lm"], "--to", "onnx", "--out", "model.pt", status=2)
-    assert "no such run directory" in prints("export", tmp_path / "none", "--to", "onnx", status=2)
+def test_wrong_arguments(runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
+    assert "must end in .onnx; got" in says("export", runs["lm"], "--to", "onnx", "--out", "model.pt", status=2)
+    assert "no such run directory" in says("export", tmp_path / "none", "--to", "onnx", status=2)
     out = tmp_path / "none" / "model.pt"
-    assert "cannot be written" in prints("export", runs["lm"], "--to", "torch", "--out", out, status=2)
+    assert "cannot be written" in says("export", runs["lm"], "--to", "torch", "--out", out, status=2)
 
 
-def test_float64(tmp_path: Path, runs: dict[str, Path], prints: Prints) -> None:
+def test_float64(tmp_path: Path, runs: dict[str, Path], says: Prints) -> None:
     wave = runs["forecast"].parent / "wave.csv"
-    prints(
+    says(
         "train", "--csv", wave, "--target", "t", "--x64", "--window", 6, "--horizon", 1, *FEW, "--out", tmp_path / "run"
     )
-    assert "run by jax: at most" in prints("export", tmp_path / "run", "--to", "stablehlo")
+    assert "run by jax: at most" in says("export", tmp_path / "run", "--to", "stablehlo")
     file = (tmp_path / "run" / "model.stablehlo").read_bytes()
     with jax.enable_x64(True):
         assert jax.export.deserialize(bytearray(file)).in_avals[0].dtype == np.float64
-    assert "computes no LSTM in float64" in prints("export", tmp_path / "run", "--to", "onnx")
+    assert "computes no LSTM in float64" in says("export", tmp_path / "run", "--to", "onnx")

@@ -10,24 +10,10 @@ import jax
 import numpy as np
 import pytest
 
-from jax_lstm.cli import main
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
 
 Prints = Callable[..., str]
-
-
-@pytest.fixture
-def prints(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*arguments: Any, status: int = 0) -> str:
-        capfd.readouterr()
-        assert main([str(argument) for argument in arguments]) == status
-        said = capfd.readouterr()
-        return said.out if status == 0 else said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +41,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: Prints) -> None:
+def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Prints) -> None:
     run = tmp_path / "run"
-    said = prints("train", "--text", text, *LM, "--out", run, "--tied", "--num-layers", 2, "--dropout", 0.1)
+    said = says("train", "--text", text, *LM, "--out", run, "--tied", "--num-layers", 2, "--dropout", 0.1)
     assert re.search(r"characters, 16 different ones", said)
     scores = json.loads((run / "scores.json").read_text())
     assert scores["part"] == "val"
@@ -65,28 +51,28 @@ def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, prints: 
     assert f"{scores['scores']['LSTM']['bits per character']:.4f}" in said
     last = [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row][-1]
     assert scores["scores"]["LSTM"]["nats per character"] == pytest.approx(last, rel=1e-5)
-    prints("evaluate", run, "--out", tmp_path / "scores.json")
+    says("evaluate", run, "--out", tmp_path / "scores.json")
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
 
-    written = prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
+    written = says("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
     assert written.startswith("one ")
     assert len(written) == len("one ") + 30 + 1
-    assert written == prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
-    assert written != prints("generate", run, "--prompt", "one ", "--length", 30, "--seed", 2)
-    assert len(prints("generate", run, "--length", 5, "--temperature", 0)) == 6
-    assert "the character 'Z' at 0 is not in the text" in prints("generate", run, "--prompt", "Z", status=2)
+    assert written == says("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
+    assert written != says("generate", run, "--prompt", "one ", "--length", 30, "--seed", 2)
+    assert len(says("generate", run, "--length", 5, "--temperature", 0)) == 6
+    assert "the character 'Z' at 0 is not in the text" in says("generate", run, "--prompt", "Z", status=2)
 
 
-def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Path, prints: Prints) -> None:
-    said = prints("train", "--text", text, *LM, "--epochs", 1, "--units", "bytes", "--out", tmp_path / "run")
+def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Path, says: Prints) -> None:
+    said = says("train", "--text", text, *LM, "--epochs", 1, "--units", "bytes", "--out", tmp_path / "run")
     assert "bits per" in said
     assert "character" not in said
-    written = prints("generate", tmp_path / "run", "--prompt", "a\udcff", "--length", 5)  # as argv has the byte 0xff
+    written = says("generate", tmp_path / "run", "--prompt", "a\udcff", "--length", 5)  # as argv has the byte 0xff
     assert written.startswith("a\ufffd")
 
 
 def test_every_command_multiplies_as_the_run_did(
-    text: Path, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
+    text: Path, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, read, config = [], Run.all_weights, cast(Any, jax.config)
 
@@ -98,35 +84,35 @@ def test_every_command_multiplies_as_the_run_did(
     series = tmp_path / "wave.csv"
     series.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--hidden-size", 4, "--epochs", 1, "--matmul-precision", "highest")
-    prints("train", "--csv", series, "--target", "y", "--window", 6, "--horizon", 3, *small, "--out", tmp_path / "a")
-    prints("train", "--text", text, *LM, *small, "--out", tmp_path / "b")
+    says("train", "--csv", series, "--target", "y", "--window", 6, "--horizon", 3, *small, "--out", tmp_path / "a")
+    says("train", "--text", text, *LM, *small, "--out", tmp_path / "b")
     for command, run in (("evaluate", "a"), ("forecast", "a"), ("generate", "b")):
-        prints(command, tmp_path / run)
+        says(command, tmp_path / run)
     assert asked == ["highest"] * 5
 
 
-def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, tmp_path: Path, prints: Prints) -> None:
+def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, tmp_path: Path, says: Prints) -> None:
     for name, epochs in (("whole", 3), ("parts", 2)):
-        prints("train", "--text", text, *LM, "--epochs", epochs, "--out", tmp_path / name)
-    prints("train", "--resume", tmp_path / "parts", "--epochs", 3)
+        says("train", "--text", text, *LM, "--epochs", epochs, "--out", tmp_path / name)
+    says("train", "--resume", tmp_path / "parts", "--epochs", 3)
     assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
 
 
-def test_a_classifier(csv: Path, tmp_path: Path, prints: Prints) -> None:
-    said = prints("train", "--sequences", csv, *CLASSIFY, "--out", tmp_path / "run")
+def test_a_classifier(csv: Path, tmp_path: Path, says: Prints) -> None:
+    said = says("train", "--sequences", csv, *CLASSIFY, "--out", tmp_path / "run")
     assert re.search(r"60 sequences of 3 to 8 steps", said)
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert (scores["part"], list(scores["scores"])) == ("test", ["LSTM", "frequencies of the classes", "nearest mean"])
     assert "confusion matrix" in said
-    assert prints("evaluate", tmp_path / "run").count(f"{scores['scores']['LSTM']['accuracy']:.4f}") >= 1
+    assert says("evaluate", tmp_path / "run").count(f"{scores['scores']['LSTM']['accuracy']:.4f}") >= 1
 
 
 @pytest.mark.parametrize("task", ["lm", "classify"])
-def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path: Path, prints: Prints) -> None:
+def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path: Path, says: Prints) -> None:
     pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
     options = [*LM, "--text", text] if task == "lm" else [*CLASSIFY, "--sequences", csv]
     few = ("--samples", 2, "--agreement-steps", 5, "--epochs", 1, "--num-layers", 2)
-    prints("compare", *options, *few, "--out", tmp_path / "run")
+    says("compare", *options, *few, "--out", tmp_path / "run")
     record = json.loads((tmp_path / "run" / "compare.json").read_text())
     assert record["agreed"]
     assert record["training"]["unit"] == {"lm": "characters", "classify": "sequences"}[task]
@@ -136,8 +122,8 @@ def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_many_seeds_at_once(tmp_path: Path, csv: Path, prints: Prints) -> None:
-    said = prints("train", "--sequences", csv, *CLASSIFY, "--seeds", "0:3", "--out", tmp_path / "run")
+def test_many_seeds_at_once(tmp_path: Path, csv: Path, says: Prints) -> None:
+    said = says("train", "--sequences", csv, *CLASSIFY, "--seeds", "0:3", "--out", tmp_path / "run")
     assert "3 models at once" in said
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
     assert list(scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
@@ -145,12 +131,12 @@ def test_many_seeds_at_once(tmp_path: Path, csv: Path, prints: Prints) -> None:
     assert re.search(r"mean of 3", said)
 
 
-def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, prints: Prints) -> None:
+def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints) -> None:
     path = tmp_path / "wave.csv"
     path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
-    prints("train", "--csv", path, "--target", "y", *small, "--seeds", "0:4", "--out", tmp_path / "run")
-    prints("forecast", tmp_path / "run")
+    says("train", "--csv", path, "--target", "y", *small, "--seeds", "0:4", "--out", tmp_path / "run")
+    says("forecast", tmp_path / "run")
     header, *lines = (tmp_path / "run" / "forecast.csv").read_text().splitlines()
     assert header == "row,y,y low,y high"
     for line in lines:
@@ -158,13 +144,13 @@ def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, prints: Prints) 
         assert low < y < high
 
 
-def test_members_that_diverged_are_named(tmp_path: Path, prints: Prints) -> None:
+def test_members_that_diverged_are_named(tmp_path: Path, says: Prints) -> None:
     path, run = tmp_path / "wave.csv", tmp_path / "run"
     path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 2)
-    said = prints("train", *small, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
+    said = says("train", *small, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
     line = "left out, since their loss became NaN or infinite: learning_rate 1e+30"
-    assert all(line in each for each in (said, prints("evaluate", run), prints("forecast", run)))
+    assert all(line in each for each in (said, says("evaluate", run), says("forecast", run)))
     assert list(json.loads((run / "scores.json").read_text())["scores"])[:2] == [
         "learning_rate 0.1",
         "learning_rate 1e+30",
@@ -173,27 +159,27 @@ def test_members_that_diverged_are_named(tmp_path: Path, prints: Prints) -> None
     assert (header, first.count(",")) == ("row,y", 1)
 
 
-def test_the_wrong_task_is_named(text: Path, tmp_path: Path, prints: Prints) -> None:
-    prints("train", "--text", text, *LM, "--epochs", 1, "--out", tmp_path / "run")
-    assert "forecast needs a run of --task forecast; this one is of --task lm" in prints(
+def test_the_wrong_task_is_named(text: Path, tmp_path: Path, says: Prints) -> None:
+    says("train", "--text", text, *LM, "--epochs", 1, "--out", tmp_path / "run")
+    assert "forecast needs a run of --task forecast; this one is of --task lm" in says(
         "forecast", tmp_path / "run", status=2
     )
-    assert "be left out, since the run is of --task lm" in prints("evaluate", tmp_path / "run", "--csv", "a", status=2)
+    assert "be left out, since the run is of --task lm" in says("evaluate", tmp_path / "run", "--csv", "a", status=2)
 
 
-def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, prints: Prints) -> None:
+def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, says: Prints) -> None:
     path = tmp_path / "wave.csv"
     path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
     options = ("--optimizer", "sgd", "--learning-rate", 1e30, "--debug-nans", "--out", tmp_path / "run")
-    said = prints("train", *small, *options, status=1)
+    said = says("train", *small, *options, status=1)
     assert re.search(r"the first number that is not finite: step 2, loss is inf, one of 1 in \(\)", said)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, prints: Prints) -> None:
-    prints("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path / "low")
-    prints("train", "--text", text, *LM, "--out", tmp_path / "full")
+def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, says: Prints) -> None:
+    says("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path / "low")
+    says("train", "--text", text, *LM, "--out", tmp_path / "full")
     losses = [
         [row["val_loss"] for row in rows(tmp_path / name / "metrics.jsonl") if "val_loss" in row]
         for name in ("low", "full")
@@ -203,10 +189,10 @@ def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, prin
     assert losses[0] != losses[1]
 
 
-def test_a_trace_and_tensorboard(text: Path, tmp_path: Path, prints: Prints) -> None:
+def test_a_trace_and_tensorboard(text: Path, tmp_path: Path, says: Prints) -> None:
     pytest.importorskip("tensorboardX")
     options = ("--chunk-steps", 3, "--profile", 3, "--tensorboard", "--out", tmp_path / "run")
-    prints("train", "--text", text, *LM, *options)
+    says("train", "--text", text, *LM, *options)
     (events,) = (tmp_path / "run" / "tensorboard").glob("events*")
     tags = ("training_loss__steps", "training_loss__epoch", "gradient_norm", "validation_nats_per_character")
     assert all(tag.encode() in events.read_bytes() for tag in tags)

@@ -1,0 +1,24 @@
+"""Commands, run as a user would."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jax_lstm.cli import main
+
+Prints = Callable[..., str]
+
+
+@pytest.fixture
+def says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
+    """Run a command that is to end with `status`; what it prints, or what it says of its failure."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*arguments: Any, status: int = 0) -> str:
+        capfd.readouterr()
+        assert main([str(argument) for argument in arguments]) == status
+        said = capfd.readouterr()
+        return said.out if status == 0 else said.err
+
+    return run
