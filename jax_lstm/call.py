@@ -74,7 +74,7 @@ def read_call(
     )
     if lengths is not None:
         lengths = _lengths(lengths, rows, steps)
-        within = jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths
+        within = jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths[None]
         mask = within if mask is None else mask & within
         resets = None if resets is None else resets & within  # the padding is no part of the sequence
     return Call(xs.astype(dtype), state, lengths, mask, resets, dtype, unbatched, given)

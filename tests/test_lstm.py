@@ -245,7 +245,7 @@ def test_functional_is_the_module() -> None:
         ({"bias": 1}, "`bias` must be True or False; got 1"),
         ({"batch_first": None}, "`batch_first` must be True or False; got None"),
         ({"bidirectional": "yes"}, "`bidirectional` must be True or False; got 'yes'"),
-        ({"backend": "fast"}, "`backend` must be one of 'auto', 'native', 'scan', 'reference'; got 'fast'"),
+        ({"backend": "fast"}, "`backend` must be one of 'auto', 'native', 'cudnn', 'scan', 'reference'; got 'fast'"),
         ({"dtype": "int32"}, "`dtype` must be a floating-point type of 16 bits or more; got int32"),
         ({"param_dtype": "text"}, "`param_dtype` must be a floating-point type of 16 bits or more; got 'text'"),
         ({"variant": None}, "`variant` must be jax_lstm's Variant; got None"),
@@ -366,7 +366,7 @@ def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) ->
         make_lstm(backend="reference", remat="gates")(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
     with pytest.raises(
-        jl.InputError, match="`JAX_LSTM_BACKEND` must be auto or one of native, scan, reference; got 'fast'"
+        jl.InputError, match="`JAX_LSTM_BACKEND` must be auto or one of native, cudnn, scan, reference; got 'fast'"
     ):
         make_lstm()(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "")

@@ -28,8 +28,9 @@ def computed_in(precision: Precision) -> Any:
     """Both frameworks multiply so, inside."""
     import torch
 
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision.tf32
-    with jax.default_matmul_precision(precision.matmul):
+    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
+    flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=precision.tf32)
+    with flags, jax.default_matmul_precision(precision.matmul):
         yield
 
 

@@ -44,7 +44,7 @@ def cudnn(
     if lengths is None:
         known = jnp.full(batch, steps, jnp.int32)
     else:
-        xs = blank(xs, jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths)
+        xs = blank(xs, jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths[None])
         known = jnp.maximum(lengths, 1)  # cuDNN takes none below; such a row is put right behind
     sizes = (inputs, layers[0][0].weight_hh.shape[1], len(layers), 0.0, len(layers[0]) == 2)
     precision = jax.lax.Precision.HIGHEST if jax.config.jax_default_matmul_precision in FULL else jax.lax.Precision.HIGH  # type: ignore[attr-defined]
@@ -57,9 +57,9 @@ def cudnn(
     ys = jnp.swapaxes(ys, 0, 1)
     if lengths is None:
         return ys, LSTMState(h, c)
-    some = lengths[:, None] > 0
+    some = lengths[None, :, None] > 0
     kept = (jnp.where(some, after, before) for after, before in zip((h, c), state, strict=True))
-    return jnp.where(some, ys, 0), LSTMState(*kept)
+    return jnp.where(some, ys, jnp.zeros_like(ys)), LSTMState(*kept)
 
 
 def packed(layers: Layers) -> jax.Array:
