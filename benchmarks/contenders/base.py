@@ -1,11 +1,12 @@
 """What a contender is, and what it makes of a problem.
 
 A contender turns a problem into works, one for each measure that it can serve: forward, which returns the outputs of
-all steps and the last state; the gradients of `mean(outputs ** 2)` by the inputs and by all weights and biases; a step
-of training with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights and
-inputs, in the layout that is natural to them.
+all steps and the last state; the gradients of `loss_scale * mean(outputs ** 2)` by the inputs and by all weights and
+biases; a step of training with Adam on the mean squared error; and a sequence that is fed step by step. All get the
+same weights and inputs, in the layout that is natural to them.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -76,6 +77,11 @@ class Contender:
             except InputError as error:
                 return str(error)
         return ""
+
+
+def loss_scale(problem: Problem) -> float:
+    """A power of two, exact in every type, which brings the gradient by an output to where float16 has all its bits."""
+    return 2.0 ** (round(math.log2(problem.targets.size)) - 8)
 
 
 def cells_refuse(case: Case) -> str:

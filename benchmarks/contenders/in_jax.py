@@ -20,6 +20,7 @@ from benchmarks.contenders.base import (
     Runner,
     Work,
     gradients,
+    loss_scale,
     outputs,
     updates,
 )
@@ -48,7 +49,7 @@ def runner(model: Model, problem: Problem) -> Runner:
     weights, xs, targets = jax.tree.map(jnp.asarray, (model.weights, xs, targets))
     works = {
         FORWARD: _forward(model, weights, xs),
-        BACKWARD: _backward(model, weights, xs),
+        BACKWARD: _backward(model, weights, xs, loss_scale(problem)),
         TRAINING: _training(model, weights, xs, targets),
     }
     if model.step is not None and problem.case.streamed:
@@ -66,9 +67,10 @@ def _forward(model: Model, weights: Any, xs: Any) -> Work:
     return Work(lambda: jax.block_until_ready(forward(weights, xs)), results, (forward, lambda: (weights, xs)))
 
 
-def _backward(model: Model, weights: Any, xs: Any) -> Work:
+def _backward(model: Model, weights: Any, xs: Any, scale: float) -> Work:
     def loss(weights: Any, xs: Any) -> Any:
-        return jnp.mean(jnp.square(model.apply(weights, xs)[0]))
+        ys = model.apply(weights, xs)[0]
+        return jnp.mean(jnp.square(ys.astype(jnp.promote_types(ys.dtype, jnp.float32)))) * scale
 
     function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from jax_lstm.checks import require, require_extra
 PLAN = Plan(budget=0.4, least=3, most=9)
 SMALL, TYPICAL = Case(2, 16, 8, 8), Case(16, 512, 256, 256)  # on which the settings of `scan` are tried
 QUICK = grid.Grid((8, 16), (1, 2), 16)
+SOME = 2  # cases of the grid come before the settings of `scan`, which take long to compile
 
 
 @dataclass(frozen=True)
@@ -41,38 +43,55 @@ class Device(Command):
 
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 where a kernel that serves a case does not agree."""
+        # Else JAX takes most of a GPU's memory as it starts, and PyTorch and other processes find none.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         require(self.minutes > 0, "--minutes", "be positive", self.minutes)
-        require_extra("torch", "torch", "python -m benchmarks device")
+        torch: Any = require_extra("torch", "torch", "python -m benchmarks device")
+        blind = jax.default_backend() == "gpu" and not torch.cuda.is_available()
+        require(not blind, "PyTorch", "find the GPU that JAX finds", "a PyTorch without CUDA")
         until, began = time.monotonic() + 60 * self.minutes, time.monotonic()
         record, threads = records.begin(self.NAME, command, {}), os.cpu_count() or 1
 
-        def add(*rows: Any) -> None:
+        def add(row: Any) -> None:
             nonlocal record
-            if not rows:
-                return
-            record = replace(record, rows=[*record.rows, *rows], seconds=time.monotonic() - began)
+            record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             records.write(record, path)
-            console.print(f"{record.seconds:4.0f} s: {getattr(rows[-1], 'case', 'parity')}", highlight=False)
+            if isinstance(row, Timed):
+                console.print(
+                    f"{record.seconds:4.0f} s: {' '.join((row.section, row.case, row.measure))}", highlight=False
+                )
 
-        add(*parity(threads))
+        def tried(name: str, work: Callable[[], Iterable[Any]]) -> None:
+            """Add its rows as they come; what it raises is a row too, and ends no more than it."""
+            try:
+                for row in work():
+                    add(row)
+            except Exception as error:  # a device, or a framework, may fail with anything
+                first = f"{type(error).__name__}: {error}".splitlines()[0]
+                add(Timed("broken", name, "", "", {}, failed={"all": first}))
+
         plan = PLAN._replace(budget=0.0) if self.quick else PLAN
-        add(*floor.limits(floor.Sizes(256, 2**20) if self.quick else floor.Sizes(), plan))
+        tried("parity", lambda: parity(threads))
+        tried("limits", lambda: floor.limits(floor.Sizes(256, 2**20) if self.quick else floor.Sizes(), plan))
         case, unrolls = (SMALL, (1, 2)) if self.quick else (TYPICAL, scan_settings.UNROLLS)
-        add(*scan_settings.settings(case, unrolls))
         chosen = QUICK if self.quick else grid.Grid()
-        longest = 0.0
-        for at in chosen.cases():
+        longest, largest = 0.0, 1
+        for at, each in enumerate(chosen.cases()):
+            if at == SOME:
+                left = max(until - time.monotonic(), 0.0)
+                tried("settings of scan", lambda: scan_settings.settings(case, unrolls, left / 3))  # noqa: B023
+            name, size = f"H={each.hidden_size}, B={each.batch}", each.hidden_size * each.batch
             started = time.monotonic()
-            if started + longest > until:
-                name = f"H={at.hidden_size}, B={at.batch}"
-                add(Timed("late", name, "", "", {}, not_offered={"all": LATE}, shape=at.shape))
+            if started + longest * max(1.0, size / largest) > until:
+                add(Timed("late", name, "", "", {}, not_offered={"all": LATE}, shape=each.shape))
                 continue
-            add(*grid.rows(at, chosen, jax.default_backend(), plan, threads))
-            longest = max(longest, time.monotonic() - started)
+            tried(name, lambda: grid.rows(each, chosen, jax.default_backend(), plan, threads))  # noqa: B023
+            longest, largest = max(longest, time.monotonic() - started), max(largest, size)
         for sheet in sheets(record):
             print_sheet(console, sheet)
         print_facts(console, facts(record))
-        return int(any(row.failed for row in record.rows if isinstance(row, Parity)))
+        wrong = [row for row in record.rows if row.failed and (isinstance(row, Parity) or row.section == "broken")]
+        return int(bool(wrong))
 
 
 def row_of(**values: Any) -> Parity | Timed:

@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks.contenders.base import FORWARD
 from benchmarks.contenders.in_torch import device, wait
-from benchmarks.device.precisions import PRECISIONS, within
+from benchmarks.device.grid import TORCH_HAS
+from benchmarks.device.precisions import PRECISIONS, computed_in
 from benchmarks.record import Record
 from benchmarks.sampling import Call, Plan, Timed, sample
 
@@ -42,12 +43,12 @@ def _product(name: str, size: int, plan: Plan) -> Timed:
         torch.matmul(in_torch, in_torch)
         wait()
 
-    turns: dict[str, Call] = {
-        "torch": within(precision, of_torch),
-        "jax": within(precision, lambda: product(in_jax, in_jax).block_until_ready()),
-    }
-    seconds, calls = sample(turns, plan)
-    return Timed("limit", name, PRODUCT, "torch", seconds, calls, flops=2.0 * size**3, shape=f"{size},{size},{size}")
+    turns: dict[str, Call] = {"jax": lambda: product(in_jax, in_jax).block_until_ready()}
+    if jax.default_backend() in TORCH_HAS:
+        turns["torch"] = of_torch
+    with computed_in(precision):
+        seconds, calls = sample(turns, plan)
+    return Timed("limit", name, PRODUCT, "jax", seconds, calls, flops=2.0 * size**3, shape=f"{size},{size},{size}")
 
 
 def _copy(size: int, plan: Plan) -> Timed:
@@ -68,7 +69,7 @@ def _boundary(plan: Plan) -> Timed:
     array.add_(1)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # JAX's threads may use the device meanwhile
         for _ in range(KERNELS_IN_GRAPH):
             array.add_(1)
 
@@ -88,9 +89,10 @@ class Floor(NamedTuple):
 
 
 def floor(record: Record, row: Timed) -> Floor | None:
-    """Of a row of the grid: its products at the measured rate, weights and sequence through memory once each way.
+    """Of a row of the grid: its products at the measured rate, or weights and sequence through memory.
 
-    A kernel boundary a step is no floor: a kernel may run all steps. None where the limits were not measured.
+    Forward the weights and inputs are read and the outputs written; with the backward pass as much again, since the
+    chip may keep the rest. None where the limits were not measured.
     """
     limit = {(each.case, each.measure): each for each in record.rows if getattr(each, "section", "") == "limit"}
     product, copied = limit.get((row.section, PRODUCT)), limit.get(("memory", COPY))
@@ -98,11 +100,23 @@ def floor(record: Record, row: Timed) -> Floor | None:
         return None
     batch, steps, inputs, hidden = map(int, row.shape.split(",")[:4])
     width = np.dtype(jnp.dtype(PRECISIONS[row.section].dtype)).itemsize
-    passes = 1 if row.measure == FORWARD else 3
+    passes = 1 if row.measure == FORWARD else 2
     moved = passes * width * (4 * hidden * (inputs + hidden) + steps * batch * (inputs + hidden))
     found = {"products": row.flops / _rate(product), "memory": moved / _rate(copied)}
     bound = max(found, key=lambda name: found[name])
     return Floor(found[bound], bound)
+
+
+def boundaries(record: Record, row: Timed) -> float | None:
+    """Seconds of one kernel boundary a step, two with the backward pass: what a kernel of its own for each step costs.
+
+    No floor: a kernel that runs all steps has barriers of its own. None where it was not measured.
+    """
+    for limit in record.rows:
+        if getattr(limit, "section", "") == "limit" and limit.measure == BOUNDARY:
+            steps = int(row.shape.split(",")[1])
+            return steps * (1 if row.measure == FORWARD else 2) * min(min(each) for each in limit.seconds.values())
+    return None
 
 
 def _rate(row: Timed) -> float:

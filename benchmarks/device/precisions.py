@@ -1,6 +1,5 @@
 """The types and ways to multiply in which everything is measured, for both frameworks alike: a row each."""
 
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -32,11 +31,3 @@ def computed_in(precision: Precision) -> Any:
     flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=precision.tf32)
     with flags, jax.default_matmul_precision(precision.matmul):
         yield
-
-
-def within(precision: Precision, call: Callable[[], Any]) -> Callable[[], Any]:
-    def called() -> Any:
-        with computed_in(precision):
-            return call()
-
-    return called

@@ -1,13 +1,14 @@
 """What one can set for `scan`: steps in a turn of its loop, the type, and flags of XLA, each in a process of its own.
 
-XLA reads its flags when it starts. `python -m benchmarks.device.scan_settings H B T` measures under those that are set
-and prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
+XLA reads its flags when it starts. `python -m benchmarks.device.scan_settings PLATFORM H B T UNROLL...` measures under
+those that are set and prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
 """
 
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmarks.record import ROOT
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
 
-UNROLLS, DTYPES = (1, 2, 4, 8), ("float32", "bfloat16")
+UNROLLS, DTYPES = (1, 4, 8), ("float32", "bfloat16")
 FLAGS = {
     "XLA as it is": "",
     "loops as command buffers": "--xla_gpu_enable_command_buffer=FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,WHILE",
@@ -29,23 +30,23 @@ FLAGS = {
 PLAN = Plan(budget=0.5, least=3, most=9)
 
 
-def settings(case: Case, unrolls: tuple[int, ...] = UNROLLS, seconds: float = 120.0) -> list[Timed]:
-    """A row for each way to set XLA; a process that fails, or takes longer than `seconds`, has failed."""
-    found = []
+def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> list[Timed]:
+    """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
+    found, share = [], seconds / len(FLAGS)
     for name, flags in FLAGS.items():
         given = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-        sizes = [str(size) for size in (case.hidden_size, case.batch, case.steps, *unrolls)]
+        sizes = [jax.default_backend(), *map(str, (case.hidden_size, case.batch, case.steps, *unrolls))]
         command, env = [sys.executable, "-m", __name__, *sizes], os.environ | {"XLA_FLAGS": given}
         timed, failed = {}, {}
         try:
-            ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
+            ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=share)
             if ran.returncode:
                 lines = [line for line in ran.stderr.splitlines() if line.strip()]
                 failed = {"scan": lines[-1] if lines else f"exit status {ran.returncode}"}
             else:
                 timed = json.loads(ran.stdout.splitlines()[-1])
         except subprocess.TimeoutExpired:
-            failed = {"scan": f"not done after {seconds:.0f} s"}
+            failed = {"scan": f"not done after {share:.0f} s"}
         rounds = min(map(len, timed.values()), default=0)
         timed = {key: samples[:rounds] for key, samples in timed.items()}
         first = next(iter(timed), "")
@@ -67,9 +68,9 @@ def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
                 return jnp.mean(jnp.square(ys.astype(jnp.float32)))
 
             for measure, function in ((FORWARD, jax.jit(loss)), (BACKWARD, jax.jit(jax.value_and_grad(loss, (0, 1))))):
-                run = partial(_blocking, function, params, xs)
-                run()
-                turns[f"unroll {unroll}, {dtype}, {measure}"] = run
+                turns[f"unroll {unroll}, {dtype}, {measure}"] = partial(_blocking, function, params, xs)
+    with ThreadPoolExecutor() as pool:  # compile
+        list(pool.map(lambda run: run(), turns.values()))
     return sample(turns, PLAN)[0]
 
 
@@ -78,5 +79,7 @@ def _blocking(function: Any, *arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    hidden, batch, steps, *unrolls = map(int, sys.argv[1:])
+    platform, (hidden, batch, steps, *unrolls) = sys.argv[1], map(int, sys.argv[2:])
+    if jax.default_backend() != platform:
+        sys.exit(f"JAX found no {platform} here, but {jax.default_backend()}")
     print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmarks.device.floor import COPY, floor
+from benchmarks.device.floor import COPY, boundaries, floor
 from benchmarks.device.parity import Parity
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.facts import timed_facts
@@ -23,7 +23,9 @@ def facts(record: Record) -> dict[str, str]:
     devices = ", ".join(record.environment["devices"])
     rows = [row for row in record.rows if isinstance(row, Timed)]
     late = [row.case for row in rows if row.section == "late"]
+    broken = [f"{row.case}: {reason}" for row in rows if row.section == "broken" for reason in row.failed.values()]
     own = {"Device": devices} | ({"Not reached": ", ".join(late)} if late else {})
+    own |= {"Ended early": "; ".join(broken)} if broken else {}
     found = timed_facts(replace(record, rows=[row for row in rows if row.section in PRECISIONS]), own)
     return {name: value for name, value in found.items() if name != "Matrix peak"}
 
@@ -95,8 +97,19 @@ def _grid(record: Record, precision: str) -> Sheet:
         medians = [row.timing(name).median for name in ours if name in row.seconds]
         gap = f"{min(medians) / least.seconds:.1f} ({least.bound})" if least and medians else ABSENT
         cells.append((row.case, row.measure, *times, *ratios, time_of(least.seconds) if least else ABSENT, gap))
-    columns = ("case", "measure", *names, *(f"{name} / torch" for name in ours), "floor", "ours / floor")
+        a_step = boundaries(record, row)
+        cells[-1] += (time_of(a_step) if a_step else ABSENT,)
+    columns = (
+        "case",
+        "measure",
+        *names,
+        *(f"{name} / torch" for name in ours),
+        "floor",
+        "ours / floor",
+        "a kernel a step",
+    )
     refused = {name: reason for row in rows for name, reason in row.not_offered.items()}
     notes = ['Above 1, ours is faster. After a "~" it is not certain on which side of 1 it lies.']
     notes += [f"{name}: {reason}" for name, reason in refused.items()]
+    notes += [f"{name}, {row.case}, {row.measure}: {note}" for row in rows for name, note in row.notes.items()]
     return Sheet(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))

@@ -5,8 +5,9 @@ can overlap them. Its weights are one vector: for each layer and direction `weig
 behind all of those `bias_ih` and `bias_hh`; gates in PyTorch's order. See
 https://docs.nvidia.com/deeplearning/cudnn/backend/latest/api/cudnn-adv-library.html and `jax.experimental.rnn`.
 
-Products are in TF32, as everywhere in JAX on such a GPU, unless `jax.default_matmul_precision` is "highest" or
-"float32". cuDNN's dropout is not used: where outputs are dropped between layers, each layer is a call of its own.
+Products are in TF32, as everywhere in JAX on such a GPU, unless `jax.default_matmul_precision` asks for more, as
+"highest" or "float32" do. cuDNN's dropout is not used: where outputs are dropped between layers, each layer is a call
+of its own.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,10 @@ from jax_lstm.kernels.holding import blank
 from jax_lstm.state import LSTMParams, LSTMState
 
 PLATFORM = "gpu"
-FULL = ("highest", "float32")  # of `jax_default_matmul_precision`
+# Of `jax_default_matmul_precision`: those that ask for no more than TF32 is.
+TF32 = (
+    None, "default", "fastest", "high", "tensorfloat32", "bfloat16", "bfloat16_3x", "TF32_TF32_F32", "BF16_BF16_F32"
+)  # fmt: skip
 Layers = Sequence[Sequence[LSTMParams]]  # by layer and direction
 
 
@@ -41,13 +45,14 @@ def cudnn(
 
     lstm: Any = rnn.lstm
     steps, batch, inputs = xs.shape
-    if lengths is None:
-        known = jnp.full(batch, steps, jnp.int32)
-    else:
-        xs = blank(xs, jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths[None])
+    known, within = jnp.full(batch, steps, jnp.int32), None
+    if lengths is not None:
+        within = jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths[None]
+        xs = blank(xs, within)
         known = jnp.maximum(lengths, 1)  # cuDNN takes none below; such a row is put right behind
     sizes = (inputs, layers[0][0].weight_hh.shape[1], len(layers), 0.0, len(layers[0]) == 2)
-    precision = jax.lax.Precision.HIGHEST if jax.config.jax_default_matmul_precision in FULL else jax.lax.Precision.HIGH  # type: ignore[attr-defined]
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    precision = jax.lax.Precision.HIGH if asked in TF32 else jax.lax.Precision.HIGHEST
     try:
         ys, h, c = lstm(jnp.swapaxes(xs, 0, 1), *state, packed(layers), known, *sizes, precision)
     except NotImplementedError as error:
@@ -59,7 +64,7 @@ def cudnn(
         return ys, LSTMState(h, c)
     some = lengths[None, :, None] > 0
     kept = (jnp.where(some, after, before) for after, before in zip((h, c), state, strict=True))
-    return jnp.where(some, ys, jnp.zeros_like(ys)), LSTMState(*kept)
+    return blank(ys, within), LSTMState(*kept)
 
 
 def packed(layers: Layers) -> jax.Array:
