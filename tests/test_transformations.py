@@ -51,7 +51,12 @@ def test_vmap_over_masks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "remat"), [("auto", None), *(("scan", kept) for kept in (None, "gates", "chunks"))]
+    ("backend", "remat"),
+    [
+        ("auto", None),
+        ("scan", None),
+        *(pytest.param("scan", kept, marks=pytest.mark.slow) for kept in ("gates", "chunks")),
+    ],
 )
 def test_every_derivative_is_that_of_the_reference(backend: str, remat: Any, x64: None) -> None:
     """Forward mode, and both orders of the second derivative."""

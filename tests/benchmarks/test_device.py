@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "PLAN", BRIEF)
         patch.setattr(command, "QUICK", grid.Grid((4,), (2, 3), 6, ("bfloat16",)))
-        patch.setattr(parity, "GRID", parity.GRID[-3:])
+        patch.setattr(parity, "GRID", parity.GRID[-1:])
         patch.setattr(command, "SOME", 1)
         patch.setattr(scan_settings, "FLAGS", {"XLA as it is": "", "nonsense": "--xla_no_such_flag=1"})
         patch.setattr(floor, "KERNELS_IN_GRAPH", 2)
@@ -53,7 +53,7 @@ def test_parity_of_every_kernel(made: Path) -> None:
     assert {row.kernel for row in found} == set(KERNELS)
     assert all(row.refused.startswith("`backend` 'cudnn' cannot") for row in found if row.kernel == "cudnn")
     served = [row for row in found if not row.refused]
-    assert len(served) == 3 * (len(KERNELS) - 1)
+    assert len(served) == len(KERNELS) - 1
     assert not any(row.failed for row in served)
     assert all(0 < row.worst["gradients"] < 2e-5 for row in served)
 
@@ -120,7 +120,7 @@ def test_settings_of_scan_and_a_flag_that_is_refused(made: Path) -> None:
 def test_tables(made: Path) -> None:
     text = markdown(records.read(made, "device", command.row_of))
     for part in (
-        "| scan | 3 of 3 |",
+        "| scan | 1 of 1 |",
         "| H=4, B=2 | forward |",
         "| product, TF32 |",
         "nonsense: failed: ",

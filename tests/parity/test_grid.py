@@ -1,5 +1,9 @@
-"""Every combination of options against `torch.nn.LSTM` in float64: outputs, last states and all gradients."""
+"""Every combination of options against `torch.nn.LSTM` in float64: outputs, last states and all gradients.
 
+Each combination runs on one of the two kernels, like the squares of a chessboard, and on the other one with `-m slow`.
+"""
+
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -14,11 +18,18 @@ from jax_lstm.kernels.native import unavailable
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 LENGTHS = {"no lengths": None, "sorted": (5, 3, 1), "unsorted": (2, 5, 4)}
 OPTIONS = ("bias", "bidirectional", "batch_first", "lengths", "state", "proj_size", "num_layers")
-GRID = list(product((True, False), (False, True), (False, True), LENGTHS, (False, True), (0, 3), (1, 2)))
+VALUES = ((True, False), (False, True), (False, True), tuple(LENGTHS), (False, True), (0, 3), (1, 2))
+BACKENDS = ("native", "scan")
 
 
-@pytest.mark.parametrize("backend", ["native", "scan"])
-@pytest.mark.parametrize(OPTIONS, GRID)
+def grid() -> Iterator[Any]:
+    for places in product(*(range(len(values)) for values in VALUES)):
+        chosen = [values[at] for values, at in zip(VALUES, places, strict=True)]
+        for at, backend in enumerate(BACKENDS):
+            yield pytest.param(backend, *chosen, marks=[pytest.mark.slow] if (sum(places) + at) % 2 else [])
+
+
+@pytest.mark.parametrize(("backend", *OPTIONS), grid())
 def test_is_pytorchs(
     backend: str, bias: bool, bidirectional: bool, batch_first: bool, lengths: str, state: bool, proj_size: int,
     num_layers: int, x64: None,

@@ -86,6 +86,7 @@ def test_an_infinite_learning_rate_diverges(data: DataConfig, tmp_path: Path) ->
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)  # a process in the background may be told to ignore it
     config, dataset = config_for(data, chunk_steps=4, model=ModelConfig(4, 2, dropout=0.2)), load_dataset(data)
     whole = fit(Forecasting(config, dataset), tmp_path / "whole")
 
@@ -96,7 +97,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> N
     (tmp_path / "parts").mkdir()
     with pytest.raises(InterruptedRunError, match="in epoch 2; saved"):
         fit(Forecasting(config, dataset), tmp_path / "parts", report=interrupt)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = fit(Forecasting(config, dataset), tmp_path / "parts", resume=True)
     assert resumed.position == whole.position
     for got, expected in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(whole.params), strict=True):
