@@ -48,7 +48,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         if key not in made:
             out, path = folder / f"run{len(made)}", folder / f"{len(made)}.csv"
             rng = np.random.default_rng(0)
-            rows = [f"a,{np.datetime64('2020-01-01') + at},{rng.normal(1000, 50):.2f},{rng.normal(20, 3):.2f}"
+            days = np.datetime64("2020-01-01") + np.arange(200, dtype="timedelta64[D]")
+            rows = [f"a,{days[at]},{rng.normal(1000, 50):.2f},{rng.normal(20, 3):.2f}"
                     for at in range(200)]  # fmt: skip
             path.write_text("\n".join(["site,when,p,t", *rows]) + "\n")
             names = (("--time", "when") if time else ()) + (("--group", "site") if group else ())

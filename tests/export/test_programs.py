@@ -17,11 +17,12 @@ from flax import nnx
 import jax_lstm as jl
 from jax_lstm.export import Scaling, to_onnx, to_stablehlo
 from jax_lstm.tolerances import difference
-from torch_ref.lm import LanguageModel as TorchLanguageModel
 
 torch: Any = pytest.importorskip("torch")
 onnxruntime: Any = pytest.importorskip("onnxruntime")
 onnx: Any = pytest.importorskip("onnx")
+
+from torch_ref.lm import LanguageModel as TorchLanguageModel  # noqa: E402
 
 Arrays = dict[str, np.ndarray]
 CLOSE = 1e-5
