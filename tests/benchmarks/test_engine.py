@@ -18,7 +18,7 @@ from benchmarks import timed as timed_module  # noqa: E402
 from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.cases import ENGINE_CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, ENGINE_CONTENDERS  # noqa: E402
-from benchmarks.contenders.base import BACKWARD, FORWARD, TRAINING, Contender, Runner  # noqa: E402
+from benchmarks.contenders.base import BACKWARD, FORWARD, TRAINING, Contender, Runner, loss_scale  # noqa: E402
 from benchmarks.engine import measure  # noqa: E402
 from benchmarks.engine_tables import markdown, print_tables  # noqa: E402
 from benchmarks.gate import Admitted, admit, fault, lineup  # noqa: E402
@@ -62,7 +62,8 @@ def test_the_oracle_agrees_with_the_one_of_the_tests() -> None:
     params = {name.removesuffix("_l0"): value for name, value in problem.params.items()}
     zeros = np.zeros((TINY.batch, TINY.hidden_size))
     ys, _, _, tapes = oracle.layer(params, problem.xs, zeros, zeros)
-    d_params, d_xs, _, _ = oracle.layer_backward(params, tapes, 2 * ys / ys.size, zeros, zeros)
+    d_ys = loss_scale(problem) * 2 * ys / ys.size
+    d_params, d_xs, _, _ = oracle.layer_backward(params, tapes, d_ys, zeros, zeros)
     wanted = {"outputs": ys, "gradient of inputs": d_xs, "gradient of bias_l0": d_params["bias_hh"]}
     wanted |= {f"gradient of {name}_l0": d_params[name] for name in ("weight_ih", "weight_hh")}
     assert found.keys() == wanted.keys()
