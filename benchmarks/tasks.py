@@ -109,7 +109,7 @@ def run(name: str, options: str) -> Row:
             raise InputError(f"jax-lstm train {options}: ended with exit status {status}")
         by_epoch: dict[int, list[float]] = {}
         for row in read_json_lines(directory / "metrics.jsonl"):
-            if "val_loss" in row:
+            if row.get("val_loss") is not None:  # of a member that goes on
                 by_epoch.setdefault(row["epoch"], []).append(row["val_loss"])
         scored = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
         return Row(name, options, seconds, [float(np.mean(losses)) for losses in by_epoch.values()], **scored)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,31 +61,31 @@ class Device(Command):
                     f"{record.seconds:4.0f} s: {' '.join((row.section, row.case, row.measure))}", highlight=False
                 )
 
-        def tried(name: str, work: Callable[[], Iterable[Any]]) -> None:
-            """Add its rows as they come; what it raises is a row too, and ends no more than it."""
+        def tried(name: str, rows: Iterable[Any]) -> None:
+            """Add rows as they are measured; what is raised is a row too, and ends no more than these."""
             try:
-                for row in work():
+                for row in rows:
                     add(row)
             except Exception as error:  # a device, or a framework, may fail with anything
                 first = f"{type(error).__name__}: {error}".splitlines()[0]
                 add(Timed("broken", name, "", "", {}, failed={"all": first}))
 
         plan = PLAN._replace(budget=0.0) if self.quick else PLAN
-        tried("parity", lambda: parity(threads))
-        tried("limits", lambda: floor.limits(floor.Sizes(256, 2**20) if self.quick else floor.Sizes(), plan))
+        tried("parity", parity(threads))
+        tried("limits", floor.limits(floor.Sizes(256, 2**20) if self.quick else floor.Sizes(), plan))
         case, unrolls = (SMALL, (1, 2)) if self.quick else (TYPICAL, scan_settings.UNROLLS)
         chosen = QUICK if self.quick else grid.Grid()
         longest, largest = 0.0, 1
         for at, each in enumerate(chosen.cases()):
             if at == SOME:
                 left = max(until - time.monotonic(), 0.0)
-                tried("settings of scan", lambda: scan_settings.settings(case, unrolls, left / 3))  # noqa: B023
+                tried("settings of scan", scan_settings.settings(case, unrolls, left / 3))
             name, size = f"H={each.hidden_size}, B={each.batch}", each.hidden_size * each.batch
             started = time.monotonic()
             if started + longest * max(1.0, size / largest) > until:
                 add(Timed("late", name, "", "", {}, not_offered={"all": LATE}, shape=each.shape))
                 continue
-            tried(name, lambda: grid.rows(each, chosen, jax.default_backend(), plan, threads))  # noqa: B023
+            tried(name, grid.rows(each, chosen, jax.default_backend(), plan, threads))
             longest, largest = max(longest, time.monotonic() - started), max(largest, size)
         for sheet in sheets(record):
             print_sheet(console, sheet)

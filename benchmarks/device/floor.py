@@ -1,5 +1,6 @@
 """What the device can do at all: products, memory, one kernel after the other. No LSTM is faster than these allow."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -24,10 +25,12 @@ class Sizes(NamedTuple):
     array: int = 2**30
 
 
-def limits(sizes: Sizes, plan: Plan) -> list[Timed]:
-    rows = [_product(name, sizes.matrix, plan) for name in PRECISIONS]
-    rows.append(_copy(sizes.array, plan))
-    return [*rows, _boundary(plan)] if device() == "cuda" else rows
+def limits(sizes: Sizes, plan: Plan) -> Iterator[Timed]:
+    for name in PRECISIONS:
+        yield _product(name, sizes.matrix, plan)
+    yield _copy(sizes.array, plan)
+    if device() == "cuda":
+        yield _boundary(plan)
 
 
 def _product(name: str, size: int, plan: Plan) -> Timed:

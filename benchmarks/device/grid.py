@@ -73,6 +73,14 @@ def _runners(
     return made, failed
 
 
+class Error(NamedTuple):
+    """The largest relative difference; or what was raised, or why a work does not serve the case (`refused`)."""
+
+    relative: float
+    text: str = ""
+    refused: bool = False
+
+
 def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Iterator[Timed]:
     """A row a precision and measure. All that JAX has to compile is compiled first, on many threads.
 
@@ -97,23 +105,11 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
         found = _errors(made, precision, expected, threads)
         for measure in MEASURES:
             errors = {who: found[who, measure] for who in made}
-            limit = LIMITS[precision]["outputs" if measure == FORWARD else "gradient"]
-            theirs = errors.get(TORCH, Error(0.0))
-            allowed = max(limit, 2 * theirs.relative) if np.isfinite(theirs.relative) else limit
-            works, failed, refused, notes = {}, dict(broken), {}, {}
-            for who, error in errors.items():
-                if error.refused:
-                    refused[who] = error.text
-                elif who in (TORCH, PACKED) and np.isfinite(error.relative):
-                    works[who] = made[who][measure]
-                    if error.relative > limit:
-                        notes[who] = f"off by {error.relative:.1e}, more than {limit:.0e}"
-                elif error.relative <= allowed:
-                    works[who] = made[who][measure]
-                else:
-                    failed[who] = error.text or f"off by {error.relative:.1e}, more than {allowed:.0e}"
+            admitted, failed, notes = _judged(
+                errors, LIMITS[precision]["outputs" if measure == FORWARD else "gradient"]
+            )
             with computed_in(PRECISIONS[precision]):
-                seconds, calls = sample({who: work.run for who, work in works.items()}, plan)
+                seconds, calls = sample({who: made[who][measure].run for who in admitted}, plan)
             yield Timed(
                 precision,
                 f"H={case.hidden_size}, B={case.batch}",
@@ -121,19 +117,36 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
                 TORCH,
                 seconds,
                 calls,
-                failed,
+                broken | failed,
                 operations(case, measure),
                 shape=case.shape,
-                not_offered=refused,
+                not_offered={who: error.text for who, error in errors.items() if error.refused},
                 notes=notes,
             )
 
 
-def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[Any], Any], threads: int) -> list[Any]:
-    """`call` of every job: on many threads, but one after the other for those that need much memory `alone`."""
+def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """Who is timed, why others are not, and what is to be noted; see `rows`."""
+    theirs = errors[TORCH].relative if TORCH in errors else 0.0
+    allowed = max(limit, 2 * theirs) if np.isfinite(theirs) else limit
+    admitted, failed, notes = [], {}, {}
+    for who, error in errors.items():
+        compared_with = who in (TORCH, PACKED) and np.isfinite(error.relative)
+        if compared_with or error.relative <= allowed:
+            admitted.append(who)
+        elif not error.refused:
+            failed[who] = error.text or f"off by {error.relative:.1e}, more than {allowed:.0e}"
+        if compared_with and error.relative > limit:
+            notes[who] = f"off by {error.relative:.1e}, more than {limit:.0e}"
+    return admitted, failed, notes
+
+
+def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[Any], Any], threads: int) -> Any:
+    """{job: its `call`}: on many threads, and one after the other for those that need much memory `alone`."""
+    together = [job for job in jobs if not alone(job)]
     with ThreadPoolExecutor(threads) as pool:
-        done = dict(zip(jobs, pool.map(lambda job: None if alone(job) else call(job), jobs), strict=True))
-    return [call(job) if alone(job) else done[job] for job in jobs]
+        done = dict(zip(together, pool.map(call, together), strict=True))
+    return {job: done[job] if job in done else call(job) for job in jobs}
 
 
 def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int) -> None:
@@ -145,14 +158,6 @@ def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int
             call()
 
     _in_turn(list(calls), lambda job: job[1] in HUNGRY, tried, threads)
-
-
-class Error(NamedTuple):
-    """The largest relative difference; or what was raised, or why a work does not serve the case (`refused`)."""
-
-    relative: float
-    text: str = ""
-    refused: bool = False
 
 
 def _errors(
@@ -173,7 +178,7 @@ def _errors(
 
     jobs = [(who, measure) for who in made for measure in MEASURES]
     with computed_in(PRECISIONS[precision]):
-        return dict(zip(jobs, _in_turn(jobs, lambda job: job[0] in HUNGRY, found, threads), strict=True))
+        return _in_turn(jobs, lambda job: job[0] in HUNGRY, found, threads)
 
 
 def _first_line(error: Exception) -> str:

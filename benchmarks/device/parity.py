@@ -1,5 +1,6 @@
 """The parity grid on this device: every kernel and option against PyTorch in float64, outputs and all gradients."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -43,11 +44,11 @@ class Parity:
 GRID = [Options(*each) for each in product((1, 2), (False, True), (0, PROJECTED), (False, True))]
 
 
-def parity(threads: int) -> list[Parity]:
+def parity(threads: int) -> Iterator[Parity]:
     """Float32 in full precision."""
     jobs = [(name, options) for options in GRID for name in KERNELS]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda job: _compared(*job), jobs))
+        yield from pool.map(lambda job: _compared(*job), jobs)
 
 
 def _compared(name: str, options: Options) -> Parity:

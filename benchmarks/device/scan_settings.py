@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -30,9 +31,9 @@ FLAGS = {
 PLAN = Plan(budget=0.5, least=3, most=9)
 
 
-def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> list[Timed]:
+def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[Timed]:
     """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
-    found, share = [], seconds / len(FLAGS)
+    share = seconds / len(FLAGS)
     for name, flags in FLAGS.items():
         given = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
         sizes = [jax.default_backend(), *map(str, (case.hidden_size, case.batch, case.steps, *unrolls))]
@@ -50,9 +51,8 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> list[Timed
         rounds = min(map(len, timed.values()), default=0)
         timed = {key: samples[:rounds] for key, samples in timed.items()}
         first = next(iter(timed), "")
-        found.append(Timed("scan", name, "a call", first, timed, failed=failed, shape=case.shape,
-                           notes={"XLA_FLAGS": flags} if flags else {}))  # fmt: skip
-    return found
+        notes = {"XLA_FLAGS": flags} if flags else {}
+        yield Timed("scan", name, "a call", first, timed, failed=failed, shape=case.shape, notes=notes)
 
 
 def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:

@@ -96,9 +96,10 @@ def _grid(record: Record, precision: str) -> Sheet:
         least = floor(record, row)
         medians = [row.timing(name).median for name in ours if name in row.seconds]
         gap = f"{min(medians) / least.seconds:.1f} ({least.bound})" if least and medians else ABSENT
-        cells.append((row.case, row.measure, *times, *ratios, time_of(least.seconds) if least else ABSENT, gap))
-        a_step = boundaries(record, row)
-        cells[-1] += (time_of(a_step) if a_step else ABSENT,)
+        ends = [
+            ABSENT if value is None else time_of(value) for value in (least and least.seconds, boundaries(record, row))
+        ]
+        cells.append((row.case, row.measure, *times, *ratios, ends[0], gap, ends[1]))
     columns = (
         "case",
         "measure",

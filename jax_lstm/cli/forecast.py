@@ -16,7 +16,6 @@ from rich.markup import escape
 from jax_lstm import plots
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, show
-from jax_lstm.cli.interval import interval
 from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
 from jax_lstm.data import read_series
@@ -25,6 +24,7 @@ from jax_lstm.data.streamed import last_rows
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import ForecastRun as Run
+from jax_lstm.tasks.forecast import interval
 from jax_lstm.train.config import arithmetic
 
 PANELS = 6

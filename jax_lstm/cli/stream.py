@@ -9,9 +9,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.cli.interval import interval
 from jax_lstm.data.table import header_of, number, parsed, timestamp
-from jax_lstm.tasks.forecast import ForecastRun
+from jax_lstm.tasks.forecast import ForecastRun, interval
 from jax_lstm.tasks.online import Begun, Online
 
 NAME = "standard input"
@@ -50,7 +49,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
     writer.writerow([*([group] if group else []), time or "row", *columns])
     out.flush()
 
-    def feed(series: Series) -> np.ndarray:
+    def feed(series: Series, line: int) -> np.ndarray:
         try:
             standardised = features.standardise(series.last[None])[0]
         except InputError as error:
@@ -69,10 +68,10 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
         if time:
             stamp = timestamp(row[header.index(time)], NAME, line, time)
             for _ in range(min(clock.absent(series.time, stamp, line), data.window)):
-                feed(series)
+                feed(series, line)
             series.time = stamp
         series.last = np.where(np.isnan(values), series.last, values)
-        standardised = feed(series).astype(np.float64)
+        standardised = feed(series, line).astype(np.float64)
         members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
         shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]

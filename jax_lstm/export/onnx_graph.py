@@ -84,12 +84,6 @@ def to_onnx(
     return out.file(onnx, ports.inputs, ports.outputs, facts or {})
 
 
-def _scaling(out: "Graph", name: str, scaling: Scaling, dtype: Any) -> list[str]:
-    """Its parts as constants; to restore there is no `rest`."""
-    names = ("mean", "scale", "rest") if name == "standardise" else ("mean", "scale")
-    return [out.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
-
-
 def _require_expressible(lstm: LSTM) -> None:
     variant, dtype = lstm.variant, np.dtype(lstm.param_dtype).name
     reasons = {
@@ -158,6 +152,12 @@ class Graph:
         helper.set_model_props(model, told)
         onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()
+
+
+def _scaling(out: Graph, name: str, scaling: Scaling, dtype: Any) -> list[str]:
+    """Its parts as constants; to restore there is no `rest`."""
+    names = ("mean", "scale", "rest") if name == "standardise" else ("mean", "scale")
+    return [out.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
 
 
 def _layers(out: Graph, lstm: LSTM, x: str, lengths: str, before: tuple[str, str], named: str | None = None) -> str:

@@ -19,6 +19,7 @@ from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import mean_squared_error
 from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
+WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
 Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
 
 
@@ -149,6 +150,14 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
         return np.concatenate([forecast_batch(params, inputs, batch) for batch in padded])[: len(starts)]
 
     return forecast
+
+
+def interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where nine in ten such members lie, around their mean; None of one alone. The noise of the data is not in it."""
+    if len(members) < 2:
+        return None
+    mean, around = members.mean(axis=0), WITHIN * members.std(axis=0, ddof=1)
+    return mean - around, mean + around
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Forecasting:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import jax_lstm as jl
-from jax_lstm.cli import export, main
+from jax_lstm.cli import main
 from jax_lstm.export import onnx_graph
+from jax_lstm.export.trial import RUNNABLE
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tolerances import difference
 
@@ -58,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def run_file(path: Path, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-    return dict(export.RUNNABLE[path.suffix[1:]].run(path.read_bytes(), inputs))
+    return dict(RUNNABLE[path.suffix[1:]].run(path.read_bytes(), inputs))
 
 
 @pytest.mark.parametrize("to", [pytest.param("onnx", marks=IN_ONNX), "stablehlo"])
@@ -157,11 +158,11 @@ def test_the_lstm_alone_has_lengths_and_states(runs: dict[str, Path], tmp_path: 
 def test_what_differs_is_not_written(runs: dict[str, Path], tmp_path: Path, says: Prints,
                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """One output of three."""
-    form = export.RUNNABLE["stablehlo"]
+    form = RUNNABLE["stablehlo"]
     wrong = form._replace(
         run=lambda file, inputs: {n: a * (1.001 if n == "c_n" else 1) for n, a in form.run(file, inputs).items()}
     )
-    monkeypatch.setitem(export.RUNNABLE, "stablehlo", wrong)
+    monkeypatch.setitem(RUNNABLE, "stablehlo", wrong)
     out = tmp_path / "model.stablehlo"
     said = says("export", runs["lm"], "--to", "stablehlo", "--out", out, status=2)
     assert "differs from the model by 1.0e-03" in said

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from jax_lstm.cli import main
-from jax_lstm.cli.interval import interval
 from jax_lstm.data.series import fill
 from jax_lstm.tasks import open_run
+from jax_lstm.tasks.forecast import interval
 
 WINDOW, HORIZON, ROWS = 7, 3, 36
 ABSENT = {4, *range(9, 12), *range(18, 28)}  # rows that a file with times lacks: one, some, more than a window
