@@ -1,0 +1,63 @@
+"""What cannot be exported is refused, with the reason."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import jax_lstm as jl
+from jax_lstm.export import Scaling, to_onnx, to_stablehlo
+
+pytest.importorskip("onnx")
+
+TOOLS = {"onnx": to_onnx, "stablehlo": to_stablehlo}
+SCALED = {"standardise": Scaling(np.zeros(3), np.ones(3)), "restore": Scaling(np.zeros(2), np.ones(2))}
+REFUSED = [
+    (lambda: jl.LSTM(3, 5, proj_size=2, rngs=nnx.Rngs(0)), "no projection"),
+    (lambda: jl.LSTM(3, 5, variant=jl.Variant(layer_norm=True), rngs=nnx.Rngs(0)), "no layer normalisation"),
+    (lambda: jl.LSTM(3, 5, variant=jl.Variant(zoneout_h=0.1), rngs=nnx.Rngs(0)), "no zoneout"),
+    (lambda: jl.LSTM(3, 5, param_dtype="bfloat16", rngs=nnx.Rngs(0)), "here bfloat16; ours is kept in float32"),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
+def test_what_onnx_cannot_say(make: Callable[[], jl.LSTM], reason: str) -> None:
+    with pytest.raises(jl.InputError, match=f"`module` cannot be said in ONNX: .*{reason}"):
+        to_onnx(make())
+    to_stablehlo(make())
+
+
+class Doubled(jl.LSTMModel):
+    """What it computes is not what an `LSTMModel` does."""
+
+    def __call__(self, x: Any, *, lengths: Any = None) -> jax.Array:
+        return 2 * super().__call__(x, lengths=lengths)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel, with"),
+        (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False, since LSTMModel"),
+        (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False, since Language"),
+        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"lengths": 1}, "`lengths` must be True or False; got 1"),
+        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"restore": SCALED["restore"]}, "`restore` must be None, since LSTM"),
+        (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), SCALED, r"`restore.mean` must have shape \(1,\); got \(2,\)"),
+        (lambda rngs: Doubled(3, 5, 1, rngs=rngs), {}, "with its own `__call__`; got Doubled"),
+        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"standardise": ([0.0], [1.0])}, "must be a jax_lstm.export.Sc"),
+        (lambda rngs: jl.LSTM(1, 5, rngs=rngs), {"standardise": Scaling(*np.zeros((2, 1)))}, "scale` must be positive"),
+        (lambda rngs: jl.LSTMModel(2, 5, 2, rngs=rngs), SCALED, r"`standardise.mean` must have shape \(2,\)"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tool", TOOLS)
+def test_wrong_arguments(tool: str, make: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(jl.InputError, match=message):
+        TOOLS[tool](make(nnx.Rngs(0)), **options)
+
+
+def test_wrong_platforms() -> None:
+    with pytest.raises(jl.InputError, match="`platforms` must name some of cpu, cuda, rocm, tpu; got"):
+        to_stablehlo(jl.LSTM(3, 5, rngs=nnx.Rngs(0)), platforms=["gpu"])
