@@ -1,4 +1,4 @@
-"""What the device can do at all: products, memory, one kernel after the other. No LSTM is faster than these allow."""
+"""What the device can do at all: products and memory, than which no LSTM is faster, and the ways to wait for a step."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.contenders.base import FORWARD
 from benchmarks.contenders.in_torch import device, wait
+from benchmarks.device.barrier import barrier
 from benchmarks.device.grid import TORCH_HAS
 from benchmarks.device.precisions import PRECISIONS, computed_in
 from benchmarks.record import Record
@@ -31,6 +32,7 @@ def limits(sizes: Sizes, plan: Plan) -> Iterator[Timed]:
     yield _copy(sizes.array, plan)
     if device() == "cuda":
         yield _boundary(plan)
+        yield barrier(jax.devices()[0].core_count)
 
 
 def _product(name: str, size: int, plan: Plan) -> Timed:
@@ -62,10 +64,7 @@ def _copy(size: int, plan: Plan) -> Timed:
 
 
 def _boundary(plan: Plan) -> Timed:
-    """From one small kernel to the next that needs its result, in a CUDA graph: a barrier for the whole grid.
-
-    A kernel that runs the whole sequence has barriers of its own, which this does not measure.
-    """
+    """From one small kernel to the next that needs its result, in a CUDA graph."""
     import torch
 
     array = torch.zeros(1024, device="cuda")
@@ -110,15 +109,16 @@ def floor(record: Record, row: Timed) -> Floor | None:
     return Floor(found[bound], bound)
 
 
-def boundaries(record: Record, row: Timed) -> float | None:
-    """Seconds of one kernel boundary a step, two with the backward pass: what a kernel of its own for each step costs.
+def waits(record: Record, row: Timed, limit: str) -> float | None:
+    """Seconds of one such wait a step, BOUNDARY or BARRIER, two with the backward pass.
 
-    No floor: a kernel that runs all steps has barriers of its own. None where it was not measured.
+    No floor: what a kernel for each step costs at least, or one that shares the hidden units among all blocks. Blocks
+    that wait for none, or for those of a cluster alone, need neither. None where it was not measured.
     """
-    for limit in record.rows:
-        if getattr(limit, "section", "") == "limit" and limit.measure == BOUNDARY:
+    for each in record.rows:
+        if getattr(each, "section", "") == "limit" and each.measure == limit and each.seconds:
             steps = int(row.shape.split(",")[1])
-            return steps * (1 if row.measure == FORWARD else 2) * min(min(each) for each in limit.seconds.values())
+            return steps * (1 if row.measure == FORWARD else 2) * min(min(samples) for samples in each.seconds.values())
     return None
 
 

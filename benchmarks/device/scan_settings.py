@@ -5,9 +5,6 @@ those that are set and prints JSON: {"unroll 4, bfloat16, forward": [seconds, ..
 """
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.record import ROOT
+from benchmarks.device.alone import alone, arguments
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
 
@@ -33,21 +30,10 @@ PLAN = Plan(budget=0.5, least=3, most=9)
 
 def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[Timed]:
     """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
-    share = seconds / len(FLAGS)
     for name, flags in FLAGS.items():
-        given = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
-        sizes = [jax.default_backend(), *map(str, (case.hidden_size, case.batch, case.steps, *unrolls))]
-        command, env = [sys.executable, "-m", __name__, *sizes], os.environ | {"XLA_FLAGS": given}
-        timed, failed = {}, {}
-        try:
-            ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=share)
-            if ran.returncode:
-                lines = [line for line in ran.stderr.splitlines() if line.strip()]
-                failed = {"scan": lines[-1] if lines else f"exit status {ran.returncode}"}
-            else:
-                timed = json.loads(ran.stdout.splitlines()[-1])
-        except subprocess.TimeoutExpired:
-            failed = {"scan": f"not done after {share:.0f} s"}
+        sizes = (case.hidden_size, case.batch, case.steps, *unrolls)
+        found, reason = alone(__name__, sizes, seconds / len(FLAGS), flags)
+        timed, failed = found or {}, {"scan": reason} if reason else {}
         rounds = min(map(len, timed.values()), default=0)
         timed = {key: samples[:rounds] for key, samples in timed.items()}
         first = next(iter(timed), "")
@@ -79,7 +65,5 @@ def _blocking(function: Any, *arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    platform, (hidden, batch, steps, *unrolls) = sys.argv[1], map(int, sys.argv[2:])
-    if jax.default_backend() != platform:
-        sys.exit(f"JAX found no {platform} here, but {jax.default_backend()}")
+    hidden, batch, steps, *unrolls = arguments(jax.default_backend())
     print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))

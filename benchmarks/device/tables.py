@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks.device.floor import COPY, boundaries, floor
+from benchmarks.device.barrier import BARRIER
+from benchmarks.device.floor import BOUNDARY, COPY, floor, waits
 from benchmarks.device.parity import Parity
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.facts import timed_facts
@@ -57,14 +58,15 @@ def _parity(record: Record) -> Sheet:
 
 
 def _limits(record: Record) -> Sheet:
-    rows = []
+    rows, notes = [], []
     for row in record.rows:
         if isinstance(row, Timed) and row.section == "limit":
-            best = min(min(samples) for samples in row.seconds.values())
+            best = min((min(samples) for samples in row.seconds.values()), default=0.0)
             unit = "GB/s" if row.measure == COPY else "GFLOP/s"
             rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
-            rows.append((f"{row.measure}, {row.case}", row.shape, rate))
-    return Sheet("What the device can do at all", ("", "size", "measured"), rows, left=2)
+            rows.append((f"{row.measure}, {row.case}", row.shape, rate if best else "failed"))
+            notes += [f"{row.measure}: {reason}" for reason in row.failed.values()]
+    return Sheet("What the device can do at all", ("", "size", "measured"), rows, left=2, notes=tuple(notes))
 
 
 def _settings(record: Record) -> Sheet:
@@ -96,10 +98,9 @@ def _grid(record: Record, precision: str) -> Sheet:
         least = floor(record, row)
         medians = [row.timing(name).median for name in ours if name in row.seconds]
         gap = f"{min(medians) / least.seconds:.1f} ({least.bound})" if least and medians else ABSENT
-        ends = [
-            ABSENT if value is None else time_of(value) for value in (least and least.seconds, boundaries(record, row))
-        ]
-        cells.append((row.case, row.measure, *times, *ratios, ends[0], gap, ends[1]))
+        seconds = (least and least.seconds, waits(record, row, BARRIER), waits(record, row, BOUNDARY))
+        ends = [ABSENT if value is None else time_of(value) for value in seconds]
+        cells.append((row.case, row.measure, *times, *ratios, ends[0], gap, *ends[1:]))
     columns = (
         "case",
         "measure",
@@ -107,6 +108,7 @@ def _grid(record: Record, precision: str) -> Sheet:
         *(f"{name} / torch" for name in ours),
         "floor",
         "ours / floor",
+        "a barrier a step",
         "a kernel a step",
     )
     refused = {name: reason for row in rows for name, reason in row.not_offered.items()}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from jax_lstm.cli import main
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
 
@@ -35,6 +37,14 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LM = ("--task", "lm", "--hidden-size", 16, "--batch-size", 4, "--steps", 20, "--epochs", 2, "--learning-rate", 0.01)
 CLASSIFY = ("--task", "classify", "--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.2)
+
+
+@pytest.fixture(scope="module")
+def lm_run(text: Path) -> Path:
+    """Of two epochs."""
+    out = text.parent / "run"
+    assert main([str(word) for word in ("train", "--text", text, *LM, "--out", out)]) == 0
+    return out
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -91,10 +101,9 @@ def test_every_command_multiplies_as_the_run_did(
     assert asked == ["highest"] * 5
 
 
-def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, tmp_path: Path, says: Prints) -> None:
-    for name, epochs in (("whole", 3), ("parts", 2)):
-        says("train", "--text", text, *LM, "--epochs", epochs, "--out", tmp_path / name)
-    says("train", "--resume", tmp_path / "parts", "--epochs", 3)
+def test_resumed_text_is_the_run_that_was_never_stopped(text: Path, lm_run: Path, tmp_path: Path, says: Prints) -> None:
+    says("train", "--text", text, *LM, "--epochs", 3, "--out", tmp_path / "whole")
+    says("train", "--resume", shutil.copytree(lm_run, tmp_path / "parts"), "--epochs", 3)
     assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
 
 
@@ -159,12 +168,9 @@ def test_members_that_diverged_are_named(tmp_path: Path, says: Prints) -> None:
     assert (header, first.count(",")) == ("row,y", 1)
 
 
-def test_the_wrong_task_is_named(text: Path, tmp_path: Path, says: Prints) -> None:
-    says("train", "--text", text, *LM, "--epochs", 1, "--out", tmp_path / "run")
-    assert "forecast needs a run of --task forecast; this one is of --task lm" in says(
-        "forecast", tmp_path / "run", status=2
-    )
-    assert "be left out, since the run is of --task lm" in says("evaluate", tmp_path / "run", "--csv", "a", status=2)
+def test_the_wrong_task_is_named(lm_run: Path, says: Prints) -> None:
+    assert "forecast needs a run of --task forecast; this one is of --task lm" in says("forecast", lm_run, status=2)
+    assert "be left out, since the run is of --task lm" in says("evaluate", lm_run, "--csv", "a", status=2)
 
 
 def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, says: Prints) -> None:
@@ -177,12 +183,10 @@ def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, says: Prints) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_lower_precision_learns(precision: str, text: Path, tmp_path: Path, says: Prints) -> None:
-    says("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path / "low")
-    says("train", "--text", text, *LM, "--out", tmp_path / "full")
+def test_lower_precision_learns(precision: str, text: Path, lm_run: Path, tmp_path: Path, says: Prints) -> None:
+    says("train", "--text", text, *LM, "--precision", precision, "--out", tmp_path)
     losses = [
-        [row["val_loss"] for row in rows(tmp_path / name / "metrics.jsonl") if "val_loss" in row]
-        for name in ("low", "full")
+        [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row] for run in (tmp_path, lm_run)
     ]
     assert losses[0][-1] < losses[0][0]
     assert losses[0][-1] == pytest.approx(losses[1][-1], rel=0.05)
