@@ -1,9 +1,13 @@
 """Fixtures and helpers that every test may use."""
 
+import os
 from typing import Any
 
 import jax
 import pytest
+
+# PyTorch's threads wait for each other by spinning, for long where other workers have the other cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DTYPES = ("float32", "float64")
 

@@ -8,14 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agree import assert_agree
+from fast_compile import fast_jit
 from flax import nnx
 
 torch: Any = pytest.importorskip("torch")
 
 Arrays = dict[str, Any]
-
-# XLA compiles in half the time so; what it computes is the same but for its own optimisations.
-FAST_COMPILE = {"xla_backend_optimization_level": 0}
 
 
 def assert_same(
@@ -61,7 +59,7 @@ def by_torch(module: Any, x: Any, h: Any = None, c: Any = None, *, lengths: Any 
     return {"ys": ys, "h": h, "c": c}
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=FAST_COMPILE)
+@functools.partial(fast_jit, static_argnums=0)
 def by_ours(graph: Any, params: nnx.State, x: Any, state: Any, lengths: Any, d_outputs: Arrays) -> Any:
     """The same outputs, and the gradients of `params`, `x` and `state`, compiled in one piece."""
 

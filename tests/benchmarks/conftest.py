@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """PyTorch's threads wait for each other by spinning, for long where other tests run."""
+    """Of PyTorch, whatever the commands set for their own process."""
     if not importlib.util.find_spec("torch"):
         yield
         return

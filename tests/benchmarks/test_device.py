@@ -19,17 +19,16 @@ from jax.experimental.pallas import mosaic_gpu
 from rich.console import Console
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
-from benchmarks import record as records  # noqa: E402
-from benchmarks.cases import Case  # noqa: E402
-from benchmarks.contenders.base import BACKWARD, FORWARD, Work  # noqa: E402
-from benchmarks.device import barrier, command, floor, grid, parity, scan_settings  # noqa: E402
-from benchmarks.device.precisions import PRECISIONS  # noqa: E402
-from benchmarks.device.tables import markdown  # noqa: E402
-from benchmarks.plain_options import parse  # noqa: E402
-from benchmarks.sampling import Plan, Timed  # noqa: E402
-from jax_lstm.kernels.registry import KERNELS  # noqa: E402
+from benchmarks import record as records
+from benchmarks.cases import Case
+from benchmarks.contenders.base import BACKWARD, FORWARD, Work
+from benchmarks.device import barrier, command, floor, grid, parity, scan_settings
+from benchmarks.device.precisions import PRECISIONS
+from benchmarks.device.tables import markdown
+from benchmarks.plain_options import parse
+from benchmarks.sampling import Plan, Timed
+from jax_lstm.kernels.registry import KERNELS
 
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
 TINY = Case(2, 6, 4, 4)

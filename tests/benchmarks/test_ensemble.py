@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("one_thread")
 
-from benchmarks import record as records  # noqa: E402
-from benchmarks.ensemble import AT_ONCE, CASES, ONE_BY_ONE, Setup, compared, markdown  # noqa: E402
-from benchmarks.page import put_into  # noqa: E402
-from benchmarks.sampling import Plan  # noqa: E402
-from jax_lstm.compare.contenders import InJax  # noqa: E402
-from jax_lstm.data import DataConfig  # noqa: E402
+from benchmarks import record as records
+from benchmarks.ensemble import AT_ONCE, CASES, ONE_BY_ONE, Setup, compared, markdown
+from benchmarks.page import put_into
+from benchmarks.sampling import Plan
+from jax_lstm.compare.contenders import InJax
+from jax_lstm.data import DataConfig
 
 ROOT = Path(__file__).parents[2]
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)

@@ -274,7 +274,7 @@ def test_without_matplotlib_a_note_takes_the_place_of_pictures(
 
 
 def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, prints: Prints) -> None:
-    pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
+    pytest.importorskip("torch")
     run, few = tmp_path / "run", ("--epochs", 1, "--samples", 2, "--agreement-steps", 5)
     prints("compare", "--csv", data, *COLUMNS, *SMALL[:-2], *few, "--out", run)
     assert set(names(run)) == {*RUN_FILES, "compare.json", "metrics.torch.jsonl"} - {"scores.json"}
@@ -297,7 +297,7 @@ def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, 
 def test_compare_times_nothing_where_the_frameworks_disagree(
     data: str, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
+    pytest.importorskip("torch")
     monkeypatch.setitem(TOLERANCES, "outputs", Tolerance(-1.0, -1.0, "even equal outputs do not pass"))
     printed = prints("compare", "--csv", data, *COLUMNS, *SMALL, "--out", tmp_path / "run", status=1)
     assert "the frameworks disagree" in printed
@@ -318,7 +318,7 @@ def tutorial_losses(printed: str) -> list[float]:
 def test_tutorial_prints_its_lines_and_the_same_in_torch(prints: Prints) -> None:
     losses = tutorial_losses(prints("tutorial"))
     assert losses[0] > losses[-1] > 0
-    pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
+    pytest.importorskip("torch")
     reference = tutorial_losses(prints("tutorial", "--framework", "torch"))
     assert losses == pytest.approx(reference, abs=1.01e-4)  # the last digit may round the other way
 

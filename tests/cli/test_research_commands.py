@@ -118,7 +118,7 @@ def test_a_classifier(csv: Path, tmp_path: Path, says: Prints) -> None:
 
 @pytest.mark.parametrize("task", ["lm", "classify"])
 def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path: Path, says: Prints) -> None:
-    pytest.importorskip("torch").set_num_threads(1)  # other workers have the other cores
+    pytest.importorskip("torch")
     options = [*LM, "--text", text] if task == "lm" else [*CLASSIFY, "--sequences", csv]
     few = ("--samples", 2, "--agreement-steps", 5, "--epochs", 1, "--num-layers", 2)
     says("compare", *options, *few, "--out", tmp_path / "run")

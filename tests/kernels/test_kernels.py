@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from agree import assert_agree
+from fast_compile import fast_jit
 
 from jax_lstm.kernels.registry import KERNELS, Request
 from jax_lstm.state import LSTMParams, LSTMState
@@ -94,7 +95,7 @@ def test_is_the_oracle(case: str, name: str, remat: str | None, dtype: str) -> N
     def cast(value: Any) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    @jax.jit
+    @fast_jit
     def run(params: LSTMParams, xs: jax.Array, state: LSTMState, cotangents: Any) -> Any:
         options = arrays.options | ({"remat": remat} if remat else {})
         outputs, pullback = jax.vjp(lambda *ins: RUN[name](*ins, **options), params, xs, state)
@@ -132,7 +133,7 @@ def test_a_nan_that_is_held_reaches_no_gradient(name: str, remat: str | None) ->
     h, c = (jnp.asarray(state, jnp.float32).at[1].set(jnp.nan) for state in (arrays.h, arrays.c))
     options = {"remat": remat} if remat else {}
 
-    @jax.jit
+    @fast_jit
     def gradients(params: LSTMParams, xs: jax.Array, c: jax.Array) -> Any:
         def loss(params: LSTMParams, xs: jax.Array, c: jax.Array) -> jax.Array:
             ys, state = RUN[name](params, xs, LSTMState(h, c), mask=jnp.asarray(mask), **options)

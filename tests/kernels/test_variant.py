@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from agree import assert_agree
+from fast_compile import fast_jit
 
 from jax_lstm.kernels.variant import Extras, variant_scan
 from jax_lstm.state import LSTMParams, LSTMState
@@ -64,7 +65,7 @@ def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
     def scalar(*arrays: np.ndarray) -> float:
         return float(sum((out * weight).sum() for out, weight in zip(by_oracle(*arrays), weights, strict=True)))
 
-    @jax.jit
+    @fast_jit
     def run(*arrays: jax.Array) -> Any:
         def loss(*arrays: jax.Array) -> Any:
             xs, h, c, *rest = arrays

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agree import assert_agree
+from fast_compile import fast_jit
 from flax import linen, nnx
 
 import jax_lstm as jl
@@ -91,7 +92,7 @@ def test_same_weights_same_numbers(name: str, ours: Callable[..., Any], dtype: s
         (c, h), ys = jax.lax.scan(lambda carry, x: step(weights, carry, x), (c, h), xs)
         return ys, h, c
 
-    @jax.jit
+    @fast_jit
     def both(*ins: Any) -> Any:
         return [(outputs, pull((d_ys, d_h, d_c))) for outputs, pull in (jax.vjp(call, *ins) for call in (ours, theirs))]
 

@@ -1,11 +1,18 @@
-"""A small series to train on."""
+"""What all tests of training share."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fast_compile import FAST_FLAGS
 
 from jax_lstm.data import DataConfig
+
+
+@pytest.fixture(autouse=True)
+def processes_compile_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a test starts."""
+    monkeypatch.setenv("XLA_FLAGS", FAST_FLAGS)
 
 
 @pytest.fixture(scope="session")

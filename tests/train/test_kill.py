@@ -18,7 +18,7 @@ PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys
 
 def options(data: DataConfig, out: Path) -> list[str]:
     sizes = ["--window", str(data.window), "--horizon", str(data.horizon), "--hidden-size", "4", "--num-layers", "2"]
-    run = ["--dropout", "0.2", "--epochs", "12", "--batch-size", "8", "--chunk-steps", "5", "--schedule", "cosine"]
+    run = ["--dropout", "0.2", "--epochs", "6", "--batch-size", "8", "--chunk-steps", "5", "--schedule", "cosine"]
     return ["--csv", data.csv, "--target", "a", *sizes, *run, "--out", str(out)]
 
 

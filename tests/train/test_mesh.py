@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(devices: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -75,7 +75,7 @@ def test_many_devices_train_as_one(folder: Path, kind: str, meshes: list[str], t
 
 def options(folder: Path, out: Path) -> list[str]:
     sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "8", "--chunk-steps", "5"]
-    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "15", "--out", str(out)]
+    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "4", "--out", str(out)]
 
 
 def processes(arguments: list[str]) -> list[subprocess.Popen[str]]:
@@ -132,7 +132,7 @@ def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) 
 def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: int) -> None:
     out = folder / f"signal {signum}"
     arguments = options(folder, out)
-    arguments[arguments.index("15")] = "100000"
+    arguments[arguments.index("--epochs") + 1] = "100000"
     started = processes(arguments)
     while not has_checkpoint(out / "checkpoints"):
         assert all(process.poll() is None for process in started), [process.communicate() for process in started]

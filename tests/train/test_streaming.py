@@ -132,7 +132,7 @@ def test_it_learns_and_the_baselines_are_those_of_the_windows_in_the_file(folder
 def options(folder: Path, out: Path) -> list[str]:
     sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "16", "--chunk-steps", "3"]
     data = ["--csv", str(folder / "wave.npy"), "--stream", "--target", "0", "--epoch-windows", "200"]
-    return ["train", *data, *sizes, "--epochs", "15", "--out", str(out)]
+    return ["train", *data, *sizes, "--epochs", "6", "--out", str(out)]
 
 
 def weights(directory: Path) -> list[np.ndarray]:
@@ -198,7 +198,7 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def environment(devices: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
