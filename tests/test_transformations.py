@@ -1,5 +1,6 @@
 """`LSTM` under JAX's transformations, checks and export, and inside Flax's."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fast_compile import FAST_FLAGS, fast_jit
 from flax import nnx
 from jax import export
 
@@ -67,7 +69,7 @@ def test_every_derivative_is_that_of_the_reference(backend: str, remat: Any, x64
         return lambda xs: jnp.square(outputs(params, xs, backend=backend, remat=remat)).sum()
 
     for derivative in (jax.jacfwd, jax.hessian, lambda f: jax.jacrev(jax.jacrev(f))):
-        got, expected = (jax.jit(derivative(f))(xs) for f in (scalar(backend, remat), scalar("reference")))
+        got, expected = (fast_jit(derivative(f))(xs) for f in (scalar(backend, remat), scalar("reference")))
         assert np.abs(expected).max() > 0
         np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
@@ -209,6 +211,6 @@ print("whole")
 )
 def test_under_jaxs_strictest_checks(options: str) -> None:
     """No implicit promotion of types or ranks, no NaN, not even from one in masked input, no leaked tracer."""
-    program = STRICT.replace("OPTIONS", options)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    program, env = STRICT.replace("OPTIONS", options), os.environ | {"XLA_FLAGS": FAST_FLAGS}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=env)
     assert done.stdout == "whole\n", done.stderr[-3000:]

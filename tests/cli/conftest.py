@@ -1,6 +1,7 @@
 """Commands, run as a user would."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,14 @@ import pytest
 from jax_lstm.cli import main
 
 Prints = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def without_pictures() -> Iterator[None]:
+    """Which take as long as all the rest of a small command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)
+        yield
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tolerances import difference
 
 Prints = Callable[..., str]
+pytestmark = pytest.mark.usefixtures("without_pictures")
 IN_ONNX = pytest.mark.skipif(not (find_spec("onnx") and find_spec("onnxruntime")), reason="ONNX is not installed")
 FEW = ("--hidden-size", 8, "--epochs", 1, "--batch-size", 16)
 

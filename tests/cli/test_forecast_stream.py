@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import PROGRAM
 
 from jax_lstm.cli import main
 from jax_lstm.data.series import fill
@@ -20,6 +21,7 @@ from jax_lstm.tasks.forecast import interval
 WINDOW, HORIZON, ROWS = 7, 3, 36
 ABSENT = {4, *range(9, 12), *range(18, 28)}  # rows that a file with times lacks: one, some, more than a window
 Prints = Callable[..., str]
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def lines(time: bool, group: bool = False) -> list[str]:
@@ -147,9 +149,8 @@ def test_closed_input_is_said(trained: Any, monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_each_forecast_comes_before_the_next_row(trained: Any) -> None:
-    command = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())"]
     with subprocess.Popen(
-        [*command, "forecast", str(trained()), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*PROGRAM, "forecast", str(trained()), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -16,6 +16,7 @@ from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
 
 Prints = Callable[..., str]
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="module")

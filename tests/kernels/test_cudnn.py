@@ -136,7 +136,7 @@ def test_its_own_dropout_is_not_taken(on_cpu: Any) -> None:
 def test_precision_is_that_of_jax(asked: str | None, tf32: bool, on_cpu: Any) -> None:
     _, ours = both_of(1, False, True)
     with jax.default_matmul_precision(asked):
-        jax.jit(lambda x: ours(x)[0])(drawn(1, False)[0])
+        jax.jit(lambda x: ours(x)[0]).lower(drawn(1, False)[0])
     assert [call["cudnn_allow_tf32"] for call in on_cpu] == [tf32]
 
 

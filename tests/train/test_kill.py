@@ -2,24 +2,22 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+from processes import PROGRAM
 
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
 from jax_lstm.train.checkpoint import has_checkpoint
 
-PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())", "train"]
-
 
 def options(data: DataConfig, out: Path) -> list[str]:
     sizes = ["--window", str(data.window), "--horizon", str(data.horizon), "--hidden-size", "4", "--num-layers", "2"]
     run = ["--dropout", "0.2", "--epochs", "6", "--batch-size", "8", "--chunk-steps", "5", "--schedule", "cosine"]
-    return ["--csv", data.csv, "--target", "a", *sizes, *run, "--out", str(out)]
+    return ["train", "--csv", data.csv, "--target", "a", *sizes, *run, "--out", str(out)]
 
 
 def weights(directory: Path) -> list[np.ndarray]:
@@ -35,7 +33,7 @@ def test_killed_and_resumed_is_bit_identical(data: DataConfig, tmp_path: Path) -
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     at = open_run(tmp_path / "killed").step
-    subprocess.run([*PROGRAM, "--resume", str(tmp_path / "killed")], check=True, capture_output=True)
+    subprocess.run([*PROGRAM, "train", "--resume", str(tmp_path / "killed")], check=True, capture_output=True)
 
     whole, killed = open_run(tmp_path / "whole"), open_run(tmp_path / "killed")
     assert at < killed.step == whole.step

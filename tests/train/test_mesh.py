@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from processes import PROGRAM
 
 from jax_lstm import InputError
 from jax_lstm.tasks import open_run
@@ -20,7 +21,6 @@ from jax_lstm.train.checkpoint import has_checkpoint
 from jax_lstm.train.mesh import parse_mesh
 
 HERE = Path(__file__).parent
-PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())", "train"]
 TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
 FLOAT16 = 2e-3  # the same where they are rounded to 11 bits
 MESHES = ["one", "data=8", "data=4", "data=2,model=2"]
@@ -86,7 +86,7 @@ def processes(arguments: list[str]) -> list[subprocess.Popen[str]]:
     join = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
     return [
         subprocess.Popen(
-            [*PROGRAM, *arguments, *join, str(number)],
+            [*PROGRAM, "train", *arguments, *join, str(number)],
             env=environment(2),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import PROGRAM
 
 from jax_lstm.cli import main
 from jax_lstm.data import DataConfig
@@ -17,7 +18,6 @@ from jax_lstm.tasks import open_run
 from jax_lstm.train.checkpoint import has_checkpoint
 from jax_lstm.train.lock import owned
 
-PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())"]
 # Writes beyond so many bytes fail, as on a full disk.
 LIMITED = """
 import resource, signal, sys

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from processes import PROGRAM
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.cli import main
@@ -26,7 +27,6 @@ from jax_lstm.train.checkpoint import has_checkpoint
 
 pytest.importorskip("grain")
 HERE = Path(__file__).parent
-PROGRAM = [sys.executable, "-c", "import sys; from jax_lstm.cli import main; sys.exit(main())"]
 ROWS, WINDOW, HORIZON = 600, 6, 2
 TRAIN = 420 - WINDOW - HORIZON + 1  # windows
 
