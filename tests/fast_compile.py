@@ -1,6 +1,7 @@
 """Options with which XLA compiles in half the time; what it computes is the same but for its own optimisations.
 
-For tests of many small programs: those of training, of commands and of compiled text compile as users do.
+For tests of many small programs, and for processes that tests of training start. What is tested of whole models, of
+training, commands and compiled text in the process of the test itself is compiled as users compile it.
 """
 
 import functools
@@ -8,7 +9,7 @@ from typing import Any
 
 import jax
 
-# The second is to be had up to JAX 0.11.
+# JAX 0.12 no longer has the second.
 WANTED: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
