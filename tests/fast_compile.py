@@ -1,10 +1,11 @@
 """Options with which XLA compiles in half the time; what it computes is the same but for its own optimisations.
 
-For tests of many small programs, and for processes that tests of training start. What is tested of whole models, of
-training, commands and compiled text in the process of the test itself is compiled as users compile it.
+For grids of small programs that are held against PyTorch or an oracle, and for processes that tests start. All else,
+and with JAX_LSTM_FULL_COMPILE=1 these too, is compiled as users compile it.
 """
 
 import functools
+import os
 from typing import Any
 
 import jax
@@ -21,9 +22,12 @@ def _known(name: str, value: Any) -> bool:
     return True
 
 
-FAST_COMPILE = {name: value for name, value in WANTED.items() if _known(name, value)}
+FULL = os.environ.get("JAX_LSTM_FULL_COMPILE") == "1"
+FAST_COMPILE = {name: value for name, value in WANTED.items() if not FULL and _known(name, value)}
 
-# The same for a process of its own.
-FAST_FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in FAST_COMPILE.items())
+# The same for a process of its own, XLA_FLAGS in its environment.
+FAST_FLAGS = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), *(f"--{name}={str(value).lower()}" for name, value in FAST_COMPILE.items())]
+).strip()
 
 fast_jit = functools.partial(jax.jit, compiler_options=FAST_COMPILE)

@@ -1,6 +1,18 @@
-"""`jax-lstm` in a process of its own."""
+"""`jax-lstm` in processes of its own: several devices, and runs that are killed."""
 
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_lstm.tasks import open_run
+from jax_lstm.train.checkpoint import has_checkpoint
 
 # Without pictures, which take as long as all the rest of a small run.
 PROGRAM = [
@@ -8,3 +20,35 @@ PROGRAM = [
     "-c",
     "import sys; sys.modules['matplotlib.figure'] = None; from jax_lstm.cli import main; sys.exit(main())",
 ]
+
+
+def environment(devices: int) -> dict[str, str]:
+    """Of a process that sees so many."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(run).weights())]
+
+
+def killed_and_resumed(options: Callable[[Path], list[str]], folder: Path) -> tuple[Path, Path]:
+    """A run that was never stopped, and one that was killed after its first checkpoint and resumed."""
+    whole, killed = folder / "whole", folder / "killed"
+    subprocess.run([*PROGRAM, *options(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*PROGRAM, *options(killed)], stdout=subprocess.DEVNULL)
+    after_checkpoint(killed, process)
+    process.kill()
+    process.wait()
+    at = open_run(killed).step
+    subprocess.run([*PROGRAM, "train", "--resume", str(killed)], check=True, capture_output=True)
+    assert at < open_run(killed).step == open_run(whole).step, "it had ended before it was killed"
+    return whole, killed
+
+
+def after_checkpoint(run: Path, *started: subprocess.Popen[Any]) -> None:
+    """Wait for the first one, while all that were started are at work."""
+    while not has_checkpoint(run / "checkpoints"):
+        ended = [process.communicate() for process in started if process.poll() is not None]
+        assert not ended, ended
+        time.sleep(0.01)

@@ -18,10 +18,11 @@ class Alone(NamedTuple):
     failed: str = ""
 
 
-def alone(module: str, arguments: tuple[int, ...], seconds: float, flags: str = "") -> Alone:
-    """`python -m MODULE PLATFORM ARGUMENTS...`, ended after so many seconds; `flags` join XLA_FLAGS."""
-    command = [sys.executable, "-m", module, jax.default_backend(), *map(str, arguments)]
+def alone(module: str, numbers: tuple[int, ...], seconds: float, flags: str = "") -> Alone:
+    """`python -m MODULE PLATFORM NUMBERS...`, ended after so many seconds; `flags` join XLA_FLAGS."""
+    command = [sys.executable, "-m", module, jax.default_backend(), *map(str, numbers)]
     env = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
+    env["JAX_TRACEBACK_FILTERING"] = "off"  # else JAX says something of its own after the error
     try:
         ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -32,9 +33,9 @@ def alone(module: str, arguments: tuple[int, ...], seconds: float, flags: str = 
     return Alone(json.loads(ran.stdout.splitlines()[-1]))
 
 
-def arguments(platform: str) -> tuple[int, ...]:
-    """Of such a process; it ends where it does not find the platform."""
+def given() -> tuple[int, ...]:
+    """The numbers of such a process; it ends where it does not find the platform."""
     asked, *numbers = sys.argv[1:]
-    if asked != platform:
-        sys.exit(f"JAX found no {asked} here, but {platform}")
+    if asked != jax.default_backend():
+        sys.exit(f"JAX found no {asked} here, but {jax.default_backend()}")
     return tuple(map(int, numbers))

@@ -42,7 +42,7 @@ class Device(Command):
         return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Exit status 1 where a kernel that serves a case does not agree."""
+        """Exit status 1 where a kernel that serves a case does not agree, or a part ended early."""
         # Else JAX takes most of a GPU's memory as it starts, and PyTorch and other processes find none.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         require(self.minutes > 0, "--minutes", "be positive", self.minutes)

@@ -1,4 +1,4 @@
-"""What the device can do at all: products and memory, than which no LSTM is faster, and the ways to wait for a step."""
+"""What the device can do at all: products and memory, than which no LSTM is faster, and two ways to wait for a step."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,8 +31,10 @@ def limits(sizes: Sizes, plan: Plan) -> Iterator[Timed]:
         yield _product(name, sizes.matrix, plan)
     yield _copy(sizes.array, plan)
     if device() == "cuda":
+        import torch
+
         yield _boundary(plan)
-        yield barrier(jax.devices()[0].core_count)
+        yield barrier(torch.cuda.get_device_properties(0).multi_processor_count)
 
 
 def _product(name: str, size: int, plan: Plan) -> Timed:
@@ -112,8 +114,8 @@ def floor(record: Record, row: Timed) -> Floor | None:
 def waits(record: Record, row: Timed, limit: str) -> float | None:
     """Seconds of one such wait a step, BOUNDARY or BARRIER, two with the backward pass.
 
-    No floor: what a kernel for each step costs at least, or one that shares the hidden units among all blocks. Blocks
-    that wait for none, or for those of a cluster alone, need neither. None where it was not measured.
+    No floor: other kernel boundaries and other barriers may be cheaper, and blocks that wait for none, or for those of
+    a cluster alone, need neither. None where it was not measured.
     """
     for each in record.rows:
         if getattr(each, "section", "") == "limit" and each.measure == limit and each.seconds:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.alone import alone, arguments
+from benchmarks.device.alone import alone, given
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
 
@@ -65,5 +65,5 @@ def _blocking(function: Any, *arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    hidden, batch, steps, *unrolls = arguments(jax.default_backend())
+    hidden, batch, steps, *unrolls = given()
     print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))

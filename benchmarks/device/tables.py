@@ -61,11 +61,12 @@ def _limits(record: Record) -> Sheet:
     rows, notes = [], []
     for row in record.rows:
         if isinstance(row, Timed) and row.section == "limit":
-            best = min((min(samples) for samples in row.seconds.values()), default=0.0)
-            unit = "GB/s" if row.measure == COPY else "GFLOP/s"
-            rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
-            rows.append((f"{row.measure}, {row.case}", row.shape, rate if best else "failed"))
             notes += [f"{row.measure}: {reason}" for reason in row.failed.values()]
+            rate, unit = "failed", "GB/s" if row.measure == COPY else "GFLOP/s"
+            if row.seconds:
+                best = min(min(samples) for samples in row.seconds.values())
+                rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
+            rows.append((f"{row.measure}, {row.case}", row.shape, rate))
     return Sheet("What the device can do at all", ("", "size", "measured"), rows, left=2, notes=tuple(notes))
 
 

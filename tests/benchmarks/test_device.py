@@ -1,21 +1,14 @@
 """`python -m benchmarks device`, as small as it can be, on the CPU: every part runs, and what is wrong is not timed."""
 
 import json
-import re
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
-from jax.experimental import pallas
-from jax.experimental.pallas import mosaic_gpu
 from rich.console import Console
 
 pytest.importorskip("torch")
@@ -23,7 +16,7 @@ pytest.importorskip("torch")
 from benchmarks import record as records
 from benchmarks.cases import Case
 from benchmarks.contenders.base import BACKWARD, FORWARD, Work
-from benchmarks.device import barrier, command, floor, grid, parity, scan_settings
+from benchmarks.device import command, floor, grid, parity, scan_settings
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.device.tables import markdown
 from benchmarks.plain_options import parse
@@ -115,69 +108,6 @@ def test_limits_and_floor(made: Path) -> None:
     product = next(row for row in rows_of(made, "limit") if row.case == "bfloat16")
     rate = product.flops / min(min(samples) for samples in product.seconds.values())
     assert least.seconds >= forward.flops / rate
-
-
-def test_a_barrier_of_all_blocks_is_one_semaphore() -> None:
-    """Lowered for a GPU; a semaphore for each block would wait for ever."""
-    unchecked = [jax.export.DisabledSafetyCheck.custom_call("mosaic_gpu_v2")]
-    exported = jax.export.export(barrier.exchange(132, 10), platforms=["cuda"], disabled_checks=unchecked)()
-    (call,) = (line for line in exported.mlir_module().splitlines() if "@mosaic_gpu_v2" in line)
-    assert re.search(r": \(tensor<1xi32>\) -> \(tensor<2x132xi32>", call)
-
-
-@pytest.mark.parametrize("steps", [7, 8])
-def test_each_block_reads_what_its_neighbour_wrote_in_that_step(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel with threads for blocks."""
-    blocks, own, arrived = 5, threading.local(), threading.Condition()
-    count = 0
-
-    def signal(*_: Any, **__: Any) -> None:
-        nonlocal count
-        with arrived:
-            count += 1
-            arrived.notify_all()
-
-    def wait(_: Any, value: int, **__: Any) -> None:
-        with arrived:
-            assert arrived.wait_for(lambda: count >= value, timeout=20)
-
-    def kernel(body: Any, out_type: Any, **_: Any) -> Any:
-        slots = np.zeros(out_type.shape, out_type.dtype)
-
-        def at(block: int) -> None:
-            own.block = block
-            body(slots)
-
-        def run() -> np.ndarray:
-            with ThreadPoolExecutor(blocks) as pool:
-                list(pool.map(at, range(blocks)))
-            return slots
-
-        return run
-
-    monkeypatch.setattr(mosaic_gpu, "kernel", kernel)
-    monkeypatch.setattr(mosaic_gpu, "semaphore_signal", signal)
-    monkeypatch.setattr(mosaic_gpu, "semaphore_wait", wait)
-    monkeypatch.setattr(pallas, "get_global", lambda _: None)
-    monkeypatch.setattr(jax.lax, "axis_index", lambda _: own.block)
-    monkeypatch.setattr(jax.lax, "fori_loop", lambda first, last, step, seen: reduce(
-        lambda seen, at: step(at, seen), range(first, last), seen))  # fmt: skip
-    found = np.asarray(barrier.exchange(blocks, steps)())
-    np.testing.assert_array_equal(found, np.repeat([[value] for value in barrier.expected(steps)], blocks, axis=1))
-
-
-def test_where_there_is_no_such_device_the_barrier_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    row = barrier.barrier(4)
-    assert (row.seconds, row.failed) == ({}, {"jax": "JAX found no gpu here, but cpu"})
-    record = records.begin("device", "", {})
-    record.rows.append(row)
-    assert "barrier in a kernel: JAX found no gpu here, but cpu" in markdown(record)
-    least = Timed("TF32", "", FORWARD, "torch", {}, shape="2,6,4,4")
-    assert floor.waits(record, least, barrier.BARRIER) is None
-    record.rows.append(replace(row, seconds={"jax": [3e-6, 2e-6]}, failed={}))
-    assert floor.waits(record, least, barrier.BARRIER) == pytest.approx(12e-6)
-    assert floor.waits(record, replace(least, measure=BACKWARD), barrier.BARRIER) == pytest.approx(24e-6)
 
 
 def test_settings_of_scan_and_a_flag_that_is_refused(made: Path) -> None:

@@ -57,6 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
     setting = Comparison(600.0, BRIEF, {MEMORY: ()}, {}, TINY, contenders)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timed_module, "PEAK_SIZE", 64)
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("XLA_DUMP", "/some/where")
         return compare(setting, "python -m benchmarks frameworks", path, Console(quiet=True)), path
 

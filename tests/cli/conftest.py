@@ -20,6 +20,12 @@ def without_pictures() -> Iterator[None]:
 
 
 @pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one test of a module that has none."""
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+
+
+@pytest.fixture
 def says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
     """Run a command that is to end with `status`; what it prints, or what it says of its failure."""
     monkeypatch.setenv("COLUMNS", "400")

@@ -52,9 +52,10 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Prints) -> None:
+def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Prints, pictures: None) -> None:
     run = tmp_path / "run"
     said = says("train", "--text", text, *LM, "--out", run, "--tied", "--num-layers", 2, "--dropout", 0.1)
+    assert (run / "losses.png").exists()
     assert re.search(r"characters, 16 different ones", said)
     scores = json.loads((run / "scores.json").read_text())
     assert scores["part"] == "val"
@@ -141,7 +142,7 @@ def test_many_seeds_at_once(tmp_path: Path, csv: Path, says: Prints) -> None:
     assert re.search(r"mean of 3", said)
 
 
-def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints) -> None:
+def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints, pictures: None) -> None:
     path = tmp_path / "wave.csv"
     path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
@@ -152,9 +153,10 @@ def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints) ->
     for line in lines:
         _, y, low, high = map(float, line.split(","))
         assert low < y < high
+    assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"losses.png", "forecasts.png", "forecast.png"}
 
 
-def test_members_that_diverged_are_named(tmp_path: Path, says: Prints) -> None:
+def test_members_that_diverged_are_named(tmp_path: Path, says: Prints, pictures: None) -> None:
     path, run = tmp_path / "wave.csv", tmp_path / "run"
     path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 2)
@@ -167,6 +169,7 @@ def test_members_that_diverged_are_named(tmp_path: Path, says: Prints) -> None:
     ]
     header, first, *_ = (run / "forecast.csv").read_text().splitlines()
     assert (header, first.count(",")) == ("row,y", 1)
+    assert {path.name for path in run.glob("*.png")} == {"losses.png", "forecasts.png", "forecast.png"}
 
 
 def test_the_wrong_task_is_named(lm_run: Path, says: Prints) -> None:

@@ -1,5 +1,6 @@
 """What all tests of training share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from fast_compile import FAST_FLAGS
 from jax_lstm.data import DataConfig
 
 
-@pytest.fixture(autouse=True)
-def processes_compile_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="package", autouse=True)
+def processes_compile_fast() -> Iterator[None]:
     """Those that a test starts."""
-    monkeypatch.setenv("XLA_FLAGS", FAST_FLAGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", FAST_FLAGS)
+        yield
 
 
 @pytest.fixture(scope="session")

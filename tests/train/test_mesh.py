@@ -1,23 +1,19 @@
 """Many devices: the numbers of one; two processes that are killed and go on."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
-from processes import PROGRAM
+from processes import PROGRAM, after_checkpoint, environment, weights
 
 from jax_lstm import InputError
 from jax_lstm.tasks import open_run
-from jax_lstm.train.checkpoint import has_checkpoint
 from jax_lstm.train.mesh import parse_mesh
 
 HERE = Path(__file__).parent
@@ -33,11 +29,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "wave.csv").write_text("a\n" + "".join(f"{value:.5f}\n" for value in values))
     (folder / "abc.txt").write_text("abcabd" * 400)
     return folder
-
-
-def environment(devices: int) -> dict[str, str]:
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def close(folder: Path, name: str, reference: str, tolerance: float = TOLERANCE) -> None:
@@ -75,7 +66,7 @@ def test_many_devices_train_as_one(folder: Path, kind: str, meshes: list[str], t
 
 def options(folder: Path, out: Path) -> list[str]:
     sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "8", "--chunk-steps", "5"]
-    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "4", "--out", str(out)]
+    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "6", "--out", str(out)]
 
 
 def processes(arguments: list[str]) -> list[subprocess.Popen[str]]:
@@ -102,10 +93,6 @@ def finish(started: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
-def weights(directory: Path) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(directory).weights())]
-
-
 def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) -> None:
     whole, killed = folder / "whole", folder / "killed"
     said = finish(processes(options(folder, whole)))
@@ -113,9 +100,7 @@ def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) 
     assert "epoch" not in said[1], "only one of them prints"
 
     started = processes(options(folder, killed))
-    while not has_checkpoint(killed / "checkpoints"):
-        assert all(process.poll() is None for process in started), [process.communicate() for process in started]
-        time.sleep(0.01)
+    after_checkpoint(killed, *started)
     started[1].send_signal(signal.SIGKILL)
     started[1].wait()
     started[0].kill()
@@ -123,7 +108,7 @@ def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) 
         process.communicate()
     at = open_run(killed).step
     finish(processes(["--resume", str(killed)]))
-    assert at < open_run(killed).step == open_run(whole).step
+    assert at < open_run(killed).step == open_run(whole).step, "they had ended before they were killed"
     for got, expected in zip(weights(killed), weights(whole), strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -134,9 +119,7 @@ def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: in
     arguments = options(folder, out)
     arguments[arguments.index("--epochs") + 1] = "100000"
     started = processes(arguments)
-    while not has_checkpoint(out / "checkpoints"):
-        assert all(process.poll() is None for process in started), [process.communicate() for process in started]
-        time.sleep(0.01)
+    after_checkpoint(out, *started)
     started[1].send_signal(signum)
     said = [process.communicate(timeout=120)[0] for process in started]
     assert [process.returncode for process in started] == [128 + signum] * 2, said

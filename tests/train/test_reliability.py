@@ -5,12 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import PROGRAM
+from processes import PROGRAM, after_checkpoint
 
 from jax_lstm.cli import main
 from jax_lstm.data import DataConfig
@@ -106,9 +105,7 @@ def test_two_runs_in_one_directory(data: DataConfig, tmp_path: Path) -> None:
     out = tmp_path / "run"
     first = subprocess.Popen([*PROGRAM, *train(data, out, "--epochs", 100000)], stdout=subprocess.DEVNULL)
     try:
-        while not has_checkpoint(out / "checkpoints"):
-            assert first.poll() is None
-            time.sleep(0.01)
+        after_checkpoint(out, first)
         before = (out / "config.json").read_bytes()
         line = only_line(ran([*PROGRAM, "train", "--resume", str(out), "--epochs", "77"]))
         assert "another run is at work in this directory" in line

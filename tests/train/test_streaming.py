@@ -1,12 +1,10 @@
 """Training on series that stay on disk: the batches, the scores, a killed run, two hosts, and little memory."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from processes import PROGRAM
+from processes import environment, killed_and_resumed, weights
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.cli import main
@@ -23,7 +21,6 @@ from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task, open_run, streaming
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig, fit
-from jax_lstm.train.checkpoint import has_checkpoint
 
 pytest.importorskip("grain")
 HERE = Path(__file__).parent
@@ -132,26 +129,12 @@ def test_it_learns_and_the_baselines_are_those_of_the_windows_in_the_file(folder
 def options(folder: Path, out: Path) -> list[str]:
     sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "16", "--chunk-steps", "3"]
     data = ["--csv", str(folder / "wave.npy"), "--stream", "--target", "0", "--epoch-windows", "200"]
-    return ["train", *data, *sizes, "--epochs", "6", "--out", str(out)]
-
-
-def weights(directory: Path) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(open_run(directory).weights())]
+    return ["train", *data, *sizes, "--epochs", "8", "--out", str(out)]
 
 
 def test_killed_and_resumed_is_bit_identical(folder: Path, tmp_path: Path) -> None:
-    subprocess.run([*PROGRAM, *options(folder, tmp_path / "whole")], check=True, capture_output=True)
-
-    process = subprocess.Popen([*PROGRAM, *options(folder, tmp_path / "killed")], stdout=subprocess.DEVNULL)
-    while process.poll() is None and not has_checkpoint(tmp_path / "killed" / "checkpoints"):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    at = open_run(tmp_path / "killed").step
-    subprocess.run([*PROGRAM, "train", "--resume", str(tmp_path / "killed")], check=True, capture_output=True)
-
-    assert at < open_run(tmp_path / "killed").step == open_run(tmp_path / "whole").step
-    for got, expected in zip(weights(tmp_path / "killed"), weights(tmp_path / "whole"), strict=True):
+    whole, killed = killed_and_resumed(lambda out: options(folder, out), tmp_path)
+    for got, expected in zip(weights(killed), weights(whole), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -195,11 +178,6 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["forecast", str(run), "--csv", str(tmp_path / "wave.csv"), "--out", str(tmp_path / "f.csv")]) == 0
     assert (tmp_path / "f.csv").read_text() == streamed
     assert main(["evaluate", str(run), "--csv", str(tmp_path / "wave.csv")]) == 0
-
-
-def environment(devices: int) -> dict[str, str]:
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def test_two_hosts_read_their_own_rows_alone(folder: Path) -> None:
