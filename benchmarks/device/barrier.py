@@ -35,12 +35,12 @@ def exchange(blocks: int, steps: int) -> Any:
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
-    def body(slots: jax.Array) -> None:
+    def body(slots: Any) -> None:
         arrived = pl.get_global(plgpu.SemaphoreType.REGULAR)  # one for all blocks; it only counts up
         block = jax.lax.axis_index("block")
 
         def step(at: jax.Array, seen: jax.Array) -> jax.Array:
-            slots[at % 2, block] = at + block + seen  # type: ignore[index]
+            slots[at % 2, block] = at + block + seen
             plgpu.semaphore_signal(arrived, memory_scope="gpu")
             plgpu.semaphore_wait(arrived, (at + 1) * blocks, decrement=False, memory_scope="gpu")
             return slots[at % 2, (block + 1) % blocks]

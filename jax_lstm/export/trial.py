@@ -100,9 +100,9 @@ def _drawn(ports: Program, options: dict[str, Any]) -> dict[str, np.ndarray]:
     rng, sizes = np.random.default_rng(0), {"batch": BATCH, "time": STEPS}
     drawn = {}
     for port in ports.inputs:
-        shape = [sizes.get(size, size) for size in port.shape]  # type: ignore[arg-type]
+        shape = [sizes[size] if isinstance(size, str) else size for size in port.shape]
         if port.name == "tokens":
-            drawn[port.name] = rng.integers(0, ports.outputs[0].shape[-1], shape).astype(port.dtype)  # type: ignore[arg-type]
+            drawn[port.name] = rng.integers(0, int(ports.outputs[0].shape[-1]), shape).astype(port.dtype)
         elif port.name == "lengths":
             drawn[port.name] = rng.integers(1, STEPS + 1, shape).astype(port.dtype)
         else:

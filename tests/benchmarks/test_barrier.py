@@ -94,6 +94,11 @@ def test_where_the_platform_is_missing_that_is_said(monkeypatch: pytest.MonkeyPa
     assert barrier.barrier(4).failed["jax"].startswith("JAX found no nowhere here, but ")
 
 
+def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(barrier, "LIMIT", 0.01)
+    assert barrier.barrier(4).failed["jax"] == "not done after 0 s"
+
+
 def test_a_barrier_in_the_tables() -> None:
     pytest.importorskip("torch")
     from benchmarks.device import floor, tables
