@@ -18,7 +18,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 WANTED = os.environ.get("JAX_LSTM_NATIVE")
-FOLDER = Path("jax_lstm", "kernels", "native")
+FOLDER = Path("jax_lstm", "kernels", "fused", "cpu")
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-Wno-return-type", "-Wno-sign-compare"]
 
 
@@ -66,7 +66,7 @@ class TagWheel(bdist_wheel):
 
 extensions = [
     Extension(
-        "jax_lstm.kernels.native._native",
+        "jax_lstm.kernels.fused.cpu._native",
         sorted(str(path) for path in FOLDER.glob("*.cc")),
         include_dirs=headers(),
         depends=sorted(str(path) for path in FOLDER.glob("*.h")),

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jax_lstm import interop
-from jax_lstm.sizes import Sizes
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams, Sizes
 
 
 @dataclass(frozen=True)

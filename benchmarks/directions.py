@@ -12,9 +12,9 @@ from benchmarks.gate import admit, lineup
 from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.timed import timed
+from jax_lstm.kernels.auto import KERNELS
 from jax_lstm.kernels.directions import one_by_one, together
-from jax_lstm.kernels.registry import KERNELS
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
 
 WAYS = {"one by one": one_by_one, "together": together}
 

@@ -24,7 +24,7 @@ from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
 from jax_lstm.tolerances import TOLERANCES, difference
 from jax_lstm.train import ModelConfig, TrainConfig
-from jax_lstm.train.members import batches, make_runner, members
+from jax_lstm.train.ensemble import batches, make_runner, members
 
 STEPS = 20  # of every member in a turn, at most
 ONE_BY_ONE, AT_ONCE = "one after the other", "at once"

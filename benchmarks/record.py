@@ -17,7 +17,7 @@ from benchmarks.sampling import Timed
 from jax_lstm.checks import InputError
 from jax_lstm.environment import environment
 from jax_lstm.files import write_json
-from jax_lstm.kernels.native import native_status
+from jax_lstm.kernels.fused import native_status
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")

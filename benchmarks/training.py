@@ -12,10 +12,10 @@ from flax import nnx
 from benchmarks.contenders import BASELINE
 from benchmarks.sampling import Call, Timed, sample
 from benchmarks.setting import Setting
-from jax_lstm.convert import state_dict
-from jax_lstm.model import LSTMModel
+from jax_lstm.models import LSTMModel
 from jax_lstm.tolerances import TOLERANCES, difference
 from jax_lstm.train.step import init_state, make_step
+from jax_lstm.weights.state_dicts import state_dict
 
 SIZES = (10, 20, 1, 2)  # I, H, O, L
 BATCH, WINDOW, STEPS, RATE = 32, 5, 100, 1e-3

@@ -12,8 +12,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jax_lstm.state import LSTMState
-
 
 class InputError(ValueError):
     """Input that cannot be used. The message is one line, written for the person who gave the input."""
@@ -89,23 +87,6 @@ def as_array(name: str, value: Any) -> Any:
 def require_floating(name: str, array: Any) -> None:
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     require(floating, name, "be an array of floating-point numbers", array.dtype)
-
-
-def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dtype: Any) -> LSTMState:
-    """Take an `LSTMState` or a plain `(h, c)` of these shapes; cast it to `dtype`, which must lose nothing."""
-    pair = isinstance(state, tuple | list) and len(state) == 2
-    require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
-    parts = []
-    for name, part, shape in zip(("state.h", "state.c"), state, (h_shape, c_shape), strict=True):
-        part = as_array(name, part)
-        require_shape(name, part, shape)
-        require_floating(name, part)
-        narrow = jnp.finfo(part.dtype).bits <= jnp.finfo(dtype).bits
-        require(
-            narrow, name, f"be {jnp.dtype(dtype)}, or narrower", part.dtype, "cast it, or compute in a wider `dtype`"
-        )
-        parts.append(part.astype(dtype))
-    return LSTMState(*parts)
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:

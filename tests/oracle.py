@@ -30,7 +30,7 @@ class Tape(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """What `Variant` adds, as plain arrays: see `jax_lstm.kernels.variant.Extras`, whose names these are."""
+    """What `Variant` adds, as plain arrays: see `jax_lstm.variants.Extras`, whose names these are."""
 
     weight_ch: np.ndarray | None = None
     norm_ih: np.ndarray | None = None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from fast_compile import fast_jit
 
-from jax_lstm.state import LSTMParams, LSTMState, state_dtype
+from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 
 class Sizes(NamedTuple):

@@ -1,6 +1,6 @@
 """Run the C++ of the native kernel under sanitizers: `python tests/sanitize.py` (under two minutes on two cores).
 
-It builds the kernels with a driver that needs neither Python nor XLA, `jax_lstm/kernels/native/stress/stress.cc`, which
+It builds the kernels with a driver that needs neither Python nor XLA, `kernels/fused/cpu/stress/stress.cc`, which
 runs a small grid of sizes and options on threads of its own. This is done once under AddressSanitizer together with
 UndefinedBehaviorSanitizer, and once under ThreadSanitizer, each with every instruction set that this CPU has. CXX names
 the compiler.
@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent / "jax_lstm" / "kernels" / "native"
+FOLDER = Path(__file__).parent.parent / "jax_lstm" / "kernels" / "fused" / "cpu"
 SANITIZERS = ("address,undefined", "thread")
 SETS = ("avx512", "avx2", "plain")
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fno-omit-frame-pointer", "-fno-math-errno", "-pthread"]

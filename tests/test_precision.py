@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.kernels.registry import KERNELS, Request
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.kernels.auto import KERNELS, Request
+from jax_lstm.params import LSTMParams, LSTMState
 
 HALVES = ["bfloat16", "float16"]
 

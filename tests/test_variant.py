@@ -12,7 +12,7 @@ from agree import assert_agree
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.variant import dropout_mask
+from jax_lstm.variants import dropout_mask
 
 XS = np.random.default_rng(0).standard_normal((6, 2, 3)).astype(np.float32)
 

@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.tensors import DTYPES
+from jax_lstm.weights.tensors import DTYPES
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 EVERY_16_BITS = np.arange(2**16).astype(np.uint16)  # among them every NaN, infinity and subnormal

@@ -14,7 +14,7 @@ import jax_lstm as jl
 from benchmarks.accuracy.row import OURS, THEIRS, Figures
 from benchmarks.accuracy.tasks import Batch, Task
 from jax_lstm.checks import require_extra
-from jax_lstm.model import Linear
+from jax_lstm.models import Linear
 from jax_lstm.train.config import OptimConfig, to_dict
 from jax_lstm.train.optimizer import make_optimizer, make_schedule
 

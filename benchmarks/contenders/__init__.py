@@ -9,7 +9,7 @@ from benchmarks.contenders.in_keras import in_keras
 from benchmarks.contenders.onnx_runtime import in_onnx
 from benchmarks.contenders.ours import ours
 from benchmarks.contenders.torch_modules import in_torch, in_torch_cells
-from jax_lstm.kernels.registry import KERNELS
+from jax_lstm.kernels.auto import KERNELS
 
 BASELINE = "torch"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.cases import Case, Problem
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.registry import Request, choose
+from jax_lstm.kernels.auto import Request, choose
 
 FORWARD, BACKWARD, TRAINING, STREAMING = "forward", "forward+backward", "training step", "streaming step"
 RATE = 1e-3  # of Adam

@@ -9,7 +9,7 @@ from benchmarks.cases import Problem
 from benchmarks.contenders.base import Runner
 from benchmarks.contenders.in_jax import Model, directions, runner, torch_names, zeros
 from jax_lstm import interop
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams
 
 
 def in_equinox(problem: Problem) -> Runner:

@@ -25,7 +25,7 @@ from benchmarks.contenders.base import (
     updates,
 )
 from jax_lstm import interop
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams
 
 
 class Model(NamedTuple):

@@ -11,7 +11,7 @@ from benchmarks.contenders.base import Runner
 from benchmarks.contenders.in_jax import Model, runner
 from jax_lstm import functional
 from jax_lstm.kernels.scan import scan
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
 
 
 def ours(backend: str, dtype: Any = jnp.float32, **options: Any) -> Callable[[Problem], Runner]:

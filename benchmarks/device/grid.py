@@ -18,7 +18,7 @@ from benchmarks.gate import LIMITS
 from benchmarks.sampling import Plan, Timed, sample
 from benchmarks.timed import operations
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.registry import KERNELS, Request, choose
+from jax_lstm.kernels.auto import KERNELS, Request, choose
 from jax_lstm.tolerances import difference
 
 TORCH, PACKED = "torch", "torch packed"

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jax_lstm.state import LSTMParams, LSTMState, state_dtype
+from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 Layer = Callable[[LSTMParams, jax.Array], jax.Array]
 Network = Callable[[Sequence[LSTMParams], jax.Array], jax.Array]

@@ -18,7 +18,7 @@ from benchmarks.jit.sizes import Results, Size, gradients, oracle, problem
 from benchmarks.jit.variants import VARIANTS
 from benchmarks.sampling import Call, sample
 from jax_lstm import functional, interop
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams
 
 
 class Runs(NamedTuple):

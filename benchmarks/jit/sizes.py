@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cases import Case, draw
 from jax_lstm import interop
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams
 
 Results = dict[str, np.ndarray]
 

@@ -10,7 +10,7 @@ from benchmarks.jit.measuring import Candidate
 from benchmarks.jit.programs import Program
 from benchmarks.jit.sizes import Results, Size, gradients, problem, torch_lstm
 from benchmarks.jit.variants import VARIANTS
-from jax_lstm.state import LSTMParams
+from jax_lstm.params import LSTMParams
 
 STEP = "training step"
 RATE = 1e-3

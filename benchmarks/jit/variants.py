@@ -26,8 +26,8 @@ from benchmarks.jit.networks import (
 from benchmarks.jit.programs import BOTH, FORWARD, Program, in_jax, in_torch
 from benchmarks.jit.sizes import Size
 from jax_lstm import kernels
-from jax_lstm.kernels.native import native
-from jax_lstm.state import LSTMParams
+from jax_lstm.kernels.fused import native
+from jax_lstm.params import LSTMParams
 
 YARDSTICK = "torch"
 GRID = ("base", "steps", "hidden", "layers")

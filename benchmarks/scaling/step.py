@@ -30,7 +30,7 @@ from jax_lstm.tasks.lm import LanguageModelling
 from jax_lstm.train.config import ModelConfig, TrainConfig
 from jax_lstm.train.mesh import DATA, MODEL
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.spread import division, rows_at, spread
+from jax_lstm.train.sharding import division, rows_at, spread
 from jax_lstm.train.step import init_state, scan_steps, step_of
 from jax_lstm.train.task import loss_of
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from jax_lstm.checks import require
 from jax_lstm.tables import table
-from jax_lstm.weight_files import file_format, load_file, save_file
+from jax_lstm.weights.files import file_format, load_file, save_file
 
 
 @dataclass(frozen=True)

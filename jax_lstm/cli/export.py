@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import InputError
-from jax_lstm.convert import state_dict
 from jax_lstm.export.program import program
-from jax_lstm.export.trial import RUNNABLE, agreement, lost
+from jax_lstm.export.verify import RUNNABLE, agreement, lost
 from jax_lstm.files import write_json, write_whole
 from jax_lstm.tables import table
 from jax_lstm.tasks import open_run
-from jax_lstm.weight_files import save_file
+from jax_lstm.weights.files import save_file
+from jax_lstm.weights.state_dicts import state_dict
 
 COARSE = 1e-3  # standard deviations, from which on one is warned
 WEIGHTS = {"safetensors": ".safetensors", "torch": ".pt"}

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jax_lstm.environment import EXTRAS, environment, extras
-from jax_lstm.kernels.native import native_status
+from jax_lstm.kernels.fused import native_status
 
 
 @dataclass(frozen=True)

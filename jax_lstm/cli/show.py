@@ -13,7 +13,7 @@ from rich.table import Table
 
 from jax_lstm.tables import table
 from jax_lstm.train import TrainConfig
-from jax_lstm.train.members import members
+from jax_lstm.train.ensemble import members
 from jax_lstm.train.task import Scores, Sheet, Task
 
 

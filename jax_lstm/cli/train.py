@@ -13,14 +13,14 @@ from rich.markup import escape
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, show
 from jax_lstm.cli.options import absolute, new_directory, value_of
-from jax_lstm.cli.watch import watched
+from jax_lstm.cli.progress import watched
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
 from jax_lstm.train import InterruptedRunError, TrainConfig, hosts
 from jax_lstm.train.config import read_config, to_dict
+from jax_lstm.train.ensemble import members, named
 from jax_lstm.train.loop import CONFIG, METRICS, fit_held, held, require_resumable, saved_config, usable_mesh
-from jax_lstm.train.members import members, named
 from jax_lstm.train.optimizer import make_optimizer
 
 

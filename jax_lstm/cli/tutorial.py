@@ -9,11 +9,11 @@ from flax import nnx
 from rich.console import Console
 
 from jax_lstm.checks import require_extra, require_size
-from jax_lstm.convert import state_dict
-from jax_lstm.model import LSTMModel
+from jax_lstm.models import LSTMModel
 from jax_lstm.train.config import OptimConfig
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state, make_step
+from jax_lstm.weights.state_dicts import state_dict
 
 
 @dataclass(frozen=True)

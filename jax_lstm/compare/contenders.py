@@ -8,11 +8,11 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import require_extra
-from jax_lstm.convert import load_state_dict, state_dict
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state, make_run_steps, make_step
 from jax_lstm.train.task import Task, loss_of
+from jax_lstm.weights.state_dicts import load_state_dict, state_dict
 
 Arrays = dict[str, np.ndarray]
 

@@ -14,7 +14,6 @@ from jax_lstm.compare.agreement import Check, agreement
 from jax_lstm.compare.config import CompareConfig
 from jax_lstm.compare.contenders import CONTENDERS, InTorch
 from jax_lstm.compare.throughput import Throughput, payback_epochs, throughput
-from jax_lstm.convert import load_state_dict
 from jax_lstm.environment import environment
 from jax_lstm.files import write_json
 from jax_lstm.tasks import open_run
@@ -23,6 +22,7 @@ from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.task import Scores, Task
+from jax_lstm.weights.state_dicts import load_state_dict
 
 METRICS_TORCH = "metrics.torch.jsonl"
 

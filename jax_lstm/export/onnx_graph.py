@@ -13,9 +13,8 @@ from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_extra
 from jax_lstm.export.program import Port, Scaling, lstm_of, program
-from jax_lstm.language_model import LanguageModel
-from jax_lstm.lstm import LSTM
-from jax_lstm.model import LSTMModel
+from jax_lstm.layers import LSTM
+from jax_lstm.models import LanguageModel, LSTMModel
 from jax_lstm.version import __version__
 
 OPSET, IR_VERSION = 14, 8  # of 2021: the first with all that is needed, so that old runtimes read it too

@@ -9,11 +9,10 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import require, require_bool, require_shape
-from jax_lstm.language_model import LanguageModel
-from jax_lstm.lstm import LSTM
-from jax_lstm.model import LSTMModel
-from jax_lstm.state import LSTMState, state_dtype
-from jax_lstm.tensors import as_array
+from jax_lstm.layers import LSTM
+from jax_lstm.models import LanguageModel, LSTMModel
+from jax_lstm.params import LSTMState, state_dtype
+from jax_lstm.weights.tensors import as_array
 
 
 class Port(NamedTuple):

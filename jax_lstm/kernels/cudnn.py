@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.holding import blank
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.kernels.masking import blank
+from jax_lstm.params import LSTMParams, LSTMState
 
 PLATFORM = "gpu"
 # Of `jax_default_matmul_precision`: those that ask for no more than TF32 is.

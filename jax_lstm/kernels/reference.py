@@ -6,8 +6,8 @@ Every other kernel is held against it. It is slow backwards, where it sums the g
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.holding import blank, hold, restart, shield
-from jax_lstm.state import LSTMParams, LSTMState, state_dtype
+from jax_lstm.kernels.masking import blank, hold, restart, shield
+from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 
 def product(x: jax.Array, weight: jax.Array) -> jax.Array:

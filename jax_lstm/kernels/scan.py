@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jax_lstm.kernels.holding import blank, hold, restart, shield
+from jax_lstm.kernels.masking import blank, hold, restart, shield
 from jax_lstm.kernels.reference import product, sum_of_biases
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
 
 Remat = Literal["gates", "chunks"] | None
 Gates = list[jax.Array]  # i, f, g, o, each (B, H)

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jax_lstm.data.sequences import Form, Part, Sequences, load_sequences
 from jax_lstm.export import Scaling
-from jax_lstm.model import LSTMModel
+from jax_lstm.models import LSTMModel
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
 from jax_lstm.export import Scaling
-from jax_lstm.model import LSTMModel
+from jax_lstm.models import LSTMModel
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled

@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
-from jax_lstm.language_model import LanguageModel
-from jax_lstm.state import LSTMState
+from jax_lstm.models import LanguageModel
+from jax_lstm.params import LSTMState
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
 from jax_lstm.train.config import TrainConfig

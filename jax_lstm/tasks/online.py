@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.model import LSTMModel
-from jax_lstm.state import LSTMState, state_dtype
+from jax_lstm.models import LSTMModel
+from jax_lstm.params import LSTMState, state_dtype
 from jax_lstm.tasks.forecast import ForecastRun
 
 

@@ -12,8 +12,8 @@ from jax_lstm.checks import InputError
 from jax_lstm.train import loop
 from jax_lstm.train.checkpoint import restore_arrays
 from jax_lstm.train.config import TrainConfig, from_dict
+from jax_lstm.train.ensemble import initial_scale, member, members, named
 from jax_lstm.train.loop import CHECKPOINTS, Checkpointed
-from jax_lstm.train.members import initial_scale, member, members, named
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.position import Position, position_of
 from jax_lstm.train.step import init_state

@@ -19,8 +19,8 @@ from jax_lstm.train import hosts
 from jax_lstm.train.checkpoint import has_checkpoint, read_about, restore_arrays, save_checkpoint
 from jax_lstm.train.config import TrainConfig, from_dict, read_config, to_dict
 from jax_lstm.train.debug import first_nonfinite
+from jax_lstm.train.ensemble import batches, make_runner, member, members, named
 from jax_lstm.train.lock import owned
-from jax_lstm.train.members import batches, make_runner, member, members, named
 from jax_lstm.train.mesh import make_mesh, whole
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.position import DivergedError, Position, Standing, after_call, after_epoch, position_of

@@ -12,7 +12,7 @@ from benchmarks.cases import CASES, ENGINE_CASES, Case, Problem, draw  # noqa: E
 from benchmarks.contenders import BASELINE, CONTENDERS, OURS  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender  # noqa: E402
 from benchmarks.gate import UPDATES, admit, fault, lineup, oracle  # noqa: E402
-from jax_lstm.kernels.registry import KERNELS  # noqa: E402
+from jax_lstm.kernels.auto import KERNELS  # noqa: E402
 
 PRESENT = [name for name, contender in CONTENDERS.items() if not contender.absent() and not contender.slow]
 SLOW = [name for name, contender in CONTENDERS.items() if contender.slow]

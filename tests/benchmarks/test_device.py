@@ -21,7 +21,7 @@ from benchmarks.device.precisions import PRECISIONS
 from benchmarks.device.tables import markdown
 from benchmarks.plain_options import parse
 from benchmarks.sampling import Plan, Timed
-from jax_lstm.kernels.registry import KERNELS
+from jax_lstm.kernels.auto import KERNELS
 
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
 TINY = Case(2, 6, 4, 4)

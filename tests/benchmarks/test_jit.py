@@ -30,7 +30,7 @@ from benchmarks.jit.variants import VARIANTS  # noqa: E402
 from benchmarks.page import put_into  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
 from jax_lstm.kernels import reference  # noqa: E402
-from jax_lstm.state import LSTMState  # noqa: E402
+from jax_lstm.params import LSTMState  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "benchmarks" / "records" / "jit.json"

@@ -13,7 +13,7 @@ import pytest
 import jax_lstm as jl
 from jax_lstm.cli import main
 from jax_lstm.export import onnx_graph
-from jax_lstm.export.trial import RUNNABLE
+from jax_lstm.export.verify import RUNNABLE
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tolerances import difference
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jax_lstm.kernels.native import unavailable
+from jax_lstm.kernels.fused import unavailable
 
 
 @pytest.fixture(autouse=True)

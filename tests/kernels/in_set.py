@@ -6,7 +6,7 @@ import jax
 from problems import Sizes, gradients, problem
 
 from jax_lstm import kernels
-from jax_lstm.kernels.native import native, native_status
+from jax_lstm.kernels.fused import native, native_status
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # see test_native.py

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from problems import Sizes, gradients, loss, problem
 
-from jax_lstm.kernels.native import native
+from jax_lstm.kernels.fused import native
 from jax_lstm.tolerances import difference
 
 THREADS, CALLS = 4, 30

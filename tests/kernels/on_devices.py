@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from problems import Sizes, problem
 
-from jax_lstm.kernels.native import native
+from jax_lstm.kernels.fused import native
 from jax_lstm.tolerances import difference
 
 P = PartitionSpec

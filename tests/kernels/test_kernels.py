@@ -10,8 +10,8 @@ import pytest
 from agree import assert_agree
 from fast_compile import fast_jit
 
-from jax_lstm.kernels.registry import KERNELS, Request
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.kernels.auto import KERNELS, Request
+from jax_lstm.params import LSTMParams, LSTMState
 
 
 class Case(NamedTuple):

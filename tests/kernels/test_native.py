@@ -10,7 +10,7 @@ import pytest
 from problems import Sizes, gradients, loss, problem
 
 from jax_lstm import kernels
-from jax_lstm.kernels.native import cannot_serve, native, native_status, unavailable
+from jax_lstm.kernels.fused import cannot_serve, native, native_status, unavailable
 from jax_lstm.tolerances import TOLERANCES, difference
 
 CASES: dict[str, tuple[Sizes, dict[str, Any]]] = {

@@ -42,9 +42,7 @@ def test_instruction_sets(name: str) -> None:
 
 
 def test_an_unknown_instruction_set_is_an_error_by_name() -> None:
-    show = (
-        "from jax_lstm.kernels.native import native_status, unavailable; print(native_status()); assert unavailable()"
-    )
+    show = "from jax_lstm.kernels.fused import native_status, unavailable; print(native_status()); assert unavailable()"
     done = run("-c", show, JAX_LSTM_ISA="mmx")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("not available: JAX_LSTM_ISA=mmx is unknown")

@@ -10,8 +10,8 @@ from fast_compile import fast_jit
 from problems import Problem, Sizes, gradients, loss, problem
 
 from jax_lstm import kernels
-from jax_lstm.kernels.native import native
-from jax_lstm.state import LSTMState
+from jax_lstm.kernels.fused import native
+from jax_lstm.params import LSTMState
 from jax_lstm.tolerances import TOLERANCES, difference
 
 CASE = problem(Sizes(4, 3, 3, 5, 2), mask=True, resets=True)

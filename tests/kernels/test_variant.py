@@ -10,8 +10,8 @@ import pytest
 from agree import assert_agree
 from fast_compile import fast_jit
 
-from jax_lstm.kernels.variant import Extras, variant_scan
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
+from jax_lstm.variants import Extras, variant_scan
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 VARIANTS: dict[str, tuple[str, ...]] = {

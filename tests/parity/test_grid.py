@@ -13,7 +13,7 @@ from flax import nnx
 from side_by_side import assert_same, torch
 
 import jax_lstm as jl
-from jax_lstm.kernels.native import unavailable
+from jax_lstm.kernels.fused import unavailable
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 LENGTHS = {"no lengths": None, "sorted": (5, 3, 1), "unsorted": (2, 5, 4)}

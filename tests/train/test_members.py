@@ -17,7 +17,7 @@ from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
-from jax_lstm.train.members import members, named, seeds
+from jax_lstm.train.ensemble import members, named, seeds
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.position import Position, Standing, after_call, after_epoch, position_of
 

@@ -15,13 +15,13 @@ from jax_lstm import InputError
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.data.sequences import load_sequences, read_sequences
 from jax_lstm.data.text import Alphabet, load_text
-from jax_lstm.language_model import LanguageModel
+from jax_lstm.models import LanguageModel
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.tasks.lm import in_streams, n_grams, write
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.ensemble import members
 from jax_lstm.train.loop import read_run
-from jax_lstm.train.members import members
 
 
 @pytest.fixture(scope="session")

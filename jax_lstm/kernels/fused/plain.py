@@ -1,7 +1,7 @@
 """The native operations in plain JAX, from the pieces of the `scan` kernel.
 
 They are what runs on other platforms and in exported programs, what is differentiated a second time, and how forward
-mode is computed. Each takes and returns arrays by name, see `jax_lstm.kernels.native.arrays`.
+mode is computed. Each takes and returns arrays by name, see `jax_lstm.kernels.fused.arrays`.
 """
 
 import functools
@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.holding import blank
-from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, every, tangent
+from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, every, tangent
+from jax_lstm.kernels.masking import blank
 from jax_lstm.kernels.scan import Gates, Options, forward, scan, slopes_of, tangents_of
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
 
 Plain = Callable[[Arrays, tuple[str, ...], bool], Arrays]  # arrays, names of the results wanted, reverse
 

@@ -7,7 +7,7 @@
 
 `infer` is differentiated into `forward` and `tangents`, and `tangents` is transposed into `backward`; so reverse mode
 runs natively. Whatever else is asked for (forward mode, a second derivative) runs in plain JAX, see
-`jax_lstm.kernels.native.plain`; so does every operation on other platforms and in exported programs.
+`jax_lstm.kernels.fused.plain`; so does every operation on other platforms and in exported programs.
 """
 
 import functools
@@ -21,9 +21,9 @@ from jax._src import dispatch  # has no public name
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jax_lstm.kernels.native import plain
-from jax_lstm.kernels.native.arrays import OUTPUTS, VARIABLES, Arrays, axes, every, results, tangent
-from jax_lstm.kernels.native.partition import alike, partitioned, spec_of, split_of
+from jax_lstm.kernels.fused import plain
+from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, axes, every, results, tangent
+from jax_lstm.kernels.fused.partition import alike, partitioned, spec_of, split_of
 
 KEPT = ("gates", "cs")  # by `forward`, and `hs` where there is a mask
 

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.native.arrays import OUTPUTS, dtype
-from jax_lstm.kernels.native.library import unavailable
-from jax_lstm.kernels.native.primitives import infer
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.kernels.fused.arrays import OUTPUTS, dtype
+from jax_lstm.kernels.fused.cpu.library import unavailable
+from jax_lstm.kernels.fused.primitive import infer
+from jax_lstm.params import LSTMParams, LSTMState
 
 DTYPES = ("float32", "float64", "bfloat16")
 

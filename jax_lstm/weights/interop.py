@@ -15,8 +15,8 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import require, require_shape
-from jax_lstm.state import LSTMParams
-from jax_lstm.tensors import as_array
+from jax_lstm.params import LSTMParams
+from jax_lstm.weights.tensors import as_array
 
 GATES = "ifgo"  # PyTorch's order along 4H
 

@@ -18,7 +18,7 @@ from jax_lstm.checks import InputError, require
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.mesh import placed
 from jax_lstm.train.optimizer import arguments, make_optimizer
-from jax_lstm.train.spread import division, rows_at, spread
+from jax_lstm.train.sharding import division, rows_at, spread
 from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, step_of
 from jax_lstm.train.task import Task, loss_of
 

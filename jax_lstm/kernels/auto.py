@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax_lstm.checks import InputError, require
 from jax_lstm.kernels.cudnn import Layers, cudnn, not_on
 from jax_lstm.kernels.directions import Outputs, one_by_one, together
-from jax_lstm.kernels.native import cannot_serve, native, unavailable
+from jax_lstm.kernels.fused import cannot_serve, native, unavailable
 from jax_lstm.kernels.reference import reference
 from jax_lstm.kernels.scan import scan
-from jax_lstm.state import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState
 
 OVERRIDE = "JAX_LSTM_BACKEND"  # names the kernel that "auto" takes
 

@@ -4,7 +4,7 @@
 `native_status` describes its state in one line. The library is compiled when the package is installed.
 """
 
-from jax_lstm.kernels.native.kernel import cannot_serve, native
-from jax_lstm.kernels.native.library import native_status, unavailable
+from jax_lstm.kernels.fused.cpu.library import native_status, unavailable
+from jax_lstm.kernels.fused.kernel import cannot_serve, native
 
 __all__ = ["cannot_serve", "native", "native_status", "unavailable"]

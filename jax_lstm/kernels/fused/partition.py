@@ -10,7 +10,7 @@ import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from jax_lstm.kernels.native.arrays import axes, sizes
+from jax_lstm.kernels.fused.arrays import axes, sizes
 
 SPLIT = ("N", "B")  # the axes along which a call falls into independent ones
 

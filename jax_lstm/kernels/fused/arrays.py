@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.state import state_dtype
+from jax_lstm.params import state_dtype
 
 Arrays = dict[str, Any]
 

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_shape
-from jax_lstm.tensors import as_array
+from jax_lstm.weights.tensors import as_array
 
 
 class IncompatibleKeys(NamedTuple):

@@ -1,4 +1,4 @@
-"""`LSTM`: layers of the recurrence over whole sequences, as `torch.nn.LSTM`."""
+"""`LSTM` and `LSTMCell`: Flax modules that own the parameters, as `torch.nn.LSTM` and `torch.nn.LSTMCell`."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,15 +9,23 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike, DTypeLike
 
-from jax_lstm import functional
-from jax_lstm.call import Lengths
-from jax_lstm.checks import require, require_bool, require_dtype, require_one_of, require_probability, require_size
-from jax_lstm.init import Init
-from jax_lstm.kernels.registry import KERNELS, Choice
+from jax_lstm import functional, kernels
+from jax_lstm.checks import (
+    as_array,
+    require,
+    require_bool,
+    require_dtype,
+    require_floating,
+    require_one_of,
+    require_probability,
+    require_shape,
+    require_size,
+)
+from jax_lstm.functional import Lengths, compute_dtype
+from jax_lstm.kernels.auto import KERNELS, Choice
 from jax_lstm.kernels.scan import Remat
-from jax_lstm.sizes import Sizes
-from jax_lstm.state import LSTMState
-from jax_lstm.variant import Variant
+from jax_lstm.params import Init, LSTMParams, LSTMState, Sizes, as_state, state_dtype
+from jax_lstm.variants import Variant
 
 
 class LSTM(nnx.Module):
@@ -182,3 +190,80 @@ def explain_backend(lstm: LSTM, x: Any, *, given: Sequence[str] = ()) -> Choice:
     return functional.explain_backend(
         lstm.params, x, batch_first=lstm.batch_first, training=training, given=given, **lstm._options()
     )
+
+
+class LSTMCell(nnx.RNNCellBase):
+    """One step of an LSTM; mirrors https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html.
+
+    It keeps Flax's cell protocol, `cell(state, x) -> (state, h)`, and so works inside `flax.nnx.RNN`.
+
+    Args:
+        input_size: I, the number of features of `x`.
+        hidden_size: H, the number of hidden units.
+        bias: whether there are biases; two, `bias_ih` and `bias_hh`, as in PyTorch.
+        dtype: type to compute in; None takes the widest of the parameters and the input. State and sums are kept in
+            float32 where it is a 16-bit type.
+        param_dtype: type of the parameters.
+        init: initial parameters other than U(-1/sqrt(H), 1/sqrt(H)).
+        rngs: where the initial parameters come from.
+
+    Parameters: `weight_ih` (4H, I), `weight_hh` (4H, H), `bias_ih` (4H,), `bias_hh` (4H,), gates i, f, g, o along 4H.
+
+    Raises:
+        InputError: for a size below 1, or an input or state of the wrong shape or type.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
+        init: Init = Init(),  # noqa: B008 frozen
+        rngs: nnx.Rngs,
+    ):
+        self.sizes = Sizes(input_size, hidden_size, bias=bias)
+        init.check(bias)
+        self.dtype, self.param_dtype = dtype, param_dtype
+        for name, shape in self.sizes.of_layer().items():
+            setattr(self, name, nnx.Param(init.draw(name, rngs.params(), shape, hidden_size, param_dtype)))
+
+    input_size = property(lambda self: self.sizes.input_size)
+    hidden_size = property(lambda self: self.sizes.hidden_size)
+    bias = property(lambda self: self.sizes.bias)
+
+    def __call__(
+        self, carry: LSTMState | tuple[jax.Array, jax.Array] | None, inputs: jax.Array
+    ) -> tuple[LSTMState, jax.Array]:
+        """Take one step: `carry` of (B, H) arrays, None for zeros, and `inputs` (B, I) give the state and `h` (B, H).
+
+        Unbatched input, (I,) with a state of (H,) arrays, works too, and so do more batch axes.
+        """
+        inputs = as_array("inputs", inputs)
+        batch = inputs.shape[:-1]
+        require_shape(
+            "inputs", inputs, (*batch, self.sizes.input_size) if inputs.ndim else ("B", self.sizes.input_size)
+        )
+        require_floating("inputs", inputs)
+        params = {name: getattr(self, name)[...] for name in self.sizes.of_layer()}
+        dtype, shape = compute_dtype(params, inputs, self.dtype), (*batch, self.sizes.hidden_size)
+        if carry is None:
+            carry = LSTMState.zeros(shape, state_dtype(dtype))
+        state = as_state(carry, shape, shape, state_dtype(dtype))
+        cast = LSTMParams(**{name: param.astype(dtype) for name, param in params.items()})
+        state = kernels.step(cast, state, inputs.astype(dtype))
+        return state, state.h.astype(dtype)
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> LSTMState:
+        """The state to start from for inputs of shape (..., I): zeros, or what `carry_init` draws from `rngs`."""
+        shape, dtype = (*input_shape[:-1], self.sizes.hidden_size), state_dtype(self.dtype or self.param_dtype)
+        if carry_init is None:
+            return LSTMState.zeros(shape, dtype)
+        stream = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        return LSTMState(carry_init(stream(), shape, dtype), carry_init(stream(), shape, dtype))
+
+    @property
+    def num_feature_axes(self) -> int:
+        return 1

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.state import LSTMState
+from jax_lstm.params import LSTMState
 
 
 def restart(state: LSTMState, reset: jax.Array | None) -> LSTMState:

@@ -13,9 +13,9 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_extra
-from jax_lstm.convert import state_dict
 from jax_lstm.files import write_whole
-from jax_lstm.tensors import DTYPES, as_array, to_torch
+from jax_lstm.weights.state_dicts import state_dict
+from jax_lstm.weights.tensors import DTYPES, as_array, to_torch
 
 Arrays = dict[str, np.ndarray]
 NAMES = {theirs: ours for ours, theirs in DTYPES.items()}
