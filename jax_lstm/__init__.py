@@ -1,6 +1,6 @@
 """The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
 
-from jax_lstm import export, functional
+from jax_lstm import export, functional, kernels
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.layers import LSTM, LSTMCell, explain_backend
 from jax_lstm.models import LanguageModel, LSTMModel
@@ -29,8 +29,13 @@ __all__ = [
     "export",
     "functional",
     "interop",
+    "kernels",
     "load_file",
     "load_state_dict",
     "save_file",
     "state_dict",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,14 +16,11 @@ from jax_lstm.checks import (
     require_bool,
     require_dtype,
     require_floating,
-    require_one_of,
     require_probability,
     require_shape,
-    require_size,
 )
 from jax_lstm.functional import Lengths, compute_dtype
-from jax_lstm.kernels.auto import KERNELS, Choice
-from jax_lstm.kernels.scan import Remat
+from jax_lstm.kernels.auto import Backend, Choice, kernel_of, refuse_options
 from jax_lstm.params import Init, LSTMParams, LSTMState, Sizes, as_state, state_dtype
 from jax_lstm.variants import Variant
 
@@ -39,22 +36,22 @@ class LSTM(nnx.Module):
         batch_first: input and output are (B, T, ...) instead of (T, B, ...). States are (L*D, B, ...) either way.
         dropout: probability with which an output is dropped between layers; only in training mode (`train()`,
             `eval()`), and never after the last layer.
-        bidirectional: a second direction reads the sequence from its end; D is 2, outputs are side by side.
-        proj_size: P; above 0, `h` is projected to P units by `weight_hr`. R, the size of `h`, is P then, else H.
-        dtype: type to compute in; None takes the widest of the parameters and the input. State and sums are kept in
-            float32 where it is a 16-bit type.
+        bidirectional: a second direction reads the sequence from its end; then D is 2, and the outputs of both
+            directions are concatenated.
+        proj_size: P; if above 0, `weight_hr` projects `h` to P units. R, the size of `h`, is then P, else H.
+        dtype: type to compute in; None takes the widest of the parameters and the input. With a 16-bit type, state and
+            sums are float32.
         param_dtype: type of the parameters.
-        backend: kernel by name, or "auto"; `explain_backend` says which that takes.
-        remat: what differentiation keeps: None everything, "gates" the states only, "chunks" about sqrt(T) states.
-        unroll: steps in one turn of the loop of the kernel `scan`; others have no such loop. Above 1 the program grows,
-            and a GPU is given several steps at a time.
+        backend: "auto", a kernel's name, or a kernel with options, as `jax_lstm.kernels.Scan(unroll=4)`.
+            `explain_backend` tells which one "auto" takes.
         variant: options beyond PyTorch's: recurrent dropout, zoneout, layer normalisation, peepholes.
-        init: initial parameters other than U(-1/sqrt(H), 1/sqrt(H)).
-        rngs: where the initial parameters (`params`) and the masks of dropout (`dropout`) come from.
+        init: initialisers, if not PyTorch's U(-1/sqrt(H), 1/sqrt(H)).
+        rngs: random streams for the initial parameters (`params`) and dropout (`dropout`).
+        **options: none; `remat` and `unroll` are options of `jax_lstm.kernels.Scan`.
 
-    Parameters, for layer k: `weight_ih_l{k}` (4H, I, or R*D above the first layer), `weight_hh_l{k}` (4H, R),
-    `bias_ih_l{k}` and `bias_hh_l{k}` (4H,), `weight_hr_l{k}` (P, H); gates i, f, g, o along 4H; and the same with
-    `_reverse` after the names. These are PyTorch's names and shapes.
+    Parameters, for layer k: `weight_ih_l{k}` (4H, I), or (4H, R*D) above the first layer, `weight_hh_l{k}` (4H, R),
+    `bias_ih_l{k}` and `bias_hh_l{k}` (4H,), `weight_hr_l{k}` (P, H); gates i, f, g, o along 4H. Those of the reverse
+    direction end in `_reverse`. These are PyTorch's names and shapes.
 
     Raises:
         InputError: an option is wrong: a size below 1, a `proj_size` not below `hidden_size`, a dropout outside 0 to 1.
@@ -73,13 +70,13 @@ class LSTM(nnx.Module):
         *,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
-        backend: str = "auto",
-        remat: Remat = None,
-        unroll: int = 1,
+        backend: Backend = "auto",
         variant: Variant = Variant(),  # noqa: B008 frozen
         init: Init = Init(),  # noqa: B008 frozen
         rngs: nnx.Rngs,
+        **options: Any,
     ):
+        refuse_options("LSTM", options)
         for name, value, kind in (("variant", variant, Variant), ("init", init, Init), ("rngs", rngs, nnx.Rngs)):
             require(isinstance(value, kind), name, f"be {kind.__module__.split('.')[0]}'s {kind.__name__}", repr(value))
         self.sizes = Sizes(
@@ -87,32 +84,30 @@ class LSTM(nnx.Module):
         )
         require_bool("batch_first", batch_first)
         require_probability("dropout", dropout)
-        require_one_of("backend", backend, ("auto", *KERNELS))
-        require_one_of("remat", remat, (None, "gates", "chunks"))
-        require_size("unroll", unroll)
+        kernel_of(backend)  # checks it
         if dtype is not None:
             require_dtype("dtype", dtype)
         require_dtype("param_dtype", param_dtype)
         init.check(bias)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
-                f"`dropout` falls between layers, so it does nothing with one layer; got {dropout}", stacklevel=2
+                f"`dropout` applies between layers, so it does nothing with one layer; got {dropout}", stacklevel=2
             )
         self.batch_first, self.dropout = batch_first, float(dropout)
         self.dtype, self.param_dtype = dtype, param_dtype
-        self.backend, self.remat, self.unroll, self.variant = backend, remat, unroll, variant
+        self.backend, self.variant = backend, variant
         for layer, suffix in self.sizes.suffixes():
             for name, shape in self.sizes.of_layer(layer).items():
                 value = init.draw(name, rngs.params(), shape, hidden_size, param_dtype)
                 setattr(self, name + suffix, nnx.Param(value))
-        self.deterministic = False  # what `train()` and `eval()` set
-        # Without anything random there is no random state to carry, save and restore.
+        self.deterministic = False  # set by `train()` and `eval()`
+        # Without dropout there is no random state to carry, save and restore.
         random = self.dropout > 0 or variant.random
         stream = not random or "dropout" in rngs or "default" in rngs
         require(stream, "rngs", "have a stream 'dropout' or 'default'", "neither")
         self.rngs: nnx.RngStream | None = rngs.dropout.fork() if random else None
 
-    # What `torch.nn.LSTM` has as attributes.
+    # Attributes of `torch.nn.LSTM`.
     input_size = property(lambda self: self.sizes.input_size)
     hidden_size = property(lambda self: self.sizes.hidden_size)
     num_layers = property(lambda self: self.sizes.num_layers)
@@ -121,17 +116,17 @@ class LSTM(nnx.Module):
     proj_size = property(lambda self: self.sizes.proj_size)
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """What `flax.nnx.view(lstm, deterministic=...)` calls.
+        """Set the mode; called by `flax.nnx.view(lstm, deterministic=...)`.
 
         Args:
-            deterministic: whether nothing is dropped; None leaves it as it is.
+            deterministic: whether dropout is off; None leaves it as it is.
         """
         if deterministic is not None:
             self.deterministic = deterministic
 
     @property
     def params(self) -> dict[str, jax.Array]:
-        """The parameters by PyTorch's names, as `jax_lstm.functional.lstm` takes them."""
+        """The parameters by PyTorch's names, for `jax_lstm.functional.lstm`."""
         return {name: getattr(self, name)[...] for name in self.sizes.shapes()}
 
     def __call__(
@@ -143,23 +138,22 @@ class LSTM(nnx.Module):
         mask: ArrayLike | None = None,
         resets: ArrayLike | None = None,
     ) -> tuple[jax.Array, LSTMState]:
-        """Run the sequence `x` from `state` (zeros if None); see `jax_lstm.functional.lstm` for all arguments.
+        """Run the sequence `x` from `state` (zeros if None); `jax_lstm.functional.lstm` describes all arguments.
 
         Args:
             x: (T, B, I), or (B, T, I) if `batch_first`, or unbatched (T, I).
             state: `LSTMState` or `(h, c)`, h (L*D, B, R) and c (L*D, B, H); without B when `x` is unbatched.
-            lengths: (B,) integers: the steps of each row, what follows is padding.
-            mask: (B, T) bool: false where a step is to be skipped.
+            lengths: (B,) integers: the steps of each row; the rest is padding.
+            mask: (B, T) bool: false where a step is skipped.
             resets: (B, T) bool: true where a new sequence begins.
 
         Returns:
-            The last layer's outputs, shaped as `x` with R*D in place of I, and the last state of every layer and
+            The last layer's outputs, of the shape of `x` with R*D in place of I, and the last state of every layer and
             direction.
 
         Raises:
             InputError: a shape or type does not fit.
         """
-        key = None if self.rngs is None or self.deterministic else self.rngs()
         return functional.lstm(
             self.params,
             x,
@@ -169,26 +163,41 @@ class LSTM(nnx.Module):
             resets=resets,
             batch_first=self.batch_first,
             dropout=self.dropout,
-            key=key,
-            unroll=self.unroll,
-            **self._options(),
+            key=None if self.rngs is None or self.deterministic else self.rngs(),
+            variant=self.variant,
+            dtype=self.dtype,
+            backend=self.backend,
         )
 
-    def _options(self) -> dict[str, Any]:
-        return {"dtype": self.dtype, "backend": self.backend, "remat": self.remat, "variant": self.variant}
 
+def explain_backend(
+    module: "LSTM | LSTMCell", x: Any, *, given: Sequence[str] = (), platform: str | None = None
+) -> Choice:
+    """Which kernel runs `module(x)`, and why not others; print it.
 
-def explain_backend(lstm: LSTM, x: Any, *, given: Sequence[str] = ()) -> Choice:
-    """Which kernel runs `lstm(x)`, and why not the others; print it. `x` is an array or a `jax.ShapeDtypeStruct`.
-
-    `given` are those of "lengths", "mask" and "resets" that the call will have.
+    Args:
+        module: an `LSTM` or an `LSTMCell`.
+        x: an array or a `jax.ShapeDtypeStruct`.
+        given: those of "lengths", "mask" and "resets" that the call gives.
+        platform: "cpu", "cuda", "rocm" or "tpu"; None takes the one of this process. It need not be here.
 
     Raises:
-        InputError: the backend that was asked for by name cannot serve the call.
+        InputError: `module` is neither, or the backend that it names cannot serve the call.
     """
-    training = lstm.rngs is not None and not lstm.deterministic
+    if isinstance(module, LSTMCell):
+        return Choice("step", "a cell takes one step, in plain JAX on every platform")
+    fix = "give the LSTM in it" if isinstance(module, nnx.Module) else ""
+    require(isinstance(module, LSTM), "module", "be an LSTM or an LSTMCell", type(module).__name__, fix)
     return functional.explain_backend(
-        lstm.params, x, batch_first=lstm.batch_first, training=training, given=given, **lstm._options()
+        module.params,
+        x,
+        batch_first=module.batch_first,
+        dtype=module.dtype,
+        backend=module.backend,
+        variant=module.variant,
+        training=module.rngs is not None and not module.deterministic,
+        given=given,
+        platform=platform,
     )
 
 

@@ -21,10 +21,10 @@ def state_dtype(dtype: DTypeLike) -> Any:
 
 
 class LSTMState(NamedTuple):
-    """Hidden state `h` and cell state `c`; a plain `(h, c)` tuple is taken wherever a state is.
+    """Hidden state `h` and cell state `c`; wherever one is expected, a plain `(h, c)` tuple is accepted too.
 
     For one cell they are (B, H); for an `LSTM` (L*D, B, H), as in `torch.nn.LSTM`. With a projection `h` has P in place
-    of H. Both have the type `state_dtype` of what is computed in.
+    of H. Both are of type `state_dtype(dtype)` when computing in `dtype`.
     """
 
     h: jax.Array
@@ -34,13 +34,13 @@ class LSTMState(NamedTuple):
     def zeros(
         cls, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, output_size: int | None = None
     ) -> "LSTMState":
-        """Zeros: `c` of `shape`, and `h` likewise, or with `output_size` in place of the last axis."""
+        """Zeros: `c` of `shape`, and `h` of the same shape, but with the last axis `output_size` if given."""
         h_shape = shape if output_size is None else (*shape[:-1], output_size)
         return cls(jnp.zeros(h_shape, dtype), jnp.zeros(shape, dtype))
 
 
 def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dtype: Any) -> LSTMState:
-    """Take an `LSTMState` or a plain `(h, c)` of these shapes; cast it to `dtype`, which must lose nothing."""
+    """Take an `LSTMState` or a plain `(h, c)` of these shapes; cast it to `dtype`, which must be as wide."""
     pair = isinstance(state, tuple | list) and len(state) == 2
     require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
     parts = []
@@ -75,7 +75,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """What fixes the parameters of an LSTM. The last two belong to `Variant`; PyTorch has no such parameters."""
+    """The sizes and options that determine an LSTM's parameters. The last two are those of `Variant`."""
 
     input_size: int
     hidden_size: int
@@ -101,13 +101,18 @@ class Sizes:
         return self.proj_size or self.hidden_size
 
     @property
+    def directions(self) -> tuple[str, ...]:
+        """What ends the names of the parameters of each direction."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    @property
     def num_directions(self) -> int:
-        return 2 if self.bidirectional else 1
+        return len(self.directions)
 
     def suffixes(self) -> Iterator[tuple[int, str]]:
-        """Each layer and direction in the order of the states, as (layer, what ends the names of its parameters)."""
+        """Each layer and direction in the order of the states: (layer, suffix of its parameters' names)."""
         for layer in range(self.num_layers):
-            for direction in ("", "_reverse")[: self.num_directions]:
+            for direction in self.directions:
                 yield layer, f"_l{layer}{direction}"
 
     def of_layer(self, layer: int = 0) -> Shapes:
@@ -134,7 +139,7 @@ class Sizes:
 
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> "Sizes":
-        """The sizes that a mapping of full names to arrays has.
+        """The sizes implied by a mapping of full names to arrays.
 
         Raises:
             InputError: a name is missing or unknown, or a shape does not fit the others.
@@ -182,19 +187,19 @@ Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> array, as in ja
 
 @dataclass(frozen=True)
 class Init:
-    """How the parameters of an LSTM start. What is left None is PyTorch's: U(-1/sqrt(H), 1/sqrt(H)).
+    """Initialisers of an LSTM's parameters. Those left None are PyTorch's: U(-1/sqrt(H), 1/sqrt(H)).
 
-    Initialisers are those of `jax.nn.initializers`, as `Init(weight_hh=jax.nn.initializers.orthogonal())`. Each gate's
-    block of a weight is drawn on its own, as the (fan in, fan out) matrix that they expect, and transposed.
+    Use those of `jax.nn.initializers`, as `Init(weight_hh=jax.nn.initializers.orthogonal())`. Each gate's block of a
+    weight is drawn separately, as the (fan in, fan out) matrix that they expect, and transposed.
 
     Args:
-        weight_ih: initialiser of the input weights, drawn as (I, H) for each gate; Glorot's uniform, say
+        weight_ih: initialiser of the input weights, drawn as (I, H) for each gate; for example Glorot's uniform
             (https://proceedings.mlr.press/v9/glorot10a.html).
-        weight_hh: of the recurrent weights, drawn as (R, H) for each gate; orthogonal, say
+        weight_hh: of the recurrent weights, drawn as (R, H) for each gate; for example orthogonal
             (https://arxiv.org/abs/1312.6120).
         weight_hr: of the projection, drawn as (H, P).
         bias: of both biases, each drawn as (4H,).
-        forget_bias: sum of both biases of the forget gate, usually 1, so that a cell remembers at first (Gers et al.
+        forget_bias: sum of both biases of the forget gate, usually 1, so that cells remember at first (Gers et al.
             2000, https://doi.org/10.1162/089976600300015015; Jozefowicz et al. 2015,
             https://proceedings.mlr.press/v37/jozefowicz15.html).
     """
@@ -206,7 +211,7 @@ class Init:
     forget_bias: float | None = None
 
     def check(self, bias: bool) -> None:
-        """Raise `InputError` for what an LSTM with or without `bias` cannot take."""
+        """Raise `InputError` for initialisers that an LSTM with or without `bias` cannot use."""
         for name in ("weight_ih", "weight_hh", "weight_hr", "bias"):
             value = getattr(self, name)
             require(value is None or callable(value), f"init.{name}", "be a function (key, shape, dtype)", repr(value))

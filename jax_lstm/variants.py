@@ -1,15 +1,15 @@
 """Options beyond `torch.nn.LSTM`: what each does, where it comes from, and the recurrence with it."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jax_lstm.checks import require_bool, require_probability
-from jax_lstm.kernels.masking import blank, hold, restart, shield
+from jax_lstm.kernels.base import Kernel, Outputs
+from jax_lstm.kernels.masking import dropout_mask, keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.params import LSTMParams, LSTMState
 
@@ -17,12 +17,12 @@ EPSILON = 1e-5  # added to the variance in layer normalisation
 
 
 class Extras(NamedTuple):
-    """What a variant brings to one layer in one direction; None where it does not. All have the type of the state.
+    """The arrays that a variant adds to one layer in one direction, in the type of the state; None if it adds none.
 
-    `weight_ch` (3H,): peepholes of i, f, o. `norm_ih`, `norm_hh` (4H,): gains of the normalised products; `norm_c`
-    and `norm_c_bias` (H,): gain and bias of the normalised cell state. `recurrent_dropout` (B, R): what `h` is
-    multiplied by before it enters a product, the same at every step. `zoneout`: for each step, the part of the old
-    state that stays, `h` (T, B, R) and `c` (T, B, H); axes of 1 stand for all.
+    `weight_ch` (3H,): peepholes of i, f, o. `norm_ih`, `norm_hh` (4H,): gains of the normalised products; `norm_c` and
+    `norm_c_bias` (H,): gain and bias of the normalised cell state. `recurrent_dropout` (B, R): factor of `h` before
+    every product, the same at every step. `zoneout`: at each step, the fraction of the old state that is kept, for `h`
+    (T, B, R) and for `c` (T, B, H), or broadcast to these.
     """
 
     weight_ch: jax.Array | None = None
@@ -36,7 +36,7 @@ class Extras(NamedTuple):
 
 @dataclass(frozen=True)
 class Variant:
-    """Changes to the plain LSTM. What is random is so in training only; in `functional.lstm`, where there is a key.
+    """Changes to the plain LSTM. Random ones apply in training only; in `functional.lstm`, if a key is given.
 
     Args:
         recurrent_dropout: probability with which a unit of `h` is dropped before it enters the products of the gates;
@@ -75,12 +75,12 @@ class Variant:
         return any((self.recurrent_dropout, self.zoneout_h, self.zoneout_c, self.weight_dropout))
 
     def changes_recurrence(self, training: bool) -> bool:
-        """Whether a step differs from the plain one, so that no plain kernel can run it."""
+        """Whether a step differs from the plain one, so that it needs `VariantKernel`."""
         zoneout = self.zoneout_h > 0 or self.zoneout_c > 0
         return self.layer_norm or self.peepholes or zoneout or (training and self.recurrent_dropout > 0)
 
     def dropped_weight(self, weight_hh: jax.Array, key: jax.Array | None) -> jax.Array:
-        """`weight_hh` as this call uses it."""
+        """`weight_hh` with this call's weight dropout."""
         if key is None or self.weight_dropout == 0:
             return weight_hh
         return weight_hh * dropout_mask(
@@ -91,7 +91,7 @@ class Variant:
         self, params: Mapping[str, jax.Array], steps: int, h_shape: tuple[int, ...], c_shape: tuple[int, ...],
         key: jax.Array | None, dtype: Any,
     ) -> Extras:  # fmt: skip
-        """What the kernel needs for one layer and direction: its own parameters among `params`, and random masks."""
+        """The `Extras` of one layer and direction: its parameters among `params`, and random masks."""
         arrays = {name: params[name].astype(dtype) for name in Extras._fields if name in params}
         if key is not None and self.recurrent_dropout > 0:
             mask = dropout_mask(jax.random.fold_in(key, 1), self.recurrent_dropout, h_shape, dtype)
@@ -111,38 +111,32 @@ class Variant:
         return Extras(**arrays, zoneout=zoneout)
 
 
-def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """0 with probability `rate`, else 1/(1-rate), so that the mean is 1; all 0 for a rate of 1."""
-    if rate == 1:
-        return jnp.zeros(shape, dtype)
-    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / jnp.asarray(1 - rate, dtype)
+@dataclass(frozen=True)
+class VariantKernel(Kernel):
+    """The recurrence of a `Variant` under `jax.lax.scan`, differentiated by JAX; other kernels run the plain one."""
 
+    name: ClassVar[str] = "variant"
+    purpose: ClassVar[str] = "the recurrence with a variant's changes, which has a kernel of its own"
 
-@functools.partial(jax.jit, static_argnames="reverse")
-def variant_scan(
-    params: tuple[LSTMParams, Extras],
-    xs: jax.Array,
-    state: LSTMState,
-    *,
-    reverse: bool = False,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-) -> tuple[jax.Array, LSTMState]:
-    """Run a sequence; but for the `Extras` beside the parameters the contract is that of `jax_lstm.kernels`."""
-    plain, extras = params
+    def sequence(
+        self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
+    ) -> Outputs:
+        """Run one layer in one direction; `params` is a pair of `LSTMParams` and `Extras`. See `Kernel.sequence`."""
+        plain, extras = params
 
-    def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
-        x, valid, reset, zoneout = at
-        before = restart(state, reset)
-        after = _step(plain, extras, shield(valid, before), x)
-        if zoneout is not None:
-            after = LSTMState(
-                *(new + part * (old - new) for part, new, old in zip(zoneout, after, before, strict=True))
-            )
-        return hold(valid, after, before)
+        def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
+            x, valid, reset, zoneout = at
+            before = reset_state(state, reset)
+            after = _step(plain, extras, zero_masked(valid, before), x)
+            if zoneout is not None:
+                after = LSTMState(
+                    *(new + part * (old - new) for part, new, old in zip(zoneout, after, before, strict=True))
+                )
+            return keep_masked(valid, after, before)
 
-    state, ys = jax.lax.scan(body, state, (blank(xs, mask), mask, resets, extras.zoneout), reverse=reverse)
-    return ys.astype(xs.dtype), state
+        sequence = (zero_padding(xs, mask), mask, resets, extras.zoneout)
+        state, ys = jax.lax.scan(body, state, sequence, reverse=reverse)
+        return ys.astype(xs.dtype), state
 
 
 def _step(params: LSTMParams, extras: Extras, state: LSTMState, x: jax.Array) -> LSTMState:

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from fast_compile import fast_jit
 
+from jax_lstm.kernels import Fused, Kernel, Reference, Scan
 from jax_lstm.params import LSTMParams, LSTMState, state_dtype
+
+
+def sequence(kernel: Kernel) -> Callable[..., Any]:
+    """What a kernel does with one layer in one direction, as a function of `params, xs, state`."""
+    return lambda params, xs, state, **options: kernel.sequence(params, LSTMState(*state), xs, **options)
+
+
+native, plain, scan, reference = (sequence(kernel) for kernel in (Fused("native"), Fused("plain"), Scan(), Reference()))
 
 
 class Sizes(NamedTuple):

@@ -1,9 +1,11 @@
 """Every model is lowered for GPU and TPU on a machine that has neither, forward and backward."""
 
+import re
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 from jax import export
@@ -38,8 +40,8 @@ MODELS = {
     "two layers, both directions, lengths": Model(lstm(2, bidirectional=True), X | LENGTHS),
     "projection, mask and resets": Model(lstm(2, proj_size=2, bias=False), X | STATES),
     "dropout in training": Model(lstm(2, dropout=0.3), X),
-    "less kept": Model(lstm(remat="gates"), X | LENGTHS),
-    "sqrt(T) kept": Model(lstm(remat="chunks"), X),
+    "less kept": Model(lstm(backend=jl.kernels.Scan(remat="gates")), X | LENGTHS),
+    "sqrt(T) kept": Model(lstm(backend=jl.kernels.Scan(remat="chunks")), X),
     "reference": Model(lstm(backend="reference"), X),
     "peepholes, layer norm": Model(lstm(variant=jl.Variant(layer_norm=True, peepholes=True)), X),
     "random variant": Model(lstm(variant=jl.Variant(0.2, 0.1, 0.1, 0.3)), X),
@@ -76,25 +78,20 @@ def test_forward_and_backward(name: str, dtype: str | None) -> None:
     assert ("bf16" in exported.mlir_module()) is (dtype == "bfloat16")
 
 
+@pytest.mark.parametrize("backend", ["auto", "scan"])
 @pytest.mark.parametrize("dtype", [None, "bfloat16"], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
     "build",
     [
-        lambda dtype: jl.LSTM(
-            3, 5, 2, batch_first=True, bidirectional=True, dtype=dtype, backend="scan", rngs=nnx.Rngs(0)
-        ),
-        lambda dtype: jl.LSTMModel(3, 5, 2, 2, dtype=dtype, backend="scan", rngs=nnx.Rngs(0)),
+        lambda **options: jl.LSTM(3, 5, 2, batch_first=True, bidirectional=True, rngs=nnx.Rngs(0), **options),
+        lambda **options: jl.LSTMModel(3, 5, 2, 2, rngs=nnx.Rngs(0), **options),
     ],
     ids=["LSTM", "LSTMModel"],
 )
-def test_a_step_over_eight_devices(build: Any, dtype: str | None) -> None:
-    """`shard_map` over rows, gradients averaged, for devices that are described only.
-
-    On `scan`, which "auto" takes on such a device; here it would take `native`, whose call XLA divides itself, and for
-    that it wants to see the devices.
-    """
+def test_a_step_over_eight_devices(build: Any, dtype: str | None, backend: str) -> None:
+    """`shard_map` over rows, gradients averaged, for devices that are only described."""
     mesh = AbstractMesh((BATCH,), ("data",))
-    function, params = value_and_gradients(build(dtype), X | LENGTHS)
+    function, params = value_and_gradients(build(dtype=dtype, backend=backend), X | LENGTHS)
 
     def step(params: Any, inputs: Any) -> Any:
         return jax.tree.map(lambda leaf: jax.lax.pmean(leaf, "data"), function(params, inputs))
@@ -107,3 +104,50 @@ def test_a_step_over_eight_devices(build: Any, dtype: str | None) -> None:
     exported = export.export(jax.jit(mapped), platforms=ELSEWHERE)(*arguments)
     assert exported.nr_devices == BATCH
     assert exported.mlir_module().count("stablehlo.all_reduce") >= len(jax.tree.leaves(params))
+
+
+def loop_products(text: str) -> list[int]:
+    """How many products each loop of a program does in a step."""
+    functions = dict(re.findall(r"func\.func private @(\w+)\(.*?\n(.*?)\n  \}\n", text, re.DOTALL))
+    found = []
+    for body in re.findall(r"\} do \{\n(.*?)stablehlo\.return", text, re.DOTALL):
+        called = [functions[name] for name in re.findall(r"func\.call @(\w+)\(", body)]
+        found.append(sum(part.count("stablehlo.dot_general") for part in (body, *called)))
+    return found
+
+
+@pytest.mark.parametrize("backend", ["auto", "scan", "plain"])
+def test_one_export_holds_the_form_of_each_platform(backend: str) -> None:
+    """On a CPU the input is projected in the loop, elsewhere before it; no export holds the call of the C++ library."""
+    lstm = jl.LSTM(200, 100, backend=backend, rngs=nnx.Rngs(0))  # large enough for two products a step on a CPU
+    x = jax.ShapeDtypeStruct((7, 32, 200), jnp.float32)
+    forward = jax.jit(lambda x: lstm(x)[0])
+    alone = {name: export.export(forward, platforms=(name,))(x).mlir_module() for name in ("cpu", *ELSEWHERE)}
+    assert {name: loop_products(text) for name, text in alone.items()} == {"cpu": [2], "cuda": [1], "tpu": [1]}
+    together = export.export(forward, platforms=("cpu", *ELSEWHERE))(x)
+    assert sorted(loop_products(together.mlir_module())) == [1, 2]
+    assert "jax_lstm_" not in together.mlir_module()
+    arrays = np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
+    np.testing.assert_allclose(together.call(arrays), forward(arrays), rtol=1e-5, atol=1e-6)
+
+
+def test_a_refusal_is_raised_when_it_is_lowered() -> None:
+    """A program with a named kernel can be traced anywhere, and lowered where that kernel serves."""
+    lstm = jl.LSTM(3, 5, backend="native", rngs=nnx.Rngs(0))
+    traced = jax.jit(jax.grad(lambda x: lstm(x)[0].sum())).trace(jnp.zeros((4, 2, 3)))
+    assert "jax_lstm_backward" in traced.lower().as_text()
+    for platforms in (("tpu",), ("cuda",), ("cpu", "tpu")):
+        with pytest.raises(jl.InputError, match=f"'native' cannot serve this call: .* not on {platforms[-1]}"):
+            traced.lower(lowering_platforms=platforms)
+    assert jl.explain_backend(lstm, jnp.zeros((4, 2, 3)), platform="cpu").backend == "native"
+    with pytest.raises(jl.InputError, match="it runs on cpu; not on tpu"):
+        jl.explain_backend(lstm, jnp.zeros((4, 2, 3)), platform="tpu")
+
+
+def test_auto_is_explained_for_a_platform_that_is_not_here() -> None:
+    lstm, x = jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jax.ShapeDtypeStruct((4, 2, 3), jnp.float32)
+    for platform in ("cuda", "rocm", "tpu"):
+        choice = jl.explain_backend(lstm, x, platform=platform)
+        assert (choice.backend, choice.refused) == ("plain", {"native": f"it runs on cpu; not on {platform}"})
+    with pytest.raises(jl.InputError, match="`platform` must be one of None, 'cpu', 'cuda', 'rocm', 'tpu'; got 'gpu'"):
+        jl.explain_backend(lstm, x, platform="gpu")

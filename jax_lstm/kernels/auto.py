@@ -1,155 +1,107 @@
-"""The table of kernels, and which of them runs a call."""
+"""The table of kernels by name, the choice of one for a call, and what explains that choice."""
 
-import functools
+import dataclasses
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
+from dataclasses import dataclass, field
+from typing import Any
 
 from jax_lstm.checks import InputError, require
-from jax_lstm.kernels.cudnn import Layers, cudnn, not_on
-from jax_lstm.kernels.directions import Outputs, one_by_one, together
-from jax_lstm.kernels.fused import cannot_serve, native, unavailable
-from jax_lstm.kernels.reference import reference
-from jax_lstm.kernels.scan import scan
-from jax_lstm.params import LSTMParams, LSTMState
+from jax_lstm.kernels.base import PLATFORMS, Call, Kernel, only_where_served, this_platform
+from jax_lstm.kernels.cudnn import Cudnn
+from jax_lstm.kernels.fused import Fused
+from jax_lstm.kernels.fused.lowerings import LOWERINGS, choose, refusals
+from jax_lstm.kernels.reference import Reference
+from jax_lstm.kernels.scan import Scan
 
-OVERRIDE = "JAX_LSTM_BACKEND"  # names the kernel that "auto" takes
+OVERRIDE = "JAX_LSTM_BACKEND"  # environment variable: the name of the kernel that "auto" takes
 
-
-class Request(NamedTuple):
-    """What a call asks of a kernel. T and B may be symbolic; `given` are those of lengths, mask, resets that it has."""
-
-    platform: str
-    dtype: Any
-    shape: tuple[Any, Any, int]
-    remat: str | None
-    given: tuple[str, ...] = ()
-    projected: bool = False
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """A row of the table: the function, what it is for, and why it cannot serve a request ("" where it can).
-
-    `run` takes a direction of a layer, or, if it is `whole`, all layers, see `cudnn`. `by_name` says why "auto" leaves
-    it out.
-    """
-
-    run: Callable[..., Outputs]
-    purpose: str
-    refusal: Callable[[Request], str] = lambda request: ""
-    whole: bool = False
-    unrolls: bool = False  # takes `unroll`
-    by_name: str = ""
-    gains_by_both: Callable[[int, int], bool] = lambda batch, hidden: False  # directions in one call
-
-
-def _native_refuses(request: Request) -> str:
-    if request.platform != "cpu":
-        return f"it runs on cpu; not on {request.platform}"
-    if not all(isinstance(size, int) for size in request.shape):
-        return f"it needs sizes that are known; not {request.shape}"
-    if request.remat:
-        return f"it keeps the gates for the way back: no remat {request.remat!r}"
-    return unavailable() or cannot_serve(request.dtype)
-
-
-def _cudnn_refuses(request: Request) -> str:
-    if reason := not_on(request.platform):
-        return reason
-    if request.dtype != jnp.float32:
-        return f"jax.experimental.rnn computes in float32; not in {jnp.dtype(request.dtype).name}"
-    if not all(isinstance(size, int) for size in request.shape):
-        return f"it needs sizes that are known; not {request.shape}"
-    if request.projected:
-        return "jax.experimental.rnn has no projection"
-    if set(request.given) - {"lengths"}:
-        return f"cuDNN knows lengths of rows; not {' and '.join(name for name in request.given if name != 'lengths')}"
-    return f"it keeps what cuDNN keeps: no remat {request.remat!r}" if request.remat else ""
-
-
-def _small(batch: int, hidden: int) -> bool:
-    """Then two threads have more from a direction each than from sharing one, with a barrier at every step."""
-    return batch <= 4 and hidden <= 64
-
-
-def _reference_refuses(request: Request) -> str:
-    return "it keeps what JAX keeps: no remat" if request.remat else ""
-
-
-# In the order in which "auto" tries them.
+AUTO = Fused()
 KERNELS: dict[str, Kernel] = {
-    "native": Kernel(
-        native, "one call of a C++ library for the whole sequence, on CPU", _native_refuses, gains_by_both=_small
-    ),
-    "cudnn": Kernel(
-        cudnn,
-        "cuDNN's own LSTM, all layers in one call, on NVIDIA GPUs",
-        _cudnn_refuses,
-        whole=True,
-        by_name="it runs only when it is named: it has no vmap, no forward mode and no second derivative",
-    ),
-    "scan": Kernel(scan, "lax.scan with hand-written derivatives, for every platform and type", unrolls=True),
-    "reference": Kernel(reference, "the textbook recurrence under lax.scan and autodiff", _reference_refuses),
+    kernel.name: kernel for kernel in (Fused("native"), Fused("plain"), Cudnn(), Scan(), Reference())
 }
+Backend = str | Kernel  # what `backend=` takes
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The kernel that serves a request, and why those before it in the table do not. `print` it."""
+    """The kernel that serves a call on one platform, why, and why others do not. `print` it."""
 
     backend: str
     reason: str
-    refused: dict[str, str]
+    refused: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{self.backend}: {self.reason}"]
         return "\n".join(lines + [f"not {name}: {reason}" for name, reason in self.refused.items()])
 
 
-def choose(backend: str, request: Request) -> Choice:
-    """The kernel for a request: `backend` by name, or for "auto" the first in the table that can serve it.
+def named(name: str, **options: Any) -> Kernel:
+    """The kernel of a name, with options of its own, as `named("scan", unroll=4)`.
 
     Raises:
-        InputError: there is no kernel of that name, or it cannot serve the request.
+        InputError: there is no kernel of that name, or it has no such option.
     """
-    asked, name = "backend", backend
+    names = ("auto", *KERNELS)
+    require(isinstance(name, str) and name in names, "backend", f"be a kernel or one of {', '.join(names)}", repr(name))
+    kernel = AUTO if name == "auto" else KERNELS[name]
+    known = () if isinstance(kernel, Fused) else tuple(part.name for part in dataclasses.fields(kernel))
+    for option in options:
+        require(option in known, "backend", f"be given options of {name}: {', '.join(known) or 'it has none'}", option)
+    return dataclasses.replace(kernel, **options)
+
+
+def refuse_options(of: str, options: dict[str, Any]) -> None:
+    """Raise for keyword arguments that `of` does not have; those that kernels have now say so."""
+    for name, value in options.items():
+        if name in ("remat", "unroll"):
+            raise InputError(f"`{name}` is an option of a kernel: give backend=jax_lstm.kernels.Scan({name}={value!r})")
+        raise TypeError(f"{of} got an unexpected keyword argument {name!r}")
+
+
+def kernel_of(backend: Backend) -> tuple[Kernel, str]:
+    """The kernel that `backend` asks for, and where it was named; "auto" may be overridden by `JAX_LSTM_BACKEND`."""
+    if isinstance(backend, Kernel):
+        return backend, "backend"
     if backend == "auto" and (override := os.environ.get(OVERRIDE)):
-        asked, name = OVERRIDE, override
-    require(name in ("auto", *KERNELS), asked, f"be auto or one of {', '.join(KERNELS)}", repr(name))
-    refused = {}
-    for row, kernel in KERNELS.items():
-        if name not in ("auto", row):
-            continue
-        refusal = kernel.refusal(request) or (kernel.by_name if name == "auto" else "")
-        if not refusal:
-            return Choice(row, f"named by `{asked}`" if name == row else kernel.purpose, refused)
-        if name == row:
-            raise InputError(f"`{asked}` {row!r} cannot serve this call: {refusal}")
-        refused[row] = refusal
-    raise AssertionError("scan serves every request")
+        require(override in ("auto", *KERNELS), OVERRIDE, f"be auto or one of {', '.join(KERNELS)}", repr(override))
+        return named(override), OVERRIDE
+    return named(backend), "backend"
 
 
-def run(
-    backend: str, params: Sequence[LSTMParams], xs: jax.Array, states: Sequence[LSTMState], mask: jax.Array | None,
-    resets: jax.Array | None, remat: str | None, unroll: int,
-) -> list[Outputs]:  # fmt: skip
-    """Run the directions of one layer, see `directions`, on a kernel of the table that is not `whole`."""
-    kernel = KERNELS[backend]
-    options = ({"remat": remat} if remat else {}) | ({"unroll": unroll} if kernel.unrolls and unroll > 1 else {})
-    call = functools.partial(kernel.run, **options)
-    *_, batch, hidden = states[0].c.shape
-    way = together if len(params) == 2 and kernel.gains_by_both(batch, hidden) else one_by_one
-    return way(call, params, xs, states, mask, resets)
+def guarded(kernel: Kernel, where: str, xs: Any, call: Call) -> Any:
+    """`xs`, but lowering it raises on the platforms on which `kernel`, named by `where`, refuses `call`.
+
+    Raises:
+        InputError: it refuses on every platform.
+    """
+    refused = {platform: kernel.refuses(call._replace(platform=platform)) for platform in PLATFORMS}
+    messages = {platform: _message(where, kernel, reason) for platform, reason in refused.items() if reason}
+    if len(messages) == len(PLATFORMS):
+        raise InputError(messages.get(this_platform(), messages["cpu"]))
+    return only_where_served.bind(xs, refusals=tuple(messages.items())) if messages else xs
 
 
-def run_whole(
-    backend: str, layers: Layers, xs: jax.Array, states: Sequence[LSTMState], lengths: jax.Array | None
-) -> Outputs:
-    """Run layers on a kernel that is `whole`: the outputs of the last one, and the states of them all."""
-    before = LSTMState(*(jnp.stack(parts) for parts in zip(*states, strict=True)))
-    return KERNELS[backend].run(layers, xs, before, lengths)
+def explain(kernel: Kernel, where: str, call: Call) -> Choice:
+    """Which kernel serves `call` on its platform where `where` named `kernel`, and why.
+
+    Raises:
+        InputError: `kernel` cannot serve it.
+    """
+    if reason := kernel.refuses(call):
+        raise InputError(_message(where, kernel, reason))
+    if kernel != AUTO:
+        return Choice(kernel.name, kernel.purpose if where == "variant" else f"named by `{where}`")
+    chosen = choose("auto", call)
+    refused = {name: reason for name, reason in refusals(call).items() if reason}
+    refused |= {
+        row.name: "no record from this platform shows it ahead of plain JAX"
+        for row in LOWERINGS
+        if row.name not in refused and not row.ahead
+    }
+    if chosen is None:
+        return Choice("plain", AUTO.purpose, refused)
+    return Choice(chosen.name, chosen.purpose, refused)
+
+
+def _message(where: str, kernel: Kernel, reason: str) -> str:
+    return f"`{where}` {kernel.name!r} cannot serve this call: {reason}"

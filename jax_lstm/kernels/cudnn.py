@@ -1,60 +1,90 @@
-"""The `cudnn` kernel: NVIDIA's own LSTM on GPU, through `jax.experimental.rnn`; whole layers in one call.
+"""The `cudnn` kernel: NVIDIA's LSTM on a GPU, through `jax.experimental.rnn`; all layers and directions in one call.
 
-It is not one of those that run a direction of a layer: all layers and both directions go in together, so that cuDNN
-can overlap them. Its weights are one vector: for each layer and direction `weight_ih` and `weight_hh`, row by row, and
-behind all of those `bias_ih` and `bias_hh`; gates in PyTorch's order. See
+Its weights are one vector: for each layer and direction `weight_ih` and `weight_hh`, row by row, and after all of those
+`bias_ih` and `bias_hh`; gates in PyTorch's order. See
 https://docs.nvidia.com/deeplearning/cudnn/backend/latest/api/cudnn-adv-library.html and `jax.experimental.rnn`.
 
 Products are in TF32, as everywhere in JAX on such a GPU, unless `jax.default_matmul_precision` asks for more, as
-"highest" or "float32" do. cuDNN's dropout is not used: where outputs are dropped between layers, each layer is a call
-of its own.
+"highest" or "float32" do. cuDNN's dropout is not used: with dropout between layers, each layer is a call of its own.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.masking import blank
+from jax_lstm.kernels.base import Call, Direction, Kernel, Stack
+from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.params import LSTMParams, LSTMState
 
-PLATFORM = "gpu"
-# Of `jax_default_matmul_precision`: those that ask for no more than TF32 is.
+PLATFORM = "cuda"
+# The values of `jax_default_matmul_precision` that ask for no more than TF32.
 TF32 = (
     None, "default", "fastest", "high", "tensorfloat32", "bfloat16", "bfloat16_3x", "TF32_TF32_F32", "BF16_BF16_F32"
 )  # fmt: skip
-Layers = Sequence[Sequence[LSTMParams]]  # by layer and direction
 
 
-def not_on(platform: str) -> str:
-    """Why it cannot run on a platform; "" where it can."""
-    return "" if platform == PLATFORM else f"it runs on {PLATFORM}; not on {platform}"
+@dataclass(frozen=True)
+class Cudnn(Kernel):
+    """cuDNN's LSTM: float32, differentiable once, in reverse mode; no `vmap`, no projection, no mask, no resets."""
+
+    name: ClassVar[str] = "cudnn"
+    purpose: ClassVar[str] = "cuDNN's LSTM, all layers in one call, on NVIDIA GPUs"
+
+    def refuses(self, call: Call) -> str:
+        """Why cuDNN cannot serve `call`; "" if it can."""
+        others = [name for name in call.given if name != "lengths"]
+        if call.platform != PLATFORM:
+            return f"it runs on {PLATFORM}; not on {call.platform}"
+        if not hasattr(binding().gpu_rnn, "compute_rnn_workspace_reserve_space_sizes"):
+            return "jax.experimental.rnn needs JAX's CUDA plugin, which is not installed"
+        if call.dtype != jnp.float32:
+            return f"jax.experimental.rnn computes in float32; not in {jnp.dtype(call.dtype).name}"
+        if not all(isinstance(size, int) for size in (call.steps, call.batch)):
+            return f"it needs known sizes; T and B are {call.steps} and {call.batch}"
+        if call.proj_size:
+            return "jax.experimental.rnn has no projection"
+        return f"cuDNN takes lengths; not {' and '.join(others)}" if others else ""
+
+    def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:
+        """Run a stack; see `Kernel.run`. Without dropout between layers, in one call."""
+        xs, states = stack.xs, []
+        whole = all(drop is None for drop in stack.drops)
+        for layers, drop in [(stack.layers, None)] if whole else zip(zip(stack.layers), stack.drops, strict=True):
+            xs, state = run_layers(layers, xs if drop is None else xs * drop, stack.lengths)
+            states.append(state)
+        return xs, LSTMState(*(jnp.concatenate(parts) for parts in zip(*states, strict=True)))
 
 
-def cudnn(
-    layers: Layers, xs: jax.Array, state: LSTMState, lengths: jax.Array | None = None
+def binding() -> Any:
+    """`jax.experimental.rnn`, imported where it is needed, since it loads libraries for GPUs."""
+    from jax.experimental import rnn
+
+    return rnn
+
+
+def run_layers(
+    layers: Sequence[Sequence[Direction]], xs: jax.Array, lengths: jax.Array | None
 ) -> tuple[jax.Array, LSTMState]:
-    """Run all `layers` over `xs` (T, B, I) from `state`, h and c (L*D, B, H); `lengths` (B,) int32 lie in 0 to T.
-
-    Returns the outputs of the last layer (T, B, D*H), zero behind the end of a row, and the last states (L*D, B, H).
-    All arrays are float32. Differentiable once, in reverse mode.
-    """
-    from jax.experimental import rnn  # loads what only a GPU needs
-
-    lstm: Any = rnn.lstm
+    """One call of cuDNN: outputs of the last layer (T, B, D*H), zero after the end of a row, and the last states."""
+    lstm = binding().lstm
     steps, batch, inputs = xs.shape
+    directions = [own for layer in layers for own in layer]
+    before = LSTMState(*(jnp.stack(parts) for parts in zip(*(own.state for own in directions), strict=True)))
     known, within = jnp.full(batch, steps, jnp.int32), None
     if lengths is not None:
         within = jnp.arange(steps, dtype=jnp.int32)[:, None] < lengths[None]
-        xs = blank(xs, within)
-        known = jnp.maximum(lengths, 1)  # cuDNN takes none below; such a row is put right behind
-    sizes = (inputs, layers[0][0].weight_hh.shape[1], len(layers), 0.0, len(layers[0]) == 2)
+        xs = zero_padding(xs, within)
+        known = jnp.maximum(lengths, 1)  # cuDNN takes no row of length 0; such rows are corrected below
+    sizes = (inputs, before.h.shape[-1], len(layers), 0.0, len(layers[0]) == 2)
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     precision = jax.lax.Precision.HIGH if asked in TF32 else jax.lax.Precision.HIGHEST
     try:
-        ys, h, c = lstm(jnp.swapaxes(xs, 0, 1), *state, packed(layers), known, *sizes, precision)
+        weights = packed([own.params for own in directions])
+        ys, h, c = lstm(jnp.swapaxes(xs, 0, 1), *before, weights, known, *sizes, precision)
     except NotImplementedError as error:
         if "Batching rule" not in str(error):
             raise
@@ -63,13 +93,12 @@ def cudnn(
     if lengths is None:
         return ys, LSTMState(h, c)
     some = lengths[None, :, None] > 0
-    kept = (jnp.where(some, after, before) for after, before in zip((h, c), state, strict=True))
-    return blank(ys, within), LSTMState(*kept)
+    kept = (jnp.where(some, after, start) for after, start in zip((h, c), before, strict=True))
+    return zero_padding(ys, within), LSTMState(*kept)
 
 
-def packed(layers: Layers) -> jax.Array:
-    """The parameters as cuDNN has them; biases that are not there are zeros."""
-    every = [params for layer in layers for params in layer]
+def packed(every: Sequence[LSTMParams]) -> jax.Array:
+    """The parameters of all layers and directions as cuDNN's vector; absent biases are zeros."""
     weights = [part for params in every for part in (params.weight_ih, params.weight_hh)]
     biases = []
     for params in every:

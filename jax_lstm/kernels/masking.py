@@ -1,4 +1,6 @@
-"""Steps that hold the state still, and steps before which it starts afresh: what masks and resets do to one step."""
+"""Masking and resetting one step, and masks of dropout."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -6,28 +8,36 @@ import jax.numpy as jnp
 from jax_lstm.params import LSTMState
 
 
-def restart(state: LSTMState, reset: jax.Array | None) -> LSTMState:
-    """The state before a step: zeros in the rows of `reset` (B,)."""
+def reset_state(state: LSTMState, reset: jax.Array | None) -> LSTMState:
+    """The state before a step: zero in the rows of `reset` (B,)."""
     if reset is None:
         return state
     return LSTMState(*(jnp.where(reset[:, None], jnp.zeros_like(part), part) for part in state))
 
 
-def shield(valid: jax.Array | None, state: LSTMState) -> LSTMState:
-    """The state to compute a step from: zeros in the rows that are not `valid` (B,), so that a NaN held there stays
-    there, and reaches no gradient.
+def zero_masked(valid: jax.Array | None, state: LSTMState) -> LSTMState:
+    """The state that a step computes from: zero in rows that are not `valid` (B,).
+
+    A NaN in the state of a masked row thus enters no product, and no gradient.
     """
-    return state if valid is None else restart(state, ~valid)
+    return state if valid is None else reset_state(state, ~valid)
 
 
-def hold(valid: jax.Array | None, after: LSTMState, before: LSTMState) -> tuple[LSTMState, jax.Array]:
-    """The state after a step and its output: rows that are not `valid` (B,) stay as before and put out zero."""
+def keep_masked(valid: jax.Array | None, after: LSTMState, before: LSTMState) -> tuple[LSTMState, jax.Array]:
+    """The state after a step and its output: rows that are not `valid` (B,) keep their state and output zero."""
     if valid is None:
         return after, after.h
     state = LSTMState(*(jnp.where(valid[:, None], new, old) for new, old in zip(after, before, strict=True)))
     return state, jnp.where(valid[:, None], after.h, jnp.zeros_like(after.h))
 
 
-def blank(xs: jax.Array, mask: jax.Array | None) -> jax.Array:
+def zero_padding(xs: jax.Array, mask: jax.Array | None) -> jax.Array:
     """`xs` (T, B, I) with zeros where `mask` (T, B) is false, so that a NaN in the padding reaches no gradient."""
     return xs if mask is None else jnp.where(mask[..., None], xs, jnp.zeros_like(xs))
+
+
+def dropout_mask(key: jax.Array, rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """0 with probability `rate`, else 1/(1-rate), so that the mean is 1; all 0 for a rate of 1."""
+    if rate == 1:
+        return jnp.zeros(shape, dtype)
+    return jax.random.bernoulli(key, 1 - rate, shape).astype(dtype) / jnp.asarray(1 - rate, dtype)

@@ -1,22 +1,26 @@
-"""The reference kernel: the textbook recurrence under `jax.lax.scan`, differentiated by JAX itself.
+"""The `reference` kernel: the textbook recurrence under `jax.lax.scan`, differentiated by JAX.
 
-Every other kernel is held against it. It is slow backwards, where it sums the gradient of the weights at every step.
+Every other kernel is tested against it. Its backward pass is slow: it adds to the weights' gradient at every step.
 """
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.masking import blank, hold, restart, shield
+from jax_lstm.kernels.base import Kernel, Outputs
+from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 
 def product(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """`x @ weight`, (..., K) by (K, N): `x` is rounded to the type of the weights, sums have the type of the state."""
+    """`x @ weight`, (..., K) by (K, N); `x` is cast to the type of `weight`, the result has the type of the state."""
     return jnp.matmul(x.astype(weight.dtype), weight, preferred_element_type=state_dtype(weight.dtype))
 
 
 def sum_of_biases(params: LSTMParams, ndim: int) -> jax.Array | float:
-    """Both biases, (..., 4H) with `ndim` axes, in the type of the state; 0 without bias."""
+    """Both biases added, (..., 4H) with `ndim` axes, in the type of the state; 0 without bias."""
     if params.bias_ih is None or params.bias_hh is None:
         return 0.0
     dtype = state_dtype(params.bias_ih.dtype)
@@ -25,9 +29,9 @@ def sum_of_biases(params: LSTMParams, ndim: int) -> jax.Array | float:
 
 @jax.jit
 def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
-    """One step of the recurrence, the equations of https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
+    """One step: the equations of https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 
-    `x` (B, I) and the parts of `state`, (B, R) and (B, H), may have any leading axes, or none, in place of B.
+    `x` is (B, I), and the state (B, R) and (B, H); in place of B there may be any leading axes, or none.
     """
     gates = product(x, params.weight_ih.T) + product(state.h, params.weight_hh.T) + sum_of_biases(params, x.ndim)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -36,21 +40,22 @@ def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
     return LSTMState(h if params.weight_hr is None else product(h, params.weight_hr.T), c)
 
 
-def reference(
-    params: LSTMParams,
-    xs: jax.Array,
-    state: LSTMState,
-    *,
-    reverse: bool = False,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-) -> tuple[jax.Array, LSTMState]:
-    """Run `step` over the leading axis of `xs`; the contract is that of `jax_lstm.kernels`."""
+@dataclass(frozen=True)
+class Reference(Kernel):
+    """`step` under `jax.lax.scan`."""
 
-    def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
-        x, valid, reset = at
-        before = restart(state, reset)
-        return hold(valid, step(params, shield(valid, before), x), before)
+    name: ClassVar[str] = "reference"
+    purpose: ClassVar[str] = "the textbook recurrence under lax.scan, differentiated by JAX"
 
-    state, ys = jax.lax.scan(body, state, (blank(xs, mask), mask, resets), reverse=reverse)
-    return ys.astype(xs.dtype), state
+    def sequence(
+        self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
+    ) -> Outputs:
+        """Run `step` over the leading axis of `xs`; see `Kernel.sequence`."""
+
+        def body(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
+            x, valid, reset = at
+            before = reset_state(state, reset)
+            return keep_masked(valid, step(params, zero_masked(valid, before), x), before)
+
+        state, ys = jax.lax.scan(body, state, (zero_padding(xs, mask), mask, resets), reverse=reverse)
+        return ys.astype(xs.dtype), state

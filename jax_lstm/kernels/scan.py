@@ -1,4 +1,4 @@
-"""The `scan` kernel: `jax.lax.scan` with derivatives written by hand, on any platform.
+"""The `scan` kernel: `jax.lax.scan` with hand-written derivatives, on any platform.
 
 The recurrence is linear in its tangents: once its gates are known, a step is
 
@@ -6,23 +6,25 @@ The recurrence is linear in its tangents: once its gates are known, a step is
     d_c' = f d_c + (gi') d_z_i + (c f') d_z_f + (i g') d_z_g
     d_h' = (o tanh'(c')) d_c' + (tanh(c') o') d_z_o        (then W_hr d_h' with a projection)
 
-The kernel writes this out and leaves to JAX what JAX does well: transposing a linear function. The transpose is
-back-propagation as one would write it by hand: a loop that computes the gradients of the gates alone, and one large
-product each for the gradients of `weight_ih`, `weight_hh` and `xs`. Autodiff of the plain recurrence would instead add
-to the gradient of the weights at every step. Forward mode and higher derivatives come for free. `docs/backward.md` has
-the derivation.
+The kernel writes out this linear step, and JAX transposes it. The transpose is back-propagation as one would write it
+by hand: a loop that computes the gradients of the gates only, and one large product each for the gradients of
+`weight_ih`, `weight_hh` and `xs`. Autodiff of the plain recurrence would instead add to the gradient of the weights at
+every step. Forward mode and higher derivatives work too. `docs/backward.md` has the derivation.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jax_lstm.kernels.masking import blank, hold, restart, shield
+from jax_lstm.checks import require_one_of, require_size
+from jax_lstm.kernels.base import Kernel, Outputs
+from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.params import LSTMParams, LSTMState
 
@@ -42,42 +44,46 @@ class Slopes(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What is known when compiling."""
+    """What is static in a call: the direction, and the options of `Scan`."""
 
     reverse: bool
     remat: Remat
     unroll: int
 
 
-def scan(
-    params: LSTMParams,
-    xs: jax.Array,
-    state: LSTMState,
-    *,
-    reverse: bool = False,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-    remat: Remat = None,
-    unroll: int = 1,
-) -> tuple[jax.Array, LSTMState]:
-    """Run a sequence; the contract is that of `jax_lstm.kernels`.
+@dataclass(frozen=True)
+class Scan(Kernel):
+    """`jax.lax.scan` with hand-written derivatives.
 
-    `remat` trades time for memory in differentiation: None keeps six arrays (T, B, H) of slopes; "gates" keeps the
-    states only and computes the gates again on the way back; "chunks" keeps the states between about sqrt(T) pieces of
-    the sequence and runs each piece again, so that memory grows with sqrt(T). `unroll` is that of `jax.lax.scan`.
+    Args:
+        unroll: steps in one turn of the loop, as in `jax.lax.scan`. Above 1 the program grows, and a GPU is given
+            several steps at a time.
+        remat: what differentiation stores. None: six (T, B, H) arrays of coefficients. "gates": the states; the
+            backward pass computes the gates again. "chunks": the states at about sqrt(T) steps; the backward pass runs
+            each piece between them again, so memory grows with sqrt(T).
     """
-    return _run(params, blank(xs, mask), state, mask, resets, Options(reverse, remat, unroll))
 
+    name: ClassVar[str] = "scan"
+    purpose: ClassVar[str] = "lax.scan with hand-written derivatives, for every platform and type"
+    unroll: int = 1
+    remat: Remat = None
 
-@functools.partial(jax.jit, static_argnums=5)  # so that a call from outside jit compiles once, not at every call
-def _run(params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any, options: Options) -> Any:
-    if options.remat == "chunks" and isinstance(xs.shape[0], int):  # a symbolic T cannot be cut
-        return _in_chunks(options, params, xs, state, mask, resets)
-    return _recurrence(options, params, xs, state, mask, resets)
+    def __post_init__(self) -> None:
+        require_size("unroll", self.unroll)
+        require_one_of("remat", self.remat, (None, "gates", "chunks"))
+
+    def sequence(
+        self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
+    ) -> Outputs:
+        """Run one layer in one direction; see `Kernel.sequence`."""
+        xs, options = zero_padding(xs, mask), Options(reverse, self.remat, self.unroll)
+        if self.remat == "chunks" and isinstance(xs.shape[0], int):  # a symbolic T cannot be cut
+            return _in_chunks(options, params, xs, state, mask, resets)
+        return _recurrence(options, params, xs, state, mask, resets)
 
 
 def _in_chunks(options: Options, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
-    """Pieces of about sqrt(T) steps, each run again on the way back; what is left over lies at the end of time."""
+    """Run pieces of about sqrt(T) steps, each recomputed in the backward pass; a shorter piece is last in time."""
 
     @jax.checkpoint
     def piece(state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
@@ -87,7 +93,7 @@ def _in_chunks(options: Options, params: LSTMParams, xs: Any, state: LSTMState, 
     steps, size = xs.shape[0], math.isqrt(xs.shape[0])
     whole = steps // size * size
     sequence = (xs, mask, resets)
-    pieces = jax.tree.map(lambda a: a[:whole].reshape(-1, size, *a.shape[1:]), sequence)
+    pieces = jax.tree.map(lambda a: a[:whole].reshape(whole // size, size, *a.shape[1:]), sequence)
     rest = jax.tree.map(lambda a: a[whole:], sequence)
     parts = []
     for is_rest in (True, False) if options.reverse else (False, True):
@@ -140,12 +146,12 @@ def tangents_of(
 ) -> tuple[jax.Array, LSTMState]:
     """The tangents of the outputs and of the last state; a tangent that is None is zero.
 
-    `kept` are, for all steps, `h` before the step, `h` before the projection, and the `Slopes` (with `remat="gates"`
-    the cell state before the step in their place).
+    `kept` holds for all steps: `h` before the step, `h` before the projection, and the `Slopes`; with `remat="gates"`
+    the cell state before the step instead.
     """
     (hs, us, kept), recompute = kept, options.remat == "gates"
 
-    # What the tangents of inputs and parameters add to every step, outside the loop: one product each.
+    # What the tangents of inputs and parameters add to every step: one product each, outside the loop.
     d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
     d_zs += [product(hs, d_params.weight_hh.T)] if d_params.weight_hh is not None else []
     d_zs += [product(d_xs, params.weight_ih.T)] if d_xs is not None else []
@@ -161,9 +167,9 @@ def tangents_of(
         d_z0, d_h0, valid, reset, slopes = at
         if recompute:
             x, h, c = slopes
-            slopes = slopes_of(_activations(_sums_apart(weights, x, h)), c)
-        before = restart(d_state, reset)
-        start = shield(valid, before)
+            slopes = slopes_of(_activations(_pre_activations(weights, x, h)), c)
+        before = reset_state(d_state, reset)
+        start = zero_masked(valid, before)
         d_z = product(start.h, weights.weight_hh)
         d_i, d_f, d_g, d_o = jnp.split(d_z if d_z0 is None else d_z + d_z0, 4, axis=-1)
         d_c = slopes.c * start.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
@@ -171,7 +177,7 @@ def tangents_of(
         if weights.weight_hr is not None:
             d_h = product(d_h, weights.weight_hr)
             d_h = d_h if d_h0 is None else d_h + d_h0
-        return hold(valid, LSTMState(d_h, d_c), before)
+        return keep_masked(valid, LSTMState(d_h, d_c), before)
 
     start = LSTMState(*(jnp.zeros_like(at) if d is None else d for at, d in zip(state, d_state, strict=True)))
     sequence = (d_z0, d_h0, mask, resets, (xs, hs, kept) if recompute else kept)
@@ -189,63 +195,92 @@ def forward(
     resets: Any,
     keep: Callable[[LSTMState, LSTMState, Gates, jax.Array], Any],
 ) -> tuple[jax.Array, LSTMState, Any]:
-    """The recurrence, and what `keep` took of every step: of the state before it, the same without rows that are held,
-    the gates, and `h` before the projection.
+    """Run the recurrence; also return what `keep` takes from every step.
+
+    `keep` is given the state before the step, the same with masked rows zero, the gates, and `h` before the projection.
     """
-    weights = _transposed(params)
-    inputs, sums = _input_projection(weights, xs)
 
-    def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
-        x, valid, reset = at
-        before = restart(state, reset)
-        start = shield(valid, before)
-        i, f, g, o = gates = _activations(sums(x, start.h))
-        c = f * start.c + i * g
-        u = o * jnp.tanh(c)
-        h = u if weights.weight_hr is None else product(u, weights.weight_hr)
-        state, y = hold(valid, LSTMState(h, c), before)
-        return state, (y.astype(xs.dtype), keep(before, start, gates, u))
+    def run(projection: Projection, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
+        weights = _transposed(params)
+        inputs, pre_activations = projection(weights, xs)
 
-    last, (ys, kept) = jax.lax.scan(body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll)
-    return ys, last, kept
+        def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
+            x, valid, reset = at
+            before = reset_state(state, reset)
+            start = zero_masked(valid, before)
+            i, f, g, o = gates = _activations(pre_activations(x, start.h))
+            c = f * start.c + i * g
+            u = o * jnp.tanh(c)
+            h = u if weights.weight_hr is None else product(u, weights.weight_hr)
+            state, y = keep_masked(valid, LSTMState(h, c), before)
+            return state, (y.astype(xs.dtype), keep(before, start, gates, u))
+
+        last, (ys, kept) = jax.lax.scan(
+            body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll
+        )
+        return ys, last, kept
+
+    on_cpu = _projection_on_cpu(params, xs)
+    arguments = (params, xs, state, mask, resets)
+    if on_cpu is project_before:
+        return run(project_before, *arguments)
+    return jax.lax.platform_dependent(
+        *arguments, cpu=functools.partial(run, on_cpu), default=functools.partial(run, project_before)
+    )
 
 
 def _transposed(params: LSTMParams) -> LSTMParams:
-    """The weights as they enter the products of a step; transposed inside the loop they would be so at every step."""
+    """Transpose the weights once, outside the loop."""
     return jax.tree.map(lambda param: param.T if param.ndim == 2 else param, params)
 
 
-def _input_projection(weights: LSTMParams, xs: jax.Array) -> tuple[Any, Callable[[Any, jax.Array], Gates]]:
-    """How a step comes to the sums of its gates: what it reads in place of `xs`, and the function of that and `h`.
+# How the gates' pre-activations are computed. A projection takes the transposed weights and `xs`; it returns what the
+# loop reads in place of `xs`, and the pre-activations as a function of one step of that and `h`.
+Projection = Callable[[LSTMParams, jax.Array], tuple[Any, Callable[[Any, jax.Array], Gates]]]
 
-    Four ways, by what was fastest on CPU: for few rows, the product with the inputs of all steps before the loop, in
-    four arrays, since slices of one array are not vectorised; else one product of `x` and `h` joined, as long as the
-    weights are small; else two products, of large weights with these on the left, as they lie in memory.
-    Accelerators take the first, which leaves them one product a step
-    (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946).
+
+def _projection_on_cpu(params: LSTMParams, xs: jax.Array) -> Projection:
+    """The projection that was fastest on a CPU; other platforms use `project_before`.
+
+    That leaves them one product a step (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946).
     """
-    (input_size, _), (hidden_size, _) = weights.weight_ih.shape, weights.weight_hh.shape
-    few_rows = isinstance(xs.shape[1], int) and xs.shape[1] <= 16
-    if few_rows or jax.default_backend() != "cpu":
-        bias = sum_of_biases(weights, 3)
-        by_gate = jnp.split(weights.weight_ih, 4, axis=1)
-        biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
-        inputs = [product(xs, weight) + bias for weight, bias in zip(by_gate, biases, strict=True)]
-        return inputs, lambda x, h: [a + b for a, b in zip(x, _split(product(h, weights.weight_hh)), strict=True)]
-    if input_size + hidden_size <= 256:
-        joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
-        return xs, lambda x, h: _split(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
-    if input_size + hidden_size < 1024:
-        return xs, functools.partial(_sums_apart, weights)
+    if isinstance(xs.shape[1], int) and xs.shape[1] <= 16:
+        return project_before
+    columns = params.weight_ih.shape[1] + params.weight_hh.shape[1]
+    return project_joined if columns <= 256 else project_apart if columns < 1024 else project_transposed
+
+
+def project_before(weights: LSTMParams, xs: jax.Array) -> Any:
+    """One product with the inputs of all steps, before the loop; an array a gate, since XLA vectorises no slices."""
+    bias = sum_of_biases(weights, 3)
+    by_gate = jnp.split(weights.weight_ih, 4, axis=1)
+    biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
+    inputs = [product(xs, weight) + bias for weight, bias in zip(by_gate, biases, strict=True)]
+    return inputs, lambda x, h: [a + b for a, b in zip(x, _split(product(h, weights.weight_hh)), strict=True)]
+
+
+def project_joined(weights: LSTMParams, xs: jax.Array) -> Any:
+    """In the loop, one product of `x` and `h` joined: for small weights."""
+    joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
+    return xs, lambda x, h: _split(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
+
+
+def project_apart(weights: LSTMParams, xs: jax.Array) -> Any:
+    """In the loop, a product of `x` and one of `h`."""
+    return xs, functools.partial(_pre_activations, weights)
+
+
+def project_transposed(weights: LSTMParams, xs: jax.Array) -> Any:
+    """In the loop, two products with the weights on the left, as they lie in memory: for large weights."""
     weight_ih, weight_hh, bias = weights.weight_ih.T, weights.weight_hh.T, sum_of_biases(weights, 2)
 
-    def sums(x: jax.Array, h: jax.Array) -> Gates:
+    def pre_activations(x: jax.Array, h: jax.Array) -> Gates:
         return _split((product(weight_ih, x.T) + product(weight_hh, h.astype(x.dtype).T)).T + bias)
 
-    return xs, sums
+    return xs, pre_activations
 
 
-def _sums_apart(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
+def _pre_activations(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
     return _split(product(x, weights.weight_ih) + product(h, weights.weight_hh) + sum_of_biases(weights, 2))
 
 
@@ -253,8 +288,8 @@ def _split(gates: jax.Array) -> Gates:
     return jnp.split(gates, 4, axis=-1)
 
 
-def _activations(sums: Gates) -> Gates:
-    i, f, g, o = sums
+def _activations(pre_activations: Gates) -> Gates:
+    i, f, g, o = pre_activations
     return [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)]
 
 

@@ -3,10 +3,9 @@
 import os
 
 import jax
-from problems import Sizes, gradients, problem
+from problems import Sizes, gradients, native, problem, scan
 
-from jax_lstm import kernels
-from jax_lstm.kernels.fused import native, native_status
+from jax_lstm.kernels.fused import native_status
 from jax_lstm.tolerances import TOLERANCES, difference
 
 BFLOAT16 = 3e-2  # see test_native.py
@@ -19,7 +18,7 @@ def main() -> None:
         (Sizes(4, 1, 1, 50), {"bias": False}),
     ):
         with jax.enable_x64(True):
-            expected = gradients(kernels.scan, problem(sizes, "float64", **options))
+            expected = gradients(scan, problem(sizes, "float64", **options))
             found = gradients(native, problem(sizes, "float64", **options))
         check("float64", found, expected)
         for dtype in ("float32", "bfloat16"):

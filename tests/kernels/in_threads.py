@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from problems import Sizes, gradients, loss, problem
+from problems import Sizes, gradients, loss, native, problem
 
-from jax_lstm.kernels.fused import native
 from jax_lstm.tolerances import difference
 
 THREADS, CALLS = 4, 30

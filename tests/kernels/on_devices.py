@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from problems import Sizes, problem
+from problems import Sizes, native, problem
 
-from jax_lstm.kernels.fused import native
 from jax_lstm.tolerances import difference
 
 P = PartitionSpec

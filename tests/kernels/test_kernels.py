@@ -9,8 +9,9 @@ import oracle
 import pytest
 from agree import assert_agree
 from fast_compile import fast_jit
+from problems import sequence
 
-from jax_lstm.kernels.auto import KERNELS, Request
+from jax_lstm.kernels import KERNELS, Call, Kernel, Scan
 from jax_lstm.params import LSTMParams, LSTMState
 
 
@@ -44,9 +45,8 @@ CASES = {
     "all": Case(11, 18, 3, 5, proj_size=4, reverse=True, mask=True, resets=True),
     "all but projection": Case(11, 4, 3, 5, mask=True, resets=True, reverse=True),
 }
-REMAT = {"scan": (None, "gates", "chunks")}
-RUN = {name: kernel.run for name, kernel in KERNELS.items() if not kernel.whole}  # a direction of a layer
-CONTENDERS = [(name, remat) for name in RUN for remat in REMAT.get(name, (None,))]
+RUN: dict[str, Kernel] = {name: kernel for name, kernel in KERNELS.items() if name != "cudnn"}
+RUN |= {"scan, gates": Scan(remat="gates"), "scan, chunks": Scan(remat="chunks"), "scan, unrolled": Scan(unroll=3)}
 
 
 class Arrays(NamedTuple):
@@ -78,16 +78,15 @@ def draw(case: Case) -> Arrays:
     return Arrays(params, xs, h, c, d_ys, d_h, d_c, options)
 
 
-@pytest.mark.parametrize(("name", "remat"), CONTENDERS)
+@pytest.mark.parametrize("name", RUN)
 @pytest.mark.parametrize("case", CASES)
-def test_is_the_oracle(case: str, name: str, remat: str | None, dtype: str) -> None:
+def test_is_the_oracle(case: str, name: str, dtype: str) -> None:
     if dtype == "float32" and CASES[case].input_size >= 512:
         pytest.skip(
             "a sum of a thousand drawn terms is beyond float32's tolerance; float64 shows that the way is right"
         )
     arrays = draw(CASES[case])
-    asked = Request(jax.default_backend(), jnp.dtype(dtype), arrays.xs.shape, remat)
-    if refusal := KERNELS[name].refusal(asked):
+    if refusal := RUN[name].refuses(Call("cpu", dtype, *arrays.xs.shape, CASES[case].hidden_size)):
         pytest.skip(refusal)
     ys, h_last, c_last, tapes = oracle.layer(arrays.params, arrays.xs, arrays.h, arrays.c, **arrays.options)
     d_params, *d_ins = oracle.layer_backward(arrays.params, tapes, arrays.d_ys, arrays.d_h, arrays.d_c)
@@ -97,8 +96,8 @@ def test_is_the_oracle(case: str, name: str, remat: str | None, dtype: str) -> N
 
     @fast_jit
     def run(params: LSTMParams, xs: jax.Array, state: LSTMState, cotangents: Any) -> Any:
-        options = arrays.options | ({"remat": remat} if remat else {})
-        outputs, pullback = jax.vjp(lambda *ins: RUN[name](*ins, **options), params, xs, state)
+        run = sequence(RUN[name])
+        outputs, pullback = jax.vjp(lambda *ins: run(*ins, **arrays.options), params, xs, state)
         return outputs, pullback(cotangents)
 
     params = LSTMParams(**{key: cast(value) for key, value in arrays.params.items()})
@@ -118,25 +117,24 @@ def test_masked_steps_put_out_zero_whatever_they_hold(name: str) -> None:
     mask = jnp.asarray([[True, False], [False, False], [True, False]])
     xs = jnp.where(mask[..., None], 1.0, jnp.nan) * jnp.ones((3, 2, 3))
     start = LSTMState(jnp.full((2, 2), 0.3), jnp.full((2, 2), -0.2))
-    ys, state = RUN[name](params, xs, start, mask=mask)
+    ys, state = sequence(RUN[name])(params, xs, start, mask=mask)
     assert (np.asarray(ys)[~np.asarray(mask)] == 0).all()
     np.testing.assert_array_equal(state.h[1], start.h[1])
     np.testing.assert_array_equal(state.c[1], start.c[1])
 
 
-@pytest.mark.parametrize(("name", "remat"), CONTENDERS)
-def test_a_nan_that_is_held_reaches_no_gradient(name: str, remat: str | None) -> None:
+@pytest.mark.parametrize("name", RUN)
+def test_a_nan_that_is_held_reaches_no_gradient(name: str) -> None:
     """In the state of a row whose every step is masked; what its own state is given goes through."""
     arrays = draw(Case(5, 3, 4, 7))
     mask = np.ones((5, 3), bool)
     mask[:, 1] = False
     h, c = (jnp.asarray(state, jnp.float32).at[1].set(jnp.nan) for state in (arrays.h, arrays.c))
-    options = {"remat": remat} if remat else {}
 
     @fast_jit
     def gradients(params: LSTMParams, xs: jax.Array, c: jax.Array) -> Any:
         def loss(params: LSTMParams, xs: jax.Array, c: jax.Array) -> jax.Array:
-            ys, state = RUN[name](params, xs, LSTMState(h, c), mask=jnp.asarray(mask), **options)
+            ys, state = sequence(RUN[name])(params, xs, LSTMState(h, c), mask=jnp.asarray(mask))
             return ys.sum() + jnp.where(jnp.isnan(state.c), 0, state.c).sum()
 
         return jax.grad(loss, argnums=(0, 1, 2))(params, xs, c)
@@ -151,7 +149,7 @@ def test_no_rows(name: str) -> None:
     params = LSTMParams(jnp.ones((8, 3)), jnp.ones((8, 2)))
 
     def loss(params: LSTMParams) -> jax.Array:
-        ys, state = RUN[name](params, jnp.ones((4, 0, 3)), LSTMState.zeros((0, 2)))
+        ys, state = sequence(RUN[name])(params, jnp.ones((4, 0, 3)), LSTMState.zeros((0, 2)))
         assert ys.shape == (4, 0, 2)
         assert state.h.shape == state.c.shape == (0, 2)
         return ys.sum()
@@ -164,7 +162,7 @@ def test_no_rows(name: str) -> None:
 def test_infinity_and_nan_go_through(name: str) -> None:
     params = LSTMParams(jnp.ones((4, 1)), jnp.zeros((4, 1)))
     xs = jnp.asarray([[[jnp.inf], [-jnp.inf], [jnp.nan]]])
-    _, state = RUN[name](params, xs, LSTMState.zeros((3, 1)))
+    _, state = sequence(RUN[name])(params, xs, LSTMState.zeros((3, 1)))
     np.testing.assert_allclose(state.c[:2, 0], [1, 0], rtol=1e-6, atol=1e-30)  # i g = 1 * 1, and 0 * -1
     np.testing.assert_allclose(state.h[:2, 0], [np.tanh(1), 0], rtol=1e-6, atol=1e-30)
     assert np.isnan(state.h[2, 0])

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import Sizes, gradients, loss, problem
+from problems import Sizes, gradients, loss, native, problem, reference
 
-from jax_lstm import kernels
-from jax_lstm.kernels.fused import cannot_serve, native, native_status, unavailable
+from jax_lstm.kernels import Call, Fused
+from jax_lstm.kernels.fused import native_status, unavailable
 from jax_lstm.tolerances import TOLERANCES, difference
 
 CASES: dict[str, tuple[Sizes, dict[str, Any]]] = {
@@ -41,7 +41,7 @@ def results(kernel: Any, name: str, dtype: str) -> tuple[Any, Any]:
 @functools.cache
 def expected(name: str) -> Any:
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, results(kernels.reference, name, "float64"))
+        return jax.tree.map(np.asarray, results(reference, name, "float64"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
@@ -49,9 +49,9 @@ def expected(name: str) -> Any:
 def test_native_is_the_reference(name: str, dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):
         found = results(native, name, dtype)
-    for kind, got, reference in zip(("gradients", "outputs"), found, expected(name), strict=True):
+    for kind, got, want in zip(("gradients", "outputs"), found, expected(name), strict=True):
         tolerance = BFLOAT16 if dtype == "bfloat16" else TOLERANCES[kind].of(dtype)
-        for (path, a), b in zip(jax.tree.leaves_with_path(got), jax.tree.leaves(reference), strict=True):
+        for (path, a), b in zip(jax.tree.leaves_with_path(got), jax.tree.leaves(want), strict=True):
             assert difference(a, b).relative <= tolerance, f"{kind}{jax.tree_util.keystr(path)}"
     state = "float32" if dtype == "bfloat16" else dtype
     assert [leaf.dtype.name for leaf in jax.tree.leaves(found[1])] == [dtype, state, state]
@@ -76,9 +76,9 @@ def test_nan_and_infinity_go_through(value: float) -> None:
     case.xs[1, 2, 1] = value
     with np.errstate(invalid="ignore"):
         _, (ys, last) = gradients(native, case)
-        _, (want, want_last) = gradients(kernels.reference, case)
-    for got, reference in ((ys, want), (last.h, want_last.h), (last.c, want_last.c)):
-        np.testing.assert_allclose(got, reference, rtol=1e-5, atol=1e-6, equal_nan=True)
+        _, (want, want_last) = gradients(reference, case)
+    for got, expected_part in ((ys, want), (last.h, want_last.h), (last.c, want_last.c)):
+        np.testing.assert_allclose(got, expected_part, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
 def test_no_rows() -> None:
@@ -100,10 +100,10 @@ def test_the_way_back_wastes_nothing() -> None:
 
 
 def test_float16_is_refused() -> None:
-    assert "float16" in cannot_serve("float16")
-    assert not any(cannot_serve(dtype) for dtype in ("float32", "float64", jnp.bfloat16))
-    with pytest.raises(RuntimeError, match="float16"):
-        native(*problem(dtype="float16")[:3])
+    call = Call("cpu", "float16", 4, 3, 3, 5)
+    assert "not in float16" in Fused("native").refuses(call)
+    assert not any(Fused("native").refuses(call._replace(dtype=name)) for name in ("float32", "float64", jnp.bfloat16))
+    assert Fused("auto").refuses(call) == Fused("plain").refuses(call) == ""
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fast_compile import fast_jit
-from problems import Problem, Sizes, gradients, loss, problem
+from problems import Problem, Sizes, gradients, loss, native, problem, reference
 
-from jax_lstm import kernels
-from jax_lstm.kernels.fused import native
 from jax_lstm.params import LSTMState
 from jax_lstm.tolerances import TOLERANCES, difference
 
@@ -119,7 +117,7 @@ def test_other_derivatives(derivative: Any, x64: None) -> None:
     def derived(kernel: Any) -> Any:
         return fast_jit(derivative(lambda h: function(kernel)(SMALL.params, h)))(SMALL.state.h)
 
-    assert_same(derived(native), derived(kernels.reference), 1e-12)
+    assert_same(derived(native), derived(reference), 1e-12)
 
 
 def test_second_derivative_by_parameters(x64: None) -> None:
@@ -129,7 +127,7 @@ def test_second_derivative_by_parameters(x64: None) -> None:
         gradient = jax.grad(lambda params: function(kernel)(params, SMALL.state.h))
         return fast_jit(lambda params: jax.jvp(gradient, (params,), (params,))[1])(SMALL.params)
 
-    assert_same(product(native), product(kernels.reference), 1e-12)
+    assert_same(product(native), product(reference), 1e-12)
 
 
 @pytest.mark.parametrize("policy", [None, jax.checkpoint_policies.dots_saveable], ids=["nothing", "products"])

@@ -11,7 +11,7 @@ from agree import assert_agree
 from fast_compile import fast_jit
 
 from jax_lstm.params import LSTMParams, LSTMState
-from jax_lstm.variants import Extras, variant_scan
+from jax_lstm.variants import Extras, VariantKernel
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -80,7 +80,7 @@ def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
             )
             extras = Extras(**{key: named[key] for key in learned}, **masks, zoneout=zoneout)
             own = LSTMParams(**{key: named[key] for key in params})
-            ys, state = variant_scan((own, extras), xs, LSTMState(h, c), **options)
+            ys, state = VariantKernel().sequence((own, extras), LSTMState(h, c), xs, **options)
             outputs = (ys, *state)
             return sum((out * weight).sum() for out, weight in zip(outputs, weights, strict=True)), outputs
 

@@ -1,10 +1,10 @@
-"""The native kernel: the whole sequence in one call of a C++ library, on the CPU, for training as for inference.
+"""The fused kernel: a whole sequence as one primitive, forward and backward, with a lowering for each platform.
 
-`native` is the kernel; `unavailable` says why it cannot run here, `cannot_serve` why it cannot in a given type, and
-`native_status` describes its state in one line. The library is compiled when the package is installed.
+`kernel.py` has the kernel, `operations.py` the primitives, `lowerings.py` the table of lowerings; `plain.py`
+is the operations in plain JAX, for platforms without a lowering of their own. `cpu/` is C++.
 """
 
-from jax_lstm.kernels.fused.cpu.library import native_status, unavailable
-from jax_lstm.kernels.fused.kernel import cannot_serve, native
+from jax_lstm.kernels.fused.cpu import native_status, unavailable
+from jax_lstm.kernels.fused.kernel import Fused
 
-__all__ = ["cannot_serve", "native", "native_status", "unavailable"]
+__all__ = ["Fused", "native_status", "unavailable"]

@@ -1,52 +1,51 @@
-"""The `native` kernel: one call runs the whole sequence, in C++ on the CPU."""
+"""The `Fused` kernel: a whole sequence as one primitive, lowered by platform."""
 
-import functools
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 
+from jax_lstm.checks import require_one_of
+from jax_lstm.kernels.base import Call, Kernel, Outputs
+from jax_lstm.kernels.fused import lowerings
 from jax_lstm.kernels.fused.arrays import OUTPUTS, dtype
-from jax_lstm.kernels.fused.cpu.library import unavailable
-from jax_lstm.kernels.fused.primitive import infer
-from jax_lstm.params import LSTMParams, LSTMState
-
-DTYPES = ("float32", "float64", "bfloat16")
+from jax_lstm.kernels.fused.operations import infer
+from jax_lstm.params import LSTMState
 
 
-def cannot_serve(dtype: Any) -> str:
-    """Why the native kernel cannot compute in `dtype`; empty if it can."""
-    name = jnp.dtype(dtype).name
-    return "" if name in DTYPES else f"it computes in {', '.join(DTYPES)}; not in {name}"
+@dataclass(frozen=True)
+class Fused(Kernel):
+    """One primitive for a whole sequence, forward and backward.
 
-
-def native(
-    params: LSTMParams,
-    xs: jax.Array,
-    state: LSTMState,
-    *,
-    reverse: bool = False,
-    mask: jax.Array | None = None,
-    resets: jax.Array | None = None,
-) -> tuple[jax.Array, LSTMState]:
-    """Run a sequence; the contract is that of `jax_lstm.kernels`.
-
-    A RuntimeError says why where the kernel cannot serve the call, as `unavailable` and `cannot_serve` do.
+    Args:
+        lowering: "auto": on each platform the lowering that a committed record from that platform shows to be ahead,
+            today C++ on CPU and plain JAX elsewhere. "native": the C++ library; a CPU only. "plain": plain JAX.
     """
-    if reason := unavailable() or cannot_serve(xs.dtype):
-        raise RuntimeError(f"the native kernel cannot serve this call: {reason}")
-    return _run(params, xs, LSTMState(*state), mask, resets, reverse)
 
+    purpose: ClassVar[str] = "the whole sequence as one primitive, in plain JAX, for every platform and type"
+    lowering: str = "auto"
 
-@functools.partial(jax.jit, static_argnames="reverse")
-def _run(params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any, reverse: bool) -> Any:
-    arrays = {"xs": xs, **params._asdict()} | {
-        "h0": state.h,
-        "c0": state.c,
-        "mask": mask,
-        "resets": resets,
-    }
-    one = {name: array[None] for name, array in arrays.items() if array is not None}
-    one |= {name: one[name].astype(dtype(name, xs.dtype)) for name in ("bias_ih", "bias_hh") if name in one}
-    found = infer(one, OUTPUTS, reverse)
-    return found["ys"][0], LSTMState(found["h"][0], found["c"][0])
+    def __post_init__(self) -> None:
+        require_one_of("lowering", self.lowering, lowerings.NAMES)
+
+    @property
+    def name(self) -> str:
+        return self.lowering
+
+    def refuses(self, call: Call) -> str:
+        """Why the lowering that was named cannot serve `call`; "auto" and "plain" serve every call."""
+        return lowerings.refusals(call).get(self.lowering, "")
+
+    def sequence(
+        self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
+    ) -> Outputs:
+        """Run one layer in one direction; see `Kernel.sequence`."""
+        arrays = {"xs": xs, **params._asdict(), "h0": state.h, "c0": state.c, "mask": mask, "resets": resets}
+        one = {name: jnp.asarray(array)[None] for name, array in arrays.items() if array is not None}
+        one |= {name: one[name].astype(dtype(name, xs.dtype)) for name in ("bias_ih", "bias_hh") if name in one}
+        found = infer(one, OUTPUTS, reverse, self.lowering)
+        return found["ys"][0], LSTMState(found["h"][0], found["c"][0])
+
+    def pairs(self, batch: Any, hidden_size: int) -> bool:
+        """For few rows and units: two threads that share a direction would wait for each other at every step."""
+        return isinstance(batch, int) and batch <= 4 and hidden_size <= 64

@@ -1,7 +1,7 @@
-"""The native operations in plain JAX, from the pieces of the `scan` kernel.
+"""The fused operations in plain JAX, from the pieces of the `scan` kernel.
 
-They are what runs on other platforms and in exported programs, what is differentiated a second time, and how forward
-mode is computed. Each takes and returns arrays by name, see `jax_lstm.kernels.fused.arrays`.
+They run on platforms without a lowering of their own and in exported programs, compute forward mode, and are
+differentiated for second derivatives. Each takes and returns arrays by name, see `jax_lstm.kernels.fused.arrays`.
 """
 
 import functools
@@ -11,21 +11,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, every, tangent
-from jax_lstm.kernels.masking import blank
-from jax_lstm.kernels.scan import Gates, Options, forward, scan, slopes_of, tangents_of
+from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, each, tangent
+from jax_lstm.kernels.masking import zero_padding
+from jax_lstm.kernels.scan import Gates, Options, Scan, forward, slopes_of, tangents_of
 from jax_lstm.params import LSTMParams, LSTMState
 
 Plain = Callable[[Arrays, tuple[str, ...], bool], Arrays]  # arrays, names of the results wanted, reverse
 
 
 def _over_members(member: Plain) -> Plain:
-    """The operation with the leading axis N on every array, from that on one member of the ensemble."""
+    """An operation on arrays with the leading axis N, from the operation on one member of the ensemble."""
 
     @functools.wraps(member)
     def members(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         if arrays["xs"].shape[0] == 1:
-            return every(lambda array: array[None], member(every(lambda array: array[0], arrays), wanted, reverse))
+            return each(lambda array: array[None], member(each(lambda array: array[0], arrays), wanted, reverse))
         return jax.vmap(lambda arrays: member(arrays, wanted, reverse))(arrays)
 
     return members
@@ -33,10 +33,10 @@ def _over_members(member: Plain) -> Plain:
 
 @_over_members
 def infer(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
-    ys, last = scan(
+    ys, last = Scan().sequence(
         _params(arrays),
-        arrays["xs"],
         LSTMState(arrays["h0"], arrays["c0"]),
+        arrays["xs"],
         reverse=reverse,
         mask=arrays.get("mask"),
         resets=arrays.get("resets"),
@@ -47,8 +47,8 @@ def infer(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
 
 @_over_members
 def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
-    """`infer` that also keeps what the way back needs."""
-    mask, xs = arrays.get("mask"), blank(arrays["xs"], arrays.get("mask"))
+    """`infer` that also returns the residuals for the backward pass."""
+    mask, xs = arrays.get("mask"), zero_padding(arrays["xs"], arrays.get("mask"))
     state = LSTMState(arrays["h0"], arrays["c0"])
 
     def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
@@ -69,17 +69,19 @@ def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
 @_over_members
 def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     """The tangents of the outputs, linear in those of the variables; one that is not among `arrays` is zero."""
-    mask, resets, xs = arrays.get("mask"), arrays.get("resets"), blank(arrays["xs"], arrays.get("mask"))
+    mask, resets, xs = arrays.get("mask"), arrays.get("resets"), zero_padding(arrays["xs"], arrays.get("mask"))
     state = LSTMState(arrays["h0"], arrays["c0"])
 
     def before(after: jax.Array, first: jax.Array) -> jax.Array:
-        """What every step starts from, given what each left behind."""
+        """The state before each step, given the state after each."""
         first = first.astype(after.dtype)[None]
         steps = jnp.concatenate([after[1:], first] if reverse else [first, after[:-1]])
         steps = steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
-        return blank(steps, mask)
+        return zero_padding(steps, mask)
 
-    i, f, g, o = gates = jnp.split(blank(arrays["gates"], mask), 4, axis=-1)  # at a held step they may be anything
+    i, f, g, o = gates = jnp.split(
+        zero_padding(arrays["gates"], mask), 4, axis=-1
+    )  # at a masked step they may be anything
     hs, cs = before(arrays["hs"], state.h), before(arrays["cs"], state.c)
     kept = hs, o * jnp.tanh(f * cs + i * g), slopes_of(gates, cs)
     d = {name: arrays.get(tangent(name)) for name in VARIABLES}
@@ -92,7 +94,7 @@ def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
         resets,
         kept,
         LSTMParams(d["weight_ih"], d["weight_hh"], d["bias_ih"], d["bias_hh"], d["weight_hr"]),  # type: ignore[arg-type]
-        None if d["xs"] is None else blank(d["xs"], mask),
+        None if d["xs"] is None else zero_padding(d["xs"], mask),
         LSTMState(d["h0"], d["c0"]),  # type: ignore[arg-type]
     )
     found = {"d_ys": d_ys, "d_h": d_last.h, "d_c": d_last.c}
@@ -106,8 +108,8 @@ def backward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     known = {name: array for name, array in arrays.items() if name not in outputs}
 
     def linear(d_variables: Arrays) -> Arrays:
-        one = every(lambda array: array[None], known | d_variables)
-        return every(lambda array: array[0], tangents(one, outputs, reverse))
+        one = each(lambda array: array[None], known | d_variables)
+        return each(lambda array: array[0], tangents(one, outputs, reverse))
 
     like = {name: arrays[name.removeprefix("d_")] for name in wanted}
     return jax.linear_transpose(linear, like)({name: arrays[name] for name in outputs})[0]

@@ -1,4 +1,4 @@
-"""Sharded arrays under `jit`: rows and members stay where they are, and gradients of the weights are summed."""
+"""Sharded arrays: rows and members stay on their devices, and gradients of the weights are summed over these."""
 
 import functools
 import math
@@ -7,16 +7,18 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import dispatch
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
+from jax_lstm.kernels.base import identity
 from jax_lstm.kernels.fused.arrays import axes, sizes
 
-SPLIT = ("N", "B")  # the axes along which a call falls into independent ones
+SPLIT = ("N", "B")  # a call is independent along these axes
 
 
 def split_of(shardings: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes of a mesh over which N and B are cut, by the first array that says so; no axis cuts both."""
+    """The mesh axes over which N and B are sharded, by the first array that is; no mesh axis shards both."""
     split: dict[str, Any] = {}
     used: set[Any] = set()
     for name, sharding in shardings.items():
@@ -32,10 +34,16 @@ def spec_of(name: str, split: Mapping[str, Any]) -> PartitionSpec:
     return PartitionSpec(*(split.get(axis) for axis in axes(name)))
 
 
-def alike(arrays: Mapping[str, Any]) -> list[Any]:
-    """The arrays, all cut the same way (on a mesh with explicit axes) and varying over the same axes (in `shard_map`).
+# To partition an operation, its lowering must know the devices. JAX tells them only to programs with a primitive in
+# this set, which has no public name. So pyproject.toml caps jax at the versions where it is known.
+needs_devices = identity("lstm_needs_devices")
+dispatch.prim_requires_devices_during_lowering.add(needs_devices)
 
-    JAX then sums the gradients of what was not.
+
+def align(arrays: Mapping[str, Any]) -> list[Any]:
+    """The arrays, all sharded alike on a mesh with explicit axes, and varying over the same axes within `shard_map`.
+
+    JAX then sums the gradients of those that were not.
     """
     types = {name: jax.typeof(array) for name, array in arrays.items()}
     varying = {name: at.manual_axis_type.varying for name, at in types.items()}
@@ -52,10 +60,16 @@ def alike(arrays: Mapping[str, Any]) -> list[Any]:
     return found
 
 
+def in_full_shard_map() -> bool:
+    """Whether all axes of the mesh are manual, so that each device runs a call of its own and none is partitioned."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+
+
 @functools.cache
-def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., list[Any]]:
-    """`native(call, ...)` as a function of its operands that is cut along the axes in which they are sharded."""
-    function = custom_partitioning(functools.partial(native, call))
+def partitioned(run: Callable[..., list[Any]], call: Any) -> Callable[..., list[Any]]:
+    """`run(call, ...)` as a function of its operands that XLA partitions along their sharded N and B."""
+    function = custom_partitioning(functools.partial(run, call))
 
     def partition(mesh: Mesh, operands: Any, results: Any) -> Any:
         arrays = dict(zip((*call.operands, *call.results), (*operands, *results), strict=True))
@@ -71,8 +85,8 @@ def partitioned(native: Callable[..., list[Any]], call: Any) -> Callable[..., li
             return NamedSharding(mesh, spec_of(name, split))
 
         def on_each_device(*operands: Any) -> list[Any]:
-            with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # whatever mesh is set, it is done with here
-                found = native(call, *operands)
+            with jax.sharding.use_abstract_mesh(AbstractMesh((), ())):  # no mesh is in scope on one device
+                found = run(call, *operands)
                 return [
                     array if "B" in axes(name) or "B" not in split else jax.lax.psum(array, split["B"])
                     for name, array in zip(call.results, found, strict=True)

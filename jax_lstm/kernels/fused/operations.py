@@ -1,0 +1,153 @@
+"""The fused operations as JAX primitives: shapes, batching, sharding, lowering and derivatives.
+
+    infer      variables -> outputs
+    forward    variables -> outputs and residuals for the backward pass
+    tangents   tangents of the variables -> tangents of the outputs; linear, in plain JAX on every platform
+    backward   the transpose of `tangents`
+
+`infer` is differentiated into `forward` and `tangents`, and `tangents` is transposed into `backward`, so that reverse
+mode runs on the platform's lowering. All else (forward mode, second derivatives, exported programs, platforms without a
+lowering of their own) runs in plain JAX, see `jax_lstm.kernels.fused.plain`.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jax_lstm.kernels.base import Call, compiled
+from jax_lstm.kernels.fused import lowerings, plain
+from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, axes, each, results, sizes, tangent
+from jax_lstm.kernels.fused.batching import merge_axis
+from jax_lstm.kernels.fused.sharding import align, in_full_shard_map, needs_devices, partitioned, spec_of, split_of
+
+
+class Signature(NamedTuple):
+    """What is static in an operation: the names of its operands and results, the direction, the lowering wanted."""
+
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    reverse: bool
+    lowering: str
+
+
+class Operation:
+    """One of the operations; called with arrays by name, it returns arrays by name."""
+
+    def __init__(self, name: str, function: plain.Plain):
+        self.name, self.plain = name, function
+        self.primitive = Primitive(f"lstm_{name}")
+        self.primitive.multiple_results = True
+        self.primitive.def_impl(functools.partial(compiled, self._bind))
+        self.primitive.def_abstract_eval(_abstract_eval)
+        mlir.register_lowering(self.primitive, mlir.lower_fun(self.in_plain_jax, multiple_results=True))
+        self.platforms = {row.platform for row in lowerings.LOWERINGS if name in row.operations}
+        for platform in self.platforms:
+            mlir.register_lowering(self.primitive, functools.partial(self._lower, platform), platform=platform)
+        batching.primitive_batchers[self.primitive] = self._batch
+        ad.primitive_jvps[self.primitive] = self._jvp
+
+    def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], reverse: bool, lowering: str) -> Arrays:
+        signature = Signature(tuple(arrays), tuple(results), reverse, lowering)
+        return dict(zip(results, self._bind(*align(arrays), signature=signature), strict=True))
+
+    def _bind(self, first: Any, *others: Any, signature: Signature) -> list[Any]:
+        if signature.lowering != "plain" and not in_full_shard_map():
+            first = needs_devices.bind(first)
+        return self.primitive.bind(first, *others, signature=signature)
+
+    def in_plain_jax(self, *operands: Any, signature: Signature) -> list[Any]:
+        """The results, computed by `plain`."""
+        found = self.plain(dict(zip(signature.operands, operands, strict=True)), signature.results, signature.reverse)
+        return [found[name] for name in signature.results]
+
+    def _lower(self, platform: str, ctx: Any, *operands: Any, signature: Signature) -> Any:
+        arrays = dict(zip(signature.operands, ctx.avals_in, strict=True))
+        size = sizes({name: array.shape for name, array in arrays.items()})
+        call = Call(platform, arrays["xs"].dtype, size["T"], size["B"], size["I"], size["H"])
+        exporting = ctx.module_context.lowering_parameters.for_export
+        row = None if exporting else lowerings.choose(signature.lowering, call)
+        function = (
+            functools.partial(self.in_plain_jax, signature=signature)
+            if row is None
+            else partitioned(row.operations[self.name], signature)
+        )
+        return mlir.lower_fun(function, multiple_results=True)(ctx, *operands)
+
+    def _batch(self, operands: Sequence[Any], at: Sequence[Any], *, signature: Signature) -> tuple[Any, Any]:
+        """Fold the batch into N or B: more members where the weights are batched, more rows where only data is."""
+        if not self.platforms:  # plain JAX everywhere
+            function = functools.partial(self.in_plain_jax, signature=signature)
+            return jax.vmap(function, in_axes=tuple(at))(*operands), [0] * len(signature.results)
+        named = list(zip(signature.operands, operands, at, strict=True))
+        count = next(operand.shape[axis] for _, operand, axis in named if axis is not None)
+        rows_suffice = all("B" in axes(name) for name in signature.results) and all(
+            axis is None or "B" in axes(name) for name, _, axis in named
+        )
+        into = "B" if rows_suffice else "N"
+        merged = {name: merge_axis(operand, axis, name, into, count) for name, operand, axis in named}
+        found = self(merged, signature.results, signature.reverse, signature.lowering)
+        first, operand, axis = named[0]  # it has both axes
+        own = [size for i, size in enumerate(operand.shape) if i != axis][axes(first).index(into)]
+        places = [axes(name).index(into) for name in signature.results]
+        return [
+            array.reshape(*array.shape[:place], count, own, *array.shape[place + 1 :])
+            for array, place in zip(found.values(), places, strict=True)
+        ], places
+
+    def _jvp(self, primals: Sequence[Any], tangents: Sequence[Any], *, signature: Signature) -> Any:
+        active = [i for i, value in enumerate(tangents) if _is_tangent(value)]
+
+        def function(*values: Any) -> list[Any]:
+            operands = list(primals)
+            for i, value in zip(active, values, strict=True):
+                operands[i] = value
+            return self.in_plain_jax(*operands, signature=signature)
+
+        return jax.jvp(function, [primals[i] for i in active], [tangents[i] for i in active])
+
+
+def _abstract_eval(*operands: Any, signature: Signature) -> list[Any]:
+    arrays = dict(zip(signature.operands, operands, strict=True))
+    split, like = split_of(each(lambda array: array.sharding, arrays)), operands[0]
+    return [
+        like.update(
+            shape=at.shape, dtype=at.dtype, weak_type=False, sharding=like.sharding.update(spec=spec_of(name, split))
+        )
+        for name, at in results(signature.results, arrays).items()
+    ]
+
+
+def _is_tangent(value: Any) -> bool:
+    return type(value) is not ad.Zero and value.dtype != jax.dtypes.float0
+
+
+def _jvp_of_infer(primals: Sequence[Any], d: Sequence[Any], *, signature: Signature) -> tuple[list[Any], list[Any]]:
+    arrays = dict(zip(signature.operands, primals, strict=True))
+    kept = RESIDUALS + ("hs",) * ("mask" in arrays)
+    static = signature.reverse, signature.lowering
+    found = forward(arrays, (*OUTPUTS, *kept), *static)
+    d_arrays = {tangent(name): value for name, value in zip(arrays, d, strict=True) if _is_tangent(value)}
+    known = arrays | {name: found[name] for name in RESIDUALS} | {"hs": found.get("hs", found["ys"])}
+    d_found = tangents(known | d_arrays, [tangent(name) for name in signature.results], *static)
+    return [found[name] for name in signature.results], list(d_found.values())
+
+
+def _transpose(cotangents: Sequence[Any], *operands: Any, signature: Signature) -> list[Any]:
+    named = dict(zip(signature.operands, operands, strict=True))
+    wanted = [name for name, operand in named.items() if ad.is_undefined_primal(operand)]
+    known = {name: operand for name, operand in named.items() if name.removeprefix("d_") == name}
+    outer = {name: ad.instantiate_zeros(value) for name, value in zip(signature.results, cotangents, strict=True)}
+    found = backward(outer | known, wanted, signature.reverse, signature.lowering)
+    return [found.get(name) for name in signature.operands]
+
+
+infer = Operation("infer", plain.infer)
+forward = Operation("forward", plain.run)
+tangents = Operation("tangents", plain.tangents)
+backward = Operation("backward", plain.backward)
+ad.primitive_jvps[infer.primitive] = _jvp_of_infer
+ad.primitive_transposes[tangents.primitive] = _transpose
