@@ -69,7 +69,7 @@ extensions = [
         "jax_lstm.kernels.fused.cpu._native",
         sorted(str(path) for path in FOLDER.glob("*.cc")),
         include_dirs=headers(),
-        depends=sorted(str(path) for path in FOLDER.glob("*.h")),
+        depends=[*sorted(str(path) for path in FOLDER.glob("*.h")), str(FOLDER.parent / "arrays.def")],
         language="c++",
         optional=WANTED != "1",
     )

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax._src import dispatch  # has no public name
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jax_lstm.kernels.fused import plain
-from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, axes, every, results, tangent
+from jax_lstm.kernels.fused.arrays import OUTPUTS, Arrays, axes, every, results, tangent
+from jax_lstm.kernels.fused.cpu import lowering
 from jax_lstm.kernels.fused.partition import alike, partitioned, spec_of, split_of
 
 KEPT = ("gates", "cs")  # by `forward`, and `hs` where there is a mask
@@ -171,79 +171,9 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, call: Call) -> list[An
     return [found.get(name) for name in call.operands]
 
 
-# The calls of the library. What is absent is passed with size 0.
-
-
-def _absent(name: str, arrays: Arrays) -> Any:
-    members, compute = arrays["xs"].shape[0], arrays["xs"].dtype
-    return jnp.zeros((members, *(0,) * (len(axes(name)) - 1)), bool if name in ("mask", "resets") else compute)
-
-
-def _native_forward(call: Call, *operands: Any) -> list[Any]:
-    arrays = dict(zip(call.operands, operands, strict=True))
-    kept = "gates" in call.results
-    names = (*OUTPUTS, *KEPT, "hs") if kept else OUTPUTS
-    return _ffi_call(
-        "jax_lstm_forward" if kept else "jax_lstm_infer",
-        arrays,
-        ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0", "mask", "resets"),
-        call,
-        names,
-    )
-
-
-def _native_backward(call: Call, *operands: Any) -> list[Any]:
-    arrays = dict(zip(call.operands, operands, strict=True))
-    names = (
-        "d_ys",
-        "d_h",
-        "d_c",
-        "xs",
-        "weight_ih",
-        "weight_hh",
-        "weight_hr",
-        "h0",
-        "c0",
-        "mask",
-        "resets",
-        "hs",
-        "cs",
-    )
-    return _ffi_call(
-        "jax_lstm_backward",
-        arrays,
-        (*names, "gates"),
-        call,
-        # Both biases have one gradient. The last result is scratch, in the memory of `gates`.
-        (*(tangent(name) for name in VARIABLES if name != "bias_hh"), "d_gates"),
-        {len(names): len(VARIABLES) - 1},
-        need_d_xs=np.bool_("d_xs" in call.results),
-    )
-
-
-def _ffi_call(
-    target: str,
-    arrays: Arrays,
-    operands: Sequence[str],
-    call: Call,
-    names: Sequence[str],
-    aliases: dict[int, int] | None = None,
-    **attributes: Any,
-) -> list[Any]:
-    passed = [arrays[name] if name in arrays else _absent(name, arrays) for name in operands]
-    optional = {"d_xs": "d_xs" in call.results, "d_weight_hr": "weight_hr" in arrays, "hs": "mask" in arrays}
-    shapes = results([name for name in names if optional.get(name, True)], arrays)
-    types = [shapes[name] if name in shapes else jax.typeof(_absent(name, arrays)) for name in names]
-    function = jax.ffi.ffi_call(target, types, input_output_aliases=aliases)
-    found = dict(zip(names, function(*passed, reverse=np.bool_(call.reverse), **attributes), strict=True))
-    if "d_bias_ih" in found:
-        found["d_bias_hh"] = found["d_bias_ih"]
-    return [found[name] for name in call.results]
-
-
-infer = _operation("infer", plain.infer, _native_forward)
-forward = _operation("forward", plain.run, _native_forward)
+infer = _operation("infer", plain.infer, lowering.forward)
+forward = _operation("forward", plain.run, lowering.forward)
 tangents_ = _operation("tangents", plain.tangents, None)
-backward = _operation("backward", plain.backward, _native_backward)
+backward = _operation("backward", plain.backward, lowering.backward)
 ad.primitive_jvps[infer.primitive] = _jvp_of_infer
 ad.primitive_transposes[tangents_.primitive] = _transpose

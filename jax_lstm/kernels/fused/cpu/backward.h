@@ -17,12 +17,12 @@ class Backward : Sequence {
   static constexpr int64_t kVector = V::width;
 
  public:
-  static double flops(const BackwardArgs& args) {
+  static double flops(const Args& args) {
     const Shape& s = args.shape;
     return 4.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Backward(const BackwardArgs& args, int64_t member, int threads)
+  Backward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), threads_(threads), gates_depth_(4 * hidden_),
         h_(outputs_, 4 * hidden_, expects_hidden_split(threads, batch_) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
         cell_(projected_ ? hidden_ : 0, outputs_, expects_hidden_split(threads, batch_) ? threads : 1),
@@ -44,7 +44,7 @@ class Backward : Sequence {
     d_xs_ = at<C>(args.d_xs, member, steps * inputs_);
     d_weight_ih_ = at<C>(args.d_weight_ih, member, 4 * hidden_ * inputs_);
     d_weight_hh_ = at<C>(args.d_weight_hh, member, 4 * hidden_ * outputs_);
-    d_bias_ = at<S>(args.d_bias, member, 4 * hidden_);
+    d_bias_ = at<S>(args.d_bias_ih, member, 4 * hidden_);
     d_weight_hr_ = at<C>(args.d_weight_hr, member, outputs_ * hidden_);
     d_h0_ = at<S>(args.d_h0, member, batch_ * outputs_);
     d_c0_ = at<S>(args.d_c0, member, batch_ * hidden_);

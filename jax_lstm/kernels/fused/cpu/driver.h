@@ -16,7 +16,7 @@ struct Range {
 };
 JAX_LSTM_INLINE Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
-template <class Op, class Args>
+template <class Op>
 size_t scratch_bytes(const Args& args, int threads) {
   Arena counting;
   Op(args, 0, threads).lay_out(counting);
@@ -26,7 +26,7 @@ size_t scratch_bytes(const Args& args, int threads) {
 constexpr double kAssumedFlopsPerSecond = 50e9;  // of one thread; only for how long to wait for helpers
 
 // At least as many members as threads: every thread runs whole members by itself.
-template <class Op, class Args>
+template <class Op>
 struct MembersInParallel {
   const Args& args;
   char* scratch;
@@ -45,7 +45,7 @@ struct MembersInParallel {
   }
 };
 
-template <class Op, class Args>
+template <class Op>
 void run(const Args& args, Pool& pool) {
   const int64_t members = args.shape.members;
   const double flops = Op::flops(args);
@@ -53,8 +53,8 @@ void run(const Args& args, Pool& pool) {
   if (members >= threads) {
     const size_t bytes = scratch_bytes<Op>(args, 1);
     Scratch scratch(bytes * static_cast<size_t>(threads));
-    MembersInParallel<Op, Args> all{args, static_cast<char*>(scratch.data()), bytes};
-    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op, Args>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
+    MembersInParallel<Op> all{args, static_cast<char*>(scratch.data()), bytes};
+    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
     return;
   }
   Scratch scratch(scratch_bytes<Op>(args, threads));

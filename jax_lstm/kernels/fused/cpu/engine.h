@@ -23,11 +23,11 @@ namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
 template <class C>
-void forward(const ForwardArgs& args, Pool& pool) {
+void forward(const Args& args, Pool& pool) {
   run<Forward<C>>(args, pool);
 }
 template <class C>
-void backward(const BackwardArgs& args, Pool& pool) {
+void backward(const Args& args, Pool& pool) {
   run<Backward<C>>(args, pool);
 }
 

@@ -19,12 +19,12 @@ class Forward : Sequence {
   static constexpr bool kConverts = sizeof(C) != sizeof(Operand);
 
  public:
-  static double flops(const ForwardArgs& args) {
+  static double flops(const Args& args) {
     const Shape& s = args.shape;
     return 2.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Forward(const ForwardArgs& args, int64_t member, int threads)
+  Forward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
         steps_ahead_(!kConverts && !direct_ && batch_ < kTileRows[3] && (threads == 1 || expects_hidden_split(threads, batch_))

@@ -6,7 +6,6 @@ namespace JAX_LSTM_ISA {
 
 class Sequence {
  protected:
-  template <class Args>
   Sequence(const Args& args, int64_t member)
       : time_(args.shape.time), batch_(args.shape.batch), inputs_(args.shape.input_size), hidden_(args.shape.hidden_size),
         outputs_(args.shape.output_size), reverse_(args.reverse), projected_(args.weight_hr != nullptr),
@@ -15,7 +14,6 @@ class Sequence {
 
   // How much work a call is: multiplications for each row and step, and packing the weights takes about as long as some rows more.
   static constexpr double kPackingRows = 6;
-  template <class Args>
   static double weights(const Args& args) {
     const Shape& s = args.shape;
     return static_cast<double>(s.hidden_size) *
@@ -23,10 +21,6 @@ class Sequence {
   }
 
   // The part of an array that belongs to a member; null for an absent one.
-  template <class T>
-  static const T* at(const void* array, int64_t member, int64_t size) {
-    return array ? static_cast<const T*>(array) + member * size : nullptr;
-  }
   template <class T>
   static T* at(void* array, int64_t member, int64_t size) {
     return array ? static_cast<T*>(array) + member * size : nullptr;

@@ -40,35 +40,23 @@ struct Shape {
   int64_t members, time, batch, input_size, hidden_size, output_size;
 };
 
-// The arrays of one call as they lie in memory, every one with a leading axis of `members`. Absent ones are null.
-struct ForwardArgs {
+// One call: its sizes, and its arrays by the names of arrays.def, each with a leading axis of `members`. Absent arrays are null. The memory of
+// `d_gates` may be that of `gates`. Both biases have the gradient `d_bias_ih`.
+struct Args {
   Shape shape;
   bool reverse;
-  const void *xs, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr, *h0, *c0;
-  const bool *mask, *resets;
-  void *ys, *h, *c;
-  void *gates, *cs, *hs;  // null for inference (and hs where there is no mask)
-};
-
-struct BackwardArgs {
-  Shape shape;
-  bool reverse;
-  const void *d_ys, *d_h, *d_c;
-  const void *xs, *weight_ih, *weight_hh, *weight_hr, *h0, *c0;
-  const bool *mask, *resets;
-  const void *hs, *cs, *gates;
-  void *d_xs;  // null where it is not needed
-  void *d_weight_ih, *d_weight_hh, *d_bias, *d_weight_hr, *d_h0, *d_c0;
-  void *d_gates;  // may be the memory of `gates`
+#define JAX_LSTM_ARRAY(name, axes, type) void *name, *d_##name;
+#include "../arrays.def"
 };
 
 class Pool;
 
-// What one instruction set offers: a function for each ElementType.
+using Kernel = void (*)(const Args&, Pool&);
+
+// The kernels of one instruction set, one for each ElementType.
 struct Engine {
   const char* name;
-  void (*forward[3])(const ForwardArgs&, Pool&);
-  void (*backward[3])(const BackwardArgs&, Pool&);
+  Kernel forward[3], backward[3];
 };
 
 }  // namespace jax_lstm

@@ -83,8 +83,7 @@ struct Call {
   ElementType type;
   bool projected, masked, reset, reverse;
   std::deque<std::vector<char>> arrays;
-  ForwardArgs forward = {};
-  BackwardArgs backward = {};
+  Args forward = {}, backward = {};
   std::mt19937 random{1};
 
   size_t compute() const { return type == ElementType::bfloat16 ? 2 : state(); }
@@ -102,19 +101,19 @@ struct Call {
     }
     return data;
   }
-  const bool* flags(bool present, int percent) {
+  void* flags(bool present, int percent) {
     if (!present) return nullptr;
     int64_t count = s.members * s.time * s.batch;
     arrays.emplace_back(static_cast<size_t>(count));
     for (char& flag : arrays.back()) flag = static_cast<int>(random() % 100) < percent;
-    return reinterpret_cast<const bool*>(arrays.back().data());
+    return arrays.back().data();
   }
 
   Call(Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse)
       : s(shape), type(type), projected(projected), masked(masked), reset(reset), reverse(reverse) {
     const int64_t n = s.members, steps = n * s.time * s.batch, rows = n * s.batch, h = s.hidden_size, r = s.output_size;
     const double k = 1 / std::sqrt(static_cast<double>(h));
-    ForwardArgs& f = forward;
+    Args& f = forward;
     f.shape = s;
     f.reverse = reverse;
     f.xs = make(steps * s.input_size, compute(), 1);
@@ -133,18 +132,16 @@ struct Call {
     f.gates = make(steps * 4 * h, state(), 0);
     f.cs = make(steps * h, state(), 0);
     f.hs = masked ? make(steps * r, compute(), 0) : nullptr;
-    BackwardArgs& b = backward;
-    b.shape = s;
-    b.reverse = reverse;
+    Args& b = backward;
+    b = f;
+    if (!masked) b.hs = f.ys;
     b.d_ys = make(steps * r, compute(), 1);
     b.d_h = make(rows * r, state(), 1);
     b.d_c = make(rows * h, state(), 1);
-    b.xs = f.xs, b.weight_ih = f.weight_ih, b.weight_hh = f.weight_hh, b.weight_hr = f.weight_hr, b.h0 = f.h0, b.c0 = f.c0;
-    b.mask = f.mask, b.resets = f.resets, b.hs = masked ? f.hs : f.ys, b.cs = f.cs, b.gates = f.gates;
     b.d_xs = make(steps * s.input_size, compute(), 0);
     b.d_weight_ih = make(n * 4 * h * s.input_size, compute(), 0);
     b.d_weight_hh = make(n * 4 * h * r, compute(), 0);
-    b.d_bias = make(n * 4 * h, state(), 0);
+    b.d_bias_ih = make(n * 4 * h, state(), 0);
     b.d_weight_hr = projected ? make(n * h * r, compute(), 0) : nullptr;
     b.d_h0 = make(rows * r, state(), 0);
     b.d_c0 = make(rows * h, state(), 0);
