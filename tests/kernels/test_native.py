@@ -150,15 +150,15 @@ def zeros(*shape: int, dtype: Any = np.float32) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"operands": OPERANDS + " ws"}, "no array for the names ws"),
+        ({"operands": OPERANDS + " ws"}, "more names than arrays: ws"),
         ({"operands": OPERANDS.replace("mask", "ws"), "ws": zeros(1, 4, 3)}, "unknown array `ws`"),
         ({"operands": OPERANDS.replace("c0 ", "")}, "`c0` is missing"),
         ({"operands": OPERANDS.replace("bias_hh ", "")}, "`bias_ih` and `bias_hh` must be given together"),
         ({"results": "ys h"}, "`c` is missing"),
         ({"results": "ys h c gates cs"}, "`hs` must be given with `gates` and `mask`"),
-        ({"results": "ys h c d_xs"}, "results were asked for that are not computed"),
+        ({"results": "ys h c d_xs"}, "does not compute"),
         ({"target": "backward"}, "`gates` is missing"),
-        ({"xs": zeros(4, 3, 2)}, "`xs` must have the axes NTBI; it has 3"),
+        ({"xs": zeros(4, 3, 2)}, "`xs` must have the axes NTBI; got 3 axes"),
         ({"weight_ih": zeros(1, 20, 3)}, "axis I is 2 in `xs` and 3 in `weight_ih`"),
         (
             {"weight_hh": zeros(1, 20, 3), "h0": zeros(1, 3, 3), "ys": zeros(1, 4, 3, 3), "h": zeros(1, 3, 3)},

@@ -1,6 +1,6 @@
-// The body of an instruction set's translation unit: what all of them compile, each in a namespace of its own (JAX_LSTM_ISA).
+// The code that is compiled once for each instruction set, each time in a namespace of its own (JAX_LSTM_ISA).
 //
-// Included after the switch to the instruction set and after the Vec of that set; it includes nothing that isn't ours.
+// Include it after enabling the instruction set and after the Vec for it. It must not include system headers.
 #pragma once
 
 #include "activations.h"

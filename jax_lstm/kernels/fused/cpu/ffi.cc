@@ -1,6 +1,6 @@
 // The XLA FFI handlers: they check the arrays of a call against the table in arrays.def and run the kernels.
 //
-// Two attributes list the names of the operands and of the results, in the order in which they are passed. Absent arrays are left out.
+// Two attributes name the operands and the results, in the order in which they are passed. Absent arrays are left out.
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
@@ -35,7 +35,7 @@ constexpr Array kArrays[] = {
 #include "../arrays.def"
 };
 
-// What an operation takes and gives: the arrays that it cannot do without, the pairs that come together, and everything that it computes.
+// The arrays that an operation requires, the pairs that must be given together, and all results that it can compute.
 struct Operation {
   Kernel (Engine::*kernels)[3];
   std::initializer_list<Field> required;
@@ -68,7 +68,7 @@ std::string name_of(Field field) {
   return "";
 }
 
-// Collects the arrays of one call in `args` and checks them. Throws Invalid.
+// Collects the arrays of a call in `args` and checks them. Throws Invalid.
 class Reader {
  public:
   Args args = {};
@@ -81,17 +81,17 @@ class Reader {
       names.remove_prefix(name.size() < names.size() ? name.size() + 1 : name.size());
       add(name, get(i));
     }
-    if (!names.empty()) throw Invalid{"no array for the names " + std::string(names)};
+    if (!names.empty()) throw Invalid{"more names than arrays: " + std::string(names)};
   }
 
-  // To be called once all arrays have been read. Sets the shape, and returns the type of the call.
+  // Checks the call as a whole after all arrays have been read. Sets the shape and returns the type.
   ElementType finish(const Operation& operation, size_t results) {
     for (Field field : operation.required)
       if (!(args.*field)) throw Invalid{name_of(field) + " is missing"};
     for (auto [one, other] : operation.pairs)
       if (!(args.*one) != !(args.*other)) throw Invalid{name_of(one) + " and " + name_of(other) + " must be given together"};
     for (Field field : operation.results) results -= args.*field != nullptr;
-    if (results != 0) throw Invalid{"results were asked for that are not computed"};
+    if (results != 0) throw Invalid{"a result was requested that this operation does not compute"};
     const Shape& s = args.shape = {size('N'), size('T'), size('B'), size('I'), size('H'), size('R')};
     if (s.time < 1 || s.input_size < 1 || s.hidden_size < 1 || s.output_size < 1) throw Invalid{"the axes T, I, H and R must not be empty"};
     if (size('G') != 4 * s.hidden_size) throw Invalid{"axis G must be 4 * " + std::to_string(s.hidden_size) + "; got " + std::to_string(size('G'))};
@@ -120,20 +120,21 @@ class Reader {
 
   void add(std::string_view name, ffi::AnyBuffer buffer) {
     const bool gradient = name.substr(0, 2) == "d_";
-    const Array* array = std::find_if(std::begin(kArrays), std::end(kArrays), [base = name.substr(gradient ? 2 : 0)](const Array& a) { return a.name == base; });
+    const std::string_view base = name.substr(gradient ? 2 : 0);
+    const Array* array = std::find_if(std::begin(kArrays), std::end(kArrays), [base](const Array& row) { return row.name == base; });
     if (array == std::end(kArrays)) throw Invalid{"unknown array " + quoted(name)};
     const auto shape = buffer.dimensions();
     if (shape.size() != array->axes.size())
-      throw Invalid{quoted(name) + " must have the axes " + std::string(array->axes) + "; it has " + std::to_string(shape.size())};
+      throw Invalid{quoted(name) + " must have the axes " + std::string(array->axes) + "; got " + std::to_string(shape.size()) + " axes"};
     for (size_t i = 0; i < shape.size(); ++i) {
       const char axis = array->axes[i];
       if (Known& known = sizes_[axis - 'A']; !known.agrees(shape[i], name))
-        throw Invalid{std::string("axis ") + axis + " is " + std::to_string(known.value) + " in " + quoted(known.by) + " and " + std::to_string(shape[i]) +
-                      " in " + quoted(name)};
+        throw Invalid{"axis " + std::string(1, axis) + " is " + std::to_string(known.value) + " in " + quoted(known.by) + " and " +
+                      std::to_string(shape[i]) + " in " + quoted(name)};
     }
     if (Known& known = types_[array->type]; !known.agrees(static_cast<int64_t>(buffer.element_type()), name))
       throw Invalid{quoted(name) + " must have the element type of " + quoted(known.by)};
-    static char nothing;  // an empty array may lie at address 0, which would say that it is absent
+    static char nothing;  // an empty array may have a null pointer, which would mean that it is absent
     args.*(gradient ? array->gradient : array->value) = buffer.untyped_data() ? buffer.untyped_data() : &nothing;
   }
 
@@ -160,13 +161,13 @@ ffi::Error handle(ffi::ThreadPool thread_pool, ffi::RemainingArgs operands, ffi:
     reader.read(operand_names, operands.size(), [&](size_t i) { return *operands.get<ffi::AnyBuffer>(i); });
     reader.read(result_names, results.size(), [&](size_t i) {
       ffi::AnyBuffer result = **results.get<ffi::AnyBuffer>(i);
-      // A large result is fresh memory: with small pages, page faults would take longer than writing it.
+      // A large result is fresh memory. With small pages, page faults would take longer than writing it.
       if (constexpr size_t large = size_t{4} << 20; result.size_bytes() >= large) prefer_huge_pages(result.untyped_data(), result.size_bytes());
       return result;
     });
     const ElementType type = reader.finish(operation, results.size());
     reader.args.reverse = reverse;
-    // Only under a mask does h after a step differ from ys.
+    // h after a step differs from ys only under a mask.
     if (&operation == &kForward && !reader.args.hs != !(reader.args.gates && reader.args.mask))
       throw Invalid{"`hs` must be given with `gates` and `mask`, and only then"};
     const Engine* engine = type == ElementType::bfloat16 ? dispatch().bfloat16_engine : dispatch().engine;
@@ -196,7 +197,7 @@ ffi::Error handle(ffi::ThreadPool thread_pool, ffi::RemainingArgs operands, ffi:
                                     .Attr<std::string_view>("results")            \
                                     .Attr<bool>("reverse"))
 
-// Two names for one function, so that programs and profiles tell inference from training.
+// One function under two names, so that compiled programs and profiles distinguish inference from training.
 JAX_LSTM_HANDLER(jax_lstm_infer, kForward);
 JAX_LSTM_HANDLER(jax_lstm_forward, kForward);
 JAX_LSTM_HANDLER(jax_lstm_backward, kBackward);

@@ -1,7 +1,7 @@
-// Element types, and the plain structs that carry one call from the FFI handlers to the kernels of an instruction set.
+// Element types, and the structs that pass a call from the FFI handlers to the kernels of an instruction set.
 //
-// Only plain data here: this header is compiled for several instruction sets, and an inline function outside of their namespaces could be
-// emitted once with instructions that the CPU at hand lacks. (Hence also the forced inlining of the two conversions.)
+// This header is compiled for several instruction sets. An ordinary inline function outside their namespaces could be emitted once, with
+// instructions that the running CPU lacks; so there is only plain data here, and conversions that are always inlined.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <initializer_list>
 
 #define JAX_LSTM_INLINE static inline __attribute__((always_inline))
-// For functions that are defined inside of a class and can't be static.
+// For functions that are defined inside a class and cannot be static.
 #define JAX_LSTM_MEMBER inline __attribute__((always_inline))
 
 namespace jax_lstm {
@@ -35,7 +35,7 @@ JAX_LSTM_INLINE bfloat16 to_bfloat16(float x) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-// Sizes of a call. `output_size` is the size of h: that of the projection where there is one, else `hidden_size`.
+// Sizes of a call. `output_size` is the size of h: that of the projection if there is one, otherwise `hidden_size`.
 struct Shape {
   int64_t members, time, batch, input_size, hidden_size, output_size;
 };

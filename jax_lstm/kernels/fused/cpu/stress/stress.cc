@@ -1,7 +1,7 @@
-// Runs the kernels outside of Python, on a pool of plain threads: for the sanitizers, which can't see into XLA, and for timing one thread.
+// Runs the kernels without Python and XLA on a pool of plain threads: under sanitizers, which cannot see into XLA, and to time one thread.
 //
-//   stress                     a grid of odd shapes and options, some calls at once, on pools that are free, busy or refuse work;
-//                              says whether results depend on the number of threads (they must not)
+//   stress                     a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse work;
+//                              fails if results depend on the number of threads
 //   stress time B T I H TYPE   CPU time of one thread, forward and backward (TYPE f32, f64 or bf16)
 #include <time.h>
 
@@ -39,7 +39,7 @@ class Threads final : public Pool {
   }
   int size() const override { return size_; }
   void schedule(void (*run)(void*), void* data) override {
-    if (threads_.empty()) return run(data);  // as XLA does where there is no pool
+    if (threads_.empty()) return run(data);  // as XLA does if there is no pool
     {
       std::lock_guard<std::mutex> lock(mutex_);
       tasks_.emplace_back([=] { run(data); });
@@ -77,7 +77,7 @@ class Threads final : public Pool {
   std::vector<std::thread> threads_;
 };
 
-// One call with its arrays, each allocated by itself and to the byte, so that AddressSanitizer sees any step over the edge.
+// One call with its arrays. Each has its own allocation of the exact size, so that AddressSanitizer finds every access out of bounds.
 struct Call {
   Shape s;
   ElementType type;
@@ -202,13 +202,13 @@ int stress() {
         for (int threads : {0, 1, 3}) {
           if (run(threads, 4) != alone) {
             ++differences;
-            std::printf("B%ld T%ld I%ld H%ld options %d type %d: other results with %d threads\n", static_cast<long>(s.batch), static_cast<long>(s.time),
+            std::printf("B%ld T%ld I%ld H%ld options %d type %d: results differ with %d threads\n", static_cast<long>(s.batch), static_cast<long>(s.time),
                         static_cast<long>(s.input_size), static_cast<long>(s.hidden_size), options, static_cast<int>(type), threads);
           }
           ++calls;
         }
       }
-  // Calls from threads of the very pool that they ask for help, so that it has none to give; and from others at once.
+  // Calls from threads of the pool that they ask for help, so that it cannot help, and from other threads at the same time.
   {
     Threads pool(3, 4);
     std::atomic<int> done{0};
