@@ -1,10 +1,10 @@
-"""Compiles the native kernel while installing, where there is a C++ compiler; everything else is in pyproject.toml.
+"""Compile the native kernel during installation if there is a C++ compiler. All else is in pyproject.toml.
 
-The library is loaded with ctypes and knows nothing of Python, so that one wheel serves every version of it. All
-that it needs is the headers of XLA's foreign function interface, which come with jaxlib; the build requires the oldest
-jaxlib that the package runs with, because a newer one takes a library built for an older, but not the other way round.
+The library is loaded with ctypes and does not use Python's C API, so one wheel serves all versions of Python. It needs
+only the headers of XLA's foreign function interface, which come with jaxlib. The build requires the oldest supported
+jaxlib, because newer versions accept a library built for an older one, but not the reverse.
 
-JAX_LSTM_NATIVE=0 leaves the library out; JAX_LSTM_NATIVE=1 makes it an error if it cannot be compiled.
+JAX_LSTM_NATIVE=0 leaves the library out. JAX_LSTM_NATIVE=1 makes a failure to compile it an error.
 """
 
 import os
@@ -23,13 +23,13 @@ FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "
 
 
 def headers() -> list[str]:
-    """Where jaxlib has the headers, found without importing it."""
+    """Include directories of jaxlib, found without importing it."""
     spec = find_spec("jaxlib")
     return [str(Path(folder, "include")) for folder in (spec and spec.submodule_search_locations) or []]
 
 
 class BuildLibrary(build_ext):
-    """Builds a plain shared library, its files side by side; without a compiler it says so, and the install goes on."""
+    """Compile the files of a plain shared library in parallel. If that fails, warn and go on without it."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + ".so"
@@ -47,17 +47,17 @@ class BuildLibrary(build_ext):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 objects = [name for names in pool.map(compile_one, ext.sources) for name in names]
             self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
-        except Exception as error:  # whatever a compiler may fail with
+        except Exception as error:  # compilers fail in many ways
             if not ext.optional:
                 raise
-            self.warn(f"jax-lstm is installed without its native kernel, which did not compile: {error}")
+            self.warn(f"jax-lstm is installed without its native kernel, because compiling it failed: {error}")
 
     def get_outputs(self) -> list[str]:
         return [name for name in super().get_outputs() if os.path.exists(name)]
 
 
 class TagWheel(bdist_wheel):
-    """One wheel for all versions of Python: of this platform with the library, of any without."""
+    """One wheel for all versions of Python: for this platform with the library, for any platform without."""
 
     def get_tag(self) -> tuple[str, str, str]:
         built = any(Path(self.bdist_dir or ".").glob(f"**/{FOLDER}/_native.so"))
@@ -69,7 +69,7 @@ extensions = [
         "jax_lstm.kernels.fused.cpu._native",
         sorted(str(path) for path in FOLDER.glob("*.cc")),
         include_dirs=headers(),
-        depends=sorted(str(path) for path in FOLDER.glob("*.h")),
+        depends=[*sorted(str(path) for path in FOLDER.glob("*.h")), str(FOLDER.parent / "arrays.def")],
         language="c++",
         optional=WANTED != "1",
     )

@@ -1,11 +1,12 @@
-"""The arrays of the fused operations, by name: their axes and types.
+"""The arrays of the fused LSTM by name: their axes and types, as `arrays.def` lists them for Python and C++.
 
-N members of an ensemble (1 in a plain call), T time, B batch, I input, G = 4H gates, H hidden, R the size of `h`. Rules
-for batching, sharding and checking are written once, over this table.
+Batching, partitioning and checks are written once, over this table.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,51 +15,51 @@ from jax_lstm.params import state_dtype
 
 Arrays = dict[str, Any]
 
-AXES = {
-    "xs": "NTBI",
-    "weight_ih": "NGI",
-    "weight_hh": "NGR",
-    "bias_ih": "NG",
-    "bias_hh": "NG",
-    "weight_hr": "NRH",
-    "h0": "NBR",
-    "c0": "NBH",
-    "mask": "NTB",
-    "resets": "NTB",
-    "ys": "NTBR",
-    "h": "NBR",
-    "c": "NBH",
-    "gates": "NTBG",  # after their non-linearities
-    "cs": "NTBH",  # after each step
-    "hs": "NTBR",  # after each step; stored only with a mask, else it is `ys`
-}
-STATES = ("bias_ih", "bias_hh", "h0", "c0", "h", "c", "gates", "cs")  # of the type of the state
-FLAGS = ("mask", "resets")
-VARIABLES = ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0")  # of the derivatives
+_TABLE = re.findall(
+    r"^JAX_LSTM_ARRAY\((\w+), (\w+), (\w+)\)", Path(__file__).with_name("arrays.def").read_text("ascii"), re.MULTILINE
+)
+AXES: dict[str, str] = {name: axes for name, axes, _ in _TABLE}
+TYPES: dict[str, str] = {name: kind for name, _, kind in _TABLE}
+
+VARIABLES = ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0")  # differentiable operands
 OUTPUTS = ("ys", "h", "c")
-RESIDUALS = ("gates", "cs")  # stored by `forward`, and `hs` with a mask
+RESIDUALS = ("gates", "cs")  # for the backward pass, and `hs` with a mask
+
+
+class Signature(NamedTuple):
+    """What is static in an operation: the names of its operands and results, the direction, the lowering wanted."""
+
+    operands: tuple[str, ...]
+    results: tuple[str, ...]
+    reverse: bool
+    lowering: str
+
+
+def as_lines() -> str:
+    """The table as text, for comparison with the one that the C++ library was built with."""
+    return "".join(f"{' '.join(row)}\n" for row in _TABLE)
 
 
 def tangent(name: str) -> str:
-    """The name of the tangent or cotangent of `name`; it has the same axes and type."""
+    """Name of the tangent or cotangent of `name`, which has the same axes and type."""
     return f"d_{name}"
 
 
 def axes(name: str) -> str:
-    """The axes of an array or its tangent."""
+    """Axes of the array `name`, a letter each."""
     return AXES[name.removeprefix("d_")]
 
 
 def dtype(name: str, compute: Any) -> Any:
-    """The type of an array when computing in `compute`."""
-    name = name.removeprefix("d_")
-    if name in FLAGS:
+    """Type of the array `name` in a call whose `xs` has type `compute`."""
+    kind = TYPES[name.removeprefix("d_")]
+    if kind == "flag":
         return jnp.dtype(bool)
-    return state_dtype(compute) if name in STATES else jnp.dtype(compute)
+    return state_dtype(compute) if kind == "state" else jnp.dtype(compute)
 
 
 def sizes(shapes: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """The size of each axis; a TypeError where two arrays disagree."""
+    """Size of each axis. Raises TypeError if two arrays disagree."""
     found: dict[str, tuple[Any, str]] = {}
     for name, shape in shapes.items():
         if len(shape) != len(axes(name)):
@@ -71,7 +72,7 @@ def sizes(shapes: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def results(names: Iterable[str], arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape and type of results, computed from `arrays`."""
+    """Shapes and types of the results `names` of a call on `arrays`. Raises TypeError if these do not fit."""
     compute = arrays["xs"].dtype
     for name, array in arrays.items():
         if array.dtype != dtype(name, compute):
@@ -84,5 +85,5 @@ def results(names: Iterable[str], arrays: Mapping[str, Any]) -> dict[str, jax.Sh
 
 
 def each(function: Callable[[Any], Any], arrays: Mapping[str, Any]) -> Arrays:
-    """`function` of every array."""
+    """Apply `function` to every array."""
     return {name: function(array) for name, array in arrays.items()}

@@ -12,7 +12,7 @@ lowering of their own) runs in plain JAX, see `jax_lstm.kernels.fused.plain`.
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.extend.core import Primitive
@@ -20,18 +20,9 @@ from jax.interpreters import ad, batching, mlir
 
 from jax_lstm.kernels.base import Call, compiled
 from jax_lstm.kernels.fused import lowerings, plain
-from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, axes, each, results, sizes, tangent
+from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, Signature, axes, each, results, sizes, tangent
 from jax_lstm.kernels.fused.batching import merge_axis
 from jax_lstm.kernels.fused.sharding import align, in_full_shard_map, needs_devices, partitioned, spec_of, split_of
-
-
-class Signature(NamedTuple):
-    """What is static in an operation: the names of its operands and results, the direction, the lowering wanted."""
-
-    operands: tuple[str, ...]
-    results: tuple[str, ...]
-    reverse: bool
-    lowering: str
 
 
 class Operation:

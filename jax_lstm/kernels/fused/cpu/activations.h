@@ -1,15 +1,15 @@
-// Sigmoid and tanh on vectors. A NaN stays NaN, and infinities give the limits.
+// Sigmoid and tanh of vectors. NaN stays NaN, and infinities give the limits.
 //
-// Both come from 2^y - 1, since tanh(x) = m / (m + 2) with m = exp(2x) - 1 keeps its relative precision near zero. y is split into a whole
-// number n and a rest r in [-1/2, 1/2], for which a polynomial gives 2^r - 1; then 2^y - 1 = 2^n (2^r - 1) + (2^n - 1).
+// Both are computed from 2^y - 1, because tanh(x) = m / (m + 2) with m = exp(2x) - 1 keeps its relative accuracy near zero. y is split into an
+// integer n and a remainder r in [-1/2, 1/2]; a polynomial gives 2^r - 1, and 2^y - 1 = 2^n (2^r - 1) + (2^n - 1).
 //
-// Precision: a few units in the last place, and besides that of an argument which was rounded once (y is a rounded product).
+// Accuracy: a few ulp, plus the effect of rounding y, which is a product.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// 2^r - 1. The polynomial, times r, is of least relative error: 1.3e-8.
+// 2^r - 1, as r times a minimax polynomial; the relative error is 1.3e-8.
 JAX_LSTM_INLINE Vec<float> exp2_minus_1(Vec<float> r) {
   using V = Vec<float>;
   V p = V::broadcast(1.5453162942e-04f);
@@ -21,7 +21,7 @@ JAX_LSTM_INLINE Vec<float> exp2_minus_1(Vec<float> r) {
   return p * r;
 }
 
-// The same; the Taylor series, whose first term left out is below 1e-17.
+// The same by its Taylor series; the first omitted term is below 1e-17.
 JAX_LSTM_INLINE Vec<double> exp2_minus_1(Vec<double> r) {
   using V = Vec<double>;
   V p = V::broadcast(1.36914888539041281e-12);
@@ -53,7 +53,7 @@ constexpr double kLog2E = 1.44269504088896340736;
 template <class T>
 JAX_LSTM_INLINE Vec<T> sigmoid(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = sizeof(T) == 4 ? T(126) : T(1000);  // the power is finite there, and its reciprocal nothing next to any gate
+  constexpr T limit = sizeof(T) == 4 ? T(126) : T(1000);  // 2^limit is finite, and its reciprocal is negligible
   V scale;
   V e = split_exp2(V::clamp(x * V::broadcast(T(-kLog2E)), -limit, limit), scale);
   return V::reciprocal(fma(scale, e, scale + V::broadcast(1)));
@@ -62,7 +62,7 @@ JAX_LSTM_INLINE Vec<T> sigmoid(Vec<T> x) {
 template <class T>
 JAX_LSTM_INLINE Vec<T> tanh(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = 60;  // tanh rounds to 1 long before
+  constexpr T limit = 60;  // tanh rounds to 1 well below this
   V scale;
   V e = split_exp2(V::clamp(x * V::broadcast(T(2 * kLog2E)), -limit, limit), scale);
   V m = fma(scale, e, scale - V::broadcast(1));

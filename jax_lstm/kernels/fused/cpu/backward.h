@@ -1,8 +1,8 @@
 // The backward pass of one layer over a whole sequence.
 //
-// Going back in time, the gradient of h is that of ys plus (gradient of the next step's gates) * weight_hh, a product in tiles, behind which
-// the derivatives of the cell follow at once and give the gradients of this step's gates. Those are kept twice: as `d_gates`, for the gradients
-// of the weights, which are one product over all steps at the end (weight_gradient.h), and as operands of the next product and of d_xs.
+// Steps run backwards in time. The gradient of h is d_ys plus the next step's d_gates times weight_hh. Each tile of this product goes straight
+// through the derivative of the cell, which gives this step's d_gates. They are stored twice: in `d_gates`, for the weight gradients, which are one
+// product over all steps at the end (weight_gradient.h); and as operands of the next product and of d_xs.
 #pragma once
 
 namespace jax_lstm {
@@ -17,12 +17,12 @@ class Backward : Sequence {
   static constexpr int64_t kVector = V::width;
 
  public:
-  static double flops(const BackwardArgs& args) {
+  static double flops(const Args& args) {
     const Shape& s = args.shape;
     return 4.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Backward(const BackwardArgs& args, int64_t member, int threads)
+  Backward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), threads_(threads), gates_depth_(4 * hidden_),
         h_(outputs_, 4 * hidden_, expects_hidden_split(threads, batch_) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
         cell_(projected_ ? hidden_ : 0, outputs_, expects_hidden_split(threads, batch_) ? threads : 1),
@@ -44,7 +44,7 @@ class Backward : Sequence {
     d_xs_ = at<C>(args.d_xs, member, steps * inputs_);
     d_weight_ih_ = at<C>(args.d_weight_ih, member, 4 * hidden_ * inputs_);
     d_weight_hh_ = at<C>(args.d_weight_hh, member, 4 * hidden_ * outputs_);
-    d_bias_ = at<S>(args.d_bias, member, 4 * hidden_);
+    d_bias_ = at<S>(args.d_bias_ih, member, 4 * hidden_);
     d_weight_hr_ = at<C>(args.d_weight_hr, member, outputs_ * hidden_);
     d_h0_ = at<S>(args.d_h0, member, batch_ * outputs_);
     d_c0_ = at<S>(args.d_c0, member, batch_ * hidden_);
@@ -106,7 +106,7 @@ class Backward : Sequence {
   }
 
  private:
-  // A right-hand side that is packed: `count` panels of `width` vectors of its columns.
+  // A packed right-hand side: `count` panels, each `width` vectors of columns wide.
   struct Panels {
     int64_t columns, depth;
     int width;
@@ -117,7 +117,7 @@ class Backward : Sequence {
         : columns(columns), depth(depth), width(choose_width(columns, kVector, threads)), count(divide_up(columns, width * kVector)),
           size(round_up(depth, Dot::group) * width * kVector) {}
     int width_of(int64_t panel) const { return static_cast<int>(smaller(width, divide_up(columns, kVector) - panel * width)); }
-    // Where the columns of vector v of a panel begin, and how many there are.
+    // First column of vector v of a panel, and how many of its columns exist.
     int64_t column(int64_t panel, int64_t v) const { return (panel * width + v) * kVector; }
     int64_t present(int64_t panel, int64_t v) const { return smaller(kVector, columns - column(panel, v)); }
   };
@@ -130,7 +130,7 @@ class Backward : Sequence {
     panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, 0, sums);
   }
 
-  // The gradient of h after `step` (h0 for -1), from the step after it; then, without a projection, through the cell.
+  // Gradient of h after `step` (of h0 for -1), from the following step; without a projection, then through the cell.
   void step_h(int64_t step, Range rows, Range panels, S* sums) {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
@@ -187,7 +187,7 @@ class Backward : Sequence {
       }
   }
 
-  // From the gradient of o * tanh(c) to those of the gates and of the c before.
+  // From the gradient of o * tanh(c) to the gradients of the gates and of the previous c.
   template <bool options>
   JAX_LSTM_MEMBER void cell(int64_t step, int64_t row, int64_t unit, int64_t count, V d_h, bool held) {
     const int64_t at_row = index(step) * batch_ + row, at_unit = at_row * hidden_ + unit, at_gates = at_row * gates_depth_ + unit;
@@ -225,7 +225,7 @@ class Backward : Sequence {
     if (options && projected_) V::store(cell_outputs_ + at_unit, out, count);
   }
 
-  // d_xs of `count` rows from `at` on (at most kRowChunk of them), whose d_gates are given as operands.
+  // d_xs of `count` rows from row `at` on (at most kRowChunk), given their d_gates as operands.
   void inputs_of_rows(const Operand* d_gates, int64_t at, int64_t count, S* sums) {
     for (int64_t panel = 0; panel < x_.count; ++panel) {
       const int width = x_.width_of(panel);
@@ -247,7 +247,7 @@ class Backward : Sequence {
   }
 
   void weight_gradients(const Team& team, int thread) {
-    // The right side: inputs and then h before the step. A held step has zero gradients, but what it holds may be NaN.
+    // Right-hand side: the inputs, then h before the step. A masked step has zero gradients, but its values may be NaN, so it is loaded as zeros.
     auto load = [this](int64_t k, int64_t first, int64_t n, Operand* to) {
       const int64_t t = batch_ ? k / batch_ : 0, row = k - t * batch_, step = index(t);
       if (has_options_ && is_held(step, row)) return clear(to, n);

@@ -1,14 +1,14 @@
-// Products with weights as they lie in memory, for calls of so few rows that packing would take longer than all else (one step of a stream).
+// Products with unpacked weights, for calls with so few rows that packing would dominate (one step of a stream).
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// At most so many rows over all steps: packing costs about as much as some passes over the weights.
+// Largest time * batch. Packing costs about as much as a few passes over the weights.
 constexpr int64_t kDirectRows = 4;
 
-// sum[j] += dot(weights[j], x) for j < count <= the vector's width; the rows of weights are `depth` long. One sum for each row and lane, and at
-// the end the lanes are added up by way of a transposition.
+// sum[j] += dot(weights[j], x) for j < count <= vector width; the rows of weights have `depth` elements. Each row has a vector of partial sums; a
+// transposition at the end makes adding up their lanes cheap.
 template <class T>
 JAX_LSTM_INLINE Vec<T> add_dots(const T* weights, int64_t count, int64_t depth, const T* x, Vec<T> sum) {
   using V = Vec<T>;

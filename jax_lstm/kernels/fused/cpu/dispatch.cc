@@ -18,7 +18,7 @@ Dispatch choose() {
   bool avx2 = false, avx512 = false, bfloat16 = false;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  // These also ask whether the operating system saves the registers.
+  // These also check that the operating system saves the registers.
   avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl");
@@ -45,7 +45,7 @@ const Dispatch& dispatch() {
 
 }  // namespace jax_lstm
 
-// The instruction set in use, or a message that begins with JAX_LSTM_ISA where that variable asks for one that is not there.
+// Name of the instruction set in use, or an error message that starts with JAX_LSTM_ISA if that variable asks for one that is not available.
 extern "C" __attribute__((visibility("default"))) const char* jax_lstm_isa() { return jax_lstm::dispatch().name; }
 
 extern "C" __attribute__((visibility("default"))) int jax_lstm_has_bf16() { return jax_lstm::dispatch().has_bfloat16; }

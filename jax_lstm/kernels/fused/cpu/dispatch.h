@@ -1,4 +1,4 @@
-// The choice of an instruction set, made once: the best that the CPU has, or the one that the environment variable JAX_LSTM_ISA names.
+// Chooses the instruction set, once: the best that the CPU supports, or the one named by the environment variable JAX_LSTM_ISA.
 #pragma once
 
 #include "types.h"
@@ -6,10 +6,10 @@
 namespace jax_lstm {
 
 struct Dispatch {
-  const Engine* engine;         // null if JAX_LSTM_ISA asks for what is not there
+  const Engine* engine;  // null if the instruction set that JAX_LSTM_ISA asks for is not available
   const Engine* bfloat16_engine;
-  const char* name;             // of the instruction set, or what is wrong with JAX_LSTM_ISA
-  bool has_bfloat16;            // instructions for products of bfloat16
+  const char* name;  // of the instruction set, or the error if there is no engine
+  bool has_bfloat16;  // whether the CPU has bfloat16 dot products
 };
 
 const Dispatch& dispatch();

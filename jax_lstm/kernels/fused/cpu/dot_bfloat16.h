@@ -1,4 +1,4 @@
-// Products of bfloat16 pairs with sums in float32, by the vdpbf16ps instruction of AVX512-BF16. See tile.h for what a Dot is.
+// Dot products of bfloat16 pairs, accumulated in float32 by vdpbf16ps (AVX512-BF16). tile.h explains what a Dot is.
 #pragma once
 
 namespace jax_lstm {
@@ -45,7 +45,7 @@ struct Bfloat16Dot {
     for (int v = 0; v < width; ++v) b[v] = (__m512bh)_mm512_loadu_si512(panel + v * 32);
   }
 
-  // `a_packed`: a is stored [k / 2][rows][2], padded, instead of in rows of `a_stride`.
+  // If `a_packed`, a is stored as [k / 2][rows][2] with padding; otherwise in rows `a_stride` apart.
   template <int rows, int width, bool a_packed>
   JAX_LSTM_INLINE void accumulate(Vec<float> (&sums)[rows][width], const bfloat16* a, int64_t a_stride, const bfloat16* panel, int64_t depth) {
     int64_t k = 0;
@@ -56,7 +56,7 @@ struct Bfloat16Dot {
 #pragma GCC unroll 12
       for (int m = 0; m < rows; ++m) add<rows, width>(sums, m, pairs(a_packed ? a + k * rows + m * 2 : a + m * a_stride + k), b);
     }
-    if (!a_packed && k < depth) {  // what lies after a row is not ours to read
+    if (!a_packed && k < depth) {  // must not read past the end of a row
       __m512bh b[width];
       load<width>(b, panel);
 #pragma GCC unroll 12

@@ -1,32 +1,32 @@
-// Runs an operation (Forward or Backward) over all members of an ensemble, on as many threads as that is worth.
+// Runs Forward or Backward over all members of an ensemble, on as many threads as pay off.
 //
-// An Op is made for one member and a number of threads, and has
-//   static double flops(args)              for one member, with packing reckoned in
-//   void lay_out(Arena&)                   takes its scratch memory
-//   int64_t prepare_count(), prepare(i)    independent tasks to do first
+// An Op is constructed for one member and a maximum number of threads. It has
+//   static double flops(args)              for one member, including packing
+//   void lay_out(Arena&)                   allocates its scratch memory
+//   int64_t prepare_count(), prepare(i)    independent tasks to run first
 //   void body(Team&, int thread)           the work of one thread
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// The part [begin, end) of n things that falls to one thread.
+// The part [begin, end) of n items that one thread works on.
 struct Range {
   int64_t begin, end;
 };
 JAX_LSTM_INLINE Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
-template <class Op, class Args>
+template <class Op>
 size_t scratch_bytes(const Args& args, int threads) {
   Arena counting;
   Op(args, 0, threads).lay_out(counting);
   return counting.used();
 }
 
-constexpr double kAssumedFlopsPerSecond = 50e9;  // of one thread; only for how long to wait for helpers
+constexpr double kAssumedFlopsPerSecond = 50e9;  // per thread; only decides how long to wait for helpers
 
-// At least as many members as threads: every thread runs whole members by itself.
-template <class Op, class Args>
+// For at least as many members as threads: every thread runs whole members alone.
+template <class Op>
 struct MembersInParallel {
   const Args& args;
   char* scratch;
@@ -45,7 +45,7 @@ struct MembersInParallel {
   }
 };
 
-template <class Op, class Args>
+template <class Op>
 void run(const Args& args, Pool& pool) {
   const int64_t members = args.shape.members;
   const double flops = Op::flops(args);
@@ -53,8 +53,8 @@ void run(const Args& args, Pool& pool) {
   if (members >= threads) {
     const size_t bytes = scratch_bytes<Op>(args, 1);
     Scratch scratch(bytes * static_cast<size_t>(threads));
-    MembersInParallel<Op, Args> all{args, static_cast<char*>(scratch.data()), bytes};
-    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op, Args>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
+    MembersInParallel<Op> all{args, static_cast<char*>(scratch.data()), bytes};
+    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
     return;
   }
   Scratch scratch(scratch_bytes<Op>(args, threads));
@@ -68,7 +68,7 @@ void run(const Args& args, Pool& pool) {
   }
 }
 
-// Rows of the batch, each thread by itself, or hidden units, with a barrier a step?
+// Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch.
 JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
   if (threads == 1) return false;
   Split forced = forced_split();
@@ -76,7 +76,7 @@ JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
 }
 JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) { return expects_hidden_split(team.size(), batch); }
 
-constexpr int64_t kRowChunk = 48;  // rows whose sums of one panel are kept in the first cache
+constexpr int64_t kRowChunk = 48;  // rows processed at a time; their sums for one panel fit in the L1 cache
 
 }  // namespace JAX_LSTM_ISA
 }  // namespace jax_lstm

@@ -1,6 +1,6 @@
-// The body of an instruction set's translation unit: what all of them compile, each in a namespace of its own (JAX_LSTM_ISA).
+// The code that is compiled once for each instruction set, each time in a namespace of its own (JAX_LSTM_ISA).
 //
-// Included after the switch to the instruction set and after the Vec of that set; it includes nothing that isn't ours.
+// Include it after enabling the instruction set and after the Vec for it. It must not include system headers.
 #pragma once
 
 #include "activations.h"
@@ -23,11 +23,11 @@ namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
 template <class C>
-void forward(const ForwardArgs& args, Pool& pool) {
+void forward(const Args& args, Pool& pool) {
   run<Forward<C>>(args, pool);
 }
 template <class C>
-void backward(const BackwardArgs& args, Pool& pool) {
+void backward(const Args& args, Pool& pool) {
   run<Backward<C>>(args, pool);
 }
 

@@ -1,8 +1,8 @@
 // The forward pass of one layer over a whole sequence.
 //
 // Weights are packed once into panels of one vector of hidden units by four gates, so that a tile holds all four gates of its units and the
-// non-linearities can follow at once. h is kept, in the type of the operands, in two buffers: one step reads one and writes the other.
-// What a reset or a mask asks for is done when h is written, so that the products know nothing of them.
+// activations can be applied at once. h is kept in the operand type in two buffers: each step reads one and writes the other. Masks and resets are
+// applied when h is written, so the products need not know about them.
 #pragma once
 
 namespace jax_lstm {
@@ -19,12 +19,12 @@ class Forward : Sequence {
   static constexpr bool kConverts = sizeof(C) != sizeof(Operand);
 
  public:
-  static double flops(const ForwardArgs& args) {
+  static double flops(const Args& args) {
     const Shape& s = args.shape;
     return 2.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Forward(const ForwardArgs& args, int64_t member, int threads)
+  Forward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
         steps_ahead_(!kConverts && !direct_ && batch_ < kTileRows[3] && (threads == 1 || expects_hidden_split(threads, batch_))
@@ -113,7 +113,7 @@ class Forward : Sequence {
     }
   }
 
-  // The sum of both, or zero without bias.
+  // Sum of both biases, or zero without them.
   JAX_LSTM_MEMBER V bias(int64_t row, int64_t count) const {
     return bias_ih_ ? V::load(bias_ih_ + row, count) + V::load(bias_hh_ + row, count) : V::broadcast(0);
   }
@@ -149,13 +149,13 @@ class Forward : Sequence {
     }
   }
 
-  // The part of the inputs in the gates of the coming steps, for all rows of a batch that is too small to fill a tile: several steps do.
+  // Computes the inputs' part of the gates for several steps at once, for batches too small to fill a tile with one step.
   void look_ahead(int64_t step, Range panels) {
     if constexpr (!kConverts) {
       const int64_t steps = smaller(steps_ahead_, time_ - step);
       for (int64_t panel = panels.begin; panel < panels.end; ++panel)
         for (int64_t s = 0; s < steps;) {
-          // Steps whose rows lie at one distance in memory are taken together.
+          // Steps are computed together if all their rows are evenly spaced in memory.
           const int64_t together = reverse_ && batch_ > 1 ? 1 : steps - s, stride = reverse_ && batch_ == 1 ? -inputs_ : inputs_;
           panel_product<Dot>({xs_ + index(step + s) * batch_ * inputs_, stride, inputs_}, {nullptr, 0, 0}, together * batch_,
                              panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s));
@@ -165,7 +165,7 @@ class Forward : Sequence {
   }
   S* ahead(int64_t panel, int64_t step) const { return ahead_ + (panel * steps_ahead_ + step) * batch_ * kColumns; }
 
-  // The same as the product with a packed panel.
+  // The same sums as the product with a packed panel, from unpacked weights.
   void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {
     if constexpr (!kConverts && Dot::group == 1) {
       const int64_t first = panel * kVector, count = smaller(kVector, hidden_ - first);
@@ -179,7 +179,7 @@ class Forward : Sequence {
     }
   }
 
-  // Rows of the inputs as operands, indexed by row of the batch.
+  // Rows of the inputs in the operand type, indexed by row of the batch.
   const Operand* input_rows(int64_t t, Range rows, int thread) {
     if constexpr (kConverts) {
       Operand* to = converted_xs_ + thread * batch_ * x_stride_;
@@ -240,7 +240,7 @@ class Forward : Sequence {
       }
   }
 
-  // Writes a piece of h to where it belongs: the outputs, the state and the operand of the next step.
+  // Writes part of h to the outputs, the state and the operand of the next step.
   template <bool options>
   JAX_LSTM_MEMBER void emit(int64_t step, int64_t row, int64_t unit, int64_t count, V h, bool held) {
     const int64_t at_step = (index(step) * batch_ + row) * outputs_ + unit;

@@ -1,4 +1,4 @@
-// The CPU's intrinsic functions, without GCC 12's false warnings about its own header (gcc.gnu.org/PR105593).
+// CPU intrinsics, without GCC 12's false warnings about its own header (gcc.gnu.org/PR105593).
 #pragma once
 
 #if defined(__GNUC__) && !defined(__clang__)

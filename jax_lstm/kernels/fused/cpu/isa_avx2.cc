@@ -1,4 +1,4 @@
-// The kernels on AVX2 with FMA.
+// The kernels for AVX2 with FMA.
 #include "scratch.h"
 #include "threads.h"
 #include "types.h"
@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include "intrinsics.h"
 
-// From here on, so that the build needs no flags for single files.
+// Enables the instruction set from here on, so that the build needs no flags for single files.
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,bmi2"))), apply_to = function)
 #else

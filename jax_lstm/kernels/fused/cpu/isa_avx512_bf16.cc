@@ -1,4 +1,4 @@
-// The bfloat16 kernels on AVX-512 with the bfloat16 dot product (AVX512-BF16).
+// The bfloat16 kernels for AVX-512 with bfloat16 dot products (AVX512-BF16).
 #include "scratch.h"
 #include "threads.h"
 #include "types.h"
@@ -6,7 +6,7 @@
 #if defined(__x86_64__)
 #include "intrinsics.h"
 
-// From here on, so that the build needs no flags for single files.
+// Enables the instruction set from here on, so that the build needs no flags for single files.
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx512bf16,avx2,fma,bmi2"))), apply_to = function)
 #else
@@ -20,7 +20,7 @@
 
 namespace jax_lstm {
 
-// Only for bfloat16: the other types are those of plain AVX-512.
+// bfloat16 only. Other types use the AVX-512 kernels.
 extern const Engine kAvx512Bf16Engine;
 const Engine kAvx512Bf16Engine = {"avx512", {nullptr, nullptr, avx512_bf16::forward<bfloat16>}, {nullptr, nullptr, avx512_bf16::backward<bfloat16>}};
 

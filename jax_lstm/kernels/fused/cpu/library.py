@@ -4,8 +4,11 @@ import ctypes
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
+
+from jax_lstm.kernels.fused.arrays import as_lines
 
 NAME = "_native.so"
 TARGETS = ("jax_lstm_infer", "jax_lstm_forward", "jax_lstm_backward")
@@ -25,8 +28,9 @@ def load() -> ctypes.CDLL | str:
         built, running = library.jax_lstm_ffi_api(), _running_api()
         if built // 1000 != running // 1000 or built > running:
             return f"it was built for version {_version(built)} of XLA's interface, jaxlib has {_version(running)}"
-        library.jax_lstm_isa.restype = ctypes.c_char_p
-        if (isa := _isa(library)).startswith("JAX_LSTM_ISA"):  # it asks for what is not there
+        if not hasattr(library, "jax_lstm_arrays") or _text(library.jax_lstm_arrays) != as_lines():
+            return "it was built from other sources (install jax-lstm again)"
+        if (isa := _text(library.jax_lstm_isa)).startswith("JAX_LSTM_ISA"):  # this variable asks for a missing one
             return isa
         for target in TARGETS:
             jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(getattr(library, target)), platform="cpu")
@@ -47,11 +51,12 @@ def native_status() -> str:
     if isinstance(library, str):
         return f"not available: {library}"
     bfloat16 = ", bfloat16 instructions" if library.jax_lstm_has_bf16() else ""
-    return f"available ({_isa(library)}{bfloat16})"
+    return f"available ({_text(library.jax_lstm_isa)}{bfloat16})"
 
 
-def _isa(library: ctypes.CDLL) -> str:
-    return library.jax_lstm_isa().decode()
+def _text(function: Any) -> str:
+    function.restype = ctypes.c_char_p
+    return function().decode()
 
 
 def _running_api() -> int:

@@ -1,11 +1,11 @@
-// Packing of weights into panels (see tile.h), and conversion of rows into operands.
+// Packs weights into panels (see tile.h) and converts rows to operands.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// What goes with an element type C of inputs and weights: state and sums are float32 for bfloat16, and products run on bfloat16 only where
-// there are instructions for it; elsewhere operands are converted to float32 when they are packed.
+// Types that go with the element type C of inputs and weights. For bfloat16, state and sums are float32. Products use bfloat16 only if the CPU has
+// instructions for it; otherwise packing converts the operands to float32.
 template <class C>
 struct Types {
   using State = C;
@@ -17,7 +17,7 @@ struct Types<bfloat16> {
   using Dot = JAX_LSTM_BFLOAT16_DOT;
 };
 
-// Conversion of single elements.
+// Converts one element.
 JAX_LSTM_INLINE void convert(float from, float& to) { to = from; }
 JAX_LSTM_INLINE void convert(double from, double& to) { to = from; }
 JAX_LSTM_INLINE void convert(bfloat16 from, bfloat16& to) { to = from; }
@@ -30,14 +30,14 @@ JAX_LSTM_INLINE void convert_row(const From* from, int64_t n, To* to) {
 }
 template <class T>
 JAX_LSTM_INLINE void convert_row(const T* from, int64_t n, T* to) {
-  if (n > 0) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));  // pointers to nothing may be null
+  if (n > 0) std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));  // the pointers may be null if n is 0
 }
 template <class T>
 JAX_LSTM_INLINE void clear(T* to, int64_t n) {
   if (n > 0) std::memset(static_cast<void*>(to), 0, static_cast<size_t>(n) * sizeof(T));
 }
 
-// Interleaves `width` vectors of 4-byte or 8-byte elements log2(width) times, which transposes them.
+// Transposes `width` vectors by interleaving them log2(width) times.
 template <class T>
 JAX_LSTM_INLINE void transpose(Vec<T> (&rows)[Vec<T>::width]) {
   constexpr int width = Vec<T>::width;
@@ -54,7 +54,7 @@ JAX_LSTM_INLINE void transpose(Vec<T> (&rows)[Vec<T>::width]) {
   }
 }
 
-// to[k * to_stride + j] = from[j * from_stride + k] for j < count, and 0 up to the vector's width.
+// to[k * to_stride + j] = from[j * from_stride + k] for j < count, and 0 for the other j below the vector width.
 template <class T>
 void pack_transposed(const T* from, int64_t from_stride, int64_t count, int64_t depth, T* to, int64_t to_stride) {
   constexpr int width = Vec<T>::width;
@@ -70,7 +70,7 @@ void pack_transposed(const T* from, int64_t from_stride, int64_t count, int64_t 
   }
 }
 
-// The same for an operand of another type than the array's, or one that is stored in pairs.
+// The same for operands of another type than the array, or stored in pairs.
 template <class Dot, class C>
 void pack_transposed_slowly(const C* from, int64_t from_stride, int64_t count, int64_t depth, typename Dot::Operand* to, int64_t to_stride) {
   constexpr int width = Vec<typename Dot::Sum>::width, group = Dot::group;
@@ -82,14 +82,14 @@ void pack_transposed_slowly(const C* from, int64_t from_stride, int64_t count, i
     }
 }
 
-// Packs rows of weights (each of `depth` elements, `from_stride` apart) as one vector of columns of a panel whose vectors of one k lie
-// `to_stride` apart, with their elements in groups of Dot::group.
+// Packs `count` rows of weights, each of `depth` elements and `from_stride` apart, as one vector of columns of a panel. Consecutive k are
+// `to_stride` apart in the panel, and stored in groups of Dot::group.
 template <class Dot, class C>
 void pack_rows_as_columns(const C* from, int64_t from_stride, int64_t count, int64_t depth, typename Dot::Operand* to, int64_t to_stride) {
   if constexpr (Dot::group == 1 && sizeof(C) == sizeof(typename Dot::Operand)) {
     pack_transposed<C>(from, from_stride, count, depth, to, to_stride);
   } else if constexpr (Dot::group == 2) {
-    // Pairs are moved about as if they were floats.
+    // A pair of bfloat16 is moved as one float.
     const int64_t pairs = depth / 2;
     constexpr int width = Vec<float>::width;
     for (int64_t k = 0; k < pairs; k += width) {
@@ -131,7 +131,7 @@ void pack_columns(const C* from, int64_t from_stride, int64_t columns, int64_t d
   }
 }
 
-// Hands out parts of one piece of memory, each aligned to a cache line; with no memory it only counts what is needed.
+// Hands out parts of one block of memory, each aligned to a cache line. Without memory it only counts the bytes needed.
 class Arena {
  public:
   explicit Arena(void* memory = nullptr) : memory_(static_cast<char*>(memory)) {}
@@ -148,7 +148,7 @@ class Arena {
   size_t used_ = 0;
 };
 
-// A stride for rows of n elements that does not put rows on the same lines of the first cache.
+// Stride for rows of n elements, padded so that successive rows do not fall on the same lines of the L1 cache.
 template <class T>
 JAX_LSTM_INLINE int64_t padded_stride(int64_t n) {
   return round_up(n, 64 / sizeof(T)) + 64 / static_cast<int64_t>(sizeof(T));

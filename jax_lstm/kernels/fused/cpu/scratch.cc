@@ -14,14 +14,14 @@ namespace jax_lstm {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kKeptBytes = size_t{256} << 20;  // in all; what is beyond goes back to the system
+constexpr size_t kKeptBytes = size_t{256} << 20;  // in total; what exceeds it is freed
 
 struct Piece {
   void* data;
   size_t bytes;
 };
 
-// Never destroyed: threads of the pool may still run while the process ends.
+// Never destroyed, because threads of the pool may still run while the process exits.
 struct Store {
   std::mutex mutex;
   std::vector<Piece> pieces;
@@ -39,7 +39,7 @@ Scratch::Scratch(size_t bytes) : data_(nullptr), bytes_(0) {
   {
     Store& kept = store();
     std::lock_guard<std::mutex> lock(kept.mutex);
-    // The smallest piece that will do; it was used lately or is small, so a linear search is enough.
+    // The smallest piece that is large enough. There are at most 64, so a linear search will do.
     size_t best = kept.pieces.size();
     for (size_t i = 0; i < kept.pieces.size(); ++i)
       if (kept.pieces[i].bytes >= bytes && (best == kept.pieces.size() || kept.pieces[i].bytes < kept.pieces[best].bytes)) best = i;

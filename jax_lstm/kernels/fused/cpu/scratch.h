@@ -1,11 +1,11 @@
-// Scratch memory that is kept between calls: fresh pages would be faulted in, and cleared by the system, at every call.
+// Scratch memory that is kept between calls. Fresh memory would cost page faults at every call.
 #pragma once
 
 #include <cstddef>
 
 namespace jax_lstm {
 
-// A piece of at least `bytes` bytes, aligned to a cache line, its contents undefined; goes back to the store at the end of its scope.
+// At least `bytes` bytes, aligned to a cache line, with undefined contents. The destructor returns them for reuse.
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
@@ -19,7 +19,7 @@ class Scratch {
   size_t bytes_;
 };
 
-// Asks for huge pages behind a large array that is about to be written for the first time, where the system has such.
+// Requests huge pages for a large array that is about to be written for the first time, if the system has them.
 void prefer_huge_pages(void* data, size_t bytes);
 
 }  // namespace jax_lstm

@@ -27,7 +27,7 @@ void pause() {
 #endif
 }
 
-// Spins until `ready()`, giving the core away now and then: whom we wait for may need it.
+// Spins until `ready()`. Yields the core now and then, because the thread that we wait for may need it.
 template <class Ready>
 void spin_until(Ready ready, int spins_between_yields = 500) {
   int spins = 0;
@@ -40,8 +40,8 @@ void spin_until(Ready ready, int spins_between_yields = 500) {
   }
 }
 
-// Moves the calling thread off one core while it lives. A thread that wakes up after some idleness is often put on the core of whoever woke
-// it, and the system's scheduler takes milliseconds to use the other one: longer than most calls.
+// Keeps the calling thread off one core during its lifetime. A thread that wakes up after idling is often put on the core of the thread that woke
+// it, and the scheduler takes milliseconds to move it elsewhere: longer than most calls.
 class OffCore {
  public:
   explicit OffCore(int core) {
@@ -77,7 +77,7 @@ int this_core() {
 #endif
 }
 
-// State shared with helpers. It outlives the call, since a helper may come late, to find the team closed.
+// State shared with helpers. It outlives the call, because a helper may come late and find the team closed.
 struct Control {
   static constexpr int closed = 1 << 20;
 
@@ -103,7 +103,7 @@ struct Control {
   }
 
   void help() {
-    // A pool that can't take work runs it at once, in the caller: that is no helper.
+    // A pool that cannot take work runs it in the calling thread, which does not count as a helper.
     if (std::this_thread::get_id() == caller) return;
     int count = joined.load(std::memory_order_acquire);
     do {
@@ -148,7 +148,7 @@ void run_team(Pool& pool, int max_threads, const TeamWork& work) {
   for (int i = 1; i < max_threads; ++i) pool.schedule(run_helper, new std::shared_ptr<Control>(control));
   control->prepare();
 
-  // A helper may be about to wake up on this very core, so the wait gives the core away at every turn.
+  // A helper may be about to wake up on this very core, so yield in every iteration.
   auto patience = std::chrono::duration<double>(work.estimated_seconds * 0.3 + 200e-6);
   auto start = Clock::now();
   while (control->joined.load(std::memory_order_acquire) < max_threads - 1 && Clock::now() - start < patience)
@@ -162,7 +162,7 @@ void run_team(Pool& pool, int max_threads, const TeamWork& work) {
 }
 
 int choose_threads(const Pool& pool, double flops) {
-  // Below about 50 microseconds of work, waking a thread costs more than it saves. A test that asks for a split gets one.
+  // Below about 50 microseconds of work, waking a thread costs more than it saves. A split that a test asks for is always made.
   if (flops < 6e6 && forced_split() == Split::choose) return 1;
   int threads = pool.size();
   return threads < 1 ? 1 : threads > 64 ? 64 : threads;

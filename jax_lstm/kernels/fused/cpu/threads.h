@@ -1,8 +1,8 @@
-// A team of threads for one call: the caller and whichever of the pool's threads come in time.
+// A team of threads for one call: the caller and those of the pool's threads that join in time.
 //
-// XLA runs our handler on a thread of its own and lends a pool, which may be busy with other work, or with other calls of ours that wait
-// likewise. So a helper is never counted on: the caller packs the weights meanwhile, gives helpers a bounded time to join, closes
-// the team, and goes on with those that came. Those are running threads, hence barriers among them end.
+// XLA runs the handler on one of its threads and lends a pool, which may be busy with other work or with other calls of the handler that are waiting
+// too. So helpers cannot be relied on: the caller packs the weights, gives helpers a bounded time to join, closes the team, and continues with those
+// that came. All threads of a closed team are running, so its barriers cannot deadlock.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 namespace jax_lstm {
 
-// Threads that can be asked to run something. The FFI handlers wrap XLA's pool in it.
+// A thread pool. The FFI handlers wrap XLA's.
 class Pool {
  public:
   virtual ~Pool();
@@ -23,7 +23,7 @@ class Team {
   explicit Team(int size = 1) : size_(size) {}
   int size() const { return size_; }
   void set_size(int size) { size_ = size; }
-  // Returns when every thread of the team has called it; what they wrote before is visible after.
+  // Returns when every thread of the team has called it. What they wrote before is then visible to all.
   void barrier();
 
  private:
@@ -34,21 +34,21 @@ class Team {
 
 struct TeamWork {
   void* self;
-  // Independent tasks 0..prepare_count-1, shared out as threads come; all done before `body` starts anywhere.
+  // Independent tasks 0..prepare_count-1, which threads take as they come. All are done before any thread starts `body`.
   int64_t prepare_count;
   void (*prepare)(void* self, int64_t task);
   // Runs once on every thread of the team, `thread` from 0 to team.size() - 1.
   void (*body)(void* self, Team& team, int thread);
-  double estimated_seconds;  // of `body` on one thread: how long it is worth waiting for a helper
+  double estimated_seconds;  // of `body` on one thread; decides how long to wait for helpers
 };
 
-// Runs `work` on at most `max_threads` threads, the calling one among them.
+// Runs `work` on at most `max_threads` threads, including the calling one.
 void run_team(Pool& pool, int max_threads, const TeamWork& work);
 
-// How many threads a call of so many operations is worth: those of the pool, or 1 for a small one.
+// Number of threads for a call of `flops` operations: the size of the pool, or 1 for a small call.
 int choose_threads(const Pool& pool, double flops);
 
-// How rows and hidden units are to be divided: by JAX_LSTM_SPLIT ("batch" or "hidden"; for tests), else as the kernels see fit.
+// How threads divide the work: JAX_LSTM_SPLIT ("batch" or "hidden") forces it for tests; otherwise the kernels choose.
 enum class Split { choose, batch, hidden };
 Split forced_split();
 

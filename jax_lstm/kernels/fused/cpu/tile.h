@@ -1,13 +1,13 @@
 // Matrix products on register tiles: out[rows][columns] (+)= a[rows][k] * panel[k][columns].
 //
-// A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile streams through it once with all its sums in
-// registers. Every sum runs over k in order, whatever the shape of the tile: results don't depend on how work is divided.
+// A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile reads it once with all its sums in registers. Every sum
+// runs over k in order, whatever the shape of the tile, so results do not depend on how the work is divided.
 //
-// A `Dot` says how operands are stored and multiplied. `PlainDot<S>` keeps both in S. `Bfloat16Dot` (dot_bfloat16.h) keeps both
-// in bfloat16, adjacent k in pairs, and sums in float32. It defines:
-//   Operand              element of both operands
-//   Sum                  element of the result
-//   group                elements of k that are stored together (1, or 2 for pairs); panels are padded to whole groups
+// A `Dot` defines how operands are stored and multiplied. `PlainDot<S>` stores both as S. `Bfloat16Dot` (dot_bfloat16.h) stores both
+// as bfloat16, with adjacent k in pairs, and accumulates in float32. A Dot has:
+//   Operand              element type of both operands
+//   Sum                  element type of the result
+//   group                number of adjacent k stored together (1, or 2 for pairs); panels are padded to whole groups
 //   accumulate<...>      the inner loop
 #pragma once
 
@@ -25,14 +25,14 @@ struct PlainDot {
   using Sum = S;
   static constexpr int group = 1;
 
-  // Packs `count` elements of a row as part of a block of `rows` (the rest zero). Where elements are grouped, `next` is the row after, or null.
-  // `room`: elements from `to` on that may be written, since what is put there follows later.
+  // Packs `count` elements of a row into a block of `rows` elements, the rest zero. With grouped elements, `next` is the following row, or null.
+  // `room` elements may be overwritten from `to` on; later calls fill them.
   JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t rows, int64_t room, S* to) {
     using V = Vec<S>;
     for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
   }
 
-  // `a_packed`: a is stored [k][a_stride], of which `rows` are used, instead of in rows of `a_stride`.
+  // If `a_packed`, a is stored as [k][a_stride], of which the first `rows` are used; otherwise in rows `a_stride` apart.
   template <int rows, int width, bool a_packed>
   JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth) {
     using V = Vec<S>;
@@ -50,15 +50,15 @@ struct PlainDot {
   }
 };
 
-// What is multiplied with one panel: rows of `a`, `stride` apart, of which `depth` elements are used.
+// Left-hand side of a product: rows of `a`, `stride` apart, of which `depth` elements are used.
 template <class Dot>
 struct Rows {
   const typename Dot::Operand* a;
   int64_t stride, depth;
 };
 
-// One tile: out = init + x * panel + y * (the rest of the panel). `init` (rows `init_stride` apart, 0 to repeat one row) may be null for zero,
-// and the depth of y 0.
+// One tile: out = init + x * panel + y * (rest of the panel). The rows of `init` are `init_stride` apart (0 repeats one row); null means zero. The
+// depth of y may be 0.
 template <class Dot>
 using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
                               typename Dot::Sum* out, int64_t out_stride);
@@ -88,7 +88,7 @@ void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const ty
     for (int v = 0; v < width; ++v) V::store(out + m * out_stride + v * V::width, sums[m][v]);
 }
 
-// The tile of a shape that is known only at run time.
+// Selects the tile for a shape that is known only at run time.
 template <class Dot, int width, int rows = kTileRows[width - 1]>
 JAX_LSTM_INLINE TileFunction<Dot> choose_rows(int64_t wanted) {
   if constexpr (rows == 1) return tile<Dot, 1, width, false>;
@@ -105,7 +105,7 @@ TileFunction<Dot> choose_tile(int64_t rows, int width) {
   }
 }
 
-// The tile over an `a` that is packed in blocks of as many rows as suit panels `most` vectors wide; the last panel may be narrower.
+// Selects the tile for an `a` that is packed in blocks of rows for panels `most` vectors wide. The last panel may be narrower.
 template <class Dot, int most, int width = most>
 JAX_LSTM_INLINE TileFunction<Dot> choose_packed_width(int wanted) {
   if constexpr (width == 1) return tile<Dot, kTileRows[most - 1], 1, true>;
@@ -122,8 +122,8 @@ TileFunction<Dot> choose_packed_tile(int most, int width) {
   }
 }
 
-// `out` (rows of width * Vec::width elements) = x * panel + y * (the rest of the panel), plus `init` (rows `init_stride` apart, 0 for one row
-// for all) if that isn't null; for any number of rows.
+// Computes out = init + x * panel + y * (rest of the panel) for any number of rows, with `init` as for one tile. Rows of `out` have width *
+// Vec::width elements.
 template <class Dot>
 void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
                    int64_t init_stride, typename Dot::Sum* out) {
@@ -135,8 +135,8 @@ void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::O
   }
 }
 
-// How many vectors wide to make the panels of a product with so many columns, where `threads` share the panels. The last panel may be narrower.
-// The model of a tile's time: its multiplications, and a quarter of that for each operand that it loads.
+// Width in vectors of the panels of a product with `columns` columns, when `threads` share the panels. The last panel may be narrower. The cost of a
+// tile is modelled as 1 for each multiplication and 1/4 for each operand loaded.
 JAX_LSTM_INLINE int choose_width(int64_t columns, int64_t vector, int64_t threads) {
   const int64_t vectors = divide_up(columns, vector);
   int best = 1;

@@ -1,7 +1,7 @@
-// Element types, and the plain structs that carry one call from the FFI handlers to the kernels of an instruction set.
+// Element types, and the structs that pass a call from the FFI handlers to the kernels of an instruction set.
 //
-// Only plain data here: this header is compiled for several instruction sets, and an inline function outside of their namespaces could be
-// emitted once with instructions that the CPU at hand lacks. (Hence also the forced inlining of the two conversions.)
+// This header is compiled for several instruction sets. An ordinary inline function outside their namespaces could be emitted once, with
+// instructions that the running CPU lacks; so there is only plain data here, and conversions that are always inlined.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <initializer_list>
 
 #define JAX_LSTM_INLINE static inline __attribute__((always_inline))
-// For functions that are defined inside of a class and can't be static.
+// For functions that are defined inside a class and cannot be static.
 #define JAX_LSTM_MEMBER inline __attribute__((always_inline))
 
 namespace jax_lstm {
@@ -35,40 +35,28 @@ JAX_LSTM_INLINE bfloat16 to_bfloat16(float x) {
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-// Sizes of a call. `output_size` is the size of h: that of the projection where there is one, else `hidden_size`.
+// Sizes of a call. `output_size` is the size of h: that of the projection if there is one, otherwise `hidden_size`.
 struct Shape {
   int64_t members, time, batch, input_size, hidden_size, output_size;
 };
 
-// The arrays of one call as they lie in memory, every one with a leading axis of `members`. Absent ones are null.
-struct ForwardArgs {
+// One call: its sizes, and its arrays by the names of arrays.def, each with a leading axis of `members`. Absent arrays are null. The memory of
+// `d_gates` may be that of `gates`. Both biases have the gradient `d_bias_ih`.
+struct Args {
   Shape shape;
   bool reverse;
-  const void *xs, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr, *h0, *c0;
-  const bool *mask, *resets;
-  void *ys, *h, *c;
-  void *gates, *cs, *hs;  // null for inference (and hs where there is no mask)
-};
-
-struct BackwardArgs {
-  Shape shape;
-  bool reverse;
-  const void *d_ys, *d_h, *d_c;
-  const void *xs, *weight_ih, *weight_hh, *weight_hr, *h0, *c0;
-  const bool *mask, *resets;
-  const void *hs, *cs, *gates;
-  void *d_xs;  // null where it is not needed
-  void *d_weight_ih, *d_weight_hh, *d_bias, *d_weight_hr, *d_h0, *d_c0;
-  void *d_gates;  // may be the memory of `gates`
+#define JAX_LSTM_ARRAY(name, axes, type) void *name, *d_##name;
+#include "../arrays.def"
 };
 
 class Pool;
 
-// What one instruction set offers: a function for each ElementType.
+using Kernel = void (*)(const Args&, Pool&);
+
+// The kernels of one instruction set, one for each ElementType.
 struct Engine {
   const char* name;
-  void (*forward[3])(const ForwardArgs&, Pool&);
-  void (*backward[3])(const BackwardArgs&, Pool&);
+  Kernel forward[3], backward[3];
 };
 
 }  // namespace jax_lstm

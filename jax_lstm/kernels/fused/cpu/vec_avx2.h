@@ -1,4 +1,4 @@
-// Vec<float> and Vec<double> on AVX2 with FMA: 8 floats or 4 doubles. See vec_plain.h for what a Vec offers.
+// Vec<float> and Vec<double> for AVX2 with FMA: 8 floats or 4 doubles. vec_plain.h describes the interface.
 #pragma once
 
 #include "types.h"
@@ -99,7 +99,7 @@ struct Vec<double> {
   }
 };
 
-// 16 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide.
+// Rows of a register tile that is 1, 2, 3 or 4 vectors wide, for 16 registers.
 constexpr int kTileRows[4] = {8, 6, 4, 3};
 
 }  // namespace JAX_LSTM_ISA

@@ -1,4 +1,4 @@
-// Vec<float> and Vec<double> on AVX-512: 16 floats or 8 doubles. See vec_plain.h for what a Vec offers.
+// Vec<float> and Vec<double> for AVX-512: 16 floats or 8 doubles. vec_plain.h describes the interface.
 #pragma once
 
 #include "types.h"
@@ -96,7 +96,7 @@ struct Vec<double> {
   }
 };
 
-// 32 registers: rows of a register tile that is 1, 2, 3 or 4 vectors wide.
+// Rows of a register tile that is 1, 2, 3 or 4 vectors wide, for 32 registers.
 constexpr int kTileRows[4] = {12, 12, 8, 6};
 
 }  // namespace JAX_LSTM_ISA

@@ -1,9 +1,9 @@
-// Vec<float> and Vec<double> in plain C++, over the vector extension of GCC and Clang: 16 bytes, which every CPU of today has (SSE2, NEON).
+// Vec<float> and Vec<double> in plain C++ with the vector extension of GCC and Clang: 16 bytes, which all current CPUs support (SSE2, NEON).
 //
-// A Vec offers: broadcast, load and store of a whole vector or of its first n elements (n may exceed the width; the rest loads as zero),
-// also from and to bfloat16; + - *, fma (a*b + c), fnma (c - a*b); and for exponentials: clamp (a NaN stays), round (to a whole number),
-// power_of_two (of a whole number in the exponent's range), reciprocal (of a finite number of at least 1). zip_low and zip_high interleave
-// the elements of the lower and upper halves of two vectors.
+// A Vec has: broadcast; load and store of a whole vector or of its first n elements (n may exceed the width; the rest loads as zero), also from and
+// to bfloat16; + - *, fma (a*b + c), fnma (c - a*b); for exponentials, clamp (keeps NaN), round (to an integer), power_of_two (of an integer in the
+// exponent's range) and reciprocal (of a finite number of at least 1). zip_low and zip_high interleave the elements of the lower and upper halves of
+// two vectors.
 #pragma once
 
 #include "types.h"
@@ -53,7 +53,7 @@ struct Vec {
   friend JAX_LSTM_MEMBER Vec operator+(Vec a, Vec b) { return {a.r + b.r}; }
   friend JAX_LSTM_MEMBER Vec operator-(Vec a, Vec b) { return {a.r - b.r}; }
   friend JAX_LSTM_MEMBER Vec operator*(Vec a, Vec b) { return {a.r * b.r}; }
-  // One instruction where the CPU has it: compilers contract the expression.
+  // Compilers contract these expressions to one instruction if the CPU has it.
   friend JAX_LSTM_MEMBER Vec fma(Vec a, Vec b, Vec c) { return {a.r * b.r + c.r}; }
   friend JAX_LSTM_MEMBER Vec fnma(Vec a, Vec b, Vec c) { return {c.r - a.r * b.r}; }
   JAX_LSTM_INLINE Vec clamp(Vec x, T low, T high) {
@@ -62,11 +62,11 @@ struct Vec {
     x.r = x.r < l ? l : x.r;
     return x;
   }
-  // Adding and taking away 1.5 * 2^(mantissa bits) leaves no room for a fraction; good for small numbers, which these are.
+  // Adding and subtracting 1.5 * 2^(mantissa bits) rounds a small number to an integer.
   JAX_LSTM_INLINE Vec round(Vec x) {
     Vec big = broadcast(sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0));
     Vec sum = x + big;
-    // The compiler is not to cancel the two.
+    // Keeps the compiler from cancelling the two.
 #if defined(__x86_64__)
     asm("" : "+x"(sum.r));
 #elif defined(__aarch64__)
@@ -111,7 +111,7 @@ struct Vec {
   JAX_LSTM_INLINE float convert(bfloat16 x) { return to_float(x); }
 };
 
-// Rows of a register tile that is 1, 2, 3 or 4 vectors wide: by the number of registers.
+// Rows of a register tile that is 1, 2, 3 or 4 vectors wide, by the number of registers.
 #if defined(__aarch64__)
 constexpr int kTileRows[4] = {12, 10, 7, 5};
 #else

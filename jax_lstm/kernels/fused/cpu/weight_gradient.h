@@ -1,14 +1,14 @@
-// The gradient of weights: left^T * right, a sum over all the steps and rows of two matrices that are stored row by row.
+// Weight gradients: left^T * right, a sum over all steps and rows of two row-major matrices.
 //
-// Steps are taken some hundred at a time. The right side (inputs and h) is packed in panels; the left side (gradients of the gates) in blocks of
-// a tile's rows, where so many panels use them that this pays. A tile adds up each block by panel. Threads share the left side's columns.
+// Works on kSteps rows at a time. The right-hand side (inputs and h) is packed into panels; the left-hand side (gradients of the gates) into blocks
+// of a tile's rows, if enough panels use them. A tile accumulates one block times one panel. Threads divide the columns of the left-hand side.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-constexpr int64_t kSteps = 256;       // rows of both matrices that are packed at a time
-constexpr int64_t kFewColumns = 512;  // of the right side: with so few, packing the left side costs more than it saves
+constexpr int64_t kSteps = 256;       // rows of both matrices packed at a time
+constexpr int64_t kFewColumns = 512;  // on the right; up to so many, packing the left side costs more than it saves
 
 template <class Dot>
 class WeightGradient {
@@ -17,7 +17,7 @@ class WeightGradient {
   using V = Vec<S>;
 
  public:
-  // Sizes of the result: `rows` (columns of the left matrix) by `columns` (of the right one); `depth` rows in both.
+  // The result has `rows` rows (columns of the left matrix) and `columns` columns (of the right one). Both matrices have `depth` rows.
   WeightGradient(int64_t rows, int64_t columns, int64_t depth, int threads)
       : rows_(rows), columns_(columns), depth_(depth), threads_(threads), width_(choose_width(columns, V::width, 1)),
         block_(kTileRows[width_ - 1]), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
@@ -30,15 +30,15 @@ class WeightGradient {
     sums_ = arena.take<S>(threads_ * block_ * panel_);
   }
 
-  // `left` points to rows of `rows` elements. `load(k, first, n, to)` puts elements [first, first + n) of row k of the right matrix at `to`.
-  // `store(row, first, n, sums)` takes a piece of the result. `column_sums`, if not null, becomes the sum of the left matrix's rows.
+  // `left` has rows of `rows` elements. `load(k, first, n, to)` copies elements [first, first + n) of row k of the right matrix to `to`. `store(row,
+  // first, n, sums)` receives a piece of the result. `column_sums`, if not null, is set to the sum of the rows of `left`.
   template <class Load, class Store>
   void compute(const S* left, S* column_sums, Load load, Store store, const Team& team, int thread) const {
     const Range mine = share(blocks_, thread, team.size());
     const Range rows{mine.begin * block_, smaller(mine.end * block_, rows_)};
     if (rows.begin >= rows.end) return;
     if (column_sums) clear(column_sums + rows.begin, rows.end - rows.begin);
-    // Blocks before this one are used as they lie in the left matrix; a last one that is not full would reach beyond it.
+    // Blocks before this one are used unpacked. A partial last block must be packed, because a tile would read beyond it.
     const int64_t ready = Dot::group == 1 && columns_ <= kFewColumns ? rows_ / block_ : 0;
     Operand* right = right_ + thread * panel_ * kSteps;
     for (int64_t k = 0; k < larger(depth_, 1); k += kSteps) {
@@ -93,7 +93,7 @@ class WeightGradient {
     }
   }
 
-  // Packs `wide` columns from `first` on, those beyond the last as zeros.
+  // Packs `wide` columns from `first` on. Columns beyond the last are zero.
   template <class Load>
   void pack_right(int64_t k, int64_t steps, int64_t first, int64_t wide, Load load, Operand* to) const {
     const int64_t present = smaller(wide, columns_ - first);

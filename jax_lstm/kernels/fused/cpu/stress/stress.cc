@@ -1,7 +1,7 @@
-// Runs the kernels outside of Python, on a pool of plain threads: for the sanitizers, which can't see into XLA, and for timing one thread.
+// Runs the kernels without Python and XLA on a pool of plain threads: under sanitizers, which cannot see into XLA, and to time one thread.
 //
-//   stress                     a grid of odd shapes and options, some calls at once, on pools that are free, busy or refuse work;
-//                              says whether results depend on the number of threads (they must not)
+//   stress                     a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse work;
+//                              fails if results depend on the number of threads
 //   stress time B T I H TYPE   CPU time of one thread, forward and backward (TYPE f32, f64 or bf16)
 #include <time.h>
 
@@ -39,7 +39,7 @@ class Threads final : public Pool {
   }
   int size() const override { return size_; }
   void schedule(void (*run)(void*), void* data) override {
-    if (threads_.empty()) return run(data);  // as XLA does where there is no pool
+    if (threads_.empty()) return run(data);  // as XLA does if there is no pool
     {
       std::lock_guard<std::mutex> lock(mutex_);
       tasks_.emplace_back([=] { run(data); });
@@ -77,14 +77,13 @@ class Threads final : public Pool {
   std::vector<std::thread> threads_;
 };
 
-// One call with its arrays, each allocated by itself and to the byte, so that AddressSanitizer sees any step over the edge.
+// One call with its arrays. Each has its own allocation of the exact size, so that AddressSanitizer finds every access out of bounds.
 struct Call {
   Shape s;
   ElementType type;
   bool projected, masked, reset, reverse;
   std::deque<std::vector<char>> arrays;
-  ForwardArgs forward = {};
-  BackwardArgs backward = {};
+  Args forward = {}, backward = {};
   std::mt19937 random{1};
 
   size_t compute() const { return type == ElementType::bfloat16 ? 2 : state(); }
@@ -102,19 +101,19 @@ struct Call {
     }
     return data;
   }
-  const bool* flags(bool present, int percent) {
+  void* flags(bool present, int percent) {
     if (!present) return nullptr;
     int64_t count = s.members * s.time * s.batch;
     arrays.emplace_back(static_cast<size_t>(count));
     for (char& flag : arrays.back()) flag = static_cast<int>(random() % 100) < percent;
-    return reinterpret_cast<const bool*>(arrays.back().data());
+    return arrays.back().data();
   }
 
   Call(Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse)
       : s(shape), type(type), projected(projected), masked(masked), reset(reset), reverse(reverse) {
     const int64_t n = s.members, steps = n * s.time * s.batch, rows = n * s.batch, h = s.hidden_size, r = s.output_size;
     const double k = 1 / std::sqrt(static_cast<double>(h));
-    ForwardArgs& f = forward;
+    Args& f = forward;
     f.shape = s;
     f.reverse = reverse;
     f.xs = make(steps * s.input_size, compute(), 1);
@@ -133,18 +132,16 @@ struct Call {
     f.gates = make(steps * 4 * h, state(), 0);
     f.cs = make(steps * h, state(), 0);
     f.hs = masked ? make(steps * r, compute(), 0) : nullptr;
-    BackwardArgs& b = backward;
-    b.shape = s;
-    b.reverse = reverse;
+    Args& b = backward;
+    b = f;
+    if (!masked) b.hs = f.ys;
     b.d_ys = make(steps * r, compute(), 1);
     b.d_h = make(rows * r, state(), 1);
     b.d_c = make(rows * h, state(), 1);
-    b.xs = f.xs, b.weight_ih = f.weight_ih, b.weight_hh = f.weight_hh, b.weight_hr = f.weight_hr, b.h0 = f.h0, b.c0 = f.c0;
-    b.mask = f.mask, b.resets = f.resets, b.hs = masked ? f.hs : f.ys, b.cs = f.cs, b.gates = f.gates;
     b.d_xs = make(steps * s.input_size, compute(), 0);
     b.d_weight_ih = make(n * 4 * h * s.input_size, compute(), 0);
     b.d_weight_hh = make(n * 4 * h * r, compute(), 0);
-    b.d_bias = make(n * 4 * h, state(), 0);
+    b.d_bias_ih = make(n * 4 * h, state(), 0);
     b.d_weight_hr = projected ? make(n * h * r, compute(), 0) : nullptr;
     b.d_h0 = make(rows * r, state(), 0);
     b.d_c0 = make(rows * h, state(), 0);
@@ -205,13 +202,13 @@ int stress() {
         for (int threads : {0, 1, 3}) {
           if (run(threads, 4) != alone) {
             ++differences;
-            std::printf("B%ld T%ld I%ld H%ld options %d type %d: other results with %d threads\n", static_cast<long>(s.batch), static_cast<long>(s.time),
+            std::printf("B%ld T%ld I%ld H%ld options %d type %d: results differ with %d threads\n", static_cast<long>(s.batch), static_cast<long>(s.time),
                         static_cast<long>(s.input_size), static_cast<long>(s.hidden_size), options, static_cast<int>(type), threads);
           }
           ++calls;
         }
       }
-  // Calls from threads of the very pool that they ask for help, so that it has none to give; and from others at once.
+  // Calls from threads of the pool that they ask for help, so that it cannot help, and from other threads at the same time.
   {
     Threads pool(3, 4);
     std::atomic<int> done{0};
