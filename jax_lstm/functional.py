@@ -248,7 +248,8 @@ def _key(key: jax.Array, layer: int, part: int) -> jax.Array:
 
 
 def _call(sizes: Sizes, xs: Any, given: tuple[str, ...]) -> Call:
-    return Call(PLATFORMS[0], xs.dtype, *xs.shape, sizes.hidden_size, sizes.proj_size, given)
+    steps, batch, inputs = xs.shape
+    return Call(PLATFORMS[0], xs.dtype, steps, batch, inputs, sizes.hidden_size, sizes.proj_size, given)
 
 
 def _per_step(name: str, value: Any, shape: tuple[int, ...], unbatched: bool) -> jax.Array | None:

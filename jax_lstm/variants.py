@@ -115,8 +115,11 @@ class Variant:
 class VariantKernel(Kernel):
     """The recurrence of a `Variant` under `jax.lax.scan`, differentiated by JAX; other kernels run the plain one."""
 
-    name: ClassVar[str] = "variant"
     purpose: ClassVar[str] = "the recurrence with a variant's changes, which has a kernel of its own"
+
+    @property
+    def name(self) -> str:
+        return "variant"
 
     def sequence(
         self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None

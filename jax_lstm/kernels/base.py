@@ -22,12 +22,10 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # for which a program may be lowered
 
 def this_platform() -> str:
     """The platform of this process's default device."""
-    device = jax.devices()[0]
-    return (
-        "rocm"
-        if "rocm" in device.client.platform_version.lower()
-        else {"gpu": "cuda"}.get(device.platform, device.platform)
-    )
+    backend = jax.devices()[0].client
+    if backend.platform != "gpu":
+        return str(backend.platform)
+    return "rocm" if "rocm" in backend.platform_version else "cuda"
 
 
 Outputs = tuple[jax.Array, LSTMState]
@@ -76,8 +74,12 @@ class Stack(NamedTuple):
 class Kernel:
     """A way to compute the recurrence. Subclasses define `sequence`; those that run many layers at once, `run`."""
 
-    name: ClassVar[str]
     purpose: ClassVar[str]  # one line for `explain_backend`
+
+    @property
+    def name(self) -> str:
+        """What `LSTM(backend=...)` calls it."""
+        return type(self).__name__.lower()
 
     def refuses(self, call: Call) -> str:
         """Why this kernel cannot serve `call`; "" if it can."""
@@ -123,7 +125,7 @@ class Kernel:
                 jax.tree.map(lambda *pair: jnp.stack(pair), *pair)
                 for pair in (directions, ((xs, mask, resets), flipped))
             )
-            run = jax.vmap(lambda own, xs, mask, resets: self.sequence(*own, xs, mask=mask, resets=resets))
+            run = jax.vmap(lambda own, xs, mask, resets: self.sequence(*own, xs=xs, mask=mask, resets=resets))
             ys, (h, c) = run(own, xs, mask, resets)
             return [(ys[0], LSTMState(h[0], c[0])), (ys[1, ::-1], LSTMState(h[1], c[1]))]
         return [

@@ -31,7 +31,6 @@ TF32 = (
 class Cudnn(Kernel):
     """cuDNN's LSTM: float32, differentiable once, in reverse mode; no `vmap`, no projection, no mask, no resets."""
 
-    name: ClassVar[str] = "cudnn"
     purpose: ClassVar[str] = "cuDNN's LSTM, all layers in one call, on NVIDIA GPUs"
 
     def refuses(self, call: Call) -> str:
@@ -49,7 +48,8 @@ class Cudnn(Kernel):
             return "jax.experimental.rnn has no projection"
         return f"cuDNN takes lengths; not {' and '.join(others)}" if others else ""
 
-    def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:
+    # Not compiled, so that JAX's error under `vmap` can be replaced.
+    def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:  # type: ignore[override]
         """Run a stack; see `Kernel.run`. Without dropout between layers, in one call."""
         xs, states = stack.xs, []
         whole = all(drop is None for drop in stack.drops)

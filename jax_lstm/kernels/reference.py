@@ -44,7 +44,6 @@ def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
 class Reference(Kernel):
     """`step` under `jax.lax.scan`."""
 
-    name: ClassVar[str] = "reference"
     purpose: ClassVar[str] = "the textbook recurrence under lax.scan, differentiated by JAX"
 
     def sequence(

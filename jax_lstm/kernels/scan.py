@@ -63,7 +63,6 @@ class Scan(Kernel):
             each piece between them again, so memory grows with sqrt(T).
     """
 
-    name: ClassVar[str] = "scan"
     purpose: ClassVar[str] = "lax.scan with hand-written derivatives, for every platform and type"
     unroll: int = 1
     remat: Remat = None

@@ -86,7 +86,7 @@ def test_is_the_oracle(case: str, name: str, dtype: str) -> None:
             "a sum of a thousand drawn terms is beyond float32's tolerance; float64 shows that the way is right"
         )
     arrays = draw(CASES[case])
-    if refusal := RUN[name].refuses(Call("cpu", dtype, *arrays.xs.shape, CASES[case].hidden_size)):
+    if refusal := RUN[name].refuses(Call("cpu", dtype, *CASES[case][:4])):
         pytest.skip(refusal)
     ys, h_last, c_last, tapes = oracle.layer(arrays.params, arrays.xs, arrays.h, arrays.c, **arrays.options)
     d_params, *d_ins = oracle.layer_backward(arrays.params, tapes, arrays.d_ys, arrays.d_h, arrays.d_c)

@@ -11,7 +11,7 @@ from jax_lstm.kernels.fused.cpu import lowering as native
 class Lowering(NamedTuple):
     """One platform's own form of the operations `infer`, `forward` and `backward`.
 
-    An operation takes a `Signature` and its operands, and returns its results. "auto" uses a lowering if a record in
+    `run` takes a `Signature` and operands, and returns the results. "auto" uses a lowering if a record in
     benchmarks/records shows that it is `ahead` of plain JAX on its platform.
     """
 
@@ -19,7 +19,7 @@ class Lowering(NamedTuple):
     platform: str
     purpose: str
     refuses: Callable[[Call], str]
-    operations: dict[str, Callable[..., list[Any]]]
+    run: Callable[..., list[Any]]
     ahead: bool = False
 
 
@@ -29,7 +29,7 @@ LOWERINGS = (
         "cpu",
         "one call of a C++ library for the whole sequence, on CPU",
         cpu.refuses,
-        {"infer": native.forward, "forward": native.forward, "backward": native.backward},
+        native.run,
         ahead=True,  # engine.json
     ),
 )

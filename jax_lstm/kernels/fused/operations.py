@@ -22,33 +22,34 @@ from jax_lstm.kernels.base import Call, compiled
 from jax_lstm.kernels.fused import lowerings, plain
 from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, Signature, axes, each, results, sizes, tangent
 from jax_lstm.kernels.fused.batching import merge_axis
-from jax_lstm.kernels.fused.sharding import align, in_full_shard_map, needs_devices, partitioned, spec_of, split_of
+from jax_lstm.kernels.fused.sharding import align, partitioned, spec_of, split_of, with_devices
 
 
 class Operation:
-    """One of the operations; called with arrays by name, it returns arrays by name."""
+    """One of the operations; called with arrays by name, it returns arrays by name.
 
-    def __init__(self, name: str, function: plain.Plain):
-        self.name, self.plain = name, function
+    If `lowered`, platforms may have lowerings of their own for it; otherwise it is plain JAX on all of them.
+    """
+
+    def __init__(self, name: str, function: plain.Plain, lowered: bool = True):
+        self.plain = function
         self.primitive = Primitive(f"lstm_{name}")
         self.primitive.multiple_results = True
-        self.primitive.def_impl(functools.partial(compiled, self._bind))
+        self.primitive.def_impl(functools.partial(compiled, self._outside_jit))
         self.primitive.def_abstract_eval(_abstract_eval)
         mlir.register_lowering(self.primitive, mlir.lower_fun(self.in_plain_jax, multiple_results=True))
-        self.platforms = {row.platform for row in lowerings.LOWERINGS if name in row.operations}
-        for platform in self.platforms:
+        for platform in {row.platform for row in lowerings.LOWERINGS} if lowered else ():
             mlir.register_lowering(self.primitive, functools.partial(self._lower, platform), platform=platform)
-        batching.primitive_batchers[self.primitive] = self._batch
+        batching.primitive_batchers[self.primitive] = self._fold if lowered else self._batch_plain
         ad.primitive_jvps[self.primitive] = self._jvp
 
     def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], reverse: bool, lowering: str) -> Arrays:
         signature = Signature(tuple(arrays), tuple(results), reverse, lowering)
-        return dict(zip(results, self._bind(*align(arrays), signature=signature), strict=True))
+        operands = with_devices(align(arrays), signature)
+        return dict(zip(results, self.primitive.bind(*operands, signature=signature), strict=True))
 
-    def _bind(self, first: Any, *others: Any, signature: Signature) -> list[Any]:
-        if signature.lowering != "plain" and not in_full_shard_map():
-            first = needs_devices.bind(first)
-        return self.primitive.bind(first, *others, signature=signature)
+    def _outside_jit(self, *operands: Any, signature: Signature) -> list[Any]:
+        return self.primitive.bind(*with_devices(operands, signature), signature=signature)
 
     def in_plain_jax(self, *operands: Any, signature: Signature) -> list[Any]:
         """The results, computed by `plain`."""
@@ -64,15 +65,16 @@ class Operation:
         function = (
             functools.partial(self.in_plain_jax, signature=signature)
             if row is None
-            else partitioned(row.operations[self.name], signature)
+            else partitioned(row.run, signature)
         )
         return mlir.lower_fun(function, multiple_results=True)(ctx, *operands)
 
-    def _batch(self, operands: Sequence[Any], at: Sequence[Any], *, signature: Signature) -> tuple[Any, Any]:
+    def _batch_plain(self, operands: Sequence[Any], at: Sequence[Any], *, signature: Signature) -> tuple[Any, Any]:
+        function = functools.partial(self.in_plain_jax, signature=signature)
+        return jax.vmap(function, in_axes=tuple(at))(*operands), [0] * len(signature.results)
+
+    def _fold(self, operands: Sequence[Any], at: Sequence[Any], *, signature: Signature) -> tuple[Any, Any]:
         """Fold the batch into N or B: more members where the weights are batched, more rows where only data is."""
-        if not self.platforms:  # plain JAX everywhere
-            function = functools.partial(self.in_plain_jax, signature=signature)
-            return jax.vmap(function, in_axes=tuple(at))(*operands), [0] * len(signature.results)
         named = list(zip(signature.operands, operands, at, strict=True))
         count = next(operand.shape[axis] for _, operand, axis in named if axis is not None)
         rows_suffice = all("B" in axes(name) for name in signature.results) and all(
@@ -138,7 +140,7 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, signature: Signature) 
 
 infer = Operation("infer", plain.infer)
 forward = Operation("forward", plain.run)
-tangents = Operation("tangents", plain.tangents)
+tangents = Operation("tangents", plain.tangents, lowered=False)
 backward = Operation("backward", plain.backward)
 ad.primitive_jvps[infer.primitive] = _jvp_of_infer
 ad.primitive_transposes[tangents.primitive] = _transpose

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from jax_lstm.kernels.base import identity
-from jax_lstm.kernels.fused.arrays import axes, sizes
+from jax_lstm.kernels.fused.arrays import Signature, axes, sizes
 
 SPLIT = ("N", "B")  # a call is independent along these axes
 
@@ -60,14 +60,19 @@ def align(arrays: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def in_full_shard_map() -> bool:
-    """Whether all axes of the mesh are manual, so that each device runs a call of its own and none is partitioned."""
+def with_devices(operands: Sequence[Any], signature: Signature) -> list[Any]:
+    """The operands, marked so that lowering the operation that takes them knows the devices, if it must.
+
+    Plain JAX is partitioned by XLA; and where all axes of the mesh are manual, each device runs a call of its own.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+    manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+    first, *others = operands
+    return [first if manual or signature.lowering == "plain" else needs_devices.bind(first), *others]
 
 
 @functools.cache
-def partitioned(run: Callable[..., list[Any]], call: Any) -> Callable[..., list[Any]]:
+def partitioned(run: Callable[..., list[Any]], call: Signature) -> Callable[..., list[Any]]:
     """`run(call, ...)` as a function of its operands that XLA partitions along their sharded N and B."""
     function = custom_partitioning(functools.partial(run, call))
 
