@@ -66,7 +66,7 @@ def to_onnx(module: nnx.Module, *, facts: Mapping[str, Any] | None = None, **opt
             weight, bias = (graph.constant(f"fc.{name}", getattr(module.fc, name)[...]) for name in ("weight", "bias"))
             y = graph.add("Gemm", last, weight, bias, transB=1, name=None if restore else "y")
             if restore is not None:
-                mean, scale, _ = _scaling(graph, "restore", restore, lstm.param_dtype)
+                mean, scale = _scaling(graph, "restore", restore, lstm.param_dtype)
                 graph.add("Add", graph.add("Mul", y, scale), mean, name="y")
         else:
             _layers(graph, lstm, x, lengths, initial, name="y")
@@ -159,8 +159,9 @@ class Graph:
 
 
 def _scaling(graph: Graph, name: str, scaling: Scaling, dtype: Any) -> list[str]:
-    names = ("mean", "scale", "rest")
-    return [graph.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=True)]
+    """`Scaling.parts` as constants; `rest` only to standardise, since runtimes complain of unused constants."""
+    names = ("mean", "scale", "rest") if name == "standardise" else ("mean", "scale")
+    return [graph.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
 
 
 def _layers(graph: Graph, lstm: LSTM, x: str, lengths: str, initial: tuple[str, str], name: str | None = None) -> str:

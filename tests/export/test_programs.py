@@ -135,6 +135,11 @@ SCALED = {"standardise": Scaling(np.array([10.0, -2.0, 0.5]), np.array([3.0, 0.1
           "restore": Scaling(np.array([100.0, -50.0]), np.array([7.0, 20.0]))}  # fmt: skip
 
 
+def test_all_constants_are_used() -> None:
+    graph = onnx.load_from_string(to_onnx(jl.LSTMModel(3, 5, 2, 2, rngs=nnx.Rngs(0)), lengths=True, **SCALED)).graph
+    assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
+
+
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize(
     ("to", "layers", "both", "lengths"),
