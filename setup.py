@@ -1,10 +1,10 @@
-"""Compiles the native kernel while installing, where there is a C++ compiler; everything else is in pyproject.toml.
+"""Compile the native kernel at installation if there is a C++ compiler; all other settings are in pyproject.toml.
 
-The library is loaded with ctypes and knows nothing of Python, so that one wheel serves every version of it. All
-that it needs is the headers of XLA's foreign function interface, which come with jaxlib; the build requires the oldest
-jaxlib that the package runs with, because a newer one takes a library built for an older, but not the other way round.
+The library is loaded with ctypes and does not use Python's C API, so one wheel serves every Python version. It needs
+only the headers of XLA's foreign function interface, which jaxlib ships. The build requires the oldest jaxlib that the
+package supports, because a library built for an older jaxlib runs with a newer one, but not the reverse.
 
-JAX_LSTM_NATIVE=0 leaves the library out; JAX_LSTM_NATIVE=1 makes it an error if it cannot be compiled.
+JAX_LSTM_NATIVE=0 skips the library; JAX_LSTM_NATIVE=1 makes a failed compilation an error.
 """
 
 import os
@@ -23,13 +23,13 @@ FLAGS = ["-std=c++17", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "
 
 
 def headers() -> list[str]:
-    """Where jaxlib has the headers, found without importing it."""
+    """The include folder of jaxlib, found without importing it."""
     spec = find_spec("jaxlib")
     return [str(Path(folder, "include")) for folder in (spec and spec.submodule_search_locations) or []]
 
 
 class BuildLibrary(build_ext):
-    """Builds a plain shared library, its files side by side; without a compiler it says so, and the install goes on."""
+    """Builds a plain shared library, compiling its files in parallel; if that fails, warns and goes on."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + ".so"
@@ -47,7 +47,7 @@ class BuildLibrary(build_ext):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 objects = [name for names in pool.map(compile_one, ext.sources) for name in names]
             self.compiler.link_shared_object(objects, self.get_ext_fullpath(ext.name), target_lang="c++")
-        except Exception as error:  # whatever a compiler may fail with
+        except Exception as error:  # compilers fail in many ways
             if not ext.optional:
                 raise
             self.warn(f"jax-lstm is installed without its native kernel, which did not compile: {error}")
@@ -57,7 +57,7 @@ class BuildLibrary(build_ext):
 
 
 class TagWheel(bdist_wheel):
-    """One wheel for all versions of Python: of this platform with the library, of any without."""
+    """Tags one wheel for all Python versions: for this platform with the library, for any without."""
 
     def get_tag(self) -> tuple[str, str, str]:
         built = any(Path(self.bdist_dir or ".").glob(f"**/{FOLDER}/_native.so"))

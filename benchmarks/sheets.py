@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jax_lstm.tables import table as empty
 from jax_lstm.timing import Timing
 
 ABSENT = "-"
@@ -25,7 +25,9 @@ class Sheet(NamedTuple):
 
 
 def print_sheet(console: Console, sheet: Sheet) -> None:
-    table = empty(escape(sheet.title))
+    table = Table(
+        title=escape(sheet.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for at, column in enumerate(sheet.columns):
         table.add_column(escape(column), justify="left" if at < sheet.left else "right")
     for row in sheet.rows:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import InputError
+from jax_lstm.cli import show
 from jax_lstm.export.program import Options, program
 from jax_lstm.export.verify import FORMATS, rounding_of, verify
 from jax_lstm.files import write_json, write_whole
-from jax_lstm.tables import table
 from jax_lstm.tasks import open_run
 from jax_lstm.weights.files import save_file
 from jax_lstm.weights.state_dicts import state_dict
@@ -83,7 +83,7 @@ class Export:
         }
         write_json(out.with_name(out.name + ".json"), {**described, "facts": facts})
         write_whole(out, file)
-        shown = table("inputs and outputs")
+        shown = show.table("inputs and outputs")
         for heading in ("", "name", "shape", "type"):
             shown.add_column(heading)
         for label, each in (("in", ports.inputs), ("out", ports.outputs)):
