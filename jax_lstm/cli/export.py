@@ -63,7 +63,7 @@ class Export:
 
     def _program(self, console: Console, out: Path, model: Any, options: Options, facts: dict[str, Any]) -> None:
         form = FORMATS[self.to]
-        with warnings.catch_warnings(record=True, action="always") as caught:
+        with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
             file = form.export(model, **options, **({"facts": facts} if self.to == "onnx" else {}))
         ports = program(model, **options, full=form.full)
         console.print(verify(form, file, model, options, ports), highlight=False)
