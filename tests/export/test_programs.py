@@ -136,7 +136,8 @@ SCALED: Options = {"standardise": Scaling(np.array([10.0, -2.0, 0.5]), np.array(
 
 
 def test_all_constants_are_used() -> None:
-    graph = onnx.load_from_string(to_onnx(jl.LSTMModel(3, 5, 2, 2, rngs=nnx.Rngs(0)), lengths=True, **SCALED)).graph
+    model = jl.LSTMModel(3, 5, 2, 2, rngs=nnx.Rngs(0))
+    graph = onnx.load_from_string(export("onnx", model, lengths=True, **SCALED)).graph
     assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
 
 
