@@ -16,7 +16,7 @@ import pytest
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.export import Options, Scaling, to_onnx, to_stablehlo
+from jax_lstm.export import Scaling, to_onnx, to_stablehlo
 from jax_lstm.export.verify import FORMATS
 from jax_lstm.tolerances import difference
 
@@ -131,7 +131,7 @@ def test_one_operator_a_layer() -> None:
     assert not {"Loop", "Scan", "If"} & set(kinds)
 
 
-SCALED: Options = {"standardise": Scaling(np.array([10.0, -2.0, 0.5]), np.array([3.0, 0.1, 1.0])),
+SCALED: Any = {"standardise": Scaling(np.array([10.0, -2.0, 0.5]), np.array([3.0, 0.1, 1.0])),
           "restore": Scaling(np.array([100.0, -50.0]), np.array([7.0, 20.0]))}  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def test_all_constants_are_used() -> None:
 )
 def test_a_model(to: str, layers: int, both: bool, lengths: bool, scaled: bool) -> None:
     model = jl.LSTMModel(3, 5, 2, layers, bidirectional=both, rngs=nnx.Rngs(0))
-    scalings: Any = SCALED if scaled else {}
+    scalings = SCALED if scaled else {}
     file = export(to, model, lengths=lengths, **scalings)
     for batch, steps in SHAPES:
         given = drawn(model.lstm, batch, steps, lengths, False)
