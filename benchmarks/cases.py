@@ -1,4 +1,4 @@
-"""The shapes that are measured, one row each, and the weights and inputs that every contender gets."""
+"""The measured shapes, a row each, and the weights and inputs that all contenders get."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from jax_lstm.params import LSTMParams, Sizes
 class Case:
     """An LSTM and its input: B rows, T steps, I inputs, H hidden units.
 
-    `unequal`: the rows end at different steps, from a quarter of T on. `streamed`: a call makes one step, and the state
-    goes from call to call.
+    `unequal`: rows have different lengths, from a quarter of T on. `streamed`: each call makes one step.
     """
 
     batch: int
@@ -29,7 +28,7 @@ class Case:
 
     @property
     def shape(self) -> str:
-        """B,T,I,H, and what is beyond one layer in one direction."""
+        """B,T,I,H, then what differs from one layer in one direction."""
         beyond = {
             f"{self.num_layers} layers": self.num_layers > 1,
             "bidirectional": self.bidirectional,
@@ -45,7 +44,7 @@ class Case:
 
     @property
     def lengths(self) -> np.ndarray | None:
-        """(B,) of int32, in no order; None where every row has T steps."""
+        """Lengths (B,) int32, unsorted; None if every row has T steps."""
         if not self.unequal:
             return None
         spread = np.linspace(max(1, self.steps // 4), self.steps, self.batch).round().astype(np.int32)
@@ -53,12 +52,12 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Of the matrix products of the forward pass, padding left out; with the backward pass three times as much."""
+        """FLOPs of the forward matrix products without padding; with the backward pass, three times that."""
         return self._products("weight")
 
     @property
     def input_flops(self) -> float:
-        """Of those with the inputs of the first layer alone, or of their gradients, which training does not take."""
+        """FLOPs of the products with the first inputs, or of their gradients, which training does not need."""
         return self._products("weight_ih_l0")
 
     def _products(self, start: str) -> float:
@@ -113,7 +112,7 @@ class Problem(NamedTuple):
 
     @property
     def valid(self) -> np.ndarray | None:
-        """Which steps lie within their rows, (T, B); None for all of them."""
+        """The steps that are not padding, (T, B); None for all."""
         return None if self.lengths is None else np.arange(self.case.steps)[:, None] < self.lengths
 
 

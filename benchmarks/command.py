@@ -1,4 +1,4 @@
-"""What every command has that makes a record: the file that it goes to, and the page that shows it."""
+"""The base of commands that make a record: its file, and the page that shows it."""
 
 import shlex
 import time
@@ -15,7 +15,7 @@ from jax_lstm.checks import require
 
 @dataclass(frozen=True)
 class Command:
-    """`NAME` is that of the command and of the study in its records."""
+    """`NAME` is the name of the command and of the study in its records."""
 
     NAME: ClassVar[str]
 
@@ -42,5 +42,5 @@ class Command:
         raise NotImplementedError
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Make the record at `path`, written after every row so that none is lost, and print it."""
+        """Make the record at `path`, written after every row, and print it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The table of commands, and how their options are read."""
+"""The table of commands, and parsing of their options."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Any] = {
 
 
 def parsed(arguments: Sequence[str], about: str) -> Any:
-    """The command with its options."""
+    """Parse the command and its options."""
     return tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="python -m benchmarks", description=about, args=list(arguments) or ["--help"]
     )

@@ -26,13 +26,13 @@ def print_row(console: Console, record: Record) -> None:
 
 
 def print_tables(console: Console, record: Record) -> None:
-    """What is left to say when all rows were printed."""
+    """Print what remains after all rows."""
     print_sheet(console, summary(record))
     print_facts(console, facts(record))
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/frameworks.md: first all cases at a glance, then each in full."""
+    """The generated part of docs/frameworks.md: all cases at a glance, then each in full."""
     return as_markdown(facts(record), [*overview(record), *(details(row, record.peak) for row in measured(record))])
 
 
@@ -60,7 +60,7 @@ def facts(record: Record) -> dict[str, str]:
 
 
 def _control(record: Record) -> dict[str, str]:
-    """How far PyTorch is from itself: `torch.compile` runs `nn.LSTM` as it is."""
+    """The ratio of PyTorch to itself, since `torch.compile` runs `nn.LSTM` as it is."""
     rows = [row for row in record.of(SECTION) if row.measure in TIMED]
     ratios = [found.median for row in rows if (found := row.ratio(CONTROL))]
     if not ratios:
@@ -70,7 +70,7 @@ def _control(record: Record) -> dict[str, str]:
 
 
 def summary(record: Record) -> Sheet:
-    """The geometric mean over the cases that a contender was measured at, and how many those are."""
+    """The geometric mean over the cases at which a contender was measured, and their number."""
     rows = []
     for name in _names(record):
         cells = []

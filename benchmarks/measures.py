@@ -1,4 +1,4 @@
-"""What `frameworks` measures at a case: one row each. A measure makes one row of the record."""
+"""The measures of `frameworks`, a row each; each makes one row of the record per case."""
 
 import time
 from collections.abc import Callable
@@ -20,9 +20,9 @@ COMPILED = 3  # times, for the seconds that it takes
 
 @dataclass(frozen=True)
 class Measure:
-    """`row` measures a lineup at a named case; `streamed`: at cases that are fed a step a call, else at the others.
+    """`row` measures contenders at a case; `streamed` measures need streamed cases, the others all other cases.
 
-    `aside` are the seconds that a row takes beside its samples, on two cores and by rule of thumb.
+    `aside` estimates the seconds of a row besides its samples, on two cores.
     """
 
     about: str
@@ -42,7 +42,7 @@ def _timed(measure: str) -> Callable[[str, Lineup, Plan], Timed]:
 
 
 def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
-    """Gradients: seconds from a fresh build to the first result, in turns; apart in `parts` where there are stages."""
+    """Gradients: seconds from a fresh build to the first result, interleaved; `parts` has the stages."""
     admitted = admit(lineup, BACKWARD)
     parts: dict[str, dict[str, list[float]]] = {who: {} for who in admitted.works}
     problem = draw(lineup.case)
@@ -64,7 +64,7 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
 
 
 def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
-    """Training: each contender in a process of its own."""
+    """Training: each contender in its own process."""
     admitted = admit(lineup, TRAINING)
     memory, failed = peak_bytes(lineup.case, list(admitted.works), TRAINING)
     row = _without_baseline(name, MEMORY, lineup, admitted)
@@ -72,7 +72,7 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
 
 
 def _without_baseline(name: str, measure: str, lineup: Lineup, admitted: Admitted) -> Timed:
-    """A row whose figures are compared as they are."""
+    """A row whose figures are compared directly, without a baseline."""
     _, failed, not_offered = admitted
     return Timed(SECTION, name, measure, "", {}, failed=failed, not_offered=not_offered, shape=lineup.case.shape)
 

@@ -1,9 +1,8 @@
-"""The peak memory of a contender, in a process of its own.
+"""The peak memory of a contender, in its own process.
 
-Where the device counts its memory, that is the figure: the peak of what was allocated, less what was there before.
-Elsewhere it is the process's peak resident memory during two calls, less what was resident before them. What a
-framework loads at its first use comes before and does not count, nor does compiling, but for `torch.compile`, which
-compiles in its first call.
+If the device counts its memory, this is the peak of allocated bytes, less those allocated before. Otherwise it is the
+process's peak resident memory during two calls, less what was resident before. What a framework loads at first use does
+not count, nor does compilation, except for `torch.compile`, which compiles in its first call.
 """
 
 import contextlib
@@ -32,9 +31,9 @@ SECONDS = 300  # that a child may take
 
 
 def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, int], dict[str, str]]:
-    """By contender, and of those whose child failed the reason.
+    """Peak bytes by contender, and reasons for those whose process failed.
 
-    As many children at a time as there are cores, since nothing is timed; on a GPU one.
+    As many processes run at once as there are cores, since nothing is timed; on a GPU, one.
     """
     gpu = jax.default_backend() == "gpu"
     asked = {"case": asdict(case), "measure": measure, "threads": cores(), "gpu": gpu}
@@ -58,7 +57,7 @@ def _child(asked: dict[str, Any]) -> int | str:
 
 
 def measure(case: Case, contender: str, measure: str) -> int:
-    """In this process, which has done nothing else."""
+    """Measure in this process, which must not have done anything else."""
     small = replace(case, batch=1, steps=2, input_size=1, hidden_size=2)
     CONTENDERS[contender].build(draw(small))[measure].run()  # what the framework loads and sets up when first used
     work = CONTENDERS[contender].build(draw(case))[measure]
@@ -76,7 +75,7 @@ def measure(case: Case, contender: str, measure: str) -> int:
 
 
 def _device_bytes(in_jax: bool) -> tuple[int, int] | None:
-    """In use, and at the peak; None on a CPU, which does not count."""
+    """Bytes in use and at the peak; None on a CPU, which does not count them."""
     if in_jax:
         stats = jax.devices()[0].memory_stats()
         return (stats["bytes_in_use"], stats["peak_bytes_in_use"]) if stats else None
@@ -88,14 +87,14 @@ def _device_bytes(in_jax: bool) -> tuple[int, int] | None:
 
 
 def _give_back() -> None:
-    """Pages that were freed go back to the system, where its library can do that; they would serve again unseen."""
+    """Return freed pages to the system if its library can, since reused pages would not be counted."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident() -> int:
-    """Bytes that are resident now; where the system allows it, the peak starts anew from here."""
+    """Resident bytes; resets the peak if the system allows it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
     try:
@@ -105,7 +104,7 @@ def _resident() -> int:
 
 
 def _peak() -> int:
-    """Linux's own figure where there is one: what `getrusage` gives there begins with the peak of the parent."""
+    """The peak from Linux if it is known, since that of `getrusage` starts from the parent's peak."""
     try:
         return int(re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
     except (OSError, IndexError):

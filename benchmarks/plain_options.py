@@ -1,4 +1,4 @@
-"""Options of a command by argparse, where tyro is not installed: texts, numbers and switches."""
+"""Options of a command by argparse if tyro is not installed: strings, numbers and flags."""
 
 import argparse
 from collections.abc import Sequence

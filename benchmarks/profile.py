@@ -1,4 +1,4 @@
-"""`python -m benchmarks profile`: where the time of the native kernel goes, by sampling it with Linux's `perf`."""
+"""`python -m benchmarks profile`: where the native kernel spends its time, sampled by Linux's `perf`."""
 
 import json
 import re
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """One call in a loop: seconds of a call, cores in use, and which part of the samples did what."""
+    """A call in a loop: seconds per call, cores in use, and the share of samples by kind of work."""
 
     case: str
     shape: str
@@ -59,7 +59,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Profiling(Command):
-    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and some two minutes."""
+    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and about two minutes."""
 
     NAME = "profile"
 
@@ -91,7 +91,7 @@ class Profiling(Command):
 
 
 def sampled(name: str, measure: str, seconds: float) -> Profile:
-    """Run the call in a process of its own, and look at it from outside."""
+    """Run the call in a process and sample it from outside."""
     case = ENGINE_CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder, "perf.data"))
@@ -114,7 +114,7 @@ def sampled(name: str, measure: str, seconds: float) -> Profile:
 
 
 def parts_of(report: str) -> dict[str, int]:
-    """Samples of every kind, in a report of perf with the columns percentage, samples, library and symbol."""
+    """Count samples by kind in a report of perf with the columns percentage, samples, library and symbol."""
     counts = dict.fromkeys(KINDS, 0)
     for line in report.splitlines():
         columns = [column.strip() for column in line.split("\t")]
@@ -134,7 +134,7 @@ def kind_of(library: str, symbol: str) -> str:
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/performance.md."""
+    """The generated part of docs/performance.md."""
     return as_markdown(facts_of(record), [sheet(record)])
 
 
@@ -149,7 +149,7 @@ def sheet(record: records.Record) -> Sheet:
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:
-    """Say when it is ready, call until the time is up, and print the seconds of a call."""
+    """Announce readiness, call until the time is up, and print the seconds per call."""
     call = ours("native")(draw(ENGINE_CASES[name]))[measure].run
     for _ in range(SEVERAL if ENGINE_CASES[name].flops < 1e10 else 1):
         call()

@@ -1,4 +1,4 @@
-"""The record of a run: JSON with every sample, from which all that is printed can be computed again."""
+"""The record of a run: JSON with every sample, from which all output can be recomputed."""
 
 import dataclasses
 import json
@@ -28,9 +28,9 @@ VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS
 
 @dataclass(frozen=True)
 class Record:
-    """`study` is the command that made it; its `rows` are dataclasses.
+    """A record of `study`, the command that made it; `rows` are dataclasses.
 
-    `absent` are the contenders that are not there, with how to get them; `goals` are computed from `rows`.
+    `absent` has the contenders that are not installed, with how to get them; `goals` are computed from `rows`.
     """
 
     study: str
@@ -65,7 +65,7 @@ def write(record: Record, path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it, where they are not there.
+    """Make a folder and its parents if they do not exist.
 
     Raises:
         InputError: it cannot be made.
@@ -77,10 +77,10 @@ def make_folder(path: Path) -> None:
 
 
 def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> Record:
-    """The record of a study in a file; `row` makes its rows.
+    """Read the record of a study from a file; `row` is the class of its rows.
 
     Raises:
-        InputError: there is no such file, or it is no record of that study.
+        InputError: the file does not exist or has no record of that study.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def _study(values: Any) -> str:
 
 
 def _check(record: Record) -> None:
-    """Raises ValueError where what the pages say of every record is not there, or samples are no seconds."""
+    """Raise ValueError if facts that every page shows are missing, or samples are not seconds."""
     lacks = [name for name in ("python", "system", "cpu", "packages", "devices") if name not in record.environment]
     if lacks:
         raise ValueError(f"its environment lacks {lacks[0]!r}")
@@ -117,7 +117,7 @@ def _check(record: Record) -> None:
 
 
 def begin(study: str, command: str, absent: dict[str, str]) -> Record:
-    """The record of a run that begins now."""
+    """A new record, for a run that begins now."""
     found = environment()
     found["packages"] |= {name: installed for name in PEERS if (installed := _version(name))}
     found |= {"simd": _simd(), "variables": _variables()}
@@ -127,7 +127,7 @@ def begin(study: str, command: str, absent: dict[str, str]) -> Record:
 
 
 def _simd() -> list[str]:
-    """Those of the CPU's instruction sets that matter to speed; empty where the system does not list them."""
+    """The CPU's instruction sets that matter for speed; empty if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -137,13 +137,13 @@ def _simd() -> list[str]:
 
 
 def _variables() -> dict[str, str]:
-    """Variables of the environment that change speeds, as they are set; not those that say where files lie."""
+    """Environment variables that affect speed, without those that name paths."""
     items = sorted(os.environ.items())
     return {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
 
 
 def commit() -> str:
-    """The commit that is checked out; "unknown" outside a checkout."""
+    """The commit of the checkout, or "unknown"."""
     try:
         head = _git("rev-parse", "HEAD")
         return head + " and changes" * bool(_git("status", "--porcelain", "--untracked-files=no"))

@@ -1,4 +1,4 @@
-"""What to measure, and how thoroughly."""
+"""Settings: what to measure, and how thoroughly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from benchmarks.sampling import Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """Of `engine`."""
+    """Settings of `engine`."""
 
     plan: Plan = Plan()  # noqa: RUF009 immutable
     cases: Mapping[str, Case] = field(default_factory=lambda: ENGINE_CASES)
@@ -32,7 +32,7 @@ class Setting:
         return {name: contender for name, contender in self.contenders.items() if not contender.absent()}
 
     def backends(self) -> list[str]:
-        """Our own kernels among them."""
+        """The package's own kernels among the contenders."""
         return [contender.backend for contender in self.present().values() if contender.backend]
 
 
@@ -49,10 +49,10 @@ Table = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of `frameworks`. The whole run has `seconds`, which its rows share; what is still to do then is left out.
+    """Settings of `frameworks`. Rows share the `seconds` of the run; those for which no time is left are left out.
 
-    `only`: the cases of a measure that is not made at all of them. `slow`: the measures, by case, at which contenders
-    take part that are slow to compile.
+    `only`: the cases of a measure, if not all. `slow`: the measures, by case, that include contenders that are slow to
+    compile.
     """
 
     seconds: float
@@ -73,7 +73,7 @@ class Comparison:
         ]
 
     def barred(self, case: str, measure: str) -> dict[str, str]:
-        """Contenders that are not measured in a row for the time that they take to compile."""
+        """Contenders that a row leaves out because they take too long to compile."""
         if measure in self.slow.get(case, ()):
             return {}
         return {

@@ -1,13 +1,13 @@
-"""Tables, made once and shown twice: in the terminal and as Markdown for a page."""
+"""Tables, for the terminal and as Markdown for a page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jax_lstm.tables import table as empty
 from jax_lstm.timing import Timing
 
 ABSENT = "-"
@@ -15,7 +15,7 @@ COLOURS = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]
 
 
 class Sheet(NamedTuple):
-    """A table: title, names of the columns, rows of cells; the first `left` columns are words."""
+    """A table: title, column names, rows of cells; the first `left` columns are text."""
 
     title: str
     columns: tuple[str, ...]
@@ -25,7 +25,9 @@ class Sheet(NamedTuple):
 
 
 def print_sheet(console: Console, sheet: Sheet) -> None:
-    table = empty(escape(sheet.title))
+    table = Table(
+        title=escape(sheet.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for at, column in enumerate(sheet.columns):
         table.add_column(escape(column), justify="left" if at < sheet.left else "right")
     for row in sheet.rows:
@@ -45,13 +47,13 @@ def print_facts(console: Console, facts: dict[str, str]) -> None:
 
 
 def as_markdown(facts: dict[str, str], sheets: list[Sheet], notes: Sequence[str] = ()) -> str:
-    """Facts, notes and tables, one after the other."""
+    """Facts, notes and tables as Markdown."""
     parts = ["  \n".join(f"{fact}: {value}" for fact, value in facts.items())]
     return "\n\n".join([*parts, *notes, *map(table, sheets)]) + "\n"
 
 
 def table(sheet: Sheet) -> str:
-    """In Markdown, with its notes behind it."""
+    """A table as Markdown, followed by its notes."""
     lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
     lines.append("|" + " --- |" * sheet.left + " ---: |" * (len(sheet.columns) - sheet.left))
     text = "\n".join(lines + [_line(row) for row in sheet.rows])
@@ -70,7 +72,7 @@ def mebibytes(size: int) -> str:
 
 
 def marked(ratio: Timing | None, doubtful: bool) -> str:
-    """A ratio, after a "~" where it is doubtful."""
+    """A ratio, with a "~" before it if it is doubtful."""
     return ABSENT if ratio is None else "~" * doubtful + f"{ratio.median:.2f}"
 
 

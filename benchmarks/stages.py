@@ -1,4 +1,4 @@
-"""The stages of compiling in JAX, timed one by one."""
+"""Times of the stages of compilation in JAX."""
 
 import contextlib
 import time
@@ -11,7 +11,7 @@ from benchmarks.contenders.base import Work
 
 
 def stages(work: Work) -> dict[str, float]:
-    """Seconds to trace, lower and compile; a call of the function then finds it compiled."""
+    """Seconds to trace, lower and compile; later calls of the function use the result."""
     function, arguments = jitted(work)
     jax.clear_caches()  # what was compiled before must not shorten it
     seconds, made = {}, function
@@ -28,7 +28,7 @@ def stages(work: Work) -> dict[str, float]:
 
 @contextlib.contextmanager
 def without_caches() -> Iterator[None]:
-    """What an earlier process left on the disk must not shorten it either; of JAX and of PyTorch's Inductor."""
+    """Switch off the caches on disk of JAX and of PyTorch's Inductor, which would shorten compilation."""
     from torch._inductor import config
 
     kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 made at run time, which types do not see

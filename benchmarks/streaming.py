@@ -1,4 +1,4 @@
-"""One streaming step: B=1, H=256, a call from Python for each step, the state carried from call to call."""
+"""Streaming steps: B=1, H=256, a call from Python per step, with the state passed on."""
 
 from collections.abc import Iterator
 from dataclasses import replace

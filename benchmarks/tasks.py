@@ -1,4 +1,4 @@
-"""`python -m benchmarks tasks`: text, labels and precision, each by the very command that a user would give."""
+"""`python -m benchmarks tasks`: text, labels and precision, through the commands of a user."""
 
 import json
 import shlex
@@ -39,10 +39,10 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A run: what `jax-lstm train` was told, how long it took, its validation loss by epoch, what it scored.
+    """A run: the options of `jax-lstm train`, its time, validation loss by epoch, and scores.
 
-    `seconds` are those of the whole command, compiling and scoring included; `losses` are the means of the members
-    of an ensemble; `scores` and `further` are as in the `scores.json` of a run directory.
+    `seconds` are those of the whole command, including compilation and scoring; `losses` are means over the members of
+    an ensemble; `scores` and `further` are those of `scores.json` in a run directory.
     """
 
     setting: str
@@ -97,7 +97,7 @@ class Tasks(Command):
 
 
 def run(name: str, options: str) -> Row:
-    """What `jax-lstm train OPTIONS` makes, its run directory thrown away."""
+    """Run `jax-lstm train OPTIONS` in a temporary run directory."""
     words = shlex.split(options)
     if TEXT in words:
         words[words.index(TEXT)] = str(files.found(TEXT, "TINYSHAKESPEARE", SOURCE))
@@ -132,7 +132,7 @@ def sheets(record: records.Record) -> list[Sheet]:
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/tasks.md."""
+    """The generated part of docs/tasks.md."""
     return as_markdown(facts_of(record), sheets(record))
 
 
@@ -158,7 +158,7 @@ def _spread(row: Row, name: str) -> str:
 
 
 def _precision(rows: Sequence[Row]) -> Sheet:
-    """The error of each precision, and how far each seed parts from what it is in the first one."""
+    """The error of each precision, and its differences by seed from the first precision."""
     first, made = next((row for row in rows if row.options.endswith(" float32")), None), []
     for row in rows:
         cells = []

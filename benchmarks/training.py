@@ -1,4 +1,4 @@
-"""A whole training step at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
+"""Training steps at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class Trainer(NamedTuple):
 
 
 def training(setting: Setting) -> Iterator[Timed]:
-    """PyTorch's loop against steps that are scanned on the device, and against a compiled step called from Python."""
+    """Time PyTorch's loop, steps scanned on the device, and a compiled step called from Python."""
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((STEPS, BATCH, WINDOW, SIZES[0]), np.float32)
     ys = rng.standard_normal((STEPS, BATCH, SIZES[2]), np.float32)

@@ -1,6 +1,6 @@
-"""Every error message about the user's input: one style, one place.
+"""Checks of the user's input, with errors of one form.
 
-"`state.h` must have shape (2, 4, 8); got (2, 4, 7)": the argument, what was expected, what came and, where it is
+"`state.h` must have shape (2, 4, 8); got (2, 4, 7)" names the argument, what was expected, what came and, where it is
 known, the fix.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 
 
 class InputError(ValueError):
-    """Input that cannot be used. The message is one line, written for the person who gave the input."""
+    """The input cannot be used. The message is one line for the user."""
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed. The message says which extra brings it."""
+    """An optional dependency is not installed. The message names the extra that installs it."""
 
 
 def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None:
@@ -27,11 +27,11 @@ def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None
         raise InputError(f"`{name}` must {expected}; got {got}" + (f" ({fix})" if fix else ""))
 
 
-LARGEST = 2**31 - 1  # what an int32 holds: sizes, rows and seeds go into arrays of that type
+LARGEST = 2**31 - 1  # sizes, row numbers and seeds are stored as int32
 
 
 def require_size(name: str, value: Any, least: int = 1) -> int:
-    """`value` must be an integer, NumPy's too, of at least `least` that an int32 holds; returns it as an int."""
+    """`value` must be an integer, Python's or NumPy's, from `least` to the largest int32; returns it as an int."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     require(whole and bool(value >= least), name, f"be an integer of at least {least}", repr(value))
     require(bool(value <= LARGEST), name, f"be at most {LARGEST}", value)
@@ -90,7 +90,11 @@ def require_floating(name: str, array: Any) -> None:
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import an optional dependency, or say which extra of this package brings it."""
+    """Import an optional dependency.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What this runs on: versions, devices, cores, and which extras are installed. Recorded beside every measurement."""
+"""Versions, devices, cores and installed extras; recorded beside every measurement."""
 
 import os
 import platform
@@ -13,16 +13,16 @@ from jax_lstm.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "torch")
 EXTRAS = {
-    "torch": ("torch", "compare, tutorial --framework torch, weights in .pt files, convert, tests of parity"),
+    "torch": ("torch", "compare, tutorial --framework torch, weights in .pt files, convert, parity tests"),
     "interop": ("safetensors", "weights in .safetensors files, convert"),
-    "plot": ("matplotlib", "pictures of loss curves and forecasts"),
+    "plot": ("matplotlib", "plots of loss curves and forecasts"),
     "data": ("grain", "train --stream; with pyarrow, .parquet files"),
     "log": ("tensorboardX", "train --tensorboard"),
 }
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and cores, as values that JSON can hold; nothing that names the machine or its user."""
+    """Versions, devices and cores, for JSON; without names of the machine or its user."""
     return {
         "jax_lstm": __version__,
         "python": platform.python_version(),
@@ -36,7 +36,7 @@ def environment() -> dict[str, Any]:
 
 
 def extras() -> dict[str, bool]:
-    """Which extras are installed."""
+    """{extra: whether it is installed}."""
     return {extra: find_spec(module) is not None for extra, (module, _) in EXTRAS.items()}
 
 
@@ -48,7 +48,7 @@ def _version(package: str) -> str | None:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all."""
+"""Atomic writes, JSON and JSONL."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from jax_lstm.checks import InputError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never seen half-written: to a temporary name beside it, then renamed."""
+    """Write a file atomically: to a temporary file beside it, which is then renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -27,7 +27,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file; a last line cut off by a kill is left out."""
+    """The rows of a JSONL file, without a last line that was cut off."""
     if not path.exists():
         return []
     whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""Timing: contenders take turns in one process, so that a slow moment of the machine falls on all of them."""
+"""Timing of contenders that take turns in one process, so that noise from the machine affects all of them alike."""
 
 import random
 import time
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-REST_SECONDS = 0.02  # before each sample, at least: worker threads of the framework before are to stop spinning
+REST_SECONDS = 0.02  # least wait before a sample, for worker threads of the last framework to stop spinning
 LONGEST_REST = 0.5
-STILL = 0.1  # of a core: what the process may use at rest
+STILL = 0.1  # CPU use below which the process counts as idle, in cores
 
 
 class Timing(NamedTuple):
-    """Seconds: the median of the samples, and their lower and upper quartile."""
+    """Median, lower and upper quartile of the samples, in seconds."""
 
     median: float
     low: float
@@ -26,12 +26,12 @@ def interleaved(
     report: Callable[[], None] = lambda: None,
     settled: Collection[str] = (),
 ) -> dict[str, list[float]]:
-    """Seconds of each call, `samples` for each contender, taken in turns, in each round in another order.
+    """Time `samples` calls of each contender, in seconds, in rounds that are shuffled differently.
 
-    A contender must do all of its work before it returns (`jax.block_until_ready`). Before each sample the process
-    comes to rest, and the contender runs once untimed, so that neither the caches nor the threads of the one before
-    decide its time; only those that are `settled`, whose calls last so long that what went before does not count, have
-    no untimed run. No contender always follows the same other one. `report` is called after every sample.
+    A contender must finish its work before it returns (`jax.block_until_ready`). Before each sample the process waits
+    until it is idle, and the contender runs once untimed, so that caches and threads of the previous one do not affect
+    it. Contenders in `settled` skip the untimed run: their calls take so long that it makes no difference. `report` is
+    called after every sample.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(samples):
@@ -47,7 +47,7 @@ def interleaved(
 
 
 def rest() -> None:
-    """Wait until no thread of this process spins; ONNX Runtime's do for 40 ms after a call, PyTorch's for less."""
+    """Wait until no thread of this process spins; ONNX Runtime's spin for 40 ms after a call, PyTorch's for less."""
     time.sleep(REST_SECONDS)
     give_up = time.perf_counter() + LONGEST_REST
     while time.perf_counter() < give_up:

@@ -1,7 +1,7 @@
-"""How far two computations of the same thing may part: one table, each row with its reason.
+"""Tolerances between two implementations of the same computation, each with its reason.
 
-The distance of `a` from `b` is relative to the largest magnitude in `b`: max|a - b| / max|b|. Element by element, a
-gradient entry that is all rounding would decide the verdict.
+Differences are relative to the largest magnitude of the reference, max|a - b| / max|b|. Relative to each element, a
+gradient entry that consists of rounding errors would decide the result.
 """
 
 from typing import Any, NamedTuple
@@ -27,23 +27,25 @@ class Difference(NamedTuple):
 
 TOLERANCES = {
     "outputs": Tolerance(
-        5e-6, 1e-13, "sums in another order and other approximations of tanh and sigmoid: some units in the last place"
+        5e-6,
+        1e-13,
+        "different orders of summation and approximations of tanh and sigmoid: a few units in the last place",
     ),
     "gradients": Tolerance(
-        2e-5, 1e-12, "sums over all steps and rows, which may cancel to far less than their largest term"
+        2e-5, 1e-12, "sums over all steps and rows, which may cancel to much less than their largest term"
     ),
-    "losses": Tolerance(1e-4, 1e-12, "a mean over the batch, of weights that have parted as below"),
+    "losses": Tolerance(1e-4, 1e-12, "a mean over the batch, with weights that differ as below"),
     "weights": Tolerance(
         1e-3,
         1e-10,
-        "Adam divides a gradient by its own size: where an entry is nearly zero its rounding becomes a step of up to "
-        "the learning rate; float32 entries therefore part soonest",
+        "Adam divides a gradient by its magnitude: where an entry is nearly zero, its rounding error becomes a step of "
+        "up to the learning rate",
     ),
 }
 
 
 def difference(got: Any, reference: Any) -> Difference:
-    """How far `got` lies from `reference`; both differences are infinite if either holds a NaN or an infinity."""
+    """The difference of `got` from `reference`; infinite if either array has a NaN or an infinity."""
     got, reference = np.asarray(got, np.float64), np.asarray(reference, np.float64)
     if got.shape != reference.shape:
         raise AssertionError(f"shapes differ: {got.shape} against {reference.shape}")

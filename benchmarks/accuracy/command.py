@@ -20,7 +20,7 @@ from jax_lstm.checks import require_extra, require_one_of, require_size
 
 @dataclass(frozen=True)
 class Accuracy(Command):
-    """Train on ETTh1, the adding problem and copy memory; hold the errors against published ones; write the record."""
+    """Train on ETTh1, the adding problem and copy memory, and compare errors with published ones."""
 
     NAME = "accuracy"
 
@@ -56,10 +56,9 @@ class Accuracy(Command):
 
 
 def carry_out(jobs: Sequence[Job], record: records.Record, path: Path, console: Console) -> records.Record:
-    """The rows of all jobs, in their order, after those of the record that belong to none of them.
+    """Make the rows of all jobs, after those of the record that belong to none of them.
 
-    What the record holds already is kept as it is, unless it has another config. It is written after each row, so that
-    none is lost.
+    Rows that the record has with the same config are kept. The record is written after each row.
     """
     before, began = record.seconds, time.monotonic()
     others = [row for row in record.rows if not any(job.place(row) for job in jobs)]

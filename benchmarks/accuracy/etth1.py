@@ -109,9 +109,9 @@ def _lstm(table: str, horizon: int, seed: int, setting: Forecasting, config: dic
 
 
 def fit(model: Any, dataset: Dataset, config: TrainConfig) -> tuple[Any, dict[str, list[float]]]:
-    """Train until the validation part gets no better; the parameters with its least MSE, and the MSE of every epoch.
+    """Train with early stopping; returns the parameters with the least validation MSE, and the MSE of every epoch.
 
-    The test part is not looked at.
+    The test part is not used.
     """
     window, horizon = dataset.config.window, dataset.config.horizon
     steps = shuffled(dataset.starts["train"], config, 0).shape[:2]

@@ -1,4 +1,4 @@
-"""What the LSTM is to reach, and what a record shows of it: means over the seeds that are there."""
+"""Goals of the LSTM, and what a record reached: means over its seeds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,19 +27,19 @@ def spread(rows: Sequence[Row], figure: str) -> float | None:
 
 
 def judged(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every goal beside what was reached; `reached` and `met` are None where it was not measured."""
+    """Every goal with what was reached; `reached` and `met` are None if it was not measured."""
     return [*_forecasting(rows), *_memory(rows), *_alike(rows)]
 
 
 def first_losses_part(rows: Sequence[Row], task: str, size: int) -> float | None:
-    """How far the first losses of the frameworks part, relative to the largest; the widest of the seeds they share."""
+    """The largest relative difference of the first losses of the frameworks, over the seeds that they share."""
     ours, theirs = ({row.seed: row for row in of(rows, task, size, who)} for who in (OURS, THEIRS))
     shared = ours.keys() & theirs.keys()
     return max((difference(ours[seed].first, theirs[seed].first).relative for seed in shared), default=None)
 
 
 def _goal(text: str, wanted: float, reached: float | None, seeds: int) -> dict[str, Any]:
-    """`reached`, of so many seeds, is to be below `wanted`."""
+    """A goal that `reached`, a mean over so many seeds, be below `wanted`."""
     met = None if reached is None else reached < wanted
     return {"goal": text, "wanted": wanted, "limit": True, "reached": reached, "seeds": seeds, "met": met}
 

@@ -1,4 +1,4 @@
-"""The same LSTM under a linear head, in JAX and in PyTorch: same weights, same batches, same loss, same optimiser."""
+"""The same LSTM with a linear head in JAX and PyTorch: same weights, batches, loss and optimiser."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Net(nnx.Module):
 
 class Learner(Protocol):
     def train(self, batches: Sequence[Batch]) -> np.ndarray:
-        """A step for each batch; their losses."""
+        """Take a step for each batch; returns the losses."""
         ...
 
     def evaluate(self, batches: Sequence[Batch]) -> Figures:
@@ -129,7 +129,7 @@ class InJax:
 
 
 class InTorch:
-    """`torch.nn.LSTM` and `torch.optim.Adam`, a step at a time, as PyTorch is used."""
+    """`torch.nn.LSTM` and `torch.optim.Adam`, step by step."""
 
     def __init__(self, task: Task, net: Net, learning: Learning):
         torch: Any = require_extra("torch", "torch", "the PyTorch side")

@@ -1,4 +1,4 @@
-"""The adding problem and copy memory, learnt by each framework from the same start on the same batches."""
+"""The adding problem and copy memory, learnt by each framework from the same weights on the same batches."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ def jobs(task: str, memory: Memory, seeds: int) -> Iterator[Job]:
 
 
 def learn(task: str, length: int, who: str, seed: int, memory: Memory) -> Row:
-    """Train on batches that are never seen twice; figures are those of the last weights on sequences of their own."""
+    """Train on batches that never repeat; figures are those of the last weights on separate sequences."""
     began, learning, kind = time.monotonic(), memory.lengths[length], TASKS[task]
     learner = LEARNERS[who](kind, Net(kind, length, learning, seed), learning)
 

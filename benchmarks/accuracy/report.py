@@ -27,12 +27,12 @@ def print_tables(console: Console, record: Record) -> None:
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/accuracy.md."""
+    """The generated part of docs/accuracy.md."""
     return as_markdown(facts_of(record), sheets(record), notes(record.rows))
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """How our LSTM, the baselines and the published LSTMa stand to each other on ETTh1, counted."""
+    """Counts of the figures of ETTh1 in which this LSTM, the baselines or the published LSTMa are better."""
     better: Counter[str] = Counter()
     for table, horizons in ETTH1.items():
         for horizon, published in horizons.items():

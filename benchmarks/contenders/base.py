@@ -1,9 +1,9 @@
-"""What a contender is, and what it makes of a problem.
+"""Contenders, and the works that they make of a problem.
 
-A contender turns a problem into works, one for each measure that it can serve: forward, which returns the outputs of
-all steps and the last state; the gradients of `loss_scale * mean(outputs ** 2)` by the inputs and by all weights and
-biases; a step of training with Adam on the mean squared error; and a sequence that is fed step by step. All get the
-same weights and inputs, in the layout that is natural to them.
+A contender turns a problem into a work for each measure that it supports: forward, which returns the outputs of all
+steps and the last state; the gradients of `loss_scale * mean(outputs ** 2)` for the inputs and all weights and biases;
+a training step with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights
+and inputs, in their natural layout.
 """
 
 import math
@@ -28,10 +28,9 @@ Results = dict[str, np.ndarray]
 
 
 class Work(NamedTuple):
-    """`run` does all of its work before it returns; `results` does it from the start and gives what the gate sees.
+    """`run` finishes its work before it returns; `results` starts afresh and returns what the gate checks.
 
-    `compiled` is the jitted function and what makes its arguments, for those that have one; `note` is what must be said
-    about it.
+    `compiled` has the jitted function, if there is one, and a function that makes its arguments; `note` is a remark.
     """
 
     run: Callable[[], Any]
@@ -45,11 +44,11 @@ Runner = dict[str, Work]  # by measure
 
 @dataclass(frozen=True)
 class Contender:
-    """How to build it, and the packages that it needs.
+    """How to build a contender, and the packages that it needs.
 
-    `refuses` says why it cannot serve a case, `lacks` why it cannot serve the measures that are not in what it builds.
-    `biases`: PyTorch has two a layer, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX that is not
-    ours. `slow`: seconds that it takes to compile one case, where that is more than all others take.
+    `refuses` says why it does not support a case, `lacks` why it does not support the measures that it does not build.
+    `biases` is the number per layer; PyTorch has two, which Adam moves twice as far as one. `other_jax`: another JAX
+    LSTM. `slow`: seconds to compile one case, if that is more than the others take.
     """
 
     build: Callable[[Problem], Runner]
@@ -65,7 +64,7 @@ class Contender:
     slow: float = 0.0
 
     def absent(self) -> str:
-        """Why it cannot be measured here, and how to get it; empty if it can."""
+        """Why the contender cannot be measured here, and how to get it; empty if it can."""
         missing = [package for package in self.packages if not _installed(package)]
         if missing:
             return f"{', '.join(missing)} not installed: {self.install}"
@@ -80,12 +79,12 @@ class Contender:
 
 
 def loss_scale(problem: Problem) -> float:
-    """A power of two, exact in every type, which brings the gradient by an output to where float16 has all its bits."""
+    """A power of two, exact in every type, that brings the gradients of outputs into the normal range of float16."""
     return 2.0 ** (round(math.log2(problem.targets.size)) - 8)
 
 
 def cells_refuse(case: Case) -> str:
-    """Of a contender that is a loop over cells."""
+    """Why a loop over cells does not support a case; empty if it does."""
     return "a cell alone has no lengths" if case.unequal else ""
 
 
@@ -98,18 +97,18 @@ def _installed(package: str) -> bool:
 
 
 def outputs(ys: Any) -> Results:
-    """(T, B, D*H), under the gate's name."""
+    """Outputs (T, B, D*H), under the gate's name."""
     return {"outputs": np.asarray(ys, np.float64)}
 
 
 def gradients(d_xs: Any, d_params: Mapping[str, Any]) -> Results:
-    """Under the gate's names. Where there are two biases, their gradients are the same, and one is looked at."""
+    """Gradients under the gate's names; of two biases, which have equal gradients, only one."""
     named = {name.replace("bias_hh", "bias"): value for name, value in d_params.items() if "bias_ih" not in name}
     return {f"gradient of {name}": np.asarray(value, np.float64) for name, value in {"inputs": d_xs, **named}.items()}
 
 
 def updates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Results:
-    """What training changed, under the gate's names; of two biases, their sum."""
+    """Changes of the weights in training, under the gate's names; of two biases, their sum."""
     moved = {name: np.asarray(after[name], np.float64) - np.asarray(before[name], np.float64) for name in before}
     for name in [name for name in moved if "bias_ih" in name]:
         own = name.replace("bias_ih", "bias_hh")

@@ -1,5 +1,6 @@
-"""ONNX Runtime on CPU: our export, a graph of real LSTM operators with the same weights. It does not train."""
+"""ONNX Runtime on CPU, on an exported graph of standard LSTM operators with the same weights; it does not train."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ def in_onnx(problem: Problem) -> Runner:
     case, lengths = problem.case, problem.lengths
     lstm = LSTM(case.input_size, case.hidden_size, case.num_layers, bidirectional=case.bidirectional, rngs=nnx.Rngs(0))
     load_state_dict(lstm, problem.params)
-    whole = _session(to_onnx(lstm, lengths=lengths is not None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # lengths, which ONNX Runtime does not ignore
+        whole = _session(to_onnx(lstm, lengths=lengths is not None))
     inputs = {"x": problem.xs} | ({} if lengths is None else {"lengths": lengths.astype(np.int32)})
 
     def forward() -> Any:

@@ -1,4 +1,4 @@
-"""What a record shows: for each finding the figures as text, and whether they bear it out."""
+"""The evidence for each finding in a record: its figures as text, and whether they support it."""
 
 from statistics import median
 from typing import Any
@@ -9,8 +9,8 @@ from benchmarks.jit.reading import Evidence, NotMeasuredError, Rows, loops_of
 from benchmarks.jit.rows import Row, find, timed
 from benchmarks.jit.training import STEP
 
-DOZENS = 100  # calls that are some dozen at most
-NOISE = 0.05  # two times closer than this part of each other are called the same
+DOZENS = 100  # calls that count as a few dozen
+NOISE = 0.05  # relative difference below which two times count as equal
 
 
 def _ms(row: Row) -> str:
@@ -20,7 +20,7 @@ def _ms(row: Row) -> str:
 def whole_loop(rows: Rows) -> Evidence:
     eager, cell, scan = (rows.get("base", name) for name in ("eager", "jitted cell", "scan"))
     text = (
-        f"Forward and backward take {_ms(eager)} op by op ({eager.compilations} small compilations), {_ms(cell)} as "
+        f"Forward and backward take {_ms(eager)} without jit ({eager.compilations} small compilations), {_ms(cell)} as "
         f"a jitted cell in a Python loop, and {_ms(scan)} as one jitted `scan`: "
         f"{units.times(rows.time(eager, scan))} and {units.times(rows.time(cell, scan))} as long as the scan."
     )
@@ -36,22 +36,22 @@ def python_unrolling(rows: Rows) -> Evidence:
     if small is not None and small.instructions and large.instructions:
         grown = (
             f" From T={small.steps} to {large.steps} its instructions grew "
-            f"{units.times(large.instructions / small.instructions)}, the seconds until it is compiled "
+            f"{units.times(large.instructions / small.instructions)}, its compile time "
             f"{units.times(large.stages / small.stages)}."
         )
     text = (
         f"At T={large.steps}, forward and backward: {units.count(large.instructions)} HLO instructions against "
-        f"{units.count(scan.instructions)}, {units.seconds(large.stages)} until compiled against "
+        f"{units.count(scan.instructions)}, {units.seconds(large.stages)} to compile against "
         f"{units.seconds(scan.stages)}, an executable of {units.size(large.executable_bytes)} against "
         f"{units.size(scan.executable_bytes)}; a call takes {units.times(rows.time(large, scan))} as long. A time "
-        f"step, there and back, has {_multiplications(large.opcodes, large.steps)} multiplications against "
+        f"step, forward and backward, has {_multiplications(large.opcodes, large.steps)} multiplications against "
         f"{sum(_multiplications(loop['counts'], 1) for loop in scan.loops)}.{grown}"
     )
     return Evidence(text, large.stages > 2 * scan.stages and (large.instructions or 0) > 5 * (scan.instructions or 0))
 
 
 def _multiplications(counts: dict[str, int], steps: int) -> int:
-    """A time step's element-wise ones."""
+    """Element-wise multiplications per time step."""
     return round(counts.get("multiply", 0) / steps)
 
 
@@ -65,7 +65,7 @@ def length_is_free(rows: Rows) -> Evidence:
         f"`scan` at T={short.steps} and T={long.steps}: {units.count(short.instructions)} and "
         f"{units.count(long.instructions)} instructions, {units.count(short.equations)} and "
         f"{units.count(long.equations)} equations, {units.seconds(short.stages)} and {units.seconds(long.stages)} "
-        "until compiled."
+        "to compile."
     )
     same = abs((long.instructions or 0) / (short.instructions or 1) - 1) < NOISE
     return Evidence(text, same and long.stages < 1.5 * short.stages)
@@ -77,11 +77,11 @@ def unroll(rows: Rows) -> Evidence:
     bodies = [(loops_of(row)[-1]["trips"], loops_of(row)[-1]["kernels"]) for row in (plain, four)]
     forward = rows.time(rows.get("base", "scan, unroll=4", FORWARD), rows.get("base", "scan", FORWARD))
     text = (
-        f"`unroll=4` takes {units.times(forward)} as long forward and {units.times(times)} with the way back, and "
-        f"{units.times(four.stages / plain.stages)} as long to compile. The loop back runs {bodies[0][0]} times "
-        f"{bodies[0][1]} kernels without and {bodies[1][0]} times {bodies[1][1]} with: "
-        f"{units.count(bodies[0][0] * bodies[0][1])} against {units.count(bodies[1][0] * bodies[1][1])} launches a "
-        f"call. But a time step back has {loops_of(four)[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
+        f"`unroll=4` takes {units.times(forward)} as long forward and {units.times(times)} with the backward pass, and "
+        f"{units.times(four.stages / plain.stages)} as long to compile. The backward loop runs {bodies[0][0]} times "
+        f"{bodies[0][1]} kernels without it and {bodies[1][0]} times {bodies[1][1]} with it: "
+        f"{units.count(bodies[0][0] * bodies[0][1])} against {units.count(bodies[1][0] * bodies[1][1])} launches per "
+        f"call. But a backward step has {loops_of(four)[-1]['counts'].get('multiply', 0) / 4:.0f} element-wise "
         f"multiplications against {loops_of(plain)[-1]['counts'].get('multiply', 0)}."
     )
     return Evidence(text, times > 1 - NOISE and four.stages > plain.stages)
@@ -95,9 +95,9 @@ def by_hand(rows: Rows) -> Evidence:
         return " and ".join(str(loop["counts"].get(opcode, 0)) for loop in loops)
 
     text = (
-        f"Autodiff of `scan` and the derivatives written by hand, a step: the loop back has {of(back, 'dot')} matrix "
+        f"Autodiff of `scan` and derivatives written by hand: a step of the backward loop has {of(back, 'dot')} matrix "
         f"products and {' and '.join(str(loop['kernels']) for loop in back)} kernels, and reads "
-        f"{of(back, 'dynamic-slice')} slices; the loop there writes {of(there, 'dynamic-update-slice')} arrays (T, "
+        f"{of(back, 'dynamic-slice')} slices; the forward loop writes {of(there, 'dynamic-update-slice')} arrays (T, "
         f"B, .), outputs included. A call takes {_ms(auto)} and {_ms(own)}: by hand "
         f"{units.times(rows.time(own, auto))} as long. Temporary memory is {units.size(auto.temporary_bytes)} and "
         f"{units.size(own.temporary_bytes)}."
@@ -113,12 +113,12 @@ def hoisting(rows: Rows) -> Evidence:
     both = [rows.get("base", row.variant) for row in (inside, one, four)]
     text = (
         f"Forward, the projection hoisted as one array takes {units.times(rows.time(one, inside))} as long as in the "
-        f"loop, as four arrays {units.times(rows.time(four, inside))}; with the way back "
-        f"{units.times(rows.time(both[1], both[0]))} and {units.times(rows.time(both[2], both[0]))}. A step forward "
-        f"has {loops_of(one)[0]['counts'].get('dot', 0)} product in place of "
-        f"{loops_of(inside)[0]['counts'].get('dot', 0)} and {loops_of(one)[0]['counts'].get('dynamic-slice', 0)} and "
+        f"loop, as four arrays {units.times(rows.time(four, inside))}; with the backward pass "
+        f"{units.times(rows.time(both[1], both[0]))} and {units.times(rows.time(both[2], both[0]))}. A forward step "
+        f"has {loops_of(one)[0]['counts'].get('dot', 0)} product instead of "
+        f"{loops_of(inside)[0]['counts'].get('dot', 0)}, and {loops_of(one)[0]['counts'].get('dynamic-slice', 0)} or "
         f"{loops_of(four)[0]['counts'].get('dynamic-slice', 0)} dynamic slices; temporary memory is "
-        f"{units.size(one.temporary_bytes)} and {units.size(four.temporary_bytes)} in place of "
+        f"{units.size(one.temporary_bytes)} or {units.size(four.temporary_bytes)} instead of "
         f"{units.size(inside.temporary_bytes)}."
     )
     forward = rows.time(one, inside) > 1 + NOISE and rows.time(four, one) < 1 + NOISE
@@ -133,16 +133,16 @@ def fori(rows: Rows) -> Evidence:
     forward, scan = (rows.get("base", name, FORWARD) for name in ("fori_loop", "scan"))
     reason = loop.reason.rstrip(".")
     text = (
-        f"Asked for the gradient of a `fori_loop` whose end the device decides, JAX raises {reason}. Forward it "
+        f"For the gradient of a `fori_loop` whose end is an array, JAX raises {reason}. Forward it "
         f"takes {units.times(rows.time(forward, scan))} as long as `scan`, in {loops_of(forward)[0]['kernels']} "
-        f"kernels a step against {loops_of(scan)[0]['kernels']}; the compiler knows no number of trips for it"
+        f"kernels per step against {loops_of(scan)[0]['kernels']}; the compiler does not know its trip count"
     )
     static = find(rows.all, "base", "fori_loop, static", BOTH)
     plain = rows.get("base", "scan")
     if static:
         text += (
-            f". With a number known when tracing it is a scan of {loops_of(static)[0]['trips']} trips and has "
-            f"gradients, in {units.times(rows.time(static, plain))} the time of `scan` written as such"
+            f". With a number of steps known when tracing it is a scan of {loops_of(static)[0]['trips']} trips and has "
+            f"gradients, in {units.times(rows.time(static, plain))} the time of `scan`"
         )
     return Evidence(text + ".", bool(loop.not_offered) and loops_of(forward)[0]["trips"] is None)
 
@@ -170,11 +170,11 @@ def donation(rows: Rows) -> Evidence:
         (rows.get("base", name, STEP), rows.get("base", f"{name}, donated", STEP)) for name in ("scan", "scan kernel")
     ]
     (kept, given), *_ = pairs
-    parts = [f"{units.times(rows.time(after, before))} for `{before.variant}`" for before, after in pairs]
+    parts = [f"{units.times(rows.time(after, before))} (`{before.variant}`)" for before, after in pairs]
     text = (
         f"Donated, {units.size(given.aliased_bytes)} of the {units.size(given.output_bytes)} of results, which are "
-        "weights, moments and the gradient of the inputs, take over the memory of arguments (without: "
-        f"{units.size(kept.aliased_bytes)}). A step takes {units.listed(parts)} the time."
+        "weights, moments and the gradient of the inputs, reuse the memory of arguments (without donation: "
+        f"{units.size(kept.aliased_bytes)}). A step takes {units.listed(parts)} as long."
     )
     same = all(abs(rows.time(after, before) - 1) < 3 * NOISE for before, after in pairs)
     return Evidence(text, bool(given.aliased_bytes) and not kept.aliased_bytes and same)
@@ -215,7 +215,7 @@ def spreading(rows: Rows) -> Evidence:
 
 
 def _collectives(counts: dict[str, int]) -> int:
-    """Operations in which devices wait for each other."""
+    """The number of collectives, in which devices wait for each other."""
     return sum(counts.get(name, 0) for name in COLLECTIVES)
 
 
@@ -233,7 +233,7 @@ def buckets(rows: Rows) -> Evidence:
     loop = find(rows.all, "shapes", "fori_loop", FORWARD)
     if loop:
         text += (
-            " Forward only, `fori_loop` with its end as an argument serves all lengths without padding's work by "
+            " Forward only, `fori_loop` with its end as an argument serves all lengths, without padding, with "
             f"{loop.compilations} compilation, in {_ms(loop)} a pass against "
             f"{_ms(rows.get('shapes', 'exact', FORWARD))} exact."
         )
@@ -248,7 +248,7 @@ def depth(rows: Rows) -> Evidence:
     grown, more = deep.stages / flat.stages, deep.layers / flat.layers
     text = (
         f"From {flat.layers} to {deep.layers} layers, forward and backward, one after the other, instructions grow "
-        f"from {units.count(flat.instructions)} to {units.count(deep.instructions)} and the seconds until compiled "
+        f"from {units.count(flat.instructions)} to {units.count(deep.instructions)} and compile time "
         f"from {units.seconds(flat.stages)} to {units.seconds(deep.stages)}. At {deep.layers}, a scan over stacked "
         f"layers has {units.count(over.instructions)} instructions and takes {units.seconds(over.stages)}; one scan "
         f"over time with all layers in a step has {units.count(all_in_one.instructions)} and takes "
@@ -261,9 +261,9 @@ def cost_analysis(rows: Rows) -> Evidence:
     scan, own = rows.get("base", "scan"), rows.get("base", "scan kernel")
     parts = [f"{units.mega(row.xla_flops)} for `{row.variant}`" for row in (scan, own)]
     text = (
-        f"The matrix products of forward and backward are {units.mega(scan.products)} FLOPs by the jaxpr, loops "
-        f"counted out. XLA's cost analysis says {units.listed(parts)}, which does the same products, and for its "
-        f"size of code it says {units.count(scan.code_bytes)} bytes, while the serialised executable has "
+        f"The matrix products of forward and backward are {units.mega(scan.products)} FLOPs by the jaxpr, with "
+        f"loops counted in full. XLA's cost analysis says {units.listed(parts)}, which does the same products; for "
+        f"the size of code it says {units.count(scan.code_bytes)} bytes, while the serialised executable has "
         f"{units.size(scan.executable_bytes)}."
     )
     return Evidence(text, (scan.products or 0) > 0.5 * scan.steps * (scan.xla_flops or 0) and scan.code_bytes == 0)
@@ -276,7 +276,7 @@ def paying(rows: Rows) -> Evidence:
         raise NotMeasuredError("base")
     at = {name: calls for name, calls in pays.items() if calls is not None}
     never = [f"`{name}`" for name, calls in pays.items() if calls is None]
-    text = "Forward and backward at the base size, calls until compiling is made up for against eager PyTorch: "
+    text = "Forward and backward at the base size, calls until compilation pays off against eager PyTorch: "
     text += units.listed(
         [f"`{name}` {units.whole_calls(calls):,}" for name, calls in sorted(at.items(), key=lambda each: each[1])]
         or ["none"]

@@ -1,7 +1,6 @@
-"""What to do, what not to, and why: one row each. The figures are not here: `evidence` reads them out of a record.
+"""Recommendations with reasons, a row each; `evidence` reads their figures from a record.
 
-What stands under `why` was read in the optimised HLO (`python -m benchmarks jit --hlo FOLDER` writes it) of jaxlib
-0.10.2 for CPU.
+The reasons come from the optimised HLO of jaxlib 0.10.2 for CPU (`python -m benchmarks jit --hlo FOLDER` writes it).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from benchmarks.jit.rows import Row
 
 
 class Finding(NamedTuple):
-    """`evidence` judges a record; it raises `NotMeasuredError` where the record lacks the rows."""
+    """A recommendation; `evidence` judges it by a record, or raises `NotMeasuredError` if the rows are missing."""
 
     title: str
     do: str
@@ -24,139 +23,137 @@ class Finding(NamedTuple):
 FINDINGS = (
     Finding(
         "Compile the whole loop, not its body",
-        "Put `jax.jit` around the function that has the loop in it, best around the whole training step.",
-        "Op by op, each of some fifteen operations a step goes through Python, and its gradient through some more. A "
-        "jitted cell leaves one dispatch a step, but its gradient is still put together in Python: a call for the "
-        "way there, one for the way back, and sums of the weights' gradients as operations of their own, every step.",
+        "Put `jax.jit` around the function that contains the loop, best around the whole training step.",
+        "Without jit, Python dispatches each of about fifteen operations per step, and some more for its gradient. A "
+        "jitted cell leaves one dispatch per step, but Python still assembles its gradient: every step needs a forward "
+        "call, a backward call, and separate operations that sum the gradients of the weights.",
         evidence.whole_loop,
     ),
     Finding(
         "Never unroll the loop in Python under jit",
         "Use `lax.scan`. A Python loop under `jit` is for a handful of steps.",
-        "Tracing writes out every step, and so does HLO, so all stages grow with T. The gradient grows faster than "
-        "T: the gradient of the cell state is a chain of cheap element-wise operations from step to step, and fusion "
-        "computes it again in each kernel that uses it. A call may be faster than a scan's, for short sequences; it "
-        "is compiling that costs.",
+        "Tracing writes out every step, as does HLO, so all stages grow with T. The gradient grows faster than T: the "
+        "gradient of the cell state is a chain of cheap element-wise operations from step to step, and fusion "
+        "recomputes it in every kernel that uses it. For short sequences a call may be faster than with a scan; the "
+        "cost is in compilation.",
         evidence.python_unrolling,
     ),
     Finding(
         "A scan compiles in the same time whatever its length",
         "Do not shorten sequences to save compile time.",
-        "A scan is a `while` in HLO, with one computation for its body and the number of trips as a constant; its "
-        "gradient is a second one.",
+        "In HLO a scan is a `while` with one computation for its body and a constant trip count; its gradient is a "
+        "second one.",
         evidence.length_is_free,
     ),
     Finding(
         "`unroll=k` does not pay on CPU",
-        "Leave `unroll` at 1 on CPU; measure it on an accelerator, where a launch costs more.",
-        "Unrolled steps depend on each other, so their products stay apart and run one after the other as before. A "
-        "few launches are saved. But within an iteration fusion computes the chain of the cell state's gradient "
-        "again in each kernel that uses it: a time step back costs more multiplications the more steps are unrolled.",
+        "Leave `unroll` at 1 on CPU; measure it on an accelerator, where launches cost more.",
+        "Unrolled steps depend on each other, so their products still run one by one. Unrolling saves a few launches, "
+        "but within an iteration fusion recomputes the chain of the cell state's gradient in every kernel that uses "
+        "it: the more steps are unrolled, the more multiplications a backward step costs.",
         evidence.unroll,
     ),
     Finding(
         "Write the derivative of the recurrence by hand",
         "Use this project's `scan` kernel or a backward pass like it (docs/backward.md), not autodiff of the cell.",
-        "Autodiff of a step transposes all of it, so the loop back has the products for the gradients of both "
-        "weights and of the inputs in it, and adds the gradients of the weights to running sums: three passes over "
-        "arrays of their size, every step. By hand these are single products after the loop, which keeps only the "
-        "one with `weight_hh`. Autodiff also keeps more than it needs: of a sigmoid both s and s(1 - s), of a tanh "
-        "both t and 1 - t, in arrays of their own.",
+        "Autodiff transposes the whole step. The backward loop then contains the products for the gradients of both "
+        "weights and of the inputs, and adds the gradients of the weights to running sums: three passes over arrays "
+        "of their size at every step. By hand these are single products after the loop, which keeps only the product "
+        "with `weight_hh`. Autodiff also stores more than it needs, each in an array of its own: both s and s(1 - s) "
+        "for a sigmoid, both t and 1 - t for a tanh.",
         evidence.by_hand,
     ),
     Finding(
-        "Hoist the input projection for training; forward alone as four arrays, or not at all",
-        "For training, project the inputs of all steps before the loop. Forward alone, leave it in the loop, or hoist "
-        "it as an array a gate.",
-        "Hoisting takes one product out of the step, but not the work: the projection of all steps is written to "
-        "memory and read back, where in the loop it stays in the cache. As one array (T, B, 4H), each element-wise "
-        "kernel of a step slices it by time and then by gate; as four arrays (T, B, H) a slice is one contiguous "
-        "piece. With the way back there is more to win: the gradients of the inputs and of their weights are single "
-        "products too.",
+        "Hoist the input projection for training; for forward alone as four arrays, or not at all",
+        "For training, project the inputs of all steps before the loop. For forward alone, leave the projection in the "
+        "loop, or hoist it as one array per gate.",
+        "Hoisting removes a product from the step, but not the work: the projection of all steps is written to memory "
+        "and read back, while in the loop it stays in cache. From a single array (T, B, 4H), each element-wise kernel "
+        "of a step takes a slice by time and then by gate; with four arrays (T, B, H) a slice is contiguous. With the "
+        "backward pass there is more to gain: the gradients of the inputs and of their weights become single products "
+        "too.",
         evidence.hoisting,
     ),
     Finding(
         "`fori_loop` is a scan in disguise, or it has no gradient",
-        "Use `scan`. `fori_loop` with an end that is data is for inference on sequences of any length.",
-        "With a number of steps known when tracing, JAX turns `fori_loop` into a scan whose carry holds the outputs; "
-        "else into a `while`, whose steps reverse mode could not store. Inputs and outputs are reached by index, at "
-        "every step: a negative index is wrapped around, and a write is checked against the bounds and selected "
-        "against what was there.",
+        "Use `scan`. A `fori_loop` whose end is an array is for inference on sequences of any length.",
+        "If the number of steps is known when tracing, JAX turns `fori_loop` into a scan that carries the outputs; "
+        "otherwise into a `while`, whose steps reverse mode cannot store. Every step accesses inputs and outputs by "
+        "index: negative indices are wrapped around, and writes are checked against the bounds and selected against "
+        "the old values.",
         evidence.fori,
     ),
     Finding(
-        "Remat in chunks where memory is short",
-        'Use `remat="chunks"`, or `jax.checkpoint` around pieces of about sqrt(T) steps, for long sequences.',
-        "Around a single step, `jax.checkpoint` keeps the state of every step, h and c, which is linear in T still; "
-        "around a piece it keeps one state a piece, and all of the piece at hand. Both run the forward products once "
-        "more. On CPU that may even be faster: less memory is written, and what is read back lies in the cache.",
+        "Rematerialise in chunks if memory is short",
+        'Use `remat="chunks"`, or `jax.checkpoint` around chunks of about sqrt(T) steps, for long sequences.',
+        "`jax.checkpoint` around a single step keeps h and c of every step, which is still linear in T; around a chunk "
+        "it keeps one state per chunk, and everything in the current chunk. Both run the forward products once more. "
+        "On CPU this can even be faster: less memory is written, and what is read back is in cache.",
         evidence.remat,
     ),
     Finding(
         "Donate the training state for memory, not for speed",
-        "Pass `donate_argnums` for weights and optimiser state; never use the old ones again.",
-        "The results alias the arguments: the executable writes new weights and moments over the old ones. The "
-        "program is the same otherwise.",
+        "Pass `donate_argnums` for weights and optimiser state, and never use the old ones again.",
+        "The results alias the arguments: the executable writes new weights and moments over the old ones. Otherwise "
+        "the program is the same.",
         evidence.donation,
     ),
     Finding(
-        "bfloat16 pays where the products are made for it",
+        "bfloat16 pays only with bfloat16 products",
         "On CPU, use bfloat16 with the `native` kernel, or not at all.",
-        "The native kernel uses the CPU's own bfloat16 instructions. In XLA's program the state stays in float32, so "
-        "values are converted at every step in front of products that are small.",
+        "The native kernel uses the CPU's bfloat16 instructions. In XLA's program the state stays in float32, so "
+        "values are converted at every step, for products that are small.",
         evidence.precision,
     ),
     Finding(
         "Spread rows with `shard_map`, not by sharding the inputs alone",
-        "On CPU, make a host device of each core (`jax_num_cpu_devices`) and put `shard_map` around the layer, over "
-        "the batch.",
-        "XLA:CPU runs a step's small products on one thread. Under `shard_map` each device runs a loop of its own, "
-        "and gradients of weights are summed once, after it. The partitioner, given sharded inputs alone, may keep "
-        "what a loop carries whole on every device, such as the state, which starts as zeros that lie everywhere, "
-        "and the running sums of autodiff. Then it gathers and sums at every step, and there the devices wait for "
-        "each other.",
+        "On CPU, make one host device per core (`jax_num_cpu_devices`) and put `shard_map` around the layer, over the "
+        "batch.",
+        "XLA:CPU runs the small products of a step on one thread. Under `shard_map` each device runs its own loop, and "
+        "the gradients of the weights are summed once, after it. If only the inputs are sharded, the partitioner may "
+        "replicate what a loop carries, such as the state, which starts as replicated zeros, and the running sums of "
+        "autodiff. It then gathers and sums at every step, where the devices wait for each other.",
         evidence.spreading,
     ),
     Finding(
         "Pad to a few lengths",
-        "Pad to buckets, powers of two for example, and pass `lengths`; or to one length where compiling is dear. Over "
-        "many passes the padding costs more than compiling every length once: the figures below say from when on.",
-        "Every new shape is a new program. With `lengths` the padded steps are computed and held back by a "
-        "selection, so results are those of the exact lengths.",
+        "Pad to buckets, for example powers of two, and pass `lengths`; pad to one length if compilation is expensive. "
+        "Over many passes, padding costs more than compiling every length once: the figures below say from when on.",
+        "Every new shape is a new program. With `lengths`, padded steps are computed and then masked, so the results "
+        "are those of the exact lengths.",
         evidence.buckets,
     ),
     Finding(
         "Deep stacks compile cheaply as they are",
         "Write the layers one after the other. A scan over stacked weights is for tens of layers that are compiled "
-        "often: it is compiled sooner, and its calls are no faster.",
-        "Layer by layer, the instructions grow with L but the seconds grow far less, as though kernels that are "
-        "alike were compiled once; HLO does not show why. A scan over stacked layers has the instructions of two "
-        "layers, in loops within loops, which slice weights out of the stack and keep everything for the way back "
-        "with one axis more.",
+        "often: it compiles faster, and its calls are no faster.",
+        "Layer by layer, instructions grow with L but compile time grows far less, as if kernels that are alike were "
+        "compiled once; HLO does not show why. A scan over stacked layers has the instructions of two layers, in "
+        "nested loops that slice weights out of the stack and store all residuals with one more axis.",
         evidence.depth,
     ),
     Finding(
         "Do not compare loops by XLA's cost analysis",
         "Count products in the jaxpr, times the length of each scan; take the size of code from the serialised "
         "executable.",
-        "The analysis counts the body of a loop once, however often it runs, and the CPU compiler does not report "
-        "the size of its code. A variant with products outside the loop therefore seems to do more work, where it "
-        "does the same.",
+        "The analysis counts the body of a loop once, however often it runs, and the CPU compiler does not report the "
+        "size of its code. So a variant with products outside the loop seems to do more work although it does the "
+        "same.",
         evidence.cost_analysis,
     ),
     Finding(
-        "Compiling is paid for within some dozen calls, or never",
-        "Compare the calls below with the number that you will make; for a handful of calls eager PyTorch is the "
-        "faster.",
-        "What is compiled faster pays sooner, so the native kernel, a single foreign call in HLO, comes first. A "
-        "variant that is no faster than eager PyTorch never pays, however small its compile time.",
+        "Compilation pays off within a few dozen calls, or never",
+        "Compare the number of calls below with the number that you will make; for a handful of calls, eager PyTorch "
+        "is faster.",
+        "What compiles faster pays off sooner, so the native kernel, a single foreign call in HLO, comes first. A "
+        "variant that is no faster than eager PyTorch never pays off, however short its compile time.",
         evidence.paying,
     ),
 )
 
 
 def judged(rows: Sequence[Row]) -> list[tuple[Finding, Evidence | None]]:
-    """Every finding with what the record shows of it; None where it lacks the rows."""
+    """Every finding with its evidence, None if the record lacks the rows."""
     found: list[tuple[Finding, Evidence | None]] = []
     for finding in FINDINGS:
         try:

@@ -160,31 +160,31 @@ def paying(figure: Any, rows: list[Row]) -> None:
 
 PICTURES: dict[str, Picture] = {
     "jit-ways.png": Picture(
-        "The base size, forward and backward: what each way costs to compile, takes to run and needs of memory",
+        "Compile time, run time and memory of each variant at the base size, forward and backward",
         ("base",), dots(STAGES, CALL, MEMORY),
     ),
     "jit-paying.png": Picture(
-        "Seconds after so many calls, forward and backward at the base size, compiling included", ("base",), paying
+        "Seconds by number of calls at the base size, forward and backward, compilation included", ("base",), paying
     ),
     "jit-steps.png": Picture(
-        "Over the number of time steps, forward and backward",
+        "By number of time steps, forward and backward",
         ("steps",), curves("steps", "T", STAGES, CODE, A_STEP, MEMORY),
     ),
     "jit-hidden.png": Picture(
-        "Over the number of hidden units, forward and backward",
+        "By number of hidden units, forward and backward",
         ("hidden",), curves("hidden_size", "H", SPEED, MEMORY),
     ),
     "jit-layers.png": Picture(
-        "Over the number of layers, forward and backward", ("layers",), curves("layers", "L", STAGES, CALL)
+        "By number of layers, forward and backward", ("layers",), curves("layers", "L", STAGES, CALL)
     ),
     "jit-shapes.png": Picture(
-        "Ten lengths, forward and backward: a compilation for each, or padding", ("shapes",),
+        "Ten lengths, forward and backward: compiled one by one, or padded", ("shapes",),
         dots(COMPILATIONS, FIRST, Panel("later passes, ms", CALL.value)),
     ),
     "jit-precision.png": Picture(
         "float32 and bfloat16, forward and backward", ("precision",), dots(SPEED, CALL)
     ),
     "jit-devices.png": Picture(
-        "Rows spread over devices of the host, forward and backward", ("devices",), dots(SPEED, STAGES)
+        "The batch split across devices of the host, forward and backward", ("devices",), dots(SPEED, STAGES)
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ten lengths of sequence: a compilation for each, or fewer by padding, or one for all."""
+"""Ten sequence lengths: compiled one by one, padded to a few, or to one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -169,7 +169,7 @@ def _measured(sizes: list[Size], measure: str, effort: Effort) -> list[Row]:
 
 
 def _first_pass(row: Row, runs: Runs, sizes: list[Size]) -> Row:
-    """With what it costs, and what is wrong if the gate finds anything."""
+    """The first pass over all lengths, its cost, and what the gate found wrong."""
     with compilations() as count:
         values, first = clocked(lambda: [runs.call(at) for at in range(len(sizes))])
     wrong = [_fault(runs.results(value, at), size) for at, (value, size) in enumerate(zip(values, sizes, strict=True))]

@@ -1,4 +1,4 @@
-"""The sizes that are studied, their weights and inputs, and what must come out."""
+"""The sizes that are studied, their weights and inputs, and the expected results."""
 
 import functools
 from collections.abc import Sequence

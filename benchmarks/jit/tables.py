@@ -1,4 +1,4 @@
-"""Tables of a record, made once and shown twice: in the terminal and as Markdown."""
+"""Tables of a record, for the terminal and as Markdown."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ VERDICTS = {True: "holds", False: "does not hold"}
 
 
 def sheets(record: Record) -> list[Sheet]:
-    """For every group of rows that were sampled in turns: what it costs and buys, and what the compiler made."""
+    """Two tables for every group of rows that were sampled in turns: times, and the compiled program."""
     made = []
     for group in dict.fromkeys(row.group for row in record.rows):
         rows = [row for row in record.rows if row.group == group]
@@ -25,8 +25,8 @@ def sheets(record: Record) -> list[Sheet]:
 
 
 def legends(record: Record) -> list[Sheet]:
-    """What the names of variants stand for; in some sweeps the same names mean something else."""
-    own = {"shapes": "Ways with ten lengths", "devices": "Ways on several devices"}
+    """The meaning of the names of variants; in some sweeps the same names mean something else."""
+    own = {"shapes": "Variants with ten lengths", "devices": "Variants on several devices"}
     made = []
     for sweep, title in ({"": "Variants"} | own).items():
         rows = [row for row in record.rows if (row.sweep == sweep if sweep else row.sweep not in own)]
@@ -53,7 +53,7 @@ def _title(row: Row) -> str:
 
 
 def _costs(rows: Sequence[Row]) -> Sheet:
-    columns = ("variant", "a call", "speed", "trace", "lower", "compile", "first call", "compilations", "pays after")
+    columns = ("variant", "call", "speed", "trace", "lower", "compile", "first call", "compilations", "pays after")
     return Sheet(_title(rows[0]), columns, [_cost(row) for row in rows])
 
 
@@ -85,11 +85,11 @@ def _pays(row: Row) -> str:
 
 def _anatomy(rows: Sequence[Row]) -> Sheet:
     columns = (
-        "variant", "jaxpr", "HLO", "loops", "kernels a step", "products a step", "executable", "products", "XLA FLOPs",
-        "XLA bytes", "temporary",
+        "variant", "jaxpr", "HLO", "loops", "kernels per step", "products per step", "executable", "products",
+        "XLA FLOPs", "XLA bytes", "temporary",
     )  # fmt: skip
     compiled = [row for row in rows if row.instructions is not None]
-    return Sheet(f"{_title(rows[0])}: what the compiler made", columns, [_made(row) for row in compiled])
+    return Sheet(f"{_title(rows[0])}: the compiled program", columns, [_made(row) for row in compiled])
 
 
 def _made(row: Row) -> tuple[str, ...]:
@@ -109,6 +109,6 @@ def _made(row: Row) -> tuple[str, ...]:
 
 
 def _trips(loop: dict) -> str:
-    """Loops within another stand in brackets."""
+    """The trip count, in brackets for a loop within another."""
     trips = "?" if loop["trips"] is None else str(loop["trips"])
     return f"({trips})" if loop["depth"] else trips

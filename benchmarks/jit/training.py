@@ -1,4 +1,4 @@
-"""A training step with Adam: does it pay to donate the state, so that the new one takes over its memory?"""
+"""A training step with Adam, with and without donation of the state, whose memory the new state then reuses."""
 
 from typing import Any
 

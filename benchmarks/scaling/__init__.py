@@ -1,1 +1,1 @@
-"""What the devices of a training step send each other, from the compiled program; nothing is run."""
+"""Communication between the devices of a training step, from the compiled program; nothing is run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks scaling`: what the devices of a training step send each other."""
+"""`python -m benchmarks scaling`: communication between the devices of a training step."""
 
 import time
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ MODELS = (1, 2, 4, 8)  # devices along `model`, of the large one
 
 @dataclass(frozen=True)
 class Scaling(Command):
-    """Compile a training step for up to 256 devices and count what they exchange; needs no such devices."""
+    """Compile a training step for up to 256 devices and count their communication; needs no such devices."""
 
     NAME = "scaling"
 
@@ -63,5 +63,5 @@ def large(most: int) -> list[tuple[int, int]]:
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/scaling.md."""
+    """The generated part of docs/scaling.md."""
     return as_markdown(facts_of(record), sheets(record), [f"![{picture.ABOUT}]({picture.NAME})"])

@@ -1,4 +1,4 @@
-"""Published speeds of links, and the least time that bytes take over them: a bound, not a measurement."""
+"""Published speeds of links, and lower bounds on the time that bytes take over them."""
 
 from typing import NamedTuple
 

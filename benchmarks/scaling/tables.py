@@ -1,4 +1,4 @@
-"""Tables of a record, made once and shown three times: in the terminal, as Markdown and in the report."""
+"""Tables of a record, for the terminal, as Markdown and for the report."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from benchmarks.sheets import Sheet
 
 
 def sheets(record: Record) -> list[Sheet]:
-    """For each size of the model what is sent, and the least time of that."""
+    """For each size of the model, the bytes sent and the lower bound of their time."""
     made = []
     for size in dict.fromkeys(row.size for row in record.rows):
         rows = [row for row in record.rows if row.size == size]

@@ -14,7 +14,6 @@ from jax_lstm.cli.options import absolute, new_directory, value_of
 from jax_lstm.compare import CompareConfig, Comparison, compare
 from jax_lstm.compare.run import METRICS_TORCH
 from jax_lstm.files import write_json
-from jax_lstm.tables import table
 from jax_lstm.tasks import load_task
 from jax_lstm.tasks.scores import baseline_forecasts
 from jax_lstm.train import InterruptedRunError
@@ -75,7 +74,7 @@ class Compare:
 
 
 def _agreement(comparison: Comparison) -> Table:
-    shown = table("agreement of JAX with PyTorch")
+    shown = show.table("agreement of JAX with PyTorch")
     shown.add_column("largest difference in")
     for name in ("absolute", "relative", "tolerance", ""):
         shown.add_column(name, justify="right")
@@ -87,7 +86,7 @@ def _agreement(comparison: Comparison) -> Table:
 
 
 def _throughput(comparison: Comparison, unit: str) -> Table:
-    shown = table("throughput: medians of samples taken in turns, over the same batches")
+    shown = show.table("throughput: medians of samples taken in turns, over the same batches")
     shown.add_column("")
     frameworks = ("JAX", "PyTorch")
     headings = [f"{name}\n{what}/s" for what in (unit, "batches") for name in frameworks]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import require
-from jax_lstm.tables import table
+from jax_lstm.cli import show
 from jax_lstm.weights.files import file_format, load_file, save_file
 
 
@@ -30,7 +30,7 @@ class Convert:
         require(free, "OUT", "be a new file", f"{self.out_file}, which is there", "--overwrite replaces it")
         arrays = load_file(self.in_file)
         save_file(arrays, self.out_file)
-        shown = table(f"weights in {escape(str(self.out_file))}")
+        shown = show.table(f"weights in {escape(str(self.out_file))}")
         shown.add_column("name")
         shown.add_column("shape")
         shown.add_column("type")

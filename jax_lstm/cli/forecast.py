@@ -13,9 +13,8 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from jax_lstm import plots
 from jax_lstm.checks import InputError, require
-from jax_lstm.cli import pictures, show
+from jax_lstm.cli import pictures, plots, show
 from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
 from jax_lstm.data import read_series

@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from jax_lstm import plots
 from jax_lstm.checks import MissingExtraError
+from jax_lstm.cli import plots
 from jax_lstm.data import Dataset
 from jax_lstm.files import read_json_lines
 from jax_lstm.tasks.scores import truth_of

@@ -6,15 +6,20 @@ from contextlib import contextmanager
 import jax
 import numpy as np
 from flax import nnx
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jax_lstm.tables import table
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.ensemble import members
 from jax_lstm.train.task import Scores, Sheet, Task
+
+
+def table(title: str) -> Table:
+    """An empty table in the style of the commands."""
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def data_and_model(console: Console, config: TrainConfig, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Data: series on a regular grid, cut into windows; text as numbers; labelled sequences of unequal length."""
+"""Data: windows of regular series, encoded text, labelled sequences of unequal length."""
 
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import Dataset, Scaler, input_windows, load_dataset, read_series, target_windows

@@ -1,21 +1,21 @@
-"""Forecasts that a model must beat to be worth its training: persistence, seasonal-naive and a linear model."""
+"""Baseline forecasts: persistence, seasonal-naive and a linear model."""
 
 import numpy as np
 
 from jax_lstm.data.dataset import Dataset, input_windows, target_windows
 
 CHUNK = 4096  # windows held in memory at once
-RIDGE = 1e-6  # per window; keeps the normal equations solvable where columns are constant or collinear
+RIDGE = 1e-6  # per window; keeps the normal equations solvable for constant or collinear columns
 
 
 def persistence(dataset: Dataset, starts: np.ndarray) -> np.ndarray:
-    """The last value seen, for the whole horizon; (n, horizon * C), standardised."""
+    """Repeat the last value of each window; (n, horizon * C), standardised."""
     last = dataset.targets[starts + dataset.config.window - 1]
     return np.tile(last, (1, dataset.config.horizon))
 
 
 def seasonal_naive(dataset: Dataset, starts: np.ndarray) -> np.ndarray | None:
-    """The value of the latest season that is past, step by step; None where a series has no season before a window."""
+    """Repeat the last season before each window's end; (n, horizon * C), or None if a series is too short for that."""
     config = dataset.config
     ahead = np.arange(config.horizon)
     seasons_back = ahead // config.season + 1
@@ -27,7 +27,7 @@ def seasonal_naive(dataset: Dataset, starts: np.ndarray) -> np.ndarray | None:
 
 
 def linear(dataset: Dataset, starts: np.ndarray) -> np.ndarray:
-    """Least squares from the flattened window, fitted on the training part; (n, horizon * C), standardised."""
+    """Least squares on the flattened window, fitted to the training part; (n, horizon * C), standardised."""
     config, size = dataset.config, dataset.config.window * dataset.input_size + 1
     gram, moment = np.zeros((size, size)), np.zeros((size, dataset.output_size))
     train = dataset.starts["train"]

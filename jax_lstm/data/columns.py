@@ -1,4 +1,4 @@
-"""Read files of whole columns: .parquet, .npy, .npz. A fault is one line with file, row (from 0) and column."""
+"""Readers of .parquet, .npy and .npz files; errors name file, row (from 0) and column."""
 
 import zipfile
 import zlib
@@ -13,7 +13,7 @@ from jax_lstm.data.table import Table, datetime64, hint, number, timestamp
 
 
 class Columns(NamedTuple):
-    """The names of the columns of a file, and a function from a name to its values (N,)."""
+    """Column names of a file, and a function that reads a column (N,)."""
 
     names: Sequence[str]
     read: Callable[[str], np.ndarray]
@@ -22,10 +22,10 @@ class Columns(NamedTuple):
 def read_columns(
     path: str, opened: Columns, features: Sequence[str], target: Sequence[str], time: str = "", group: str = ""
 ) -> list[Table]:
-    """What `read_csv` makes of a CSV file, of such a file.
+    """Read tables from columns, as `read_csv` does from a CSV file.
 
     Raises:
-        InputError: a column is absent or named twice, or holds no numbers, or an infinite one; a timestamp is none.
+        InputError: a column is absent or duplicated, or has values that are not finite numbers; a timestamp is invalid.
     """
     names = opened.names
     for name in names:
@@ -68,7 +68,7 @@ def read_parquet(path: str, *choice: Any) -> list[Table]:
 
 
 def read_arrays(path: str, *choice: Any) -> list[Table]:
-    """Of a .npy or a .npz file."""
+    """Read tables from a .npy or .npz file."""
     try:
         found = np.load(path)
         if isinstance(found, np.ndarray):
@@ -89,10 +89,10 @@ def read_arrays(path: str, *choice: Any) -> list[Table]:
 
 
 def named(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, int]]:
-    """The array and the column in it, by name: "x" for (N,), "x.0", "x.1" ... for (N, C), and "0", "1" ... without "x".
+    """Map column names to (array, column): "x" for (N,), "x.0", "x.1" ... for (N, C), "0", "1" ... for an array "".
 
     Raises:
-        InputError: an array has another shape, or other rows than the first; two columns would have one name.
+        InputError: an array has another shape, or not as many rows as the first; two columns get the same name.
     """
     found: dict[str, tuple[str, int]] = {}
     for member, shape in shapes.items():
@@ -131,7 +131,7 @@ def _numbers(array: np.ndarray, path: str, name: str) -> np.ndarray:
 
 
 def _times(array: np.ndarray, path: str, name: str) -> tuple[np.ndarray | None, bool]:
-    """The timestamps, and whether they are UTC because they bear an offset."""
+    """The timestamps, and whether they have an offset and were converted to UTC."""
     if array.dtype.kind == "M":
         for row in np.flatnonzero(np.isnat(array))[:1]:
             raise InputError(f"{path}, row {row}, column {name!r}: expected a timestamp; got none")
@@ -148,7 +148,7 @@ def _times(array: np.ndarray, path: str, name: str) -> tuple[np.ndarray | None, 
 
 
 def _rows_by(groups: Sequence[str]) -> dict[str, np.ndarray]:
-    """The rows of each group, as the groups first appear."""
+    """Row numbers by group, in order of first appearance."""
     _, first, inverse = np.unique(np.array(groups), return_index=True, return_inverse=True)
     rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
     return {groups[int(first[at])]: rows[at] for at in np.argsort(first)}

@@ -1,4 +1,4 @@
-"""What data to read and how to cut it into windows."""
+"""Options of series: file, columns, windows."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,38 +7,38 @@ import tyro
 
 from jax_lstm.checks import InputError, require, require_size
 
-STREAMED = "rows are taken as successive, and each file of a folder as a series"
+STREAMED = "rows count as consecutive, and each file of a folder as a series"
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Data: which file, which columns, which windows."""
+    """Data: file, columns, windows."""
 
     csv: str = ""
-    """Series to read: a .csv or .csv.gz file with a header line, .parquet, .npy, .npz, or a folder of such files, each
-    a series; the packaged New York weather if not given."""
+    """Series to read: a .csv or .csv.gz file with a header, .parquet, .npy, .npz, or a folder of such files, one per
+    series (default: the packaged New York weather)."""
     target: tuple[str, ...] = ()
-    """Column to forecast, or several; `temp` for the packaged weather."""
+    """One or more columns to forecast (packaged weather: `temp`)."""
     features: tuple[str, ...] = ()
-    """Columns that the model reads; all but time and group if not given."""
+    """Columns that the model reads (default: all but time and group)."""
     time: str = ""
-    """Column of ISO 8601 timestamps on a regular grid; without it, rows are taken as successive."""
+    """Column of ISO 8601 timestamps on a regular grid; without it, rows count as consecutive."""
     group: str = ""
-    """Column that names the series a row belongs to; without it, the file is one series."""
+    """Column with the name of each row's series; without it, the file is one series."""
     window: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 48
-    """Rows that the model reads before each forecast."""
+    """Rows that the model reads for a forecast."""
     horizon: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 12
-    """Rows that it forecasts."""
+    """Rows to forecast."""
     split: str = "0.7,0.1,0.2"
-    """Training, validation and test part of each series, in time order: fractions, or numbers of rows."""
+    """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 24
-    """Rows in one season, for the seasonal-naive baseline."""
+    """Rows per season, for the seasonal-naive baseline."""
     stream: bool = False
-    """Leave the rows on disk and read each batch when it is due: of a .npy or .npz file or a folder of them."""
+    """Leave the rows on disk and read each batch when it is needed; for .npy and .npz files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
-    """With --stream, windows in an epoch, at most, drawn anew for each; 0 takes all."""
+    """With --stream, the largest number of windows per epoch, drawn anew each epoch; 0 means all."""
     eval_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 4096
-    """With --stream, windows of each part, at most, that forecasts are scored on, evenly spaced; they lie in memory."""
+    """With --stream, the largest number of windows of each part to score; they are evenly spaced and kept in memory."""
 
     def __post_init__(self) -> None:
         for name in ("window", "horizon", "season"):
@@ -62,8 +62,8 @@ class DataConfig:
 
 
 def parse_split(text: str) -> tuple[int, int, int] | tuple[float, float, float]:
-    """`"8640,2880,2880"` as rows, `"0.7,0.1,0.2"` as fractions; the last two may be zero."""
-    expected = "be three numbers of rows, as 8640,2880,2880, or three fractions of at most 1 in all, as 0.7,0.1,0.2"
+    """Parse `"8640,2880,2880"` as rows or `"0.7,0.1,0.2"` as fractions; the last two may be zero."""
+    expected = "be three numbers of rows like 8640,2880,2880, or three fractions of at most 1 in all like 0.7,0.1,0.2"
     try:
         number = float if "." in text else int
         train, val, test = (number(part) for part in text.split(","))

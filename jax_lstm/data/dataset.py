@@ -1,4 +1,4 @@
-"""From a file to arrays that a model trains on: split, standardise, fill, and find the windows."""
+"""Windows of series for training: read, split, standardise and fill."""
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -13,12 +13,12 @@ from jax_lstm.data.series import Series, fill, regular
 from jax_lstm.data.table import read_csv
 
 PARTS = ("train", "val", "test")
-FARTHEST = 1e15  # standard deviations from the mean
+FARTHEST = 1e15  # standard deviations from the mean; squares of larger values would overflow float32 losses
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Mean and standard deviation (C,) of each column over the training part; `scale` is 1 for a constant column."""
+    """Mean and standard deviation (C,) of each column in the training part; `scale` is 1 for a constant column."""
 
     columns: tuple[str, ...]
     mean: np.ndarray
@@ -29,10 +29,10 @@ class Scaler:
         return Scaler(columns, self.mean[at], self.scale[at])
 
     def standardise(self, values: np.ndarray) -> np.ndarray:
-        """(N, C) on the scale of the training part.
+        """Standardise values (N, C).
 
         Raises:
-            InputError: a value lies so far from the rest that its square would leave float32.
+            InputError: a value is so far from the mean that its square could overflow float32.
         """
         with np.errstate(over="ignore"):
             standardised = (values - self.mean) / self.scale
@@ -49,11 +49,11 @@ class Scaler:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All series of a file, one after the other, standardised and filled, with the windows that each part may use.
+    """All series of a file, concatenated, standardised and filled, with the windows of each part.
 
-    `inputs` (N, F) and `targets` (N, C); `starts[part]` (n,) int32 is the first row of each window: it reads rows
-    `start` to `start + window` and forecasts the `horizon` rows after them. `times` (N,) or None. No window reaches
-    over the end of a series, and none has a missing value among its targets.
+    `inputs` (N, F), `targets` (N, C), `times` (N,) or None. `starts[part]` (n,) int32 has the first row of each window,
+    which reads rows `start` to `start + window` and forecasts the `horizon` rows after them. No window crosses the end
+    of a series or has missing targets.
     """
 
     config: DataConfig
@@ -67,7 +67,7 @@ class Dataset:
     first_rows: np.ndarray  # of each series
     rows: int  # in the file
     absent_rows: int
-    missing_values: dict[str, int]  # of the rows that are there, by column; columns without any are left out
+    missing_values: dict[str, int]  # by column, without absent rows; columns without missing values are not listed
     dropped_windows: int
     warnings: tuple[str, ...]
 
@@ -81,7 +81,7 @@ class Dataset:
 
 
 def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tuple[str, ...]]:
-    """The series of `config.csv`, or of the packaged weather, with the names of features and targets."""
+    """Read `config.csv` or the packaged weather: the series, the names of the features and of the targets."""
     if config.csv:
         tables = read_tables(config.csv, config.features, config.target, config.time, config.group)
         target = config.target
@@ -94,13 +94,13 @@ def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tupl
 
 
 def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | None = None) -> Dataset:
-    """Read, check and cut the data that `config` names.
+    """Read the data of `config`, split each series in time order, standardise, and find the windows.
 
-    Each series is split in time order. The scaler sees the training rows alone; a trained model brings its
-    own. A window belongs to the part in which all its targets lie; what it reads may reach back into the part before.
+    The scaler is fitted to the training rows, unless a trained model brings its own. A window belongs to the part that
+    has all its targets; its inputs may reach back into the previous part.
 
     Raises:
-        InputError: for every fault of the file, and for a part without a single whole window.
+        InputError: the file is faulty, or a part has no complete window.
     """
     series, features, target = read_series(config)
     source = config.csv or "the packaged weather"
@@ -150,21 +150,21 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
 
 
 def input_windows(inputs: Any, starts: Any, window: int) -> Any:
-    """What is read of each window: (N, F) and starts (B,) to (B, window, F). NumPy or JAX."""
+    """The inputs of the windows at `starts` (B,): (N, F) to (B, window, F), in NumPy or JAX."""
     return inputs[starts[:, None] + np.arange(window, dtype=np.int32)]
 
 
 def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
-    """What is forecast of each window: (N, C) and starts (B,) to (B, horizon * C), step by step. NumPy or JAX."""
+    """The targets of the windows at `starts` (B,): (N, C) to (B, horizon * C), step by step, in NumPy or JAX."""
     rows = starts[:, None] + np.arange(window, window + horizon, dtype=np.int32)
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
 def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, int, int, int]:
-    """The rows at which the training part of a series begins, the others, and where the last one ends.
+    """The rows that bound the three parts of a series: 0, end of training, end of validation, end of test.
 
     Raises:
-        InputError: the split asks for more rows than there are.
+        InputError: the split needs more rows than the series has.
     """
     split = parse_split(config.split)
     if isinstance(split[0], float):
@@ -206,7 +206,7 @@ def constant(column: str) -> str:
 
 
 def window_span(begin: int, end: int, config: DataConfig) -> tuple[int, int]:
-    """From where to where windows may begin whose targets all lie in rows `begin` to `end`, within the series."""
+    """The first start, and the end of the starts, of the windows with all targets in rows `begin` to `end`."""
     first = max(begin - config.window, 0)
     return first, max(end - config.window - config.horizon + 1, first)
 
@@ -219,7 +219,7 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
 def require_windows(
     counts: dict[str, int], bounds: list[tuple[int, int, int, int]], config: DataConfig, source: str
 ) -> None:
-    """Every part that the split asks for must have a window."""
+    """Each part with a share in the split must have a window."""
     for at, part in enumerate(PARTS):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
         wanted = parse_split(config.split)[at] > 0

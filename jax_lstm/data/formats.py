@@ -1,4 +1,4 @@
-"""Series from a file of any format, by its suffix, or from a folder of such files."""
+"""Read series from a file, by its suffix, or from a folder of files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ READERS = {".csv": read_csv, ".csv.gz": read_csv, ".parquet": read_parquet, ".np
 def read_tables(
     path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = ""
 ) -> list[Table]:
-    """One `Table` a group, as they appear; of a folder one a file, with the columns of the first.
+    """Read one `Table` per group, in order of appearance; from a folder one per file, with the columns of the first.
 
-    A suffix that is not among `READERS` is taken for CSV.
+    Files with a suffix not in `READERS` are read as CSV.
 
     Raises:
-        InputError: for every fault of a file, and for a folder without any.
+        InputError: a file is faulty, or the folder has none.
     """
     if not Path(path).is_dir():
         return READERS.get(suffix_of(path, READERS), read_csv)(path, features, target, time, group)
@@ -36,10 +36,10 @@ def read_tables(
 
 
 def files_of(folder: str, suffixes: Iterable[str]) -> dict[str, str]:
-    """The files of a folder that have one of `suffixes`, by name without it, in the order of their names.
+    """Map names to the files of a folder with one of `suffixes`, sorted; a name is without the suffix.
 
     Raises:
-        InputError: there is none, or two have one name.
+        InputError: there are none, or two with the same name.
     """
     found: dict[str, str] = {}
     for path in sorted(Path(folder).iterdir()):
@@ -56,5 +56,5 @@ def files_of(folder: str, suffixes: Iterable[str]) -> dict[str, str]:
 
 
 def suffix_of(path: str, suffixes: Iterable[str]) -> str:
-    """That which `path` has; "" if none."""
+    """The one of `suffixes` that `path` ends in, or ""."""
     return next((suffix for suffix in suffixes if path.lower().endswith(suffix)), "")

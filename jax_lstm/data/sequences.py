@@ -1,4 +1,4 @@
-"""Labelled sequences of unequal length, from files in the UEA archive's format `.ts` or CSV with a row a time step."""
+"""Labelled sequences of unequal length, from `.ts` files of the UEA archive or CSV with a row per time step."""
 
 import importlib.util
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from jax_lstm.checks import InputError, MissingExtraError, require
 from jax_lstm.data.table import number, rows_of
 
-FAMILIAR = "JapaneseVowels"  # two vowels by nine speakers: 12 coefficients, 7 to 29 steps
+DEFAULT = "JapaneseVowels"  # two vowels by nine speakers: 12 coefficients, 7 to 29 steps
 SOURCE = "https://www.timeseriesclassification.com/description.php?Dataset=JapaneseVowels"
 
 
@@ -19,13 +19,13 @@ class SequencesConfig:
     """Labelled sequences of a classifier."""
 
     sequences: str = ""
-    """File of labelled sequences, .ts or .csv; JapaneseVowels as it comes with sktime, if not given."""
+    """File of labelled sequences, .ts or .csv (default: JapaneseVowels, which comes with sktime)."""
     test_sequences: str = ""
-    """File of the sequences to test on; without one as many of --sequences as are held out."""
+    """File of test sequences (default: another --held-out part of --sequences)."""
     sequence: str = "sequence"
-    """In a CSV file, the column that names the sequence which a row is a time step of."""
+    """CSV column with the name of the sequence that a row belongs to."""
     label: str = "label"
-    """In a CSV file, the column with the label of the sequence."""
+    """CSV column with the label of the sequence."""
 
     def __post_init__(self) -> None:
         alone = bool(self.test_sequences and not self.sequences)
@@ -34,7 +34,7 @@ class SequencesConfig:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Sequences as a file has them: `values` (T, F) of each, NaN where missing, and the label of each."""
+    """The sequences of a file: `values` (T, F) of each, NaN where missing, and its label."""
 
     columns: tuple[str, ...]
     values: list[np.ndarray]
@@ -43,7 +43,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Part:
-    """Sequences padded to one length: `x` (N, T, F), standardised, zeros behind `lengths` (N,); classes `y` (N,)."""
+    """Padded sequences: `x` (N, T, F), standardised and zero after `lengths` (N,); classes `y` (N,)."""
 
     x: np.ndarray
     lengths: np.ndarray
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """What a model reads and tells apart: the labels, the columns, and the statistics of these."""
+    """Classes, feature columns, and the mean and standard deviation (F,) of these."""
 
     classes: tuple[str, ...]
     columns: tuple[str, ...]
@@ -62,20 +62,20 @@ class Form:
 
 @dataclass(frozen=True)
 class Sequences(Form):
-    """The parts `train`, `val` and `test`, in that form."""
+    """The parts `train`, `val` and `test`."""
 
     parts: dict[str, Part]
     source: str
 
 
 def load_sequences(config: SequencesConfig, held_out: float, dtype: str, form: Form | None = None) -> Sequences:
-    """Read the files that `config` names; the form is that of the training part, or the one that a model brings.
+    """Read the files of `config`; a trained model brings its own `form`, else the training part determines it.
 
-    Held out is as large a part of each class, of two sequences or more one at least. Which ones does not depend on the
-    seed of a run, so that runs are scored on the same ones.
+    The same fraction of each class is held out, at least one sequence if there are enough. The choice does not depend
+    on the seed of a run, so that all runs are scored on the same sequences.
 
     Raises:
-        InputError: for every fault of a file, and for a part without a sequence.
+        InputError: a file is faulty, or a part has no sequences.
     """
     first, second = files(config)
     train, test = read_sequences(first, config), read_sequences(second, config) if second else None
@@ -86,7 +86,7 @@ def load_sequences(config: SequencesConfig, held_out: float, dtype: str, form: F
             raise InputError(f"{path}: must have the columns {', '.join(columns)}; got {', '.join(read.columns)}")
         for label in read.labels if read is not None else ():
             if label not in classes:
-                raise InputError(f"{path}: the label {label!r} is none of those that were learnt: {', '.join(classes)}")
+                raise InputError(f"{path}: the label {label!r} is not one of the training labels: {', '.join(classes)}")
     if len(classes) < 2:
         raise InputError(
             f"{first}: all sequences have the label {train.labels[0]!r}; there must be two labels at least"
@@ -102,7 +102,7 @@ def load_sequences(config: SequencesConfig, held_out: float, dtype: str, form: F
 def _split(
     read: Labelled, classes: tuple[str, ...], held_out: float, held: tuple[str, ...], source: str
 ) -> dict[str, Labelled]:
-    """The training part, and those that are `held` out; the first sequence of a class stays in training."""
+    """Split into the parts `held` out and the training part, which keeps at least one sequence per class."""
     below = "be below 0.5 without --test-sequences, since as many are kept to test on"
     require(held_out * len(held) < 1, "--held-out", below, held_out)
     rng = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def _fit(train: Labelled, classes: tuple[str, ...], source: str) -> Form:
 
 
 def padded(part: Labelled, form: Form, dtype: str) -> Part:
-    """The sequences of a file as arrays; a missing value counts as the mean."""
+    """Standardise and pad sequences; missing values become the mean."""
     lengths = np.array([len(values) for values in part.values], np.int32)
     x = np.zeros((len(lengths), max([1, *lengths]), len(form.mean)), dtype)
     for row, values in zip(x, part.values, strict=True):
@@ -141,24 +141,24 @@ def padded(part: Labelled, form: Form, dtype: str) -> Part:
 
 
 def files(config: SequencesConfig) -> tuple[str, str]:
-    """The file to train on and that to test on, "" for none."""
+    """The paths of the training and the test file; the second may be ""."""
     if config.sequences:
         return config.sequences, config.test_sequences
     found = importlib.util.find_spec("sktime")
     if found is None or not found.submodule_search_locations:
         raise MissingExtraError(
-            f"--task classify without --sequences takes {FAMILIAR} from sktime: pip install sktime, or give a file; "
+            f"--task classify without --sequences takes {DEFAULT} from sktime: pip install sktime, or give a file; "
             f"the data: {SOURCE}"
         )
-    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / FAMILIAR
-    return str(folder / f"{FAMILIAR}_TRAIN.ts"), str(folder / f"{FAMILIAR}_TEST.ts")
+    folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / DEFAULT
+    return str(folder / f"{DEFAULT}_TRAIN.ts"), str(folder / f"{DEFAULT}_TEST.ts")
 
 
 def read_sequences(path: str, config: SequencesConfig) -> Labelled:
-    """The labelled sequences of a file.
+    """Read the labelled sequences of a file.
 
     Raises:
-        InputError: the file is missing or empty, or a line of it is not in its format.
+        InputError: the file is missing, empty or not in its format.
     """
     read = _read_ts(path) if path.endswith(".ts") else _read_csv(path, config.sequence, config.label)
     if not read.labels:
@@ -167,9 +167,9 @@ def read_sequences(path: str, config: SequencesConfig) -> Labelled:
 
 
 def _read_ts(path: str) -> Labelled:
-    """Lines of metadata, `@data`, and a sequence a line: dimensions by `:`, steps by `,`, the label last.
+    """Metadata, `@data`, then a sequence per line: dimensions separated by `:`, steps by `,`, the label last.
 
-    The format: https://www.sktime.net/en/stable/api_reference/file_specifications/ts.html.
+    Format: https://www.sktime.net/en/stable/api_reference/file_specifications/ts.html.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -203,7 +203,7 @@ def _read_ts(path: str) -> Labelled:
 
 
 def _read_csv(path: str, sequence: str, label: str) -> Labelled:
-    """A row a time step; `sequence` names the sequence, `label` its label, and all other columns are features."""
+    """A row per time step; `sequence` and `label` are columns, and all others are features."""
     rows = rows_of(path)
     line, header = next(rows, (1, []))
     header = [name.strip() for name in header]
@@ -243,7 +243,7 @@ def _value(text: str, where: str) -> float:
 
 
 def _trimmed(values: np.ndarray) -> np.ndarray:
-    """Without the steps at the end in which nothing is known: some files pad so."""
+    """Drop the steps at the end that have no values; some files are padded with them."""
     known = np.flatnonzero(~np.isnan(values).all(axis=1))
     return values[: known[-1] + 1] if len(known) else values[:1]
 

@@ -1,4 +1,4 @@
-"""Put the rows of a series on a regular grid of time: gaps become rows whose values are missing, then are filled."""
+"""Regular time grids: gaps become rows of missing values, which are then filled."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from jax_lstm.data.table import Table
 class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
-    `step` is that of the grid, None where no two timestamps tell it; `absent_rows` counts the rows that the file lacks.
-    `first_row` is the row of the whole series that `values` begin with, where only its end was read.
+    `step` is the step of the grid, None without timestamps. `absent_rows` counts the grid rows that the file lacks.
+    `first_row` is the number of the first row in `values`, if only the end of the series was read.
     """
 
     group: str
@@ -29,18 +29,17 @@ class Series:
 
 
 def regular(tables: Sequence[Table]) -> list[Series]:
-    """Put every table on the grid whose step is the most common one of the file.
+    """Put every table on a regular grid; the step is the most common one in the file.
 
     Raises:
-        InputError: timestamps that are unsorted, repeated or off the grid, with the line; or gaps so long that most of
-            the grid would be empty.
+        InputError: timestamps are unsorted, repeated or off the grid, or the grid would be mostly empty.
     """
     step = _common_step(tables)
     return [_on_grid(table, step) for table in tables]
 
 
 def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Carry the last value of each column forward; before its first value, `start` (C,). Looks never ahead."""
+    """Forward-fill each column, with `start` (C,) before its first value; never uses future values."""
     padded = np.concatenate([start[None], values])
     last_known = np.maximum.accumulate(np.where(np.isnan(padded), 0, np.arange(len(padded))[:, None]), axis=0)
     return np.take_along_axis(padded, last_known, axis=0)[1:]
@@ -70,7 +69,7 @@ def _on_grid(table: Table, step: np.timedelta64 | None) -> Series:
     for at in np.flatnonzero(offsets % step != np.timedelta64(0, "us"))[:1]:
         raise InputError(
             f"{table.place(at)}: timestamp {table.times[at]} is off the grid of {step.item()} that "
-            f"begins at {table.times[0]}; resample the file, or leave --time out to take its rows as successive"
+            f"begins at {table.times[0]}; resample the file, or leave --time out to treat its rows as consecutive"
         )
     positions = (offsets // step).astype(np.int64)
     length = int(positions[-1]) + 1

@@ -1,4 +1,4 @@
-"""Series whose rows stay on disk: .npy files, .npz files whose arrays are not compressed, folders of them."""
+"""Series that stay on disk: .npy files, uncompressed .npz files, and folders of them."""
 
 import os
 import struct
@@ -16,11 +16,11 @@ from jax_lstm.data.columns import named, unreadable
 from jax_lstm.data.formats import files_of, suffix_of
 
 SUFFIXES = (".npy", ".npz")
-OPEN_FILES = 64  # at once
+OPEN_FILES = 64  # kept open at once
 
 
 class Block(NamedTuple):
-    """Rows of `width` numbers that lie one after the other in a file; those `at` are the columns `to` of the series."""
+    """Contiguous rows of `width` numbers in a file; their columns `at` are columns `to` of the series."""
 
     offset: int
     dtype: np.dtype[Any]
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Stored:
-    """One series on disk. `identity` tells its file from another one that takes its name."""
+    """One series on disk. `identity` changes if its file is replaced or modified."""
 
     path: str
     identity: tuple[int, ...]
@@ -41,7 +41,7 @@ class Stored:
     blocks: tuple[Block, ...]
 
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows `start` to `stop` (n, C) in float64. It reads rather than maps them, so that they do not stay in memory.
+        """Read rows `start` to `stop`, (n, C) in float64, without mapping the file, so that they do not stay in memory.
 
         Raises:
             InputError: the file has become shorter, or a value is missing or infinite.
@@ -67,16 +67,16 @@ class Stored:
 
 
 def streamable(path: str) -> bool:
-    """Whether `path` is such a file, or a folder that holds one."""
+    """Whether `path` is a .npy or .npz file, or a folder with one."""
     names = [file.name for file in Path(path).iterdir()] if Path(path).is_dir() else [path]
     return any(suffix_of(name, SUFFIXES) for name in names)
 
 
 def open_stored(path: str, features: Sequence[str], target: Sequence[str]) -> list[Stored]:
-    """The series of a file, or of a folder, one a file, with the columns of the first; only headers are read.
+    """Open a file, or each file of a folder with the columns of the first; only headers are read.
 
     Raises:
-        InputError: a file is missing, of another format, compressed or cut off; a column is absent or holds no numbers.
+        InputError: a file is missing, of another format, compressed or cut off; a column is absent or not numeric.
     """
     files = files_of(path, SUFFIXES) if Path(path).is_dir() else {"": path}
     found: list[Stored] = []
@@ -86,11 +86,11 @@ def open_stored(path: str, features: Sequence[str], target: Sequence[str]) -> li
 
 
 class _Array(NamedTuple):
-    """Where an array lies in a file."""
+    """The position and layout of an array in a file."""
 
     offset: int
     shape: tuple[int, ...]
-    columns_first: bool  # Fortran's order
+    columns_first: bool  # Fortran order
     dtype: np.dtype[Any]
 
 
@@ -142,7 +142,7 @@ def _arrays(file: BinaryIO, path: str) -> dict[str, _Array]:
                 f"{path}: array {name!r} is compressed, so that its rows cannot be read one by one; write the file "
                 "with numpy.savez instead of numpy.savez_compressed, or leave --stream out"
             )
-        # The header before a member has a name and a field of its own length: APPNOTE.TXT of PKWARE, 4.3.7.
+        # The header of a member has its own lengths of name and extra field: PKWARE's APPNOTE.TXT, 4.3.7.
         file.seek(member.header_offset + 26)
         file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
         found[name] = _array(file)
@@ -150,7 +150,7 @@ def _arrays(file: BinaryIO, path: str) -> dict[str, _Array]:
 
 
 def _array(file: BinaryIO) -> _Array:
-    """The array whose header the file is at."""
+    """Read the .npy header at the position of the file."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, columns_first, dtype = read(file)
@@ -158,7 +158,7 @@ def _array(file: BinaryIO) -> _Array:
 
 
 class _Descriptor:
-    """An open file; it closes when nobody holds it any more, so a thread may go on reading what the cache lets go."""
+    """A descriptor that closes with its last reference, so threads can finish reading after the cache drops it."""
 
     def __init__(self, path: str) -> None:
         self.number = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""A dataset whose rows stay on disk: statistics in one pass, windows read one by one, some kept to score on."""
+"""Datasets that stay on disk: statistics in one pass, windows read one by one, a sample in memory for scores."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +20,13 @@ from jax_lstm.data.dataset import (
 from jax_lstm.data.series import Series
 from jax_lstm.data.stored import Stored, open_stored
 
-CHUNK_NUMBERS = 2**20  # read at once for the statistics
-MOST_WINDOWS = 2**32 - 1  # that an epoch's order can number
+CHUNK_NUMBERS = 2**20  # values read at once for the statistics
+MOST_WINDOWS = 2**32 - 1  # window numbers in the order of an epoch are uint32
 
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of a part, numbered through all series: `first` (n,) rows, `ends` (n,) numbers, a value a series."""
+    """The windows of a part, numbered across series; for each series, `first` (n,) start row and `ends` (n,) number."""
 
     first: np.ndarray
     ends: np.ndarray
@@ -35,12 +35,12 @@ class Windows:
         return int(self.ends[-1])
 
     def spread(self, most: int) -> np.ndarray:
-        """The numbers of `most` windows, or all, evenly spaced."""
+        """The numbers of at most `most` evenly spaced windows."""
         count = min(len(self), most)
         return np.arange(count) * len(self) // max(count, 1)
 
     def places(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The series and the first row in it of the windows of these numbers."""
+        """The series of each window in `numbers`, and its first row there."""
         of = np.searchsorted(self.ends, numbers, side="right")
         before = np.concatenate([[0], self.ends])[of]
         return of, self.first[of] + numbers - before
@@ -48,9 +48,9 @@ class Windows:
 
 @dataclass(frozen=True)
 class Streamed:
-    """All series on disk, the windows of each part, and the statistics of the training part.
+    """Series on disk, the windows of each part, and the statistics of the training part.
 
-    Columns are the features, then those targets that are no features.
+    Columns are the features, then the targets that are not features.
     """
 
     config: DataConfig
@@ -66,7 +66,7 @@ class Streamed:
         return sum(one.rows for one in self.series)
 
     def read(self, part: str, numbers: np.ndarray, lead: int = 0) -> np.ndarray:
-        """Windows (n, lead + window + horizon, C) of a part, standardised, with `lead` rows before each."""
+        """Read windows of a part, standardised, with `lead` rows before each: (n, lead + window + horizon, C)."""
         length = self.config.window + self.config.horizon
         values = np.empty((len(numbers), lead + length, len(self.scaler.columns)))
         for at, (of, start) in enumerate(zip(*self.windows[part].places(numbers), strict=True)):
@@ -78,11 +78,11 @@ class Streamed:
             raise InputError(f"{self.config.csv}: {error}") from None
 
     def sample(self, dtype: Any) -> Dataset:
-        """Evenly spaced windows of each part, at most `eval_windows`, one behind the other as a dataset in memory."""
+        """At most `eval_windows` evenly spaced windows of each part, concatenated as a dataset in memory."""
         config, blocks, starts, first_rows, rows = self.config, [], {}, [], 0
         for part in PARTS:
             numbers = self.windows[part].spread(config.eval_windows)
-            lead = max(config.season - config.window, 0)  # what the seasonal-naive forecast looks back to
+            lead = max(config.season - config.window, 0)  # the rows that the seasonal-naive forecast needs
             if not len(numbers) or self.windows[part].places(numbers)[1].min() < lead:
                 lead = 0
             length = lead + config.window + config.horizon
@@ -113,10 +113,10 @@ class Streamed:
 
 
 def load_streamed(config: DataConfig, scaler: Scaler | None = None) -> Streamed:
-    """What `load_dataset` does, with the rows left on disk: all are read once, or none if a model brings its `scaler`.
+    """Like `load_dataset`, with the rows left on disk. All rows are read once to fit the scaler, unless it is given.
 
     Raises:
-        InputError: for every fault of the files, a missing value among them, and for a part without a single window.
+        InputError: a file is faulty or has missing values, or a part has no window.
     """
     series = tuple(open_stored(config.csv, config.features, config.target))
     bounds = [bounds_of(one.rows, config, config.csv) for one in series]
@@ -137,9 +137,9 @@ def load_streamed(config: DataConfig, scaler: Scaler | None = None) -> Streamed:
 
 
 def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:
-    """The statistics of the rows before `ends` in one pass over all rows, which finds values that are missing, too.
+    """Fit the scaler to the rows before `ends`, in one pass over all rows that also finds missing values.
 
-    Sums of squares are joined as by Chan, Golub and LeVeque (https://doi.org/10.1080/00031305.1983.10483115).
+    Partial sums of squares are combined as by Chan, Golub and LeVeque (https://doi.org/10.1080/00031305.1983.10483115).
     """
     columns = series[0].columns
     count, mean, squares = 0, np.zeros(len(columns)), np.zeros(len(columns))
@@ -171,7 +171,7 @@ def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tupl
 
 
 def last_rows(config: DataConfig, rows: int) -> list[Series]:
-    """The last `rows` of each series, or all that there are."""
+    """The last `rows` rows of each series, or all if there are fewer."""
     return [
         Series(one.group, one.columns, one.read(first, one.rows), None, None, False, 0, first)
         for one in open_stored(config.csv, config.features, config.target)

@@ -1,4 +1,4 @@
-"""A table of one series, and how a CSV file is read: every fault is one line with the file, the line and the column."""
+"""Tables of series, and reading them from CSV; errors name file, line and column."""
 
 import csv
 import gzip
@@ -17,11 +17,10 @@ MISSING = frozenset({"", "na", "nan", "null", "none"})
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one series in a file, as they stand there.
+    """The rows of one series in a file.
 
-    `values` (N, C) float64 with NaN where a value is missing; `times` (N,) datetime64[us] in UTC if stamps bear an
-    offset, or None without a time column; `lines` (N,) the line of each row in the file, or in a file without lines its
-    number from 0: `unit` says which.
+    `values` (N, C) float64, NaN where missing; `times` (N,) datetime64[us], in UTC if the timestamps have an offset, or
+    None without a time column; `lines` (N,) the line of each row or, if `unit` is "row", its number from 0.
     """
 
     path: str
@@ -38,11 +37,11 @@ class Table:
 
 
 def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = "") -> list[Table]:
-    """Read `features` (all columns but time and group if empty) and `target`; one `Table` a group, as they appear.
+    """Read `features` (if empty, all columns but time and group) and `target`: a `Table` per group, as they appear.
 
     Raises:
-        InputError: the file is missing, empty or no text; a column is absent or named twice; a row is ragged; a value
-            is no number or infinite; a timestamp is not ISO 8601.
+        InputError: the file is missing, empty or not text; a column is absent or duplicated; a row has too many or too
+            few fields; a value is not a finite number; a timestamp is not ISO 8601.
     """
     rows = rows_of(path)
     header = header_of(rows, path, (*features, *target, time, group))
@@ -76,7 +75,7 @@ def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: st
 
 
 def header_of(rows: Iterator[tuple[int, list[str]]], path: str, columns: Sequence[str]) -> list[str]:
-    """The names in the first of `rows`; those of `columns` that are not empty must be among them."""
+    """The column names in the first of `rows`, which must include the non-empty names in `columns`."""
     line, header = next(rows, (0, []))
     if not header:
         raise InputError(f"{path}: the file is empty; expected a header line and rows")
@@ -91,7 +90,7 @@ def header_of(rows: Iterator[tuple[int, list[str]]], path: str, columns: Sequenc
 
 
 def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and the fields of each row of a file that is not blank."""
+    """The line number and fields of each non-blank row of a file."""
     opener = gzip.open if path.endswith(".gz") else open
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -103,7 +102,7 @@ def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
-    """The same of lines of text, one by one as they come."""
+    """The line number and fields of each non-blank row, read lazily from lines of text."""
     reader = csv.reader(lines, strict=True)
     try:
         for row in reader:
@@ -116,12 +115,12 @@ def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def number(text: str, path: str, line: int, column: str, unit: str = "line", first: int | None = None) -> float:
-    """A value, NaN where it is missing. In the `first` row a text may be that of a column that holds no values."""
+    """Parse a value, NaN if missing. The error for the `first` row suggests that the column may not be numeric."""
     text, where = text.strip(), f"{path}, {unit} {line}, column {column!r}"
     if text.lower() in MISSING:
         return math.nan
     try:
-        value = float(text.replace("_", "?"))  # 1_000 is Python's, not CSV's
+        value = float(text.replace("_", "?"))  # Python accepts 1_000, CSV should not
     except ValueError:
         at_first = line == ((2 if unit == "line" else 0) if first is None else first)
         raise InputError(f"{where}: expected a number; got {text!r}{hint(column) if at_first else ''}") from None
@@ -131,7 +130,7 @@ def number(text: str, path: str, line: int, column: str, unit: str = "line", fir
 
 
 def hint(column: str) -> str:
-    return f" (if {column!r} holds timestamps or names, say --time {column} or --group {column})"
+    return f" (if {column!r} has timestamps or names, say --time {column} or --group {column})"
 
 
 def timestamp(text: str, path: str, line: int, column: str, unit: str = "line") -> datetime:
@@ -140,7 +139,7 @@ def timestamp(text: str, path: str, line: int, column: str, unit: str = "line") 
         return stamp.astimezone(UTC) if stamp.tzinfo else stamp
     except (ValueError, OverflowError):
         raise InputError(
-            f"{path}, {unit} {line}, column {column!r}: expected an ISO 8601 timestamp, as 2016-07-01 00:00:00; "
+            f"{path}, {unit} {line}, column {column!r}: expected an ISO 8601 timestamp like 2016-07-01 00:00:00; "
             f"got {text!r}"
         ) from None
 

@@ -1,4 +1,4 @@
-"""Text for a language model: characters or bytes as numbers, cut into streams that are read side by side."""
+"""Text for language models, encoded as characters or bytes."""
 
 import pydoc_data.topics
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ import numpy as np
 from jax_lstm.checks import InputError, require_size
 
 LARGEST_ALPHABET = 65536
-FAMILIAR = "the documentation that comes with Python"
+FAMILIAR = "Python's documentation"
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Text of a language model."""
+    """Text for a language model."""
 
     text: str = ""
-    """Text file to learn, in UTF-8; Python's own documentation, which comes with it, if not given."""
+    """Text file in UTF-8 to learn (default: the documentation that comes with Python)."""
     units: Literal["characters", "bytes"] = "characters"
-    """What is predicted, one after the other."""
+    """Unit of prediction."""
     steps: int = 64
-    """Characters through which gradients go back; the state goes on to the next ones."""
+    """Length of truncated back-propagation, in characters; the state is carried on."""
 
     def __post_init__(self) -> None:
         require_size("--steps", self.steps)
@@ -30,7 +30,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The characters of a text, sorted; of bytes there are always 256."""
+    """The sorted characters of a text, or the 256 bytes."""
 
     units: str
     characters: str = ""
@@ -40,7 +40,7 @@ class Alphabet:
         return len(self.characters) if self.units == "characters" else 256
 
     def encode(self, text: str, where: str) -> np.ndarray:
-        """Numbers (N,) int32.
+        """Encode a text as (N,) int32.
 
         Raises:
             InputError: a character is not in the alphabet.
@@ -50,7 +50,9 @@ class Alphabet:
         points, known = _points(text), _points(self.characters)
         codes = np.searchsorted(known, points).clip(max=max(len(known) - 1, 0))
         for at in np.flatnonzero(known[codes] != points)[:1]:
-            raise InputError(f"{where}: the character {text[at]!r} at {at} is not in the text that the model learnt")
+            raise InputError(
+                f"{where}: the character {text[at]!r} at {at} is not in the text that the model was trained on"
+            )
         return codes.astype(np.int32)
 
     def decode(self, codes: np.ndarray) -> str | bytes:
@@ -61,7 +63,7 @@ class Alphabet:
 
 @dataclass(frozen=True)
 class Text:
-    """A text as numbers: `train` and `val`, int32."""
+    """An encoded text: `train` and `val`, int32."""
 
     config: TextConfig
     alphabet: Alphabet
@@ -70,12 +72,10 @@ class Text:
 
 
 def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = None) -> Text:
-    """Read the text that `config` names, and keep a part of it, at its end, for validation.
-
-    A trained model brings its own alphabet.
+    """Read the text of `config` and hold out its end for validation. A trained model brings its own alphabet.
 
     Raises:
-        InputError: the file is missing, empty or no UTF-8, or a part is shorter than one stretch of `steps`.
+        InputError: the file is missing, empty or not UTF-8, or a part is not longer than `steps`.
     """
     source = config.text or FAMILIAR
     text = _read(config.text) if config.text else _pythons()
@@ -110,7 +110,7 @@ def _pythons() -> str:
 
 
 def as_bytes(text: str) -> bytes:
-    """In UTF-8; what was no text when it came from the command line, as the bytes that came."""
+    """Encode as UTF-8, with invalid bytes from the command line as they were."""
     return text.encode(errors="surrogateescape")
 
 

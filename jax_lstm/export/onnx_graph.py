@@ -1,107 +1,110 @@
-"""ONNX: the operators LSTM, Gemm and Gather of the standard, no loop of our own.
+"""ONNX from the standard operators LSTM, Gemm, MatMul and Gather, without loops.
 
-The operator: https://onnx.ai/onnx/operators/onnx__LSTM.html. X (T, B, I); for each of D directions W (4H, I),
-R (4H, H), B (8H,) and peepholes P (3H,) of i, o, f; gates i, o, f, c along 4H; Y (T, D, B, H).
+The operator LSTM, https://onnx.ai/onnx/operators/onnx__LSTM.html, takes X (T, B, I) and, for each of D directions,
+W (4H, I), R (4H, H), B (8H,) and peepholes P (3H,), with the gates in the order i, o, f, c. It returns Y (T, D, B, H).
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_extra
-from jax_lstm.export.program import Port, Scaling, lstm_of, program
+from jax_lstm.export.program import Options, Port, Scaling, lstm_of, program
 from jax_lstm.layers import LSTM
 from jax_lstm.models import LanguageModel, LSTMModel
 from jax_lstm.version import __version__
 
-OPSET, IR_VERSION = 14, 8  # of 2021: the first with all that is needed, so that old runtimes read it too
-LARGEST = 2**31 - 1  # bytes, of a Protobuf file
-IOFC, IOF = (0, 3, 1, 2), (0, 2, 1)  # where the gates stand among ours, i f g o, and those of peepholes among i f o
+OPSET, IR_VERSION = 14, 8  # of 2021: the oldest with every operator used, so that old runtimes read the file
+LARGEST = 2**31 - 1  # bytes in a Protobuf file
+IOFC, IOF = (0, 3, 1, 2), (0, 2, 1)  # ONNX's gates as indices into ours, i f g o, and its peepholes into our i f o
 
 
-def to_onnx(
-    module: nnx.Module,
-    *,
-    lengths: bool = False,
-    state: bool = False,
-    standardise: Scaling | None = None,
-    restore: Scaling | None = None,
-    facts: Mapping[str, Any] | None = None,
-) -> bytes:
-    """A module with its weights as an ONNX file of opset 14, for any batch and any number of time steps.
+def to_onnx(module: nnx.Module, *, facts: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> bytes:
+    """Export a module with its weights as an ONNX file of opset 14, for any batch and any number of time steps.
 
-    Inputs and outputs, with the axes in the module's order, batch before time if `batch_first`:
+    Inputs and outputs, with time before batch unless `batch_first`:
 
     - `LSTM`: `x` (batch, time, I) to `y` (batch, time, D*H), `h_n` and `c_n` (L*D, batch, H).
     - `LSTMModel`: `x` (batch, time, I) to `y` (batch, O).
     - `LanguageModel`: `tokens` (batch, time) int32 to `logits` (batch, time, V), `h_n` and `c_n`.
 
-    Numbers are of the type of the parameters, and so is what the graph computes in.
+    The graph computes in the type of the parameters. It warns of what some runtimes ignore: lengths and peepholes.
 
     Args:
-        module: what to export; it goes out as for inference, so that nothing is dropped.
-        lengths: there is an input `lengths` (batch,) int32, each at least 1: the steps of each row.
-        state: there are inputs `h_0` and `c_0`, (L*D, batch, H); without them sequences begin from zeros.
-        standardise: what the input is standardised with first.
-        restore: what the output `y` is brought back to its scale with.
-        facts: what else the file should tell: its metadata, by name; values that are no text become JSON.
+        module: an `LSTM`, `LSTMModel` or `LanguageModel`, exported for inference: without dropout.
+        facts: metadata of the file, by name; values other than strings are stored as JSON.
+        **options: `lengths`, `state`, `standardise`, `restore`; see `Options`.
 
     Raises:
-        InputError: the module is none of these, or has no such input, or ONNX cannot say what it computes.
+        InputError: the module cannot be exported or expressed in ONNX, or does not support an option.
         MissingExtraError: onnx is not installed.
     """
     onnx: Any = require_extra("onnx", "interop", "ONNX")
-    ports = program(module, lengths=lengths, state=state, standardise=standardise, restore=restore, full=True)
+    exported = program(module, full=True, **options)
     lstm = lstm_of(module)
     _require_expressible(lstm)
-    out = Graph()
-    x = ports.inputs[0].name
-    given = "lengths" if lengths else ""
-    before = ("h_0", "c_0") if state else ("", "")
+    standardise, restore = options.get("standardise"), options.get("restore")
+    lengths = "lengths" if options.get("lengths") else ""
+    initial = ("h_0", "c_0") if options.get("state") else ("", "")
+    graph = Graph()
+    x = exported.inputs[0].name
     if isinstance(module, LanguageModel):
-        table = out.constant("embedding.weight", module.embedding.weight[...])
-        ys = _layers(out, lstm, out.add("Gather", table, x), given, before)
-        transposed = out.constant("fc.weight", (module.embedding if module.tied else module.fc).weight[...].T)
-        product = out.add("MatMul", ys, transposed)
-        out.add("Add", product, out.constant("fc.bias", module.fc.bias[...]), named="logits")
+        table = graph.constant("embedding.weight", module.embedding.weight[...])
+        ys = _layers(graph, lstm, graph.add("Gather", table, x), lengths, initial)
+        weight = graph.constant("fc.weight", (module.embedding if module.tied else module.fc).weight[...].T)
+        graph.add("Add", graph.add("MatMul", ys, weight), graph.constant("fc.bias", module.fc.bias[...]), name="logits")
     else:
         if standardise is not None:
-            mean, scale, rest = _scaling(out, "standardise", standardise, lstm.param_dtype)
-            x = out.add("Sub", out.add("Div", out.add("Sub", x, mean), scale), rest)
+            mean, scale, rest = _scaling(graph, "standardise", standardise, lstm.param_dtype)
+            x = graph.add("Sub", graph.add("Div", graph.add("Sub", x, mean), scale), rest)
         if isinstance(module, LSTMModel):
-            last = _last(out, _layers(out, lstm, x, given, before), given)
-            weight, bias = (out.constant(f"fc.{name}", getattr(module.fc, name)[...]) for name in ("weight", "bias"))
-            y = out.add("Gemm", last, weight, bias, transB=1, named=None if restore else "y")
+            last = _last_step(graph, _layers(graph, lstm, x, lengths, initial), lengths)
+            weight, bias = (graph.constant(f"fc.{name}", getattr(module.fc, name)[...]) for name in ("weight", "bias"))
+            y = graph.add("Gemm", last, weight, bias, transB=1, name=None if restore else "y")
             if restore is not None:
-                mean, scale = _scaling(out, "restore", restore, lstm.param_dtype)
-                out.add("Add", out.add("Mul", y, scale), mean, named="y")
+                mean, scale = _scaling(graph, "restore", restore, lstm.param_dtype)
+                graph.add("Add", graph.add("Mul", y, scale), mean, name="y")
         else:
-            _layers(out, lstm, x, given, before, named="y")
-    return out.file(onnx, ports.inputs, ports.outputs, facts or {})
+            _layers(graph, lstm, x, lengths, initial, name="y")
+    file = graph.serialise(onnx, exported.inputs, exported.outputs, facts or {})
+    _warn_of_runtimes(bool(lengths), lstm.variant.peepholes)
+    return file
 
 
 def _require_expressible(lstm: LSTM) -> None:
     variant, dtype = lstm.variant, np.dtype(lstm.param_dtype).name
+    zoneout = max(variant.zoneout_h, variant.zoneout_c) > 0
     reasons = {
-        "the operator LSTM of ONNX has no projection (`proj_size`)": lstm.proj_size > 0,
-        "the operator LSTM of ONNX has no layer normalisation": variant.layer_norm,
-        "the operator LSTM of ONNX has no zoneout, which at inference mixes old and new states": max(
-            variant.zoneout_h, variant.zoneout_c
-        )
-        > 0,
-        f"the operator LSTM of ONNX keeps its state in the type of its weights, here {dtype}; ours is kept in float32 "
-        "(make the module with param_dtype=float32)": dtype not in ("float32", "float64"),
+        "its LSTM operator has no projection (`proj_size`)": lstm.proj_size > 0,
+        "its LSTM operator has no layer normalisation": variant.layer_norm,
+        "its LSTM operator has no zoneout, which mixes old and new states at inference": zoneout,
+        f"its LSTM operator keeps the state in the type of the weights, here {dtype}, and ours is float32 "
+        "(build the module with param_dtype=float32)": dtype not in ("float32", "float64"),
     }
     for reason, found in reasons.items():
         if found:
-            raise InputError(f"`module` cannot be said in ONNX: {reason}")
+            raise InputError(f"`module` cannot be expressed in ONNX: {reason}")
+
+
+def _warn_of_runtimes(lengths: bool, peepholes: bool) -> None:
+    if lengths:
+        warnings.warn(
+            "the graph passes `lengths` to `sequence_lens`, which ONNX Runtime honours, but OpenVINO with free "
+            "dimensions, MNN and onnx.reference ignore silently; check a padded batch in your runtime",
+            stacklevel=3,
+        )
+    if peepholes:
+        warnings.warn(
+            "the graph has peepholes, which OpenVINO drops silently; check the outputs of your runtime", stacklevel=3
+        )
 
 
 class Graph:
-    """Nodes and constants as they are added; every value has a name of its own."""
+    """Nodes and constants of a graph under construction; values are referred to by name."""
 
     def __init__(self) -> None:
         self.nodes: list[tuple[str, list[str], list[str], dict[str, Any]]] = []
@@ -111,113 +114,112 @@ class Graph:
         self.constants[name] = np.asarray(value)
         return name
 
-    def add(self, kind: str, *inputs: str, named: str | None = None, **attributes: Any) -> str:
-        """A node with one output, returns its name."""
-        return self.several(kind, *inputs, named=[named or f"{kind.lower()}_{len(self.nodes)}"], **attributes)[0]
+    def add(self, operator: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Add a node with one output; returns the name of the output."""
+        return self.node(operator, *inputs, outputs=[name or f"{operator.lower()}_{len(self.nodes)}"], **attributes)[0]
 
-    def several(self, kind: str, *inputs: str, named: list[str], **attributes: Any) -> list[str]:
-        while inputs and not inputs[-1]:  # inputs that are left out at the end
+    def node(self, operator: str, *inputs: str, outputs: list[str], **attributes: Any) -> list[str]:
+        """Add a node; an input "" is absent. Returns `outputs`."""
+        while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        self.nodes.append((kind, list(inputs), named, attributes))
-        return named
+        self.nodes.append((operator, list(inputs), outputs, attributes))
+        return outputs
 
-    def file(self, onnx: Any, inputs: Sequence[Port], outputs: Sequence[Port], facts: Mapping[str, Any]) -> bytes:
-        helper = onnx.helper
-        described = [
-            [
-                helper.make_tensor_value_info(
-                    port.name, helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype)), port.shape
-                )
-                for port in ports
-            ]
-            for ports in (inputs, outputs)
-        ]
-        nodes = [
-            helper.make_node(kind, given, made, name=made[0], **attributes)
-            for kind, given, made, attributes in self.nodes
-        ]
+    def serialise(self, onnx: Any, inputs: Sequence[Port], outputs: Sequence[Port], facts: Mapping[str, Any]) -> bytes:
         size = sum(value.nbytes for value in self.constants.values())
         require(size < LARGEST, "module", f"have fewer than {LARGEST:,} bytes of weights, as an ONNX file holds",
                 f"{size:,}")  # fmt: skip
-        initial = [onnx.numpy_helper.from_array(value, name) for name, value in self.constants.items()]
-        graph = helper.make_graph(nodes, "jax_lstm", *described, initial)
-        opset = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(
-            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="jax_lstm", producer_version=__version__
+        helper = onnx.helper
+
+        def described(ports: Sequence[Port]) -> list[Any]:
+            types = [helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype)) for port in ports]
+            return [helper.make_tensor_value_info(p.name, kind, p.shape) for p, kind in zip(ports, types, strict=True)]
+
+        graph = helper.make_graph(
+            [
+                helper.make_node(operator, sources, results, name=results[0], **attributes)
+                for operator, sources, results, attributes in self.nodes
+            ],
+            "jax_lstm",
+            described(inputs),
+            described(outputs),
+            [onnx.numpy_helper.from_array(value, name) for name, value in self.constants.items()],
         )
-        told = {
-            name: value if isinstance(value, str) else json.dumps(value, default=str) for name, value in facts.items()
-        }
-        helper.set_model_props(model, told)
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="jax_lstm",
+            producer_version=__version__,
+        )
+        as_text = {key: fact if isinstance(fact, str) else json.dumps(fact, default=str) for key, fact in facts.items()}
+        helper.set_model_props(model, as_text)
         onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()
 
 
-def _scaling(out: Graph, name: str, scaling: Scaling, dtype: Any) -> list[str]:
-    """Its parts as constants; to restore there is no `rest`."""
+def _scaling(graph: Graph, name: str, scaling: Scaling, dtype: Any) -> list[str]:
+    """`Scaling.parts` as constants; `rest` only to standardise, since runtimes complain of unused constants."""
     names = ("mean", "scale", "rest") if name == "standardise" else ("mean", "scale")
-    return [out.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
+    return [graph.constant(f"{name}.{part}", value) for part, value in zip(names, scaling.parts(dtype), strict=False)]
 
 
-def _layers(out: Graph, lstm: LSTM, x: str, lengths: str, before: tuple[str, str], named: str | None = None) -> str:
-    """All layers over `x`, from `h_n` and `c_n` named outputs too; returns the outputs of the last one."""
-    sizes, params = lstm.sizes, lstm.params
-    ways, layers = sizes.num_directions, sizes.num_layers
-    at = out.add("Transpose", x, perm=[1, 0, 2]) if lstm.batch_first else x
-    states = [[name] * layers for name in before]
-    if layers > 1 and all(before):
-        each = out.constant("states of a layer", np.full(layers, ways, np.int64))
+def _layers(graph: Graph, lstm: LSTM, x: str, lengths: str, initial: tuple[str, str], name: str | None = None) -> str:
+    """Add all layers over `x`, with outputs `h_n` and `c_n`; returns the outputs of the last layer, called `name`."""
+    sizes, layers = lstm.sizes, lstm.sizes.num_layers
+    bidirectional = sizes.num_directions == 2
+    ys = graph.add("Transpose", x, perm=[1, 0, 2]) if lstm.batch_first else x
+    states = [[state] * layers for state in initial]
+    if layers > 1 and all(initial):
+        rows = graph.constant("rows_per_layer", np.full(layers, sizes.num_directions, np.int64))
         states = [
-            out.several("Split", name, each, named=[f"{name}_{layer}" for layer in range(layers)], axis=0)
-            for name in before
+            graph.node("Split", state, rows, outputs=[f"{state}_{layer}" for layer in range(layers)], axis=0)
+            for state in initial
         ]
-    ends: list[list[str]] = [[], []]
+    last: list[list[str]] = [[], []]
     for layer in range(layers):
-        suffixes = [suffix for of, suffix in sizes.suffixes() if of == layer]
-        weights = _weights(out, params, suffixes)
-        made = [
-            f"Y_{layer}",
-            *(("h_n", "c_n") if layers == 1 else (f"h_n_{layer}", f"c_n_{layer}")),
-        ]
-        ys, h, c = out.several(
-            "LSTM", at, *weights[:3], lengths, states[0][layer], states[1][layer], weights[3], named=made,
-            hidden_size=sizes.hidden_size, direction="bidirectional" if ways == 2 else "forward",
+        suffixes = [suffix for index, suffix in sizes.suffixes() if index == layer]
+        w, r, b, p = _weights(graph, lstm.params, suffixes)
+        ends = ["h_n", "c_n"] if layers == 1 else [f"h_n_{layer}", f"c_n_{layer}"]
+        stacked, h, c = graph.node(
+            "LSTM", ys, w, r, b, lengths, states[0][layer], states[1][layer], p, outputs=[f"Y_{layer}", *ends],
+            hidden_size=sizes.hidden_size, direction="bidirectional" if bidirectional else "forward",
         )  # fmt: skip
-        ends[0].append(h)
-        ends[1].append(c)
-        end = named if layer == layers - 1 and not lstm.batch_first else None
-        if ways == 1:
-            at = out.add("Squeeze", ys, out.constant("directions", np.array([1], np.int64)), named=end)
+        last[0].append(h)
+        last[1].append(c)
+        output = name if layer == layers - 1 and not lstm.batch_first else None
+        if bidirectional:
+            shape = graph.constant("join_directions", np.array([0, 0, -1], np.int64))
+            ys = graph.add("Reshape", graph.add("Transpose", stacked, perm=[0, 2, 1, 3]), shape, name=output)
         else:
-            side_by_side = out.constant("side by side", np.array([0, 0, -1], np.int64))
-            at = out.add("Reshape", out.add("Transpose", ys, perm=[0, 2, 1, 3]), side_by_side, named=end)
+            ys = graph.add("Squeeze", stacked, graph.constant("direction_axis", np.array([1], np.int64)), name=output)
     if layers > 1:
-        for name, parts in zip(("h_n", "c_n"), ends, strict=True):
-            out.add("Concat", *parts, named=name, axis=0)
-    return out.add("Transpose", at, perm=[1, 0, 2], named=named) if lstm.batch_first else at
+        for end, parts in zip(("h_n", "c_n"), last, strict=True):
+            graph.add("Concat", *parts, name=end, axis=0)
+    return graph.add("Transpose", ys, perm=[1, 0, 2], name=name) if lstm.batch_first else ys
 
 
-def _last(out: Graph, ys: str, lengths: str) -> str:
+def _last_step(graph: Graph, ys: str, lengths: str) -> str:
     """The outputs (B, D*H) at the last step of each row of `ys` (B, T, D*H)."""
     if not lengths:
-        return out.add("Gather", ys, out.constant("last", np.array(-1, np.int64)), axis=1)
-    index = out.add("Sub", lengths, out.constant("one", np.array(1, np.int32)))
-    index = out.add("Cast", index, to=7)  # int64
-    index = out.add("Unsqueeze", index, out.constant("last axis", np.array([1], np.int64)))
-    return out.add("GatherND", ys, index, batch_dims=1)
+        return graph.add("Gather", ys, graph.constant("last_step", np.array(-1, np.int64)), axis=1)
+    index = graph.add("Sub", lengths, graph.constant("one", np.array(1, np.int32)))
+    index = graph.add("Cast", index, to=7)  # int64
+    index = graph.add("Unsqueeze", index, graph.constant("last_axis", np.array([1], np.int64)))
+    return graph.add("GatherND", ys, index, batch_dims=1)
 
 
-def _weights(out: Graph, params: Mapping[str, Any], suffixes: Sequence[str]) -> list[str]:
-    """W, R, B and P of the directions of a layer; "" for what it does not have."""
+def _weights(graph: Graph, params: Mapping[str, Any], suffixes: Sequence[str]) -> list[str]:
+    """W, R, B and P of a layer, with its directions stacked; "" for those that it does not have."""
 
-    def stacked(kind: str, order: tuple[int, ...], *names: str) -> str:
+    def stacked(operand: str, gates: tuple[int, ...], *names: str) -> str:
         if names[0] + suffixes[0] not in params:
             return ""
-        each = [
-            np.concatenate([_reordered(np.asarray(params[name + suffix]), order) for name in names])
+        directions = [
+            np.concatenate([_reordered(np.asarray(params[name + suffix]), gates) for name in names])
             for suffix in suffixes
         ]
-        return out.constant(kind + suffixes[0], np.stack(each))
+        return graph.constant(operand + suffixes[0], np.stack(directions))
 
     return [
         stacked("W", IOFC, "weight_ih"),
@@ -227,6 +229,6 @@ def _weights(out: Graph, params: Mapping[str, Any], suffixes: Sequence[str]) -> 
     ]
 
 
-def _reordered(rows: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    parts = np.split(rows, len(order))
-    return np.concatenate([parts[at] for at in order])
+def _reordered(rows: np.ndarray, gates: tuple[int, ...]) -> np.ndarray:
+    parts = np.split(rows, len(gates))
+    return np.concatenate([parts[gate] for gate in gates])

@@ -1,7 +1,7 @@
-"""What goes out of a module: named inputs and outputs, and the function between them, as for inference."""
+"""The program that is exported: named inputs and outputs, and the module's inference between them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jax_lstm.weights.tensors import as_array
 
 
 class Port(NamedTuple):
-    """An input or an output; "batch" and "time" in its shape stand for any size."""
+    """An input or output; "batch" and "time" in its shape stand for any size."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -24,17 +24,16 @@ class Port(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Mean and standard deviation of each column, (C,): what goes in and out is on the scale of the data.
-
-    A mean that the type of the data cannot hold is taken off in two parts, so that no more is lost than the data lost
-    when they were rounded to that type.
-    """
+    """Mean and standard deviation of each column, (C,), to take inputs and return outputs in the units of the data."""
 
     mean: np.ndarray
     scale: np.ndarray
 
     def parts(self, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, scale and rest in a type: `(x - mean) / scale - rest` standardises, `y * scale + mean` restores."""
+        """`mean`, `scale` and `rest` in `dtype`: `(x - mean) / scale - rest` standardises, `y * scale + mean` restores.
+
+        `rest` is the rounding error of `mean`, in standard deviations. Without it a large mean would shift every input.
+        """
         mean, scale = (np.asarray(part, np.float64) for part in self)
         rounded = mean.astype(dtype)
         return rounded, scale.astype(dtype), ((mean - rounded.astype(np.float64)) / scale).astype(dtype)
@@ -48,24 +47,39 @@ class Scaling(NamedTuple):
         return y * scale + mean
 
 
+class Options(TypedDict, total=False):
+    """Keyword arguments of every export.
+
+    - `lengths` adds an input `lengths` (batch,) int32: the number of steps in each row, at least 1.
+    - `state` adds inputs `h_0` and `c_0`, (L*D, batch, H); without them the initial state is zero.
+    - `standardise` is applied to the input `x`.
+    - `restore` is applied to the output `y`.
+    """
+
+    lengths: bool
+    state: bool
+    standardise: Scaling | None
+    restore: Scaling | None
+
+
 class Program(NamedTuple):
-    """`run` takes arrays by the names of `inputs`, and returns those of `outputs`."""
+    """`run` maps {input name: array} to {output name: array}."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     run: Callable[[Mapping[str, Any]], dict[str, jax.Array]]
 
 
-KINDS = (LSTM, LSTMModel, LanguageModel)
+EXPORTABLE = (LSTM, LSTMModel, LanguageModel)
 
 
 def lstm_of(module: nnx.Module) -> LSTM:
-    """The LSTM in a module that can be exported.
+    """The LSTM inside `module`.
 
     Raises:
-        InputError: it is none of them, or computes something else.
+        InputError: `module` cannot be exported.
     """
-    kind = next((kind for kind in KINDS if isinstance(module, kind)), None)
+    kind = next((kind for kind in EXPORTABLE if isinstance(module, kind)), None)
     known = kind is not None and type(module).__call__ is kind.__call__
     require(known, "module", "be an LSTM, LSTMModel or LanguageModel, with its own `__call__`", type(module).__name__)
     return module if isinstance(module, LSTM) else module.lstm  # type: ignore[union-attr]
@@ -74,58 +88,21 @@ def lstm_of(module: nnx.Module) -> LSTM:
 def program(
     module: Any,
     *,
+    full: bool = False,
     lengths: bool = False,
     state: bool = False,
     standardise: Scaling | None = None,
     restore: Scaling | None = None,
-    full: bool = False,
 ) -> Program:
-    """The program of a module, on the kernel `scan`, which every platform has; `to_onnx` has the arguments.
+    """The program of a module in inference, with `Options`; it runs on any platform.
 
-    If `full` it computes in the type of the parameters, even where the module computes in a narrower one.
+    It computes in the module's `dtype`, or in the type of the parameters if `full`.
 
     Raises:
-        InputError: the module cannot be exported, or has no such inputs.
+        InputError: the module cannot be exported, or does not support an option.
     """
-    lstm = lstm_of(module)
-    require_bool("lengths", lengths)
-    require_bool("state", state)
-    sizes, name_of = lstm.sizes, type(module).__name__
-    none = f"be False, since {name_of} takes none"
-    require(not (state and isinstance(module, LSTMModel)), "state", none, state)
-    require(not (lengths and isinstance(module, LanguageModel)), "lengths", none, lengths)
-    for name, scaling, port in (("standardise", standardise, sizes.input_size), ("restore", restore, None)):
-        if scaling is None:
-            continue
-        require(isinstance(scaling, Scaling), name, "be a jax_lstm.export.Scaling", type(scaling).__name__)
-        whole = not isinstance(module, LanguageModel) and not (port is None and isinstance(module, LSTM))
-        require(whole, name, f"be None, since {name_of} has no columns there", "a Scaling")
-        for part, array in scaling._asdict().items():
-            array = as_array(f"{name}.{part}", array, floats=True)
-            require_shape(f"{name}.{part}", array, (port or module.fc.bias.shape[0],))  # type: ignore[union-attr]
-        require(bool(np.all(np.asarray(scaling.scale) > 0)), f"{name}.scale", "be positive", scaling.scale)
-
-    dtype = jnp.dtype(lstm.param_dtype)
-    axes = ("batch", "time") if lstm.batch_first else ("time", "batch")
-    rows = sizes.num_layers * sizes.num_directions
-    held = state_dtype(dtype if full else lstm.dtype or dtype)
-    h, c = (rows, "batch", sizes.output_size), (rows, "batch", sizes.hidden_size)
-    if isinstance(module, LanguageModel):
-        inputs = [Port("tokens", axes, jnp.dtype(jnp.int32))]
-        outputs = [Port("logits", (*axes, module.fc.bias.shape[0]), dtype)]
-    elif isinstance(module, LSTMModel):
-        inputs = [Port("x", (*axes, sizes.input_size), dtype)]
-        outputs = [Port("y", ("batch", module.fc.bias.shape[0]), dtype)]
-    else:
-        inputs = [Port("x", (*axes, sizes.input_size), dtype)]
-        outputs = [Port("y", (*axes, sizes.output_size * sizes.num_directions), dtype)]
-    if lengths:
-        inputs.append(Port("lengths", ("batch",), jnp.dtype(jnp.int32)))
-    if state:
-        inputs += [Port("h_0", h, held), Port("c_0", c, held)]
-    if not isinstance(module, LSTMModel):
-        outputs += [Port("h_n", h, held), Port("c_n", c, held)]
-
+    _require_options(module, lengths, state, {"standardise": standardise, "restore": restore})
+    inputs, outputs = _ports(module, lengths, state, full)
     module = nnx.clone(module)
     module.eval()
     inner = lstm_of(module)
@@ -136,17 +113,57 @@ def program(
         if not isinstance(module, LSTM):
             module.fc.dtype = None
 
-    def run(given: Mapping[str, Any]) -> dict[str, jax.Array]:
-        x = given[inputs[0].name]
+    def run(arrays: Mapping[str, Any]) -> dict[str, jax.Array]:
+        x = arrays[inputs[0].name]
         x = x if standardise is None else standardise.standardise(x)
-        before = LSTMState(given["h_0"], given["c_0"]) if state else None
-        options = {"lengths": given["lengths"]} if lengths else {}
+        optional = {"lengths": arrays["lengths"]} if lengths else {}
         if isinstance(module, LSTMModel):
-            y, last = module(x, **options), ()
+            y, last = module(x, **optional), ()
         else:
-            y, last = module(x, before, **options)
-        y = y.astype(dtype)
+            y, last = module(x, LSTMState(arrays["h_0"], arrays["c_0"]) if state else None, **optional)
+        y = y.astype(outputs[0].dtype)
         y = y if restore is None else restore.restore(y)
         return dict(zip((port.name for port in outputs), (y, *last), strict=True))
 
-    return Program(tuple(inputs), tuple(outputs), run)
+    return Program(inputs, outputs, run)
+
+
+def _require_options(module: Any, lengths: bool, state: bool, scalings: Mapping[str, Scaling | None]) -> None:
+    lstm, kind = lstm_of(module), type(module).__name__
+    require_bool("lengths", lengths)
+    require_bool("state", state)
+    require(not (lengths and isinstance(module, LanguageModel)), "lengths", f"be False for {kind}", lengths)
+    require(not (state and isinstance(module, LSTMModel)), "state", f"be False for {kind}", state)
+    columns = {} if isinstance(module, LanguageModel) else {"standardise": lstm.sizes.input_size}
+    if isinstance(module, LSTMModel):
+        columns["restore"] = module.fc.bias.shape[0]
+    for name, scaling in scalings.items():
+        if scaling is None:
+            continue
+        require(isinstance(scaling, Scaling), name, "be a jax_lstm.export.Scaling", type(scaling).__name__)
+        require(name in columns, name, f"be None for {kind}", "a Scaling")
+        for part, array in scaling._asdict().items():
+            array = as_array(f"{name}.{part}", array, floats=True)
+            require_shape(f"{name}.{part}", array, (columns[name],))
+        require(bool(np.all(np.asarray(scaling.scale) > 0)), f"{name}.scale", "be positive", scaling.scale)
+
+
+def _ports(module: Any, lengths: bool, state: bool, full: bool) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    """Inputs and outputs; the first of each are the module's main ones."""
+    lstm = lstm_of(module)
+    sizes, dtype, index = lstm.sizes, jnp.dtype(lstm.param_dtype), jnp.dtype(jnp.int32)
+    axes = ("batch", "time") if lstm.batch_first else ("time", "batch")
+    x = Port("x", (*axes, sizes.input_size), dtype)
+    if isinstance(module, LanguageModel):
+        x, y = Port("tokens", axes, index), Port("logits", (*axes, module.fc.bias.shape[0]), dtype)
+    elif isinstance(module, LSTMModel):
+        y = Port("y", ("batch", module.fc.bias.shape[0]), dtype)
+    else:
+        y = Port("y", (*axes, sizes.output_size * sizes.num_directions), dtype)
+
+    def states(h: str, c: str) -> tuple[Port, Port]:
+        rows, kept = sizes.num_layers * sizes.num_directions, state_dtype(dtype if full else lstm.dtype or dtype)
+        return Port(h, (rows, "batch", sizes.output_size), kept), Port(c, (rows, "batch", sizes.hidden_size), kept)
+
+    inputs = (x, *((Port("lengths", ("batch",), index),) if lengths else ()), *(states("h_0", "c_0") if state else ()))
+    return inputs, (y, *(() if isinstance(module, LSTMModel) else states("h_n", "c_n")))

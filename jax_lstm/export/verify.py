@@ -1,4 +1,4 @@
-"""An exported program, run beside the model that it was made of before anybody relies on it."""
+"""Run an exported program beside the model it was made from, before it is written."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -9,21 +9,21 @@ import numpy as np
 
 from jax_lstm.checks import InputError
 from jax_lstm.export.onnx_graph import to_onnx
-from jax_lstm.export.program import Program, Scaling, program
+from jax_lstm.export.program import Options, Program, Scaling, program
 from jax_lstm.export.stablehlo import to_stablehlo
 
 Arrays = Mapping[str, np.ndarray]
-CLOSE = 1e-5  # of the exported program to the model, relative to the largest number
-BATCH, STEPS = 3, 7  # on which that is tried
+TOLERANCE = 1e-5  # largest difference, relative to the largest value of an output
+BATCH, STEPS = 3, 7  # of the random input
 
 
-class Runnable(NamedTuple):
-    """A format that other tools run."""
+class Format(NamedTuple):
+    """A format that holds a program."""
 
     suffix: str
-    make: Callable[..., bytes]
+    export: Callable[..., bytes]
     run: Callable[[bytes, Arrays], Arrays]
-    needs: str
+    runtime: str
     full: bool  # computes in the type of the parameters
 
 
@@ -34,79 +34,82 @@ def _run_onnx(file: bytes, inputs: Arrays) -> Arrays:
 
 
 def _run_stablehlo(file: bytes, inputs: Arrays) -> Arrays:
-    found: Any = jax.export.deserialize(bytearray(file)).call(dict(inputs))
-    return {name: np.asarray(array) for name, array in found.items()}
+    outputs: Any = jax.export.deserialize(bytearray(file)).call(dict(inputs))
+    return {name: np.asarray(array) for name, array in outputs.items()}
 
 
-RUNNABLE = {
-    "onnx": Runnable(".onnx", to_onnx, _run_onnx, "onnxruntime", True),
-    "stablehlo": Runnable(".stablehlo", to_stablehlo, _run_stablehlo, "jax", False),
+FORMATS = {
+    "onnx": Format(".onnx", to_onnx, _run_onnx, "onnxruntime", full=True),
+    "stablehlo": Format(".stablehlo", to_stablehlo, _run_stablehlo, "jax", full=False),
 }
 
 
-def agreement(form: Runnable, file: bytes, model: Any, options: dict[str, Any], ports: Program) -> str:
-    """How far the exported program lies from the model, on drawn input; on the scale on which the model computes.
+def verify(form: Format, file: bytes, model: Any, options: Options, exported: Program) -> str:
+    """Run the exported program on random input and return a line with its largest difference from the model.
 
-    The model is given the rows of that input standardised in float64, as it is by `evaluate` and `forecast`.
+    Outputs are compared in standard deviations: the model gets that input standardised in float64, as in `evaluate` and
+    `forecast`, and what the program restores is standardised again.
 
     Raises:
-        InputError: too far.
+        InputError: an output differs by more than `TOLERANCE` beyond the rounding of restored values.
     """
     try:
-        importlib.import_module(form.needs)
+        importlib.import_module(form.runtime)
     except ImportError:
-        return f"not tried: {form.needs} is not installed"
-    inputs = _drawn(ports, options)
-    if form.needs == "onnxruntime" and any(port.dtype == np.float64 for port in ports.outputs):
-        return "not tried: onnxruntime computes no LSTM in float64"
-    into, back = options.get("standardise"), options.get("restore")
-    bare = {name: value for name, value in options.items() if name not in ("standardise", "restore")}
-    given = inputs if into is None else {**inputs, "x": _standardised(inputs["x"], into).astype(inputs["x"].dtype)}
+        return f"not verified: {form.runtime} is not installed"
+    if form.runtime == "onnxruntime" and any(port.dtype == np.float64 for port in exported.outputs):
+        return "not verified: onnxruntime has no LSTM in float64"
+    standardise, restore = options.get("standardise"), options.get("restore")
+    inputs = _random_inputs(exported, standardise)
+    standardised = dict(inputs)
+    if standardise is not None:
+        standardised["x"] = _standardised(inputs["x"], standardise).astype(inputs["x"].dtype)
+    bare = Options(lengths=options.get("lengths", False), state=options.get("state", False))
     with jax.default_device(jax.local_devices(backend="cpu")[0]), jax.default_matmul_precision("highest"):
         run = jax.jit(program(model, **bare, full=form.full).run)
-        expected = {name: np.asarray(array) for name, array in run(given).items()}
+        expected = {name: np.asarray(array) for name, array in run(standardised).items()}
         found = dict(form.run(file, inputs))
-    if back is not None:
-        found["y"] = _standardised(found["y"], back)
-    # Restored numbers are rounded to the type of the output, each column by so much.
-    worst = max(_apart(found[name], expected[name], lost(back, ports) if name == "y" else []) for name in expected)
-    if not worst <= CLOSE:
-        raise InputError(
-            f"the exported program differs from the model by {worst:.1e}, more than {CLOSE:.0e}; nothing is written"
-        )
-    return f"run by {form.needs}: at most {worst:.1e} from the model"
+    if restore is not None:
+        found["y"] = _standardised(found["y"], restore)
+    rounding = np.array(rounding_of(restore, exported))
+    largest, excess = 0.0, 0.0
+    for name, reference in expected.items():
+        difference = np.abs(np.asarray(found[name], np.float64) - np.asarray(reference, np.float64))
+        beyond = np.maximum(difference - rounding, 0) if name == "y" and restore is not None else difference
+        scale = np.max(np.abs(reference))
+        # np.maximum keeps a NaN, max() may drop it
+        largest, excess = np.maximum(largest, np.max(difference) / scale), np.maximum(excess, np.max(beyond) / scale)
+    if not excess <= TOLERANCE:
+        difference = f"{largest:.1e}, more than {TOLERANCE:.0e}"
+        raise InputError(f"the exported program differs from the model by {difference}; nothing is written")
+    line = f"run by {form.runtime}: differs from the model by at most {largest:.1e} of the largest value"
+    return line if largest <= TOLERANCE else f"{line}, which is the rounding of restored values"
 
 
-def _apart(found: np.ndarray, expected: np.ndarray, rounded: list[float]) -> float:
-    """The largest difference relative to the largest number, beyond what each column is `rounded` by."""
-    absolute = np.abs(np.asarray(found, np.float64) - np.asarray(expected, np.float64))
-    beyond = np.maximum(absolute - np.array(rounded), 0) if rounded else absolute
-    return float(np.max(beyond) / np.max(np.abs(expected)))
+def rounding_of(scaling: Scaling | None, exported: Program) -> list[float]:
+    """The rounding error of each restored column in the output's type, in standard deviations of the column."""
+    if scaling is None:
+        return []
+    eps = np.finfo(np.dtype(exported.outputs[0].dtype)).eps
+    return (eps * np.abs(scaling.mean) / scaling.scale).tolist()
 
 
 def _standardised(values: np.ndarray, scaling: Scaling) -> np.ndarray:
     return (np.asarray(values, np.float64) - scaling.mean) / scaling.scale
 
 
-def lost(scaling: Scaling | None, ports: Program) -> list[float]:
-    """What the type of the program rounds off each column, in its standard deviations."""
-    if scaling is None:
-        return []
-    steps = np.finfo(np.dtype(ports.outputs[0].dtype)).eps * np.abs(scaling.mean) / scaling.scale
-    return steps.tolist()
-
-
-def _drawn(ports: Program, options: dict[str, Any]) -> dict[str, np.ndarray]:
+def _random_inputs(exported: Program, standardise: Scaling | None) -> dict[str, np.ndarray]:
     rng, sizes = np.random.default_rng(0), {"batch": BATCH, "time": STEPS}
-    drawn = {}
-    for port in ports.inputs:
+    arrays = {}
+    for port in exported.inputs:
         shape = [sizes[size] if isinstance(size, str) else size for size in port.shape]
         if port.name == "tokens":
-            drawn[port.name] = rng.integers(0, int(ports.outputs[0].shape[-1]), shape).astype(port.dtype)
+            array = rng.integers(0, int(exported.outputs[0].shape[-1]), shape)
         elif port.name == "lengths":
-            drawn[port.name] = rng.integers(1, STEPS + 1, shape).astype(port.dtype)
+            array = rng.integers(1, STEPS + 1, shape)
         else:
-            values = rng.normal(size=shape)
-            scaling = options.get("standardise") if port.name == "x" else None
-            drawn[port.name] = (values if scaling is None else scaling.restore(values)).astype(port.dtype)
-    return drawn
+            array = rng.normal(size=shape)
+            if port.name == "x" and standardise is not None:
+                array = standardise.restore(array)
+        arrays[port.name] = array.astype(port.dtype)
+    return arrays

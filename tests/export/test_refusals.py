@@ -1,4 +1,4 @@
-"""What cannot be exported is refused, with the reason."""
+"""What cannot be exported is refused with a reason."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,19 +19,19 @@ REFUSED = [
     (lambda: jl.LSTM(3, 5, proj_size=2, rngs=nnx.Rngs(0)), "no projection"),
     (lambda: jl.LSTM(3, 5, variant=jl.Variant(layer_norm=True), rngs=nnx.Rngs(0)), "no layer normalisation"),
     (lambda: jl.LSTM(3, 5, variant=jl.Variant(zoneout_h=0.1), rngs=nnx.Rngs(0)), "no zoneout"),
-    (lambda: jl.LSTM(3, 5, param_dtype="bfloat16", rngs=nnx.Rngs(0)), "here bfloat16; ours is kept in float32"),
+    (lambda: jl.LSTM(3, 5, param_dtype="bfloat16", rngs=nnx.Rngs(0)), "here bfloat16, and ours is float32"),
 ]
 
 
 @pytest.mark.parametrize(("make", "reason"), REFUSED, ids=[reason for _, reason in REFUSED])
-def test_what_onnx_cannot_say(make: Callable[[], jl.LSTM], reason: str) -> None:
-    with pytest.raises(jl.InputError, match=f"`module` cannot be said in ONNX: .*{reason}"):
+def test_what_onnx_cannot_express(make: Callable[[], jl.LSTM], reason: str) -> None:
+    with pytest.raises(jl.InputError, match=f"`module` cannot be expressed in ONNX: .*{reason}"):
         to_onnx(make())
     to_stablehlo(make())
 
 
 class Doubled(jl.LSTMModel):
-    """What it computes is not what an `LSTMModel` does."""
+    """A subclass with a `__call__` of its own, which the exported graph would not hold."""
 
     def __call__(self, x: Any, *, lengths: Any = None) -> jax.Array:
         return 2 * super().__call__(x, lengths=lengths)
@@ -41,10 +41,10 @@ class Doubled(jl.LSTMModel):
     ("make", "options", "message"),
     [
         (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel, with"),
-        (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False, since LSTMModel"),
-        (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False, since Language"),
+        (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False for LSTMModel; got"),
+        (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False for LanguageMod"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"lengths": 1}, "`lengths` must be True or False; got 1"),
-        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"restore": SCALED["restore"]}, "`restore` must be None, since LSTM"),
+        (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"restore": SCALED["restore"]}, "`restore` must be None for LSTM; got"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), SCALED, r"`restore.mean` must have shape \(1,\); got \(2,\)"),
         (lambda rngs: Doubled(3, 5, 1, rngs=rngs), {}, "with its own `__call__`; got Doubled"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"standardise": ([0.0], [1.0])}, "must be a jax_lstm.export.Sc"),

@@ -1,4 +1,4 @@
-"""Pictures, by matplotlib: loss curves, and forecasts against the truth. Drawn without a display."""
+"""Plots of loss curves and forecasts with matplotlib; they need no display."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,16 +12,16 @@ from jax_lstm.files import write_whole
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
 TRUTH = "#343a40"
-STYLES = ("-", "--", "-.", ":")  # curves that lie on each other stay visible
+STYLES = ("-", "--", "-.", ":")  # so that curves on top of each other stay visible
 
 
 def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]], ylabel: str) -> None:
-    """`curves[run][part]` holds one loss an epoch; a colour a run, a panel a part."""
+    """Plot `curves[run][part]`, one loss per epoch: a panel per part, a colour per run."""
     parts = list(dict.fromkeys(part for run in curves.values() for part in run))
     figure, axes = _figure(1, len(parts), (5.2 * len(parts), 3.6))
     for axis, part in zip(axes, parts, strict=True):
         for at, (run, losses) in enumerate((run, losses[part]) for run, losses in curves.items() if part in losses):
-            # Later curves are dashed over the earlier ones, so that runs that agree can both be seen.
+            # Later curves are thinner, so that runs that agree can both be seen.
             epochs = range(1, len(losses) + 1)
             axis.plot(
                 epochs, losses, label=run, color=COLOURS[at % 4], linestyle=STYLES[at % 4], linewidth=3 - 0.6 * at
@@ -33,9 +33,9 @@ def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
 
 
 class Panel:
-    """One window: what was seen (W,), what came after (K,) or None, and forecasts of it (K,); `x` (W + K,) or None.
+    """One window: `seen` (W,), `truth` (K,) or None, `forecasts` (K,) by name, and positions or times `x` (W + K,).
 
-    `band` is the interval about the forecast, its lower and upper ends (K,).
+    `band` holds the lower and upper ends (K,) of the interval around the forecast.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Panel:
 
 
 def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
-    """A panel a window: the series as it was seen, how it went on, and what each model forecast."""
+    """Plot a panel per window: what the models saw, what followed, and what each model forecast."""
     columns = min(len(panels), 2)
     rows = -(-len(panels) // columns)
     figure, axes = _figure(rows, columns, (5.6 * columns, 2.9 * rows))
