@@ -5,7 +5,7 @@ So the tests collect their cases, `compare` runs them all at once, and each test
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -41,13 +41,20 @@ class Compared(NamedTuple):
     expected_gradients: Arrays
 
 
-def with_weights_of(reference: Any, make: Callable[[], nnx.Module]) -> tuple[Any, nnx.State]:
-    """The module that `make` builds, with PyTorch's weights; its own are never drawn."""
-    graph, abstract = nnx.split(nnx.eval_shape(make))
+def with_weights_of(reference: Any, module: type[nnx.Module], *arguments: Any, **options: Any) -> tuple[Any, nnx.State]:
+    """Our module with PyTorch's weights, split; `arguments` and `options` construct it."""
+    graph, abstract = skeleton(module, arguments, tuple(options.items()))
     weights = {name: weight.detach().numpy() for name, weight in reference.named_parameters()}
     names = [str(path[0]) for path, _ in nnx.to_flat_state(abstract)]
     assert sorted(names) == sorted(weights)
     return graph, jax.tree.unflatten(jax.tree.structure(abstract), [weights[name] for name in names])
+
+
+@functools.cache
+def skeleton(module: Any, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> tuple[Any, nnx.State]:
+    """Our module without weights, so that none are drawn."""
+    graph, abstract = nnx.split(nnx.eval_shape(lambda: module(*arguments, **dict(options), rngs=nnx.Rngs(0))))
+    return graph, abstract
 
 
 def compare(cases: Sequence[Case]) -> list[Compared]:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from side_by_side import Case, Compared, assert_same, compare, torch, with_weights_of
 
 import jax_lstm as jl
@@ -75,7 +74,7 @@ def make(combination: Combination, backend: str) -> Case:
     arguments = (INPUT, HIDDEN, num_layers, bias, batch_first)
     reference = torch.nn.LSTM(*arguments, **options).double()
     options |= {"param_dtype": "float64", "backend": backend}
-    split = with_weights_of(reference, lambda: jl.LSTM(*arguments, **options, rngs=nnx.Rngs(0)))
+    split = with_weights_of(reference, jl.LSTM, *arguments, **options)
     rng = np.random.default_rng(0)
     rows = num_layers * (2 if bidirectional else 1)
     x = rng.standard_normal((BATCH, STEPS, INPUT) if batch_first else (STEPS, BATCH, INPUT))

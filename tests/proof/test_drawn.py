@@ -1,8 +1,8 @@
 """`jax_lstm.LSTM` against `torch.nn.LSTM` on configurations that nobody chose: Hypothesis draws them.
 
 Outputs, last states and the gradients of every input and parameter, from PyTorch's weights; float64 mostly, some
-float32. Compiling takes the time: the plain run draws 48 configurations once, compiles them as one program, and calls
-it with numbers and lengths drawn ten times, the same in every run. `pytest -m slow` draws 60 new configurations, and
+float32. Compiling takes the time: the plain run draws 24 configurations once, compiles them as one program, and calls
+it with numbers and lengths drawn six times, the same in every run. `pytest -m slow` draws 60 new configurations, and
 
     DRAWN=3000 pytest -m slow -n 0 tests/proof/test_drawn.py
 
@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from side_by_side import Case, assert_same, compare, torch, with_weights_of
@@ -73,12 +72,12 @@ SPACE: dict[str, Sequence[Any]] = {
 
 
 def pool(size: int) -> list[Configuration]:
-    rng = random.Random(6)  # the first seed with which the pool holds every pair of options
+    rng = random.Random(19)  # the first seed with which the pool holds every pair of options
     drawn = (Configuration(**{name: rng.choice(values) for name, values in SPACE.items()}) for _ in itertools.count())
     return list(itertools.islice(filter(Configuration.fits, drawn), size))
 
 
-POOL = pool(48)
+POOL = pool(24)
 ANY = st.builds(Configuration, **{name: st.sampled_from(values) for name, values in SPACE.items()}).filter(
     Configuration.fits
 )
@@ -130,8 +129,7 @@ def case(of: Configuration, numbers: Numbers) -> Case:
         sizes = (of.proj_size or of.hidden_size, of.hidden_size)
         state = tuple(rng.standard_normal((layers, *batch, size)).astype(of.dtype) for size in sizes)
     lengths = np.array(numbers.of_rows(of)) if of.with_lengths else None
-    options: dict[str, Any] = {"param_dtype": of.dtype, "backend": of.backend}
-    split = with_weights_of(reference, lambda: jl.LSTM(*of.options(), **options, rngs=nnx.Rngs(0)))
+    split = with_weights_of(reference, jl.LSTM, *of.options(), param_dtype=of.dtype, backend=of.backend)
     return Case(reference, *split, x, state, lengths, numbers.seed)
 
 
@@ -145,7 +143,7 @@ def test_the_pool_holds_every_pair_of_options() -> None:
         assert {getattr(c, name) for c in POOL} == set(SPACE[name]), name
 
 
-@plain(max_examples=10, derandomize=True)
+@plain(max_examples=6, derandomize=True)
 @given(NUMBERS)
 def test_drawn_numbers(numbers: Numbers) -> None:
     check(POOL, numbers)

@@ -47,11 +47,15 @@ def labels(table: list[Any]) -> list[str]:
 
 
 def make_ours(name: str, constructor: Any) -> Any:
-    """Our module from PyTorch's arguments: `dtype` is called `param_dtype` here, and a module has no device."""
+    return OURS[name](*constructor.args, **options_of(constructor), rngs=nnx.Rngs(0))
+
+
+def options_of(constructor: Any) -> dict[str, Any]:
+    """For our module: `dtype` is called `param_dtype` here, and a module has no device."""
     options: dict[str, Any] = {"dtype": torch.float64} | constructor.kwargs
     options.pop("device", None)
     options["param_dtype"] = jnp.dtype(str(options.pop("dtype")).removeprefix("torch."))
-    return OURS[name](*constructor.args, **options, rngs=nnx.Rngs(0))
+    return options
 
 
 def make_torchs(name: str, constructor: Any) -> Any:
@@ -80,8 +84,9 @@ def compared() -> dict[str, Compared]:
     """All samples, in one program."""
     cases = []
     for name, _, sample in SAMPLES:
-        reference = make_torchs(name, sample.constructor_input)
-        split = with_weights_of(reference, lambda n=name, s=sample: make_ours(n, s.constructor_input))
+        constructor = sample.constructor_input
+        reference = make_torchs(name, constructor)
+        split = with_weights_of(reference, OURS[name], *constructor.args, **options_of(constructor))
         cases.append(Case(reference, *split, *arrays(sample.forward_input)))
     return dict(zip(labels(SAMPLES), compare(cases), strict=True))
 
