@@ -14,10 +14,7 @@ PAGES = [
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, id=page.name, marks=[] if page.name == "README.md" else [pytest.mark.slow])
-        for page in PAGES
-    ],
+    [pytest.param(page, id=page.name, marks=[] if page.name == "README.md" else [pytest.mark.slow]) for page in PAGES],
 )
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

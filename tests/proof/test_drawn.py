@@ -56,7 +56,7 @@ class Configuration(NamedTuple):
 SIZES, BOOLS = range(1, 8), (False, True)
 SPACE: dict[str, Sequence[Any]] = {
     "dtype": ("float64", "float64", "float64", "float32"),
-    "backend": ("auto", "auto", "scan"),
+    "backend": ("auto", "auto", "auto", "scan"),
     "input_size": (*SIZES, 256),
     "hidden_size": SIZES,
     "num_layers": (1, 2, 3),
@@ -72,7 +72,7 @@ SPACE: dict[str, Sequence[Any]] = {
 
 
 def pool(size: int) -> list[Configuration]:
-    rng = random.Random(19)  # the first seed with which the pool holds every pair of options
+    rng = random.Random(221)  # the first seed with which the pool holds every pair of options
     drawn = (Configuration(**{name: rng.choice(values) for name, values in SPACE.items()}) for _ in itertools.count())
     return list(itertools.islice(filter(Configuration.fits, drawn), size))
 
