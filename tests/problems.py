@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from fast_compile import fast_jit
 
 from jax_lstm.kernels import Fused, Kernel, Reference, Scan
 from jax_lstm.params import LSTMParams, LSTMState, state_dtype
@@ -87,4 +86,4 @@ def loss(kernel: Callable[..., Any], params: Any, xs: Any, state: Any, **options
 def gradients(kernel: Callable[..., Any], case: Problem, **options: Any) -> tuple[Any, Any]:
     """The gradients of the loss by parameters, inputs and state, and the results of the kernel."""
     function = functools.partial(loss, kernel, **case.options, **options)
-    return fast_jit(jax.grad(function, argnums=(0, 1, 2), has_aux=True))(*case[:3])
+    return jax.jit(jax.grad(function, argnums=(0, 1, 2), has_aux=True))(*case[:3])

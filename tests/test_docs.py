@@ -1,4 +1,4 @@
-"""The code in README and docs/ runs, block after block of a page in one namespace."""
+"""The code in README and docs/ runs, all blocks of a page in one namespace; the pages in docs/ with the slow tests."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,10 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=[] if page.name == "README.md" else [pytest.mark.slow]) for page in PAGES],
+)
 def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "jax")

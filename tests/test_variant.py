@@ -1,4 +1,4 @@
-"""`Variant` and `Init` through the modules: what they draw and when; the numbers are held in tests/kernels."""
+"""`Variant` and `Init` through the modules: what they draw and when; tests/kernels compares the numbers."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,13 +23,12 @@ def make_lstm(num_layers: int = 1, **options: Any) -> jl.LSTM:
 
 @pytest.mark.parametrize("name", ["recurrent_dropout", "zoneout_h", "zoneout_c", "weight_dropout"])
 def test_random_in_training_only(name: str) -> None:
-    lstm = make_lstm(2, bidirectional=True, proj_size=2, variant=replace(jl.Variant(), **{name: 0.5}))
+    lstm = make_lstm(bidirectional=True, proj_size=2, variant=replace(jl.Variant(), **{name: 0.5}))
+    run = nnx.jit(lambda lstm: lstm(XS)[0])
     lstm.train()
-    (first, _), (second, _) = lstm(XS), lstm(XS)
-    assert not np.array_equal(first, second)
+    assert not np.array_equal(run(lstm), run(lstm))
     lstm.eval()
-    (first, _), (second, _) = lstm(XS), lstm(XS)
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(run(lstm), run(lstm))
 
 
 @pytest.mark.parametrize("name", ["recurrent_dropout", "weight_dropout"])
@@ -86,10 +85,11 @@ def test_zoneout_of_one_holds_still() -> None:
 
 @pytest.mark.parametrize("variant", [jl.Variant(layer_norm=True), jl.Variant(peepholes=True)])
 def test_own_parameters_are_learned(variant: jl.Variant) -> None:
-    lstm = make_lstm(2, bidirectional=True, variant=variant)
-    gradients = jl.state_dict(nnx.merge(nnx.graphdef(lstm), nnx.grad(lambda m: jnp.square(m(XS)[0]).sum())(lstm)))
+    lstm = make_lstm(bidirectional=True, variant=variant)
+    gradient = nnx.jit(nnx.grad(lambda m: jnp.square(m(XS)[0]).sum()))(lstm)
+    gradients = jl.state_dict(nnx.merge(nnx.graphdef(lstm), gradient))
     own = [name for name in gradients if name.startswith(("norm", "weight_ch"))]
-    assert len(own) == (16 if variant.layer_norm else 4)
+    assert len(own) == (8 if variant.layer_norm else 2)
     assert all(np.abs(gradients[name]).max() > 0 for name in own)
 
 

@@ -23,11 +23,10 @@ from benchmarks.accuracy.forecaster import Forecaster, best_linear, fit_linear, 
 from benchmarks.accuracy.goals import first_losses_part, judged, mean, spread  # noqa: E402
 from benchmarks.accuracy.learners import Learning, Net, normal  # noqa: E402
 from benchmarks.accuracy.memory import Memory, jobs, learn  # noqa: E402
-from benchmarks.accuracy.published import ETTH1, MEMORY, guess  # noqa: E402
-from benchmarks.accuracy.report import figures, markdown  # noqa: E402
+from benchmarks.accuracy.published import MEMORY, guess  # noqa: E402
+from benchmarks.accuracy.report import figures  # noqa: E402
 from benchmarks.accuracy.row import OURS, THEIRS, Row  # noqa: E402
 from benchmarks.accuracy.tasks import TASKS  # noqa: E402
-from benchmarks.page import marks, put_into  # noqa: E402
 from jax_lstm.checks import InputError  # noqa: E402
 from jax_lstm.data import DataConfig, Dataset, load_dataset  # noqa: E402
 from jax_lstm.tolerances import TOLERANCES  # noqa: E402
@@ -136,12 +135,6 @@ def test_where_etth1_is_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         csv_file()
     (tmp_path / "none.csv").write_text("date,OT\n")
     assert csv_file() == tmp_path / "none.csv"
-
-
-def test_published() -> None:
-    assert [len(horizons) for horizons in ETTH1.values()] == [5, 5]
-    assert ETTH1["univariate"][24] == (0.114, 0.272)
-    assert ETTH1["multivariate"][720] == (1.960, 1.322)
 
 
 @pytest.fixture(scope="module")
@@ -272,28 +265,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     again = json.loads(resumed.read_text())
     assert again["rows"] == values["rows"]  # nothing is trained again
     assert again["commit"] == f"c0ffee, {values['commit']}"
-    capsys.readouterr()
-    assert main(["accuracy", "--render", str(out)]) == 0
-    assert "| T=20, LSTM | 300 |" in capsys.readouterr().out
-    page = tmp_path / "page.md"
-    begin, end = marks("accuracy")
-    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert main(["accuracy", "--render", str(out), "--page", str(page)]) == 0
-    shown = page.read_text()
-    assert "old" not in shown
-    assert "| T=20, LSTM | 300 |" in shown
-    assert (tmp_path / "accuracy-adding.png").stat().st_size > 1000
     assert main(["accuracy", "--study", "unknown"]) == 2
     assert "--study" in capsys.readouterr().err
-
-
-def test_the_page_shows_the_record() -> None:
-    record = records.read(RECORD, "accuracy", Row)
-    page = PAGE.read_text(encoding="utf-8")
-    assert put_into(page, markdown(record), "accuracy") == page, (
-        "python -m benchmarks accuracy --render RECORD --page PAGE"
-    )
-    assert record.goals == judged(record.rows)
 
 
 def test_the_record_is_that_of_the_full_setting() -> None:
@@ -302,6 +275,7 @@ def test_the_record_is_that_of_the_full_setting() -> None:
     made = [job for study in setting.STUDIES.values() for job in study(setting.Setting(), 3)]
     there = [next((at for at, row in enumerate(record.rows) if job.made(row)), None) for job in made]
     assert there == list(range(len(record.rows)))
+    assert record.goals == judged(record.rows)
 
 
 def test_pictures(tmp_path: Path, learnt: dict[str, Row]) -> None:

@@ -1,13 +1,10 @@
 """`python -m benchmarks device`, as small as it can be, on the CPU: every part runs, and what is wrong is not timed."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -152,11 +149,3 @@ def test_options_without_tyro() -> None:
     assert parse(command.Device, "device", []) == command.Device()
     given = ["--quick", "--minutes", "2.5", "--out", "a.json"]
     assert parse(command.Device, "device", given) == command.Device(quick=True, minutes=2.5, out="a.json")
-
-
-def test_a_row_is_read_as_it_was_written(made: Path) -> None:
-    values = json.loads(made.read_text())["rows"]
-    record = records.read(made, "device", command.row_of)
-    assert len(record.rows) == len(values)
-    assert np.isfinite(record.seconds)
-    assert jax.default_backend() == "cpu"

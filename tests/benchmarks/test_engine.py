@@ -15,7 +15,6 @@ torch = pytest.importorskip("torch")
 from benchmarks import record as records  # noqa: E402
 from benchmarks import sampling, streaming, training  # noqa: E402
 from benchmarks import timed as timed_module  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.cases import ENGINE_CASES, Case, Problem, draw  # noqa: E402
 from benchmarks.contenders import BASELINE, CONTENDERS, ENGINE_CONTENDERS  # noqa: E402
 from benchmarks.contenders.base import BACKWARD, FORWARD, TRAINING, Contender, Runner, loss_scale  # noqa: E402
@@ -25,11 +24,11 @@ from benchmarks.gate import Admitted, admit, fault, lineup  # noqa: E402
 from benchmarks.gate import oracle as expected_of  # noqa: E402
 from benchmarks.goals import GOALS, judged  # noqa: E402
 from benchmarks.layers import layers  # noqa: E402
-from benchmarks.page import marks, put_into  # noqa: E402
+from benchmarks.page import put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
 from benchmarks.sampling import Plan, Timed, sample  # noqa: E402
 from benchmarks.sections import SECTIONS  # noqa: E402
-from benchmarks.setting import QUICK, Setting  # noqa: E402
+from benchmarks.setting import Setting  # noqa: E402
 from jax_lstm.checks import InputError  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -69,15 +68,6 @@ def test_the_oracle_agrees_with_the_one_of_the_tests() -> None:
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-14, err_msg=name)
-
-
-@pytest.mark.parametrize("name", PRESENT)
-def test_contenders_pass_the_gate(name: str) -> None:
-    present = lineup({name: CONTENDERS[name]}, TINY)
-    for kind in (FORWARD, BACKWARD):
-        works, failed, not_offered = admit(present, kind)
-        assert not failed | not_offered
-        works[name].run()
 
 
 def test_bfloat16_has_a_gate_of_its_own() -> None:
@@ -228,42 +218,6 @@ def test_goals_are_judged_when_all_cases_are_there() -> None:
         assert found["speed over PyTorch in forward+backward, mean"]["met"] is met
         assert found["speed over the best other JAX LSTM, mean"]["reached"] == pytest.approx(3.0)
         assert found["streaming step over that of nn.LSTM"]["met"] is None
-
-
-def test_quick_leaves_out_large_cases_only() -> None:
-    assert ENGINE_CASES.keys() - QUICK.cases.keys() == {"large", "largest"}
-
-
-def test_the_page_shows_the_record() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert put_into(page, markdown(records.read(RECORD))) == page, (
-        "python -m benchmarks engine --render RECORD --page PAGE"
-    )
-
-
-def test_render(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engine", "--render", str(RECORD)]) == 0
-    assert capsys.readouterr().out == markdown(records.read(RECORD))
-    page, (begin, end) = tmp_path / "page.md", marks("engine")
-    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert main(["engine", "--render", str(RECORD), "--page", str(page)]) == 0
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--only", "everything"], "`--only` must be one of peak, layers"),
-        (["--case", "huge"], "`--case` must be one of 'tutorial'"),
-        (["--render", "no-such-file.json"], "no-such-file.json: No such file or directory"),
-    ],
-)
-def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engine", *arguments]) == 2
-    assert f"benchmarks: error: {message}" in capsys.readouterr().err
 
 
 def test_no_record(tmp_path: Path) -> None:

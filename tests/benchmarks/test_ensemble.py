@@ -8,8 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from benchmarks import record as records
-from benchmarks.ensemble import AT_ONCE, CASES, ONE_BY_ONE, Setup, compared, markdown
-from benchmarks.page import put_into
+from benchmarks.ensemble import AT_ONCE, ONE_BY_ONE, Setup, compared, markdown
 from benchmarks.sampling import Plan
 from jax_lstm.compare.contenders import InJax
 from jax_lstm.data import DataConfig
@@ -41,16 +40,3 @@ def test_who_trains_otherwise_is_not_timed(data: DataConfig, monkeypatch: pytest
     row = compared("2 tiny", Setup(2, 4, batch_size=16), BRIEF, data)
     assert list(row.seconds) == ["torch", AT_ONCE]
     assert row.failed[ONE_BY_ONE].startswith("losses: off by")
-
-
-def test_every_case_has_members() -> None:
-    assert all(setup.size > 1 for setup in CASES.values())
-
-
-def test_the_page_shows_the_record() -> None:
-    record = records.read(ROOT / "benchmarks" / "records" / "ensemble.json", "ensemble")
-    assert list(CASES) == [row.case for row in record.rows]
-    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-    assert put_into(page, markdown(record), "ensemble") == page, (
-        "python -m benchmarks ensemble --render benchmarks/records/ensemble.json --page docs/tasks.md"
-    )

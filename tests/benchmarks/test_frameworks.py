@@ -28,7 +28,6 @@ from benchmarks.frameworks import Frameworks  # noqa: E402
 from benchmarks.frameworks_report import LATE, details, facts, markdown, print_tables, summary  # noqa: E402
 from benchmarks.gate import lineup  # noqa: E402
 from benchmarks.measures import COMPILE, MEASURES, MEMORY, SECTION  # noqa: E402
-from benchmarks.page import marks, put_into  # noqa: E402
 from benchmarks.record import Record  # noqa: E402
 from benchmarks.sampling import Plan, Timed, bootstrap, sample  # noqa: E402
 from benchmarks.setting import FULL_COMPARISON, QUICK_COMPARISON, Comparison  # noqa: E402
@@ -339,16 +338,6 @@ def test_a_process_that_fails_is_named() -> None:
     assert failed == {"nobody": "KeyError: 'nobody'"}
 
 
-def test_render(made: tuple[Record, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record, path = made
-    assert main(["frameworks", "--render", str(path)]) == 0
-    assert capsys.readouterr().out == markdown(record)
-    page, (begin, end) = tmp_path / "page.md", marks("frameworks")
-    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    assert main(["frameworks", "--render", str(path), "--page", str(page)]) == 0
-    assert page.read_text() == put_into(f"before\n{begin}\n{end}\nafter\n", markdown(record), "frameworks")
-
-
 def test_the_readme_shows_the_record() -> None:
     rows = {name: cells for name, *cells in summary(records.read(RECORD, "frameworks")).rows}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -356,30 +345,3 @@ def test_the_readme_shows_the_record() -> None:
     assert len(shown) >= 6
     for name, *cells in shown:
         assert cells == [cell.split(" ")[0] for cell in rows[name][:3]]
-
-
-def test_the_page_shows_the_record() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    if not RECORD.exists():
-        assert put_into(page, "", "frameworks") == page, "tables without a record"
-        return
-    assert put_into(page, markdown(records.read(RECORD, "frameworks")), "frameworks") == page, (
-        "python -m benchmarks frameworks --render RECORD --page PAGE"
-    )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--case", "huge"], "`--case` must be one of 'tutorial'"),
-        (["--contender", "nobody"], "`--contender` must be one of 'torch'"),
-        (["--measure", "height"], "`--measure` must be one of 'forward'"),
-        (["--case", "tutorial", "--measure", "streaming step"], "`--measure` must be one that a chosen case has"),
-        (["--check", str(RECORD), "--case", "tutorial"], "`--case` must be left out with --check"),
-        (["--check", "no-such-file.json"], "no-such-file.json: No such file or directory"),
-        (["--check", str(ROOT / "benchmarks" / "records" / "engine.json")], "not a record of `python -m benchmarks fr"),
-    ],
-)
-def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["frameworks", *arguments]) == 2
-    assert f"benchmarks: error: {message}" in capsys.readouterr().err.replace(str(ROOT / "benchmarks/records/engine.json: "), "")  # fmt: skip  # noqa: E501

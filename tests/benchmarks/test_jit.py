@@ -12,7 +12,6 @@ from rich.console import Console
 torch = pytest.importorskip("torch")
 
 from benchmarks import record as records  # noqa: E402
-from benchmarks.__main__ import main  # noqa: E402
 from benchmarks.gate import fault  # noqa: E402
 from benchmarks.jit import devices, hlo, shapes, training  # noqa: E402
 from benchmarks.jit.anatomy import compilations, equations, in_stages, products  # noqa: E402
@@ -24,10 +23,9 @@ from benchmarks.jit.pictures import PICTURES, draw  # noqa: E402
 from benchmarks.jit.programs import BOTH, FORWARD, Program  # noqa: E402
 from benchmarks.jit.rows import Row, compared  # noqa: E402
 from benchmarks.jit.sizes import Size, oracle, problem  # noqa: E402
-from benchmarks.jit.sweeps import QUICK, SWEEPS, Setting  # noqa: E402
+from benchmarks.jit.sweeps import SWEEPS, Setting  # noqa: E402
 from benchmarks.jit.tables import print_tables, verdicts  # noqa: E402
 from benchmarks.jit.variants import VARIANTS  # noqa: E402
-from benchmarks.page import put_into  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
 from jax_lstm.kernels import reference  # noqa: E402
 from jax_lstm.params import LSTMState  # noqa: E402
@@ -294,29 +292,3 @@ def test_tables_and_pictures(record: records.Record) -> None:
     assert drawn(record) == list(PICTURES)
     assert draw("jit-steps.png", record.rows).startswith(b"\x89PNG")
     assert {row.sweep for row in record.rows} == set(SWEEPS)
-
-
-def test_the_page_shows_the_record(record: records.Record) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert put_into(page, markdown(record), "jit") == page, "python -m benchmarks jit --render RECORD --page PAGE"
-    assert all(PAGE.with_name(name).exists() for name in PICTURES)
-
-
-def test_render(record: records.Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["jit", "--render", str(RECORD)]) == 0
-    assert capsys.readouterr().out == markdown(record)
-    page = tmp_path / "jit.md"
-    page.write_text("a\n<!-- jit: begin -->\nold\n<!-- jit: end -->\nb")
-    assert main(["jit", "--render", str(RECORD), "--page", str(page)]) == 0
-    assert page.read_text() == f"a\n<!-- jit: begin -->\n\n{markdown(record)}\n<!-- jit: end -->\nb"
-    assert (tmp_path / "jit-steps.png").exists()
-
-
-def test_quick_leaves_out_what_no_finding_needs() -> None:
-    assert set(QUICK.effort.without) < set(VARIANTS)
-    assert len(QUICK.steps) < len(Setting().steps)
-
-
-def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["jit", "--sweep", "everything"]) == 2
-    assert "`--sweep` must be one of 'base', 'steps'" in capsys.readouterr().err

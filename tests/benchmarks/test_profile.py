@@ -2,10 +2,8 @@
 
 import pytest
 
-from benchmarks.__main__ import main
-from benchmarks.page import put_into
-from benchmarks.profile import KINDS, Profile, kind_of, markdown, parts_of
-from benchmarks.record import ROOT, read
+from benchmarks.profile import kind_of, parts_of
+from benchmarks.record import ROOT
 
 RECORD = ROOT / "benchmarks" / "records" / "profile.json"
 TILE = "[.] jax_lstm::avx512::tile<jax_lstm::avx512::PlainDot<float>, 6, 4, {}>"
@@ -39,32 +37,3 @@ def test_samples_are_counted_by_what_they_did() -> None:
 )
 def test_kinds(library: str, symbol: str, kind: str) -> None:
     assert kind_of(library, symbol) == kind
-
-
-def test_every_kind_has_a_column_and_the_last_takes_the_rest() -> None:
-    assert kind_of("something", "else") == list(KINDS)[-1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--case", "huge"], "`--case` must be one of "),
-        (["--seconds", "0"], "`--seconds` must be positive; got 0.0"),
-        (
-            ["--page", "docs/performance.md"],
-            "`--page` must come with --render, whose record it is to show; got 'docs/performance.md'",
-        ),
-        (["--render", str(RECORD), "--page", "gone.md"], "gone.md: No such file or directory"),
-    ],
-)
-def test_wrong_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["profile", *arguments]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_the_page_shows_the_record() -> None:
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    record = read(RECORD, "profile", Profile)
-    assert put_into(page, markdown(record), "profile") == page, (
-        "python -m benchmarks profile --render benchmarks/records/profile.json --page docs/performance.md"
-    )

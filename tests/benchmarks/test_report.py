@@ -1,7 +1,6 @@
 """`python -m benchmarks report`: the page is whole and valid, loads nothing, and shows what the records say."""
 
 import base64
-import itertools
 import json
 import re
 import sys
@@ -99,13 +98,6 @@ def test_the_page_is_well_formed(page: Page) -> None:
     names = [name for _, each in page.elements if (name := each.get("aria-labelledby"))]
     assert links
     assert set(links) | set(names) <= set(ids)
-
-
-def test_headings_are_in_order(page: Page) -> None:
-    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h[1-6]", tag)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def test_nothing_is_loaded(page: Page) -> None:

@@ -10,10 +10,9 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.jit.anatomy import products
 from benchmarks.jit.exchanges import Exchange, exchanges
-from benchmarks.page import put_into
-from benchmarks.record import ROOT, read
+from benchmarks.record import ROOT
 from benchmarks.scaling import command, step
-from benchmarks.scaling.command import large, markdown, small
+from benchmarks.scaling.command import large, small
 from benchmarks.scaling.links import LINKS, least
 from benchmarks.scaling.rows import Row, Size
 from jax_lstm.train.mesh import DATA, MODEL
@@ -160,23 +159,3 @@ def test_the_command_makes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "scaling.json"
     assert main(["scaling", "--most", "2", "--out", str(path)]) == 0
     assert [(row["data"], row["model"]) for row in json.loads(path.read_text())["rows"]] == [(1, 1), (2, 1)]
-    page = tmp_path / "scaling.md"
-    page.write_text("a\n<!-- scaling: begin -->\nold\n<!-- scaling: end -->\nb")
-    assert main(["scaling", "--render", str(path), "--page", str(page)]) == 0
-    assert (
-        page.read_text()
-        == f"a\n<!-- scaling: begin -->\n\n{markdown(read(path, 'scaling', Row))}\n<!-- scaling: end -->\nb"
-    )
-    assert (tmp_path / "scaling.png").read_bytes()[1:4] == b"PNG"
-
-
-def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["scaling", "--most", "512"]) == 2
-    assert "`--most` must be between 1 and 256; got 512" in capsys.readouterr().err
-
-
-def test_the_page_shows_the_record() -> None:
-    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert put_into(page, markdown(read(RECORD, "scaling", Row)), "scaling") == page, (
-        "python -m benchmarks scaling --render benchmarks/records/scaling.json --page docs/scaling.md"
-    )

@@ -7,7 +7,6 @@ from rich.console import Console
 
 from benchmarks import record as records
 from benchmarks import tasks
-from benchmarks.page import put_into
 from benchmarks.tasks import SETTINGS, SHAKESPEARE, TEXT, VOWELS, Row, Tasks, markdown
 from jax_lstm.checks import InputError
 
@@ -70,13 +69,9 @@ def test_the_text_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks.run(SHAKESPEARE, SETTINGS[SHAKESPEARE])
 
 
-def test_the_page_shows_the_record() -> None:
+def test_the_committed_record_is_of_these_settings() -> None:
     record = records.read(records.ROOT / "benchmarks" / "records" / "tasks.json", "tasks", Row)
     assert {row.setting: row.options for row in record.rows} == SETTINGS
     assert min(record.rows[0].losses) < tasks.GOAL
     assert record.rows[0].seconds < 30 * 60
     assert [row.setting for row in record.rows][1] == VOWELS
-    page = (records.ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-    assert put_into(page, markdown(record), "tasks") == page, (
-        "python -m benchmarks tasks --render benchmarks/records/tasks.json --page docs/tasks.md"
-    )

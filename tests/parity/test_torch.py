@@ -1,5 +1,9 @@
 """Against PyTorch: outputs, all gradients and 50 Adam steps, from the same weights on the same numbers."""
 
+import copy
+import functools
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import jax
@@ -26,17 +30,20 @@ SIZES = {
 }
 
 
-@pytest.fixture(params=SIZES)
-def sizes(request: pytest.FixtureRequest) -> tuple[int, ...]:
-    return SIZES[request.param]
-
-
 def twins(sizes: tuple[int, ...], dtype: str) -> tuple[jl.LSTMModel, Any]:
+    """Our model with the weights of the reference; the latter is a copy, to train."""
+    model, reference = _twins(sizes, dtype)
+    return nnx.clone(model), copy.deepcopy(reference)
+
+
+@functools.cache
+def _twins(sizes: tuple[int, ...], dtype: str) -> tuple[jl.LSTMModel, Any]:
     *_, input_size, hidden_size, output_size, num_layers = sizes
     torch.manual_seed(0)
     reference = torch_ref.LSTMModel(input_size, hidden_size, output_size, num_layers).to(getattr(torch, dtype))
-    model = jl.LSTMModel(input_size, hidden_size, output_size, num_layers, param_dtype=dtype, rngs=nnx.Rngs(0))
-    jl.load_state_dict(model, reference.state_dict())
+    with jax.enable_x64(True):
+        model = jl.LSTMModel(input_size, hidden_size, output_size, num_layers, param_dtype=dtype, rngs=nnx.Rngs(0))
+        jl.load_state_dict(model, reference.state_dict())
     return model, reference
 
 
@@ -47,29 +54,65 @@ def batch(sizes: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(dtype), y.astype(dtype)
 
 
+DTYPES = ("float32", "float64")
+RUNS = list(product(SIZES.values(), DTYPES))
+runs = pytest.mark.parametrize(("sizes", "dtype"), RUNS, ids=map("-".join, product(SIZES, DTYPES)))
+
+
+@functools.cache
+def in_one_program(run: Callable[[jl.LSTMModel, Any, Any], Any]) -> dict[tuple[Any, str], Any]:
+    """What `run` makes of the model, x and y of every run, compiled at once."""
+    with jax.enable_x64(True):
+        models = [twins(*each)[0] for each in RUNS]
+        split = [nnx.split(model) for model in models]
+
+        @jax.jit
+        def all_runs(params: list[nnx.State], data: list[Any]) -> list[Any]:
+            return [run(nnx.merge(graph, p), *xy) for (graph, _), p, xy in zip(split, params, data, strict=True)]
+
+        return dict(zip(RUNS, all_runs([params for _, params in split], [batch(*each) for each in RUNS]), strict=True))
+
+
+def outputs_and_gradients(model: jl.LSTMModel, x: jax.Array, y: jax.Array) -> Any:
+    graph, params = nnx.split(model)
+
+    def loss(params: nnx.State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        outputs = nnx.merge(graph, params)(x)
+        return jnp.mean((outputs - y) ** 2), outputs
+
+    (d_params, d_x), outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, x)
+    return outputs, d_x, nnx.to_pure_dict(d_params)
+
+
+@runs
 def test_outputs_and_gradients(sizes: tuple[int, ...], dtype: str) -> None:
     model, reference = twins(sizes, dtype)
     x, y = batch(sizes, dtype)
     inputs = torch.tensor(x, requires_grad=True)
-    outputs = reference(inputs)
-    torch.nn.functional.mse_loss(outputs, torch.tensor(y)).backward()
+    expected = reference(inputs)
+    torch.nn.functional.mse_loss(expected, torch.tensor(y)).backward()
 
-    graph, params = nnx.split(model)
-
-    def loss_fn(params: nnx.State, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        outputs = nnx.merge(graph, params)(x)
-        return jnp.mean((outputs - y) ** 2), outputs
-
-    (d_params, d_x), ours = jax.jit(jax.grad(loss_fn, argnums=(0, 1), has_aux=True))(params, jnp.asarray(x))
-    assert_agree("outputs", ours, outputs.detach(), dtype)
+    outputs, d_x, d_params = in_one_program(outputs_and_gradients)[sizes, dtype]
+    assert_agree("outputs", outputs, expected.detach(), dtype)
     assert_agree("gradients", d_x, inputs.grad, dtype, "x")
-    gradients = jl.state_dict(nnx.merge(graph, d_params))
+    with jax.enable_x64(True):
+        state = nnx.state(model)
+        nnx.replace_by_pure_dict(state, d_params)
+        gradients = jl.state_dict(nnx.merge(nnx.graphdef(model), state))
     named = dict(reference.named_parameters())
     assert gradients.keys() == named.keys()
     for name, parameter in named.items():
         assert_agree("gradients", gradients[name], parameter.grad, dtype, name)
 
 
+def fifty_adam_steps(model: jl.LSTMModel, x: jax.Array, y: jax.Array) -> Any:
+    optimizer = make_optimizer(OptimConfig(learning_rate=1e-3), 50, nnx.state(model, nnx.Param))
+    step = make_step(model, optimizer)
+    state, metrics = jax.lax.scan(lambda state, _: step(state, (x, y)), init_state(model, optimizer), length=50)
+    return metrics["loss"], state.params, state.rest
+
+
+@runs
 def test_fifty_adam_steps(sizes: tuple[int, ...], dtype: str) -> None:
     model, reference = twins(sizes, dtype)
     x, y = batch(sizes, dtype)
@@ -82,44 +125,12 @@ def test_fifty_adam_steps(sizes: tuple[int, ...], dtype: str) -> None:
         adam.step()
         expected.append(loss.item())
 
-    optimizer = make_optimizer(OptimConfig(learning_rate=1e-3), 50, nnx.state(model, nnx.Param))
-    step, data = make_step(model, optimizer), (jnp.asarray(x), jnp.asarray(y))
-    state, metrics = jax.jit(lambda state: jax.lax.scan(lambda state, _: step(state, data), state, length=50))(
-        init_state(model, optimizer)
-    )
-    assert_agree("losses", metrics["loss"], expected, dtype)
+    losses, *state = in_one_program(fifty_adam_steps)[sizes, dtype]
+    assert_agree("losses", losses, expected, dtype)
     assert expected[-1] < expected[0]
-    trained = jl.state_dict(nnx.merge(nnx.graphdef(model), state.params, state.rest))
+    trained = jl.state_dict(nnx.merge(nnx.graphdef(model), *state))
     for name, tensor in reference.state_dict().items():
         assert_agree("weights", trained[name], tensor, dtype, name)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("num_layers", [1, 2])
-def test_lstm_alone(num_layers: int, bias: bool, dtype: str) -> None:
-    """`torch.nn.LSTM` with its initial state, last state and the gradients of all that goes in."""
-    torch.manual_seed(0)
-    reference = torch.nn.LSTM(3, 7, num_layers, bias).to(getattr(torch, dtype))
-    lstm = jl.LSTM(3, 7, num_layers, bias, param_dtype=dtype, rngs=nnx.Rngs(0))
-    jl.load_state_dict(lstm, reference.state_dict())
-    rng = np.random.default_rng(0)
-    xs, d_ys = rng.standard_normal((5, 2, 3)), rng.standard_normal((5, 2, 7))
-    h, c, d_h, d_c = rng.standard_normal((4, num_layers, 2, 7))
-    ins = [torch.tensor(array.astype(dtype), requires_grad=True) for array in (xs, h, c)]
-    ys, state = reference(ins[0], (ins[1], ins[2]))
-    torch.autograd.backward([ys, *state], [torch.tensor(array.astype(dtype)) for array in (d_ys, d_h, d_c)])
-
-    graph, params = nnx.split(lstm)
-    arrays = [jnp.asarray(array, dtype) for array in (xs, h, c)]
-    outputs, pullback = jax.vjp(lambda params, xs, h, c: nnx.merge(graph, params)(xs, (h, c)), params, *arrays)
-    d_out = (jnp.asarray(d_ys, dtype), jl.LSTMState(jnp.asarray(d_h, dtype), jnp.asarray(d_c, dtype)))
-    d_params, *d_ins = pullback(d_out)
-    for got, expected in zip(jax.tree.leaves(outputs), (ys, *state), strict=True):
-        assert_agree("outputs", got, expected.detach(), dtype)
-    for got, expected in zip(d_ins, ins, strict=True):
-        assert_agree("gradients", got, expected.grad, dtype)
-    for name, gradient in jl.state_dict(nnx.merge(graph, d_params)).items():
-        assert_agree("gradients", gradient, getattr(reference, name).grad, dtype, name)
 
 
 def test_a_checkpoint_goes_back_to_torch_bit_for_bit() -> None:
@@ -134,6 +145,7 @@ def test_a_checkpoint_goes_back_to_torch_bit_for_bit() -> None:
 def test_loaded_weights_are_a_copy() -> None:
     """PyTorch trains in place; what was loaded before must not change with it."""
     model, reference = twins(SIZES["tutorial"], "float32")
+    jl.load_state_dict(model, reference.state_dict())
     before = jl.state_dict(model)
     with torch.no_grad():
         for parameter in reference.parameters():

@@ -1,13 +1,12 @@
 """`jax_lstm.LSTM` against `torch.nn.LSTM` on configurations that nobody chose: Hypothesis draws them.
 
-Outputs, last states and the gradients of all that goes in, from PyTorch's weights; float64 mostly, some float32. What
-costs time is compiling: in the plain run the options and sizes are a pool of 48 configurations, drawn once from the
-space of all, and each meets numbers and lengths drawn ten times: 480 examples. The longer run draws everything anew,
-3000 times, in about an hour:
+Outputs, last states and the gradients of every input and parameter, from PyTorch's weights; float64 mostly, some
+float32. Compiling takes the time: the plain run draws 24 configurations once, compiles them as one program, and calls
+it with numbers and lengths drawn six times, the same in every run. `pytest -m slow` draws 60 new configurations, and
 
-    pytest -m slow -n 0 tests/proof/test_drawn.py
+    DRAWN=3000 pytest -m slow -n 0 tests/proof/test_drawn.py
 
-`DRAWN=100` in the environment makes that 100. The plain run draws the same every time, the longer one what is new.
+as many as one likes.
 """
 
 import functools
@@ -20,10 +19,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from side_by_side import assert_same, torch
+from side_by_side import Case, assert_same, compare, torch, with_weights_of
 
 import jax_lstm as jl
 
@@ -32,6 +30,7 @@ class Configuration(NamedTuple):
     """What is compiled anew when it changes."""
 
     dtype: str
+    backend: str
     input_size: int
     hidden_size: int
     num_layers: int
@@ -53,10 +52,11 @@ class Configuration(NamedTuple):
         return (*sizes, self.bias, self.batch_first, 0.0, self.bidirectional, self.proj_size)
 
 
-# The kernel forms the sums of its gates in three ways: up to 16 rows; more rows; more rows and more than 256 inputs.
+# `scan` computes pre-activations in three ways: up to 16 rows; more rows; more rows and more than 256 inputs.
 SIZES, BOOLS = range(1, 8), (False, True)
 SPACE: dict[str, Sequence[Any]] = {
     "dtype": ("float64", "float64", "float64", "float32"),
+    "backend": ("auto", "auto", "auto", "scan"),
     "input_size": (*SIZES, 256),
     "hidden_size": SIZES,
     "num_layers": (1, 2, 3),
@@ -72,12 +72,12 @@ SPACE: dict[str, Sequence[Any]] = {
 
 
 def pool(size: int) -> list[Configuration]:
-    rng = random.Random(1)  # the first seed with which the pool holds every pair of options
+    rng = random.Random(221)  # the first seed with which the pool holds every pair of options
     drawn = (Configuration(**{name: rng.choice(values) for name, values in SPACE.items()}) for _ in itertools.count())
     return list(itertools.islice(filter(Configuration.fits, drawn), size))
 
 
-POOL, EACH = pool(48), 10
+POOL = pool(24)
 ANY = st.builds(Configuration, **{name: st.sampled_from(values) for name, values in SPACE.items()}).filter(
     Configuration.fits
 )
@@ -100,94 +100,58 @@ NUMBERS = st.builds(
     st.sampled_from((0.1, 0.5, 1.0)),
     st.lists(st.integers(1, 6), min_size=17, max_size=17),
 )
-TIMES = int(os.environ.get("DRAWN", "3000"))
 plain = functools.partial(
     settings, deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
-def check(configuration: Configuration, numbers: Numbers) -> None:
-    with jax.enable_x64(configuration.dtype == "float64"):
-        rng, d = np.random.default_rng(numbers.seed), configuration
-        reference = torch.nn.LSTM(*d.options()).to(getattr(torch, d.dtype))
-        with torch.no_grad():
-            for weight in reference.parameters():
-                weight.copy_(torch.tensor(rng.uniform(-numbers.scale, numbers.scale, tuple(weight.shape))))
-        batch = () if d.rows is None else (d.rows,)
-        shape = (*batch, d.steps) if d.batch_first else (d.steps, *batch)
-        x, state = rng.standard_normal((*shape, d.input_size)).astype(d.dtype), None
-        if d.with_state:
-            layers = d.num_layers * (2 if d.bidirectional else 1)
-            state = tuple(
-                rng.standard_normal((layers, *batch, size)).astype(d.dtype)
-                for size in (d.proj_size or d.hidden_size, d.hidden_size)
-            )
-        lengths = np.array(numbers.of_rows(d)) if d.with_lengths else None
-        graph, abstract = skeleton(d.options(), d.dtype)
-        weights = {name: weight.detach().numpy() for name, weight in reference.named_parameters()}
-        names = [str(path[0]) for path, _ in nnx.to_flat_state(abstract)]
-        params = jax.tree.unflatten(jax.tree.structure(abstract), [weights.pop(name) for name in names])
-        assert not weights
-        assert_same(reference, graph, params, x, state, lengths, numbers.seed)
+def check(configurations: Sequence[Configuration], numbers: Numbers) -> None:
+    with jax.enable_x64(True):
+        compared = compare([case(each, numbers) for each in configurations])
+    for configuration, arrays in zip(configurations, compared, strict=True):
+        try:
+            assert_same(arrays, configuration.dtype)
+        except AssertionError as error:
+            raise AssertionError(f"{configuration}: {error}") from error
 
 
-@functools.cache
-def skeleton(options: tuple[Any, ...], dtype: str) -> tuple[Any, nnx.State]:
-    """Our module without numbers, so that none need be drawn and compiled for each shape."""
-    graph, abstract = nnx.split(nnx.eval_shape(lambda: jl.LSTM(*options, param_dtype=dtype, rngs=nnx.Rngs(0))))
-    return graph, abstract
+def case(of: Configuration, numbers: Numbers) -> Case:
+    rng = np.random.default_rng(numbers.seed)
+    reference = torch.nn.LSTM(*of.options()).to(getattr(torch, of.dtype))
+    with torch.no_grad():
+        for weight in reference.parameters():
+            weight.copy_(torch.tensor(rng.uniform(-numbers.scale, numbers.scale, tuple(weight.shape))))
+    batch = () if of.rows is None else (of.rows,)
+    shape = (*batch, of.steps) if of.batch_first else (of.steps, *batch)
+    x, state = rng.standard_normal((*shape, of.input_size)).astype(of.dtype), None
+    if of.with_state:
+        layers = of.num_layers * (2 if of.bidirectional else 1)
+        sizes = (of.proj_size or of.hidden_size, of.hidden_size)
+        state = tuple(rng.standard_normal((layers, *batch, size)).astype(of.dtype) for size in sizes)
+    lengths = np.array(numbers.of_rows(of)) if of.with_lengths else None
+    split = with_weights_of(reference, jl.LSTM, *of.options(), param_dtype=of.dtype, backend=of.backend)
+    return Case(reference, *split, x, state, lengths, numbers.seed)
 
 
 def test_the_pool_holds_every_pair_of_options() -> None:
-    held = {"num_layers", "bias", "batch_first", "bidirectional", "with_state", "with_lengths", "dtype"}
+    held = {"num_layers", "bias", "batch_first", "bidirectional", "with_state", "with_lengths", "dtype", "backend"}
     for one, other in itertools.combinations(sorted(held), 2):
         pairs = {(getattr(c, one), getattr(c, other)) for c in POOL}
         assert pairs == set(itertools.product(set(SPACE[one]), set(SPACE[other]))), (one, other)
-    assert {c.input_size == 256 for c in POOL if c.rows == 17} == {False, True}
+    assert {c.input_size == 256 for c in POOL if c.rows == 17 and c.backend == "scan"} == {False, True}
     for name in ("proj_size", "steps", "rows", "input_size", "hidden_size"):
         assert {getattr(c, name) for c in POOL} == set(SPACE[name]), name
 
 
-class TestFirstQuarter:
-    """Four classes, so that the workers of pytest-xdist share them, and none compiles what another does."""
-
-    @pytest.mark.parametrize("number", range(0, len(POOL), 4))
-    @plain(max_examples=EACH, derandomize=True)
-    @given(NUMBERS)
-    def test_drawn(self, number: int, numbers: Numbers) -> None:
-        check(POOL[number], numbers)
-
-
-class TestSecondQuarter:
-    @pytest.mark.parametrize("number", range(1, len(POOL), 4))
-    @plain(max_examples=EACH, derandomize=True)
-    @given(NUMBERS)
-    def test_drawn(self, number: int, numbers: Numbers) -> None:
-        check(POOL[number], numbers)
-
-
-class TestThirdQuarter:
-    @pytest.mark.parametrize("number", range(2, len(POOL), 4))
-    @plain(max_examples=EACH, derandomize=True)
-    @given(NUMBERS)
-    def test_drawn(self, number: int, numbers: Numbers) -> None:
-        check(POOL[number], numbers)
-
-
-class TestFourthQuarter:
-    @pytest.mark.parametrize("number", range(3, len(POOL), 4))
-    @plain(max_examples=EACH, derandomize=True)
-    @given(NUMBERS)
-    def test_drawn(self, number: int, numbers: Numbers) -> None:
-        check(POOL[number], numbers)
+@plain(max_examples=6, derandomize=True)
+@given(NUMBERS)
+def test_drawn_numbers(numbers: Numbers) -> None:
+    check(POOL, numbers)
 
 
 @pytest.mark.slow
-class TestLonger:
-    @plain(max_examples=TIMES)
-    @given(ANY, NUMBERS)
-    def test_drawn_anew(self, configuration: Configuration, numbers: Numbers) -> None:
-        check(configuration, numbers)
-        if skeleton.cache_info().currsize > 100:  # what was compiled is not needed again, and fills the memory
-            skeleton.cache_clear()
-            jax.clear_caches()
+@plain(max_examples=int(os.environ.get("DRAWN", "60")))
+@given(ANY, NUMBERS)
+def test_drawn_configurations(configuration: Configuration, numbers: Numbers) -> None:
+    check([configuration], numbers)
+    jax.clear_caches()  # compiled programs are not needed again, and fill the memory

@@ -5,6 +5,7 @@ kernels transposed, (I, H) a gate, or (I, 4H) in nnx's optimised cell; one bias,
 as (c, h). Gradients are compared as Flax names them: ours are pulled back through the mapping of the weights.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agree import assert_agree
-from fast_compile import fast_jit
 from flax import linen, nnx
 
 import jax_lstm as jl
@@ -76,27 +76,50 @@ def by_cell(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
     return ys, h, c
 
 
-@pytest.mark.parametrize("ours", [by_lstm, by_cell])
-@pytest.mark.parametrize("name", CELLS)
-def test_same_weights_same_numbers(name: str, ours: Callable[..., Any], dtype: str) -> None:
-    make, cell_class = CELLS[name]
-    step, shapes = make(cell_class)
-    rng = np.random.default_rng(0)
-    weights = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-1, 1, leaf.shape), dtype), shapes)
-    assert sum(leaf.size for leaf in jax.tree.leaves(weights)) == 4 * HIDDEN * (INPUTS + HIDDEN + 1)
-    xs = jnp.asarray(rng.standard_normal((STEPS, ROWS, INPUTS)), dtype)
-    h, c, d_h, d_c = (jnp.asarray(rng.standard_normal((ROWS, HIDDEN)), dtype) for _ in range(4))
-    d_ys = jnp.asarray(rng.standard_normal((STEPS, ROWS, HIDDEN)), dtype)
-
-    def theirs(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
+def by_flax(step: Callable[..., Any]) -> Callable[..., Any]:
+    def run(weights: Weights, xs: jax.Array, h: jax.Array, c: jax.Array) -> Any:
         (c, h), ys = jax.lax.scan(lambda carry, x: step(weights, carry, x), (c, h), xs)
         return ys, h, c
 
-    @fast_jit
-    def both(*ins: Any) -> Any:
-        return [(outputs, pull((d_ys, d_h, d_c))) for outputs, pull in (jax.vjp(call, *ins) for call in (ours, theirs))]
+    return run
 
-    (outputs, gradients), (their_outputs, their_gradients) = both(weights, xs, h, c)
+
+@functools.cache
+def results(dtype: str) -> dict[str, list[Any]]:
+    """Outputs and gradients of each cell of Flax, and of our two with its weights: all in one program."""
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), dtype)
+
+    xs, d_ys = draw(STEPS, ROWS, INPUTS), draw(STEPS, ROWS, HIDDEN)
+    h, c, d_h, d_c = (draw(ROWS, HIDDEN) for _ in range(4))
+    cells = {name: make(cell_class) for name, (make, cell_class) in CELLS.items()}
+    weights = {
+        name: jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(-1, 1, leaf.shape), dtype), shapes)
+        for name, (_, shapes) in cells.items()
+    }
+
+    @jax.jit
+    def run(weights: dict[str, Weights], *ins: jax.Array) -> Any:
+        found = {}
+        for name, (step, _) in cells.items():
+            calls = [jax.vjp(call, weights[name], *ins) for call in (by_flax(step), *OURS.values())]
+            found[name] = [(outputs, pullback((d_ys, d_h, d_c))) for outputs, pullback in calls]
+        return found
+
+    return run(weights, xs, h, c)
+
+
+OURS = {"LSTM": by_lstm, "LSTMCell": by_cell}
+
+
+@pytest.mark.parametrize("ours", OURS)
+@pytest.mark.parametrize("name", CELLS)
+def test_same_weights_same_numbers(name: str, ours: str, dtype: str) -> None:
+    (their_outputs, their_gradients), *found = results(dtype)[name]
+    outputs, gradients = found[[*OURS].index(ours)]
+    assert sum(leaf.size for leaf in jax.tree.leaves(gradients[0])) == 4 * HIDDEN * (INPUTS + HIDDEN + 1)
     for part, got, expected in zip(("ys", "h", "c"), outputs, their_outputs, strict=True):
         assert_agree("outputs", got, expected, dtype, part)
     flat, their_flat = (jax.tree_util.tree_leaves_with_path(tree) for tree in (gradients, their_gradients))

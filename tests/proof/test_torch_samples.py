@@ -4,6 +4,7 @@ The arguments come from `torch.testing._internal.common_modules.module_db`, the 
 modules, and so do those that must be refused; the numbers to agree with are what PyTorch computes from them.
 """
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from agree import assert_agree
 from flax import nnx
-from side_by_side import assert_same, by_torch
+from side_by_side import Case, Compared, assert_same, by_torch, compare, with_weights_of
 
 import jax_lstm as jl
 
@@ -46,11 +47,15 @@ def labels(table: list[Any]) -> list[str]:
 
 
 def make_ours(name: str, constructor: Any) -> Any:
-    """Our module from PyTorch's arguments: `dtype` is called `param_dtype` here, and a module has no device."""
+    return OURS[name](*constructor.args, **options_of(constructor), rngs=nnx.Rngs(0))
+
+
+def options_of(constructor: Any) -> dict[str, Any]:
+    """For our module: `dtype` is called `param_dtype` here, and a module has no device."""
     options: dict[str, Any] = {"dtype": torch.float64} | constructor.kwargs
     options.pop("device", None)
     options["param_dtype"] = jnp.dtype(str(options.pop("dtype")).removeprefix("torch."))
-    return OURS[name](*constructor.args, **options, rngs=nnx.Rngs(0))
+    return options
 
 
 def make_torchs(name: str, constructor: Any) -> Any:
@@ -69,17 +74,27 @@ def test_the_samples_are_there() -> None:
     counts = [[name for name, *_ in table].count(name) for table in (SAMPLES, ERRORS) for name in OURS]
     assert all(count >= least for count, least in zip(counts, (32, 2, 14, 4), strict=True)), counts
     for *_, sample in SAMPLES:
-        assert isinstance(sample.forward_input.args[0], torch.Tensor), "a packed sample: run it by `lengths`"
+        x = sample.forward_input.args[0]
+        assert isinstance(x, torch.Tensor), "a packed sample: run it by `lengths`"
+        assert x.dtype == torch.float64
 
 
-@pytest.mark.parametrize(("name", "number", "sample"), SAMPLES, ids=labels(SAMPLES))
+@functools.cache
+def compared() -> dict[str, Compared]:
+    """All samples, in one program."""
+    cases = []
+    for name, _, sample in SAMPLES:
+        constructor = sample.constructor_input
+        reference = make_torchs(name, constructor)
+        split = with_weights_of(reference, OURS[name], *constructor.args, **options_of(constructor))
+        cases.append(Case(reference, *split, *arrays(sample.forward_input)))
+    return dict(zip(labels(SAMPLES), compare(cases), strict=True))
+
+
+@pytest.mark.parametrize("label", labels(SAMPLES))
 @pytest.mark.usefixtures("x64")
-def test_a_sample(name: str, number: int, sample: Any) -> None:
-    reference, module = make_torchs(name, sample.constructor_input), make_ours(name, sample.constructor_input)
-    jl.load_state_dict(module, reference.state_dict())
-    x, state = arrays(sample.forward_input)
-    assert x.dtype == np.float64
-    assert_same(reference, *nnx.split(module), x, state)
+def test_a_sample(label: str) -> None:
+    assert_same(compared()[label], "float64")
 
 
 @pytest.mark.parametrize(("name", "number", "error"), REFUSED, ids=labels(REFUSED))
