@@ -191,7 +191,7 @@ def test_dropout_of_one_drops_all() -> None:
 
 
 def test_dropout_with_one_layer_warns_as_in_pytorch() -> None:
-    with pytest.warns(UserWarning, match="`dropout` falls between layers"):
+    with pytest.warns(UserWarning, match="`dropout` applies between layers"):
         make_lstm(1, dropout=0.5)
 
 
@@ -245,13 +245,14 @@ def test_functional_is_the_module() -> None:
         ({"bias": 1}, "`bias` must be True or False; got 1"),
         ({"batch_first": None}, "`batch_first` must be True or False; got None"),
         ({"bidirectional": "yes"}, "`bidirectional` must be True or False; got 'yes'"),
-        ({"backend": "fast"}, "`backend` must be one of 'auto', 'native', 'cudnn', 'scan', 'reference'; got 'fast'"),
+        ({"backend": "fast"}, "be a kernel or one of auto, native, plain, cudnn, scan, reference; got 'fast'"),
         ({"dtype": "int32"}, "`dtype` must be a floating-point type of 16 bits or more; got int32"),
         ({"param_dtype": "text"}, "`param_dtype` must be a floating-point type of 16 bits or more; got 'text'"),
         ({"variant": None}, "`variant` must be jax_lstm's Variant; got None"),
         ({"init": nnx.initializers.zeros}, "`init` must be jax_lstm's Init; got <function"),
         ({"num_layers": True}, "`num_layers` must be an integer of at least 1; got True"),
-        ({"remat": "all"}, "`remat` must be one of None, 'gates', 'chunks'; got 'all'"),
+        ({"remat": "gates"}, r"`remat` is an option of a kernel: give backend=jax_lstm.kernels.Scan\(remat='gates'\)"),
+        ({"unroll": 4}, r"`unroll` is an option of a kernel: give backend=jax_lstm.kernels.Scan\(unroll=4\)"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
@@ -347,8 +348,6 @@ def test_parameters_and_variant_must_fit() -> None:
         jl.InputError, match=r"`variant.layer_norm` must be True, since `params` have its parameters; got False"
     ):
         jl.functional.lstm(normed.params, XS)
-    with pytest.raises(jl.InputError, match="`remat` must be None where a variant changes the recurrence"):
-        jl.functional.explain_backend(normed.params, XS, variant=normed.variant, remat="gates")
 
 
 def test_explain_backend() -> None:
@@ -362,27 +361,59 @@ def test_explain_backend() -> None:
 
 
 def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(jl.InputError, match="`backend` 'reference' cannot serve this call: it keeps what JAX keeps"):
-        make_lstm(backend="reference", remat="gates")(XS)
+    with pytest.raises(jl.InputError, match="`backend` 'native' cannot serve this call: .* not in float16"):
+        make_lstm(backend="native", dtype="float16")(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
     with pytest.raises(
-        jl.InputError, match="`JAX_LSTM_BACKEND` must be auto or one of native, cudnn, scan, reference; got 'fast'"
+        jl.InputError,
+        match="`JAX_LSTM_BACKEND` must be auto or one of native, plain, cudnn, scan, reference; got 'fast'",
     ):
         make_lstm()(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "")
     make_lstm()(XS)
-    monkeypatch.setenv("JAX_LSTM_BACKEND", "reference")
+    monkeypatch.setenv("JAX_LSTM_BACKEND", "native")
     assert jl.explain_backend(make_lstm(), XS).reason == "named by `JAX_LSTM_BACKEND`"
-    with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'reference' cannot serve this call"):
-        make_lstm(remat="gates")(XS)
+    with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'native' cannot serve this call"):
+        make_lstm(dtype="float16")(XS)
 
 
-def test_unroll_is_that_of_the_loop_of_scan() -> None:
+def test_options_of_a_kernel() -> None:
     x = np.random.default_rng(0).standard_normal((7, 2, 3)).astype(np.float32)
-    one, three = (jl.LSTM(3, 5, 2, backend="scan", unroll=times, rngs=nnx.Rngs(0)) for times in (1, 3))
+    kernels = (jl.kernels.Scan(), jl.kernels.named("scan", unroll=3))
+    one, three = (jl.LSTM(3, 5, 2, backend=kernel, rngs=nnx.Rngs(0)) for kernel in kernels)
     programs = [str(jax.make_jaxpr(lambda x, lstm=lstm: lstm(x))(x)) for lstm in (one, three)]
-    assert [program.count("unroll=3") for program in programs] == [0, 2]
+    assert ["unroll=3" in program for program in programs] == [False, True]
     for got, expected in zip(jax.tree.leaves(three(x)), jax.tree.leaves(one(x)), strict=True):
         assert_agree("outputs", got, expected, "float32")
-    with pytest.raises(jl.InputError, match="`unroll` must be an integer of at least 1; got 0"):
-        jl.LSTM(3, 5, unroll=0, rngs=nnx.Rngs(0))
+    for options, message in (
+        ({"unroll": 0}, "`unroll` must be an integer of at least 1; got 0"),
+        ({"remat": "all"}, "`remat` must be one of None, 'gates', 'chunks'; got 'all'"),
+        ({"rolled": 2}, "`backend` must be given options of scan: unroll, remat; got rolled"),
+    ):
+        with pytest.raises(jl.InputError, match=message):
+            jl.kernels.named("scan", **options)
+    with pytest.raises(TypeError, match="LSTM got an unexpected keyword argument 'units'"):
+        make_lstm(units=3)
+
+
+def test_state_of_a_module_as_parameters() -> None:
+    """`functional.lstm` takes `nnx.state(lstm)`, with or without the state of dropout, and differentiates in it."""
+    lstm = jl.LSTM(3, 5, 2, dropout=0.5, rngs=nnx.Rngs(0))
+    expected, _ = jl.functional.lstm(lstm.params, XS)
+    for state in (nnx.state(lstm), nnx.state(lstm, nnx.Param)):
+        np.testing.assert_array_equal(jl.functional.lstm(state, XS)[0], expected)
+    gradient = jax.grad(lambda state: jl.functional.lstm(state, XS)[0].sum())(nnx.state(lstm, nnx.Param))
+    by_name = jax.grad(lambda params: jl.functional.lstm(params, XS)[0].sum())(lstm.params)
+    for name, expected in by_name.items():
+        np.testing.assert_array_equal(gradient[name][...], expected)
+
+
+def test_the_public_face() -> None:
+    assert dir(jl) == sorted(jl.__all__)
+    assert not hasattr(jl, "lstm")
+    cell = jl.LSTMCell(3, 5, rngs=nnx.Rngs(0))
+    assert jl.explain_backend(cell, XS[0]).backend == "step"
+    with pytest.raises(
+        jl.InputError, match=r"`module` must be an LSTM or an LSTMCell; got LSTMModel \(give the LSTM in"
+    ):
+        jl.explain_backend(jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0)), XS)  # type: ignore[arg-type]

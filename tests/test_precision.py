@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.kernels.auto import KERNELS, Request
+from jax_lstm.kernels import KERNELS, Call
 from jax_lstm.params import LSTMParams, LSTMState
 
 HALVES = ["bfloat16", "float16"]
@@ -47,19 +47,19 @@ def test_without_dtype_the_widest_counts(x64: None) -> None:
 @pytest.mark.parametrize("name", KERNELS)
 def test_state_and_sums_are_float32(name: str, dtype: str) -> None:
     """A cell that adds 2^-12 a step to 1: in 16 bits it would never move. And 4096 ones that a product must count."""
-    if KERNELS[name].refusal(Request(jax.default_backend(), jnp.dtype(dtype), (4, 1, 1), None)):
+    if KERNELS[name].refuses(Call("cpu", dtype, 4, 1, 1, 1)):
         pytest.skip(f"{name} does not serve {dtype}")
     # i = sigmoid(0) = 1/2, f = sigmoid(large) = 1, g = tanh(2^-11) = 2^-11 but for 2^-34
     bias = jnp.asarray([0.0, 100.0, 2.0**-11, 0.0], dtype)
     params = LSTMParams(jnp.zeros((4, 1), dtype), jnp.zeros((4, 1), dtype), bias, jnp.zeros((4,), dtype))
     start = LSTMState(jnp.zeros((1, 1)), jnp.ones((1, 1)))
-    _, state = KERNELS[name].run(params, jnp.zeros((64, 1, 1), dtype), start)
+    _, state = KERNELS[name].sequence(params, start, jnp.zeros((64, 1, 1), dtype))
     np.testing.assert_allclose(state.c, 1 + 64 * 2.0**-12, rtol=1e-6)
 
     counted = LSTMParams(
         jnp.ones((4, 4097), dtype) * jnp.asarray([[0], [0], [2.0**-13], [0]], dtype), jnp.zeros((4, 1), dtype)
     )
-    _, state = KERNELS[name].run(counted, jnp.ones((1, 1, 4097), dtype), LSTMState.zeros((1, 1)))
+    _, state = KERNELS[name].sequence(counted, LSTMState.zeros((1, 1)), jnp.ones((1, 1, 4097), dtype))
     np.testing.assert_allclose(state.c, 0.5 * np.tanh(4097 * 2.0**-13), rtol=1e-6)  # 4097 needs 13 bits
 
 
