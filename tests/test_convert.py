@@ -72,12 +72,12 @@ def test_one_error_lists_all_faults(strict: bool) -> None:
     before = jl.state_dict(model)
     del weights["fc.weight"], weights["lstm.bias_hh_l1"]
     weights |= {"z": np.zeros(1), "fc.bias": np.zeros(3), "lstm.bias_ih_l0": np.zeros(20, int)}
-    names = "missing fc.weight, lstm.bias_hh_l1; unknown z; " if strict else ""
+    names = "missing lstm.bias_hh_l1, fc.weight; unknown z; " if strict else ""
     with pytest.raises(jl.InputError) as raised:
         jl.load_state_dict(model, weights, strict=strict)
     assert str(raised.value) == (
-        f"`state_dict` must fit the parameters of LSTMModel; {names}`fc.bias` must have shape (2,); got (3,); "
-        "`lstm.bias_ih_l0` must be an array of floating-point numbers; got int64"
+        f"`state_dict` must fit the parameters of LSTMModel; {names}`lstm.bias_ih_l0` must be an "
+        "array of floating-point numbers; got int64; `fc.bias` must have shape (2,); got (3,)"
     )
     assert_unchanged(model, before)
 

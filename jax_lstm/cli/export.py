@@ -50,8 +50,6 @@ class Export:
             model = run.model().lstm if self.only_lstm else run.model()
             if self.to in WEIGHTS:
                 weights = state_dict(model)
-                if getattr(model, "tied", False):  # in PyTorch both names are there
-                    weights["fc.weight"] = weights["embedding.weight"]
                 save_file(weights, out)
             else:
                 options = {"lengths": True, "state": True} if self.only_lstm else run.export_options
