@@ -74,9 +74,9 @@ def tensors_of(module: nnx.Module) -> Tensors:
 def _visit(node: Any, path: tuple[str, ...], unsupported: str, parents: tuple[Any, ...], found: Tensors) -> None:
     if isinstance(node, NOT_SAVED) or any(node is parent for parent in parents):
         return
-    row = _row(type(node))
+    row = {} if unsupported else _row(type(node))
     if row is None:
-        row, unsupported = {}, unsupported or f"nnx.{type(node).__name__}"
+        row, unsupported = {}, f"nnx.{type(node).__name__}"
     for attribute, child in _attributes(node, row):
         name = row.get(attribute, attribute)
         inner = (*path, name) if name else path
@@ -88,7 +88,7 @@ def _visit(node: Any, path: tuple[str, ...], unsupported: str, parents: tuple[An
             found.unsupported[".".join(inner)] = unsupported
         else:
             found.named[".".join(inner)] = Tensor(child, attribute == "kernel" and attribute in row)
-    if isinstance(node, nnx.BatchNorm):
+    if isinstance(node, nnx.BatchNorm) and not unsupported:
         found.named[".".join((*path, "num_batches_tracked"))] = None
     for alias, name in getattr(node, "tied_names", {}).items():
         original = ".".join((*path, name))
