@@ -1,4 +1,4 @@
-"""Models of the kind that people port, each once in PyTorch and once in Flax with the same attributes."""
+"""Models that people port, each in PyTorch and, with the same attribute names, in Flax."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ import jax_lstm as jl
 
 
 class TorchTagger(nn.Module):
-    """Token ids (B, T) to the logits of a label each (B, T, 5)."""
+    """Token ids (B, T) to logits of labels (B, T, 5)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Speech(nnx.Module):
 
 
 class TorchSeq2Seq(nn.Module):
-    """Token ids (B, T) and the output so far (B, U) to the logits of what follows (B, U, 9), with attention."""
+    """Source tokens (B, T) and target tokens (B, U) to logits of the next tokens (B, U, 9), with attention."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ def test_scan_returns_the_structure_that_it_is_given(dtype: str) -> None:
 
 
 def test_flax_rnn(x64: None) -> None:
-    """With a carry of its own, with one that it is given, and reversed in a Bidirectional."""
+    """From its own initial carry, from a given one, and in both directions."""
     forward, backward = (make_cell(seed, param_dtype="float64") for seed in (0, 1))
     start = (jnp.asarray(STATE[0]), jnp.asarray(STATE[1]))
 
@@ -67,7 +67,7 @@ def test_without_a_carry_and_without_bias() -> None:
 
 @pytest.mark.parametrize("carry_dtype", ["float32", "bfloat16"])
 def test_a_carry_keeps_its_type(carry_dtype: str) -> None:
-    """So that a scan can carry it, whatever type is computed in."""
+    """A scan requires it, whatever the computation type."""
     cell = make_cell(dtype=jnp.bfloat16)
     start = tuple(jnp.asarray(part, carry_dtype) for part in STATE)
     last, ys = jax.lax.scan(cell, start, jnp.asarray(XS, jnp.float32))
@@ -76,7 +76,7 @@ def test_a_carry_keeps_its_type(carry_dtype: str) -> None:
     np.testing.assert_allclose(np.asarray(last[1], np.float32), by_oracle(cell)[2], atol=0.05)
 
 
-def test_the_types_of_a_carry_that_the_cell_makes() -> None:
+def test_types_of_an_initial_carry() -> None:
     cell = make_cell(dtype=jnp.bfloat16)
     for carry in (None, cell.initialize_carry((2, 3))):
         state, y = cell(carry, jnp.ones((2, 3)))

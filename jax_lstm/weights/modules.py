@@ -1,4 +1,4 @@
-"""The tensors of a Flax module as PyTorch names and lays them out: one row a layer type."""
+"""PyTorch's names and layouts for the variables of Flax modules: one row for each layer type."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ NOT_SAVED = (nnx.RngState, nnx.Cache, nnx.Intermediate, nnx.Metric)
 
 
 class Tensor(NamedTuple):
-    """A variable of a module, seen as a PyTorch tensor.
+    """A variable of a Flax module as a tensor of PyTorch.
 
     The input and output axes of a `kernel` are the last two in Flax, and in PyTorch the first two, swapped.
     """
@@ -54,10 +54,10 @@ class Tensor(NamedTuple):
 
 
 class Tensors(NamedTuple):
-    """What a module holds.
+    """The tensors of a module.
 
-    `named` are its tensors by PyTorch's names, None for a `num_batches_tracked`, which Flax does not keep.
-    `unsupported` is {path of a variable: layer} for layers without a row.
+    `named`: tensors by PyTorch's names; None for a `num_batches_tracked`, which Flax does not keep.
+    `unsupported`: {path of a variable: its layer} for layers without a row.
     """
 
     named: dict[str, Tensor | None]
@@ -97,7 +97,7 @@ def _visit(node: Any, path: tuple[str, ...], unsupported: str, parents: tuple[An
 
 
 def _row(layer: type) -> dict[str, str] | None:
-    """The row of a type or of its nearest base; {} for a user's own module, None for a layer of Flax without one."""
+    """The row of a type or its nearest base; {} for users' own modules, None for layers of Flax that have no row."""
     for base in layer.__mro__:
         if base in ROWS or base.__module__.startswith("flax.nnx.nn."):
             return ROWS.get(base)
@@ -105,7 +105,7 @@ def _row(layer: type) -> dict[str, str] | None:
 
 
 def _attributes(node: Any, row: dict[str, str]) -> Iterable[tuple[str, Any]]:
-    """What a module or a container holds by name, in the order of the row and then in its own."""
+    """The attributes of a module or the items of a container: first those in `row`, then the others."""
     if isinstance(node, nnx.Pytree):
         held: Mapping[str, Any] = vars(node)
     elif isinstance(node, Mapping):

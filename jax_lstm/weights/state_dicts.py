@@ -1,4 +1,4 @@
-"""PyTorch state dicts, in and out, for a whole Flax module: names and layouts are mapped by layer type."""
+"""Load and make PyTorch state dicts for whole Flax modules; `modules` maps names and layouts by layer type."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from jax_lstm.checks import InputError, require, require_shape
 from jax_lstm.weights.modules import Tensor, tensors_of
 from jax_lstm.weights.tensors import as_array
 
-# What a wrapper of PyTorch puts into the names of the module inside it.
+# {part of a name: the wrapper in PyTorch that adds it}
 WRAPPERS = {"module": "torch.nn.DataParallel", "_orig_mod": "torch.compile"}
 BY_HAND = "convert them by hand; `load_state_dict(..., strict=False)` loads the rest"
 
@@ -95,7 +95,7 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
 
 
 def _unwrapped(state_dict: Mapping[str, Any], names: Iterable[str]) -> tuple[dict[Any, Any], list[str]]:
-    """`state_dict` with the names that `names` has, without wrappers where only that fits; and the wrappers found."""
+    """Drop the wrappers from names that match one of `names` only without them; returns the wrappers dropped, too."""
     values, wrappers = {}, dict.fromkeys(WRAPPERS, False)
     for name, value in state_dict.items():
         parts = str(name).split(".")
@@ -108,7 +108,7 @@ def _unwrapped(state_dict: Mapping[str, Any], names: Iterable[str]) -> tuple[dic
 
 
 def _read(name: str, value: Any, tensor: Tensor) -> np.ndarray:
-    """The value of a tensor as an array of Flax's layout."""
+    """Check a value and convert it to Flax's layout."""
     dtype = tensor.variable.dtype
     floating = jnp.issubdtype(dtype, jnp.floating)
     array = as_array(name, value, floats=floating)
@@ -118,7 +118,7 @@ def _read(name: str, value: Any, tensor: Tensor) -> np.ndarray:
 
 
 def _conflicts(tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """The names of a tied parameter whose values differ; PyTorch would drop all but the last without a word."""
+    """Find names of one tied parameter with different values; PyTorch would silently keep the last."""
     first: dict[int, str] = {}
     faults = []
     for name, array in arrays.items():
@@ -129,7 +129,7 @@ def _conflicts(tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) 
 
 
 def _unsupported(variables: Mapping[str, str]) -> str:
-    """The variables of unsupported layers, by layer, and what to do about them."""
+    """Describe the variables of unsupported layers, grouped by layer."""
     layers = dict.fromkeys(variables.values())
     listed = [f"{', '.join(name for name, of in variables.items() if of == layer)} of {layer}" for layer in layers]
     return f"unsupported {', '.join(listed)} ({BY_HAND})"

@@ -86,7 +86,7 @@ def make_linen(kind: type, dtype: Any, bias: bool) -> Linen:
 
 def make_keras(dtype: Any, bias: bool) -> Any:
     keras: Any = pytest.importorskip("keras")
-    tanh = jnp.tanh if dtype == "float64" else "tanh"  # that of Keras on JAX rounds to float32
+    tanh = jnp.tanh if dtype == "float64" else "tanh"  # Keras's tanh on JAX rounds to float32
     layer = keras.layers.LSTM(
         HIDDEN, tanh, use_bias=bias, bias_initializer="normal", return_sequences=True, dtype=dtype
     )
@@ -178,7 +178,7 @@ def test_frameworks_that_must_have_a_bias_get_zeros() -> None:
 
 
 def test_a_layout_with_another_order_of_gates() -> None:
-    """The order i, o, f, c of ONNX, by hand."""
+    """ONNX's order i, o, f, c, against a reordering by hand."""
     params, layout = random_params("float32"), interop.KERAS._replace(gates="iofg", inputs_first=False)
     given = interop._give(layout, params)
     i, f, g, o = np.split(np.asarray(params.weight_hh), 4)
@@ -186,7 +186,7 @@ def test_a_layout_with_another_order_of_gates() -> None:
     np.testing.assert_array_equal(interop._take(layout, given).weight_ih, params.weight_ih)
 
 
-def test_the_type_is_kept() -> None:
+def test_types_are_kept() -> None:
     params = random_params(ml_dtypes.bfloat16)
     assert {array.dtype for array in interop.to_keras(params)} == {np.dtype(ml_dtypes.bfloat16)}
     back = interop.from_linen(interop.to_linen(params))
@@ -208,7 +208,7 @@ def test_a_layer_of_a_state_dict(bias: bool) -> None:
             np.testing.assert_array_equal(array, weights[name])
 
 
-# What cannot be taken.
+# Weights that cannot be converted.
 
 
 def keras_weights(**change: Any) -> list[Any]:
@@ -293,13 +293,13 @@ def test_params_that_do_not_fit(to: str, change: dict[str, Any], message: str) -
         getattr(interop, to)(random_params("float32")._replace(**change))
 
 
-def test_what_other_frameworks_lack_is_not_dropped() -> None:
+def test_a_projection_is_refused() -> None:
     weights = interop.to_state_dict(random_params("float32"), "{}_l0") | {"weight_hr_l0": np.zeros((2, HIDDEN))}
     with pytest.raises(jl.InputError, match="unknown weight_hr"):
         interop.from_state_dict(weights, "{}_l0")
 
 
 @pytest.mark.parametrize("names", ["l0", "{}{}", "{}_l1"])
-def test_layers_that_are_not_there(names: str) -> None:
+def test_missing_layers(names: str) -> None:
     with pytest.raises(jl.InputError, match=r"`names` must hold one \{\}|missing weight_ih, weight_hh"):
         interop.from_state_dict(interop.to_state_dict(random_params("float32"), "{}_l0"), names)

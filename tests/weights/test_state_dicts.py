@@ -1,4 +1,4 @@
-"""State dicts in and out: PyTorch's names and shapes, strict, all or nothing."""
+"""State dicts of our own models: PyTorch's names and shapes, strict or not, all or nothing."""
 
 from typing import Any
 
@@ -25,14 +25,14 @@ def test_names_and_shapes_are_pytorchs() -> None:
     }
 
 
-def test_there_and_back_is_the_identity() -> None:
+def test_a_round_trip_is_exact() -> None:
     source, target = make_model(0), make_model(1)
     jl.load_state_dict(target, jl.state_dict(source))
     for name, array in jl.state_dict(source).items():
         np.testing.assert_array_equal(jl.state_dict(target)[name], array)
 
 
-def test_the_copy_is_a_copy() -> None:
+def test_arrays_are_copies() -> None:
     model = make_model()
     weights = jl.state_dict(model)
     weights["fc.bias"][:] = 7
@@ -82,7 +82,7 @@ def test_one_error_lists_all_faults(strict: bool) -> None:
     assert_unchanged(model, before)
 
 
-def test_not_strict_sets_what_both_have_and_names_the_rest() -> None:
+def test_not_strict_sets_the_common_names_and_returns_the_others() -> None:
     model, weights = make_model(0), jl.state_dict(make_model(1))
     before, bias = jl.state_dict(model), weights.pop("fc.bias")
     found = jl.load_state_dict(model, weights | {"fc.extra": "anything"}, strict=False)
@@ -91,7 +91,7 @@ def test_not_strict_sets_what_both_have_and_names_the_rest() -> None:
     assert jl.load_state_dict(model, weights | {"fc.bias": bias}) == ([], [])
 
 
-def test_names_are_those_that_pytorch_reports() -> None:
+def test_incompatible_keys_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     module, twin = drawn(lambda: jl.LSTM(3, 5, rngs=nnx.Rngs(0))), torch.nn.LSTM(3, 5)
     theirs = twin.state_dict() | {"z": torch.zeros(1), "a": torch.zeros(1)}
@@ -125,7 +125,7 @@ def test_integers_of_pytorch_are_refused_too() -> None:
         jl.load_state_dict(make_model(), weights)
 
 
-def test_a_module_of_shapes_alone_can_be_filled() -> None:
+def test_an_abstract_module_can_be_loaded() -> None:
     weights = jl.state_dict(make_model())
     model = nnx.eval_shape(lambda: jl.LSTMModel(3, 5, 2, num_layers=2, rngs=nnx.Rngs(0)))
     jl.load_state_dict(model, weights)

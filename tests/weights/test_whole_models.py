@@ -1,4 +1,4 @@
-"""Whole models to and from PyTorch: outputs agree in float64 once loaded, and the way back is bit for bit."""
+"""Whole models to and from PyTorch: outputs agree in float64, and the round trip is exact."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -92,7 +92,7 @@ def make_theirs(make: Callable[[], Any]) -> Any:
 
 
 def make_ours(make: Callable[..., Any], theirs: Any = None) -> Any:
-    """A model in float64, in inference mode: of shapes alone, which takes no compiling, unless values are loaded."""
+    """A model in float64 and inference mode, abstract (which compiles nothing) unless weights are loaded."""
     ours = nnx.eval_shape(lambda: make(param_dtype=np.float64, rngs=nnx.Rngs(0)))
     ours.eval()
     if theirs is not None:
@@ -130,7 +130,7 @@ def test_outputs_agree_after_loading(names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_the_way_back_is_exact(name: str) -> None:
+def test_the_round_trip_is_exact(name: str) -> None:
     pair = PAIRS[name]
     theirs, twin = make_theirs(pair.theirs), make_theirs(pair.theirs)
     ours = make_ours(pair.ours, theirs)
@@ -270,14 +270,14 @@ def test_tied_names_must_name_a_parameter() -> None:
         jl.state_dict(drawn(lambda: Wrong(rngs=nnx.Rngs(0))))
 
 
-# What else a module may hold
+# Other contents of a module
 
 
 class Own(nnx.Module):
-    """Own parameters, buffers, containers, and what is no part of a state dict."""
+    """Parameters and buffers of its own, containers, and variables that no state dict holds."""
 
     def __init__(self, **types: Any):
-        self.kernel = nnx.Param(jnp.arange(6.0).reshape(2, 3))  # no layer of Flax: it keeps its name and layout
+        self.kernel = nnx.Param(jnp.arange(6.0).reshape(2, 3))  # not in a layer of Flax: name and layout stay
         self.positions = nnx.Variable(jnp.arange(4))
         self.pair = nnx.data((nnx.Linear(2, 3, **types), None))
         self.named = nnx.Dict(a=nnx.Embed(2, 3, **types))
