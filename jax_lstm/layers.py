@@ -204,22 +204,23 @@ def explain_backend(
 class LSTMCell(nnx.RNNCellBase):
     """One step of an LSTM; mirrors https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTMCell.html.
 
-    It keeps Flax's cell protocol, `cell(state, x) -> (state, h)`, and so works inside `flax.nnx.RNN`.
+    It follows Flax's cell protocol, `cell(state, x) -> (state, h)`, for `flax.nnx.RNN` and `jax.lax.scan`; PyTorch's
+    order is `cell(x, state)`.
 
     Args:
         input_size: I, the number of features of `x`.
         hidden_size: H, the number of hidden units.
         bias: whether there are biases; two, `bias_ih` and `bias_hh`, as in PyTorch.
-        dtype: type to compute in; None takes the widest of the parameters and the input. State and sums are kept in
-            float32 where it is a 16-bit type.
+        dtype: computation type; None takes the widest of the parameters and the input. With a 16-bit type, gates and
+            sums are float32.
         param_dtype: type of the parameters.
-        init: initial parameters other than U(-1/sqrt(H), 1/sqrt(H)).
-        rngs: where the initial parameters come from.
+        init: initialisers to use instead of U(-1/sqrt(H), 1/sqrt(H)).
+        rngs: source of the initial parameters.
 
     Parameters: `weight_ih` (4H, I), `weight_hh` (4H, H), `bias_ih` (4H,), `bias_hh` (4H,), gates i, f, g, o along 4H.
 
     Raises:
-        InputError: for a size below 1, or an input or state of the wrong shape or type.
+        InputError: a size is below 1, or an input or state has the wrong shape or type.
     """
 
     def __init__(
@@ -243,13 +244,20 @@ class LSTMCell(nnx.RNNCellBase):
     hidden_size = property(lambda self: self.sizes.hidden_size)
     bias = property(lambda self: self.sizes.bias)
 
-    def __call__(
-        self, carry: LSTMState | tuple[jax.Array, jax.Array] | None, inputs: jax.Array
-    ) -> tuple[LSTMState, jax.Array]:
-        """Take one step: `carry` of (B, H) arrays, None for zeros, and `inputs` (B, I) give the state and `h` (B, H).
+    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+        """Take one step.
 
-        Unbatched input, (I,) with a state of (H,) arrays, works too, and so do more batch axes.
+        Args:
+            carry: `LSTMState` or `(h, c)` of (B, H) arrays; None for zeros.
+            inputs: (B, I). Unbatched (I,) works too, and so do more batch axes; the state then has the same ones.
+
+        Returns:
+            The new state and the output `h` (B, H). The state has the structure and the types of `carry`, so that a
+            scan can carry it; after None it is an `LSTMState`, in float32 for 16-bit types.
         """
+        if isinstance(inputs, tuple | list) and not isinstance(carry, tuple | list | None):
+            got = "PyTorch's order, cell(inputs, carry)"
+            require(False, "LSTMCell", "be called as cell(carry, inputs), as in Flax", got, "swap the two arguments")
         inputs = as_array("inputs", inputs)
         batch = inputs.shape[:-1]
         require_shape(
@@ -263,10 +271,12 @@ class LSTMCell(nnx.RNNCellBase):
         state = as_state(carry, shape, shape, state_dtype(dtype))
         cast = LSTMParams(**{name: param.astype(dtype) for name, param in params.items()})
         state = kernels.step(cast, state, inputs.astype(dtype))
-        return state, state.h.astype(dtype)
+        given, structure = jax.tree.flatten(carry, is_leaf=lambda part: part is not carry)
+        returned = [part.astype(jnp.asarray(old).dtype) for part, old in zip(state, given, strict=True)]
+        return jax.tree.unflatten(structure, returned), state.h.astype(dtype)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> LSTMState:
-        """The state to start from for inputs of shape (..., I): zeros, or what `carry_init` draws from `rngs`."""
+        """The initial state for inputs of shape (..., I): zeros, or drawn from `rngs` by `carry_init`."""
         shape, dtype = (*input_shape[:-1], self.sizes.hidden_size), state_dtype(self.dtype or self.param_dtype)
         if carry_init is None:
             return LSTMState.zeros(shape, dtype)

@@ -10,14 +10,19 @@ from jax.typing import ArrayLike, DTypeLike
 from jax_lstm.checks import require, require_size
 from jax_lstm.functional import Lengths, compute_dtype
 from jax_lstm.layers import LSTM
-from jax_lstm.params import Init, LSTMState, state_dtype
+from jax_lstm.params import Init, LSTMState, Sizes, state_dtype
 
 
 class Linear(nnx.Module):
     """`y = x @ weight.T + bias` with PyTorch's names and shapes, `weight` (O, I) and `bias` (O,).
 
-    `flax.nnx.Linear` keeps its kernel transposed, (I, O), and a checkpoint would no longer load as it is. Without a
-    `weight` of its own, it is given one at the call.
+    Args:
+        input_size: I, the size of the input.
+        output_size: O, the size of the output.
+        weight: whether there is a `weight`; if not, every call passes one.
+        dtype: computation type; None takes the widest of the parameters and the input.
+        param_dtype: type of the parameters.
+        rngs: source of the initial parameters.
     """
 
     def __init__(
@@ -46,17 +51,17 @@ class Linear(nnx.Module):
 
 
 class LSTMModel(nnx.Module):
-    """Sequence in, vector out: `fc` applied to the last output of a batch-first `lstm` that starts from zeros.
+    """Sequence to vector: a batch-first `lstm` with zero initial state, and a linear layer `fc` on its last output.
 
     Args:
         input_size: I, the number of features of the input.
         hidden_size: H, the number of hidden units of every layer.
         output_size: O, the size of the output.
         num_layers: L, the number of LSTM layers.
-        dtype: type to compute in; None takes the widest of the parameters and the input.
+        dtype: computation type; None takes the widest of the parameters and the input.
         param_dtype: type of the parameters.
-        rngs: where the initial parameters and the dropout masks come from.
-        lstm_options: further options of `LSTM`, as `dropout=0.1` or `bidirectional=True`.
+        rngs: source of the initial parameters and of the dropout masks.
+        lstm_options: further options of `LSTM`, such as `dropout=0.1` or `bidirectional=True`.
 
     Parameters: those of `LSTM` under `lstm.`, and `fc.weight` (O, R*D), `fc.bias` (O,).
     """
@@ -79,9 +84,9 @@ class LSTMModel(nnx.Module):
         self.fc = Linear(sizes.output_size * sizes.num_directions, output_size, **types)
 
     def __call__(self, x: ArrayLike, *, lengths: Lengths = None) -> jax.Array:
-        """(B, T, I) to (B, O), or (T, I) to (O,); with `lengths` (B,) the last output is that of each row's last step.
+        """Map (B, T, I) to (B, O), or (T, I) to (O,). `lengths` (B,) puts the last output at each row's last step.
 
-        Both directions of a bidirectional LSTM are taken at that step, as `out[:, -1]` does in PyTorch.
+        A bidirectional LSTM gives both directions' outputs at that step, as `out[:, -1]` does in PyTorch.
         """
         ys, _ = self.lstm(x, lengths=lengths)
         if lengths is None:
@@ -91,10 +96,10 @@ class LSTMModel(nnx.Module):
 
 
 class Embedding(nnx.Module):
-    """Rows of `weight` (V, E), as `torch.nn.Embedding` has them, drawn from N(0, 1) / sqrt(E).
+    """Rows of `weight` (V, E), as in `torch.nn.Embedding`, with initial values from N(0, 1) / sqrt(E).
 
-    PyTorch draws from N(0, 1); an output layer that shares such weights would begin with logits far too large
-    (https://arxiv.org/abs/1608.05859 shares them).
+    PyTorch draws from N(0, 1), which makes the first logits far too large when the output layer shares the weights
+    (https://arxiv.org/abs/1608.05859).
     """
 
     def __init__(self, size: int, embedding_size: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
@@ -106,23 +111,25 @@ class Embedding(nnx.Module):
 
 
 class LanguageModel(nnx.Module):
-    """Tokens in, logits of the token after each one out; batch first.
+    """Predict the next token: token ids to the logits of each following token; batch first.
 
     Args:
-        size: V, the number of different tokens.
+        size: V, the size of the vocabulary.
         hidden_size: H, the number of hidden units of every layer.
         num_layers: L, the number of LSTM layers.
-        embedding_size: E, the numbers that stand for a token; H if 0.
-        tied: the output layer has the weights of the embedding, and a bias of its own; E must be H then.
-        dropout: probability with which, in training, an entry of an embedded token, an output between layers and an
-            output of the last layer is dropped.
-        dtype: type to compute in; None takes that of the parameters.
+        embedding_size: E, the size of an embedded token; 0 means R, the size of the LSTM's output (`proj_size`, or H).
+        tied: whether the output layer shares the weights of the embedding; E must be R then.
+        dropout: dropout probability during training, for embedded tokens, outputs between layers and the last outputs.
+        dtype: computation type; None takes that of the parameters.
         param_dtype: type of the parameters.
-        rngs: where the initial parameters (`params`) and the masks of dropout (`dropout`) come from.
-        lstm_options: further options of `LSTM`.
+        rngs: source of the initial parameters (`params`) and of the dropout masks (`dropout`).
+        lstm_options: further options of `LSTM`, except `bidirectional`.
 
-    Parameters: `embedding.weight` (V, E), those of `LSTM` under `lstm.`, `fc.weight` (V, H) unless `tied`, and
-    `fc.bias` (V,).
+    Parameters: `embedding.weight` (V, E), those of `LSTM` under `lstm.`, `fc.weight` (V, R), which is
+    `embedding.weight` if `tied`, and `fc.bias` (V,).
+
+    Raises:
+        InputError: an option is wrong; see also `LSTM`.
     """
 
     def __init__(
@@ -140,9 +147,13 @@ class LanguageModel(nnx.Module):
         **lstm_options: Any,
     ):
         require_size("size", size)
-        embedding_size = require_size("embedding_size", embedding_size, least=0) or hidden_size
-        require(not tied or embedding_size == hidden_size, "embedding_size", f"be hidden_size, {hidden_size}, if tied",
-                embedding_size)  # fmt: skip
+        bidirectional = lstm_options.get("bidirectional", False)
+        fix = "a reverse direction would read the tokens that are to be predicted"
+        require(not bidirectional, "bidirectional", "be False in a language model", bidirectional, fix)
+        output_size = Sizes(size, hidden_size, proj_size=lstm_options.get("proj_size", 0)).output_size
+        embedding_size = require_size("embedding_size", embedding_size, least=0) or output_size
+        expected = f"equal the size of the LSTM's output, {output_size}, if tied"
+        require(not tied or embedding_size == output_size, "embedding_size", expected, embedding_size)
         types: dict[str, Any] = {"param_dtype": param_dtype, "rngs": rngs}
         between = dropout if num_layers > 1 else 0.0
         self.embedding = Embedding(size, embedding_size, **types)
@@ -150,21 +161,26 @@ class LanguageModel(nnx.Module):
             embedding_size, hidden_size, num_layers, batch_first=True, dropout=between, dtype=dtype, **types,
             **lstm_options,
         )  # fmt: skip
-        self.fc = Linear(hidden_size, size, weight=not tied, dtype=dtype, **types)
+        self.fc = Linear(output_size, size, weight=not tied, dtype=dtype, **types)
         self.tied = tied
         self.drop = nnx.Dropout(dropout, rngs=rngs) if dropout else None
 
+    @property
+    def tied_names(self) -> dict[str, str]:
+        """The second name that a tied parameter has in a state dict, and its first."""
+        return {"fc.weight": "embedding.weight"} if self.tied else {}
+
     def __call__(self, tokens: jax.Array, state: LSTMState | None = None) -> tuple[jax.Array, LSTMState]:
-        """Integers (B, T), and the `state` before, to logits (B, T, V) of what follows each, and the last state."""
+        """Map token ids (B, T) and the previous `state` to logits (B, T, V) of the next tokens, and the last state."""
         embedded = self._dropped(self.embedding(tokens))
         ys, state = self.lstm(embedded, state)
         return self.fc(self._dropped(ys), self.embedding.weight[...] if self.tied else None), state
 
     def start(self, batch: int) -> LSTMState:
-        """The state before the first token of `batch` rows: zeros."""
+        """The initial state of `batch` rows: zeros."""
         sizes = self.lstm.sizes
         dtype = compute_dtype(self.lstm.params, self.embedding.weight[...], self.lstm.dtype)
-        return LSTMState.zeros((sizes.num_layers, batch, sizes.hidden_size), state_dtype(dtype))
+        return LSTMState.zeros((sizes.num_layers, batch, sizes.hidden_size), state_dtype(dtype), sizes.output_size)
 
     def _dropped(self, x: jax.Array) -> jax.Array:
         return x if self.drop is None else self.drop(x)

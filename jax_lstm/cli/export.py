@@ -51,8 +51,6 @@ class Export:
             model = run.model().lstm if self.only_lstm else run.model()
             if self.to in WEIGHTS:
                 weights = state_dict(model)
-                if getattr(model, "tied", False):  # PyTorch's state dict has both names
-                    weights["fc.weight"] = weights["embedding.weight"]
                 save_file(weights, out)
             else:
                 options = Options(lengths=True, state=True) if self.only_lstm else Options(**run.export_options)

@@ -142,14 +142,10 @@ class InTorch:
         return self._ref.infer(self._task, self._model, self._arrays, rows, self._first)
 
     def weights(self) -> Arrays:
-        return {name: tensor.detach().numpy().copy() for name, tensor in self._model.named_parameters()}
+        return {name: tensor.numpy().copy() for name, tensor in self._model.state_dict().items()}
 
     def set_weights(self, weights: Arrays) -> None:
-        named = dict(self._model.named_parameters())
-        assert named.keys() == weights.keys(), "the two models have other parameters"
-        with self._torch.no_grad():
-            for name, tensor in named.items():
-                tensor.copy_(self._torch.from_numpy(weights[name].copy()))
+        self._model.load_state_dict({name: self._torch.from_numpy(array.copy()) for name, array in weights.items()})
 
     def _tensor(self, array: Any) -> Any:
         tensor = self._torch.tensor(np.asarray(array))

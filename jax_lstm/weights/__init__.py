@@ -1,1 +1,1 @@
-"""Weights in and out: PyTorch's state dicts, files, and the LSTM layers of other frameworks."""
+"""Import and export weights: PyTorch state dicts, files, and LSTM layers of other frameworks."""

@@ -1,4 +1,4 @@
-"""Weights in files: safetensors, and PyTorch's own. A file is data and nothing else: loading one runs none of it."""
+"""Read and write weights as safetensors or PyTorch files. Loading a file never runs code from it."""
 
 import io
 import json
@@ -19,21 +19,21 @@ from jax_lstm.weights.tensors import DTYPES, as_array, to_torch
 
 Arrays = dict[str, np.ndarray]
 NAMES = {theirs: ours for ours, theirs in DTYPES.items()}
-TAKEN = "a state dict is taken, as torch.save(model.state_dict(), FILE) writes it"
+EXPECTED = "expected a state dict, as torch.save(model.state_dict(), FILE) writes it"
 
 
 def save_file(weights: nnx.Module | Mapping[str, Any], path: str | PathLike[str]) -> None:
-    """Write the parameters of a module, or a state dict, to a `.safetensors`, `.pt` or `.pth` file.
+    """Write the state dict of a module, or a given one, to a `.safetensors`, `.pt` or `.pth` file.
 
-    The file holds {PyTorch's name: tensor}, each in its own type, bit for bit, in the order given; it is written whole
-    or not at all. `safetensors.torch.load_file` and `torch.load` read it, for `load_state_dict` on PyTorch's side.
+    The file holds {PyTorch's name: tensor} in the given order, with types and bits unchanged, for
+    `safetensors.torch.load_file` or `torch.load`. It is written completely or not at all.
 
     Args:
-        weights: a module, or {name: NumPy or JAX array or torch tensor}.
-        path: the file to write; its suffix says the format. A file that is there is replaced.
+        weights: a module, whose `state_dict` is saved, or {name: NumPy array, JAX array or torch tensor}.
+        path: the file to write; the suffix selects the format. An existing file is replaced.
 
     Raises:
-        InputError: the suffix is unknown, a value is no array of real numbers, or the file cannot be written.
+        InputError: the suffix is unknown, a value is not an array of real numbers, or the file cannot be written.
         MissingExtraError: safetensors, or torch for `.pt` and `.pth`, is not installed.
     """
     path = Path(path)
@@ -48,12 +48,12 @@ def save_file(weights: nnx.Module | Mapping[str, Any], path: str | PathLike[str]
 def load_file(path: str | PathLike[str]) -> Arrays:
     """Read {PyTorch's name: NumPy array} from a `.safetensors`, `.pt` or `.pth` file, for `load_state_dict`.
 
-    Arrays have the types of the file, bit for bit (bfloat16 from ml_dtypes), and its order. A `.pt` file is read by
-    `torch.load(weights_only=True)`, which runs nothing that the file names, and must hold a state dict alone.
+    Arrays keep the file's types, bits and order; bfloat16 is that of ml_dtypes. A `.pt` file must hold only a state
+    dict; it is read with `torch.load(weights_only=True)`, which runs no code from the file.
 
     Raises:
-        InputError: the suffix is unknown, or the file cannot be read, is damaged or holds anything but dense tensors
-            of real numbers. The message names the file.
+        InputError: the suffix is unknown, or the file cannot be read, is damaged, or holds anything other than dense
+            tensors of real numbers. The message names the file.
         MissingExtraError: safetensors, or torch for `.pt` and `.pth`, is not installed.
     """
     path = Path(path)
@@ -75,7 +75,7 @@ def _read_safetensors(data: bytes) -> Arrays:
     try:
         found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
-        raise InputError(f"damaged, or no safetensors file: {error}") from None
+        raise InputError(f"damaged, or not a safetensors file: {error}") from None
     arrays = {}
     for name, entry in found:
         require(entry["dtype"] in NAMES, name, f"have a type of {', '.join(NAMES)}", entry["dtype"])
@@ -88,7 +88,7 @@ def _read_safetensors(data: bytes) -> Arrays:
 
 def _write_safetensors(arrays: Arrays) -> bytes:
     safetensors: Any = require_extra("safetensors.numpy", "interop", "a .safetensors file")
-    # The format sorts tensors by type and name, so the order goes along; "pt" says to other readers: as in PyTorch.
+    # The format sorts tensors by type and name, so the order is stored too. "pt" marks PyTorch's layout.
     return safetensors.save(arrays, {"format": "pt", "order": "\n".join(arrays)})
 
 
@@ -96,18 +96,18 @@ def _read_torch(data: bytes) -> Arrays:
     torch: Any = require_extra("torch", "torch", "a .pt or .pth file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the age of the file
+            warnings.simplefilter("ignore")  # about files of old versions
             found = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-    except Exception as error:  # of any kind: the bytes may be anything
+    except Exception as error:  # arbitrary bytes can raise anything
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named:
-            raise InputError(f"refused, since it names {named[1]}, which could run code; {TAKEN}") from None
-        raise InputError(f"damaged, or no file of tensors alone ({type(error).__name__}); {TAKEN}") from None
+            raise InputError(f"refused: it references {named[1]}, which could run code; {EXPECTED}") from None
+        raise InputError(f"damaged, or not a file of tensors only ({type(error).__name__}); {EXPECTED}") from None
     if not isinstance(found, Mapping):
-        raise InputError(f"holds a {type(found).__name__}; {TAKEN}")
+        raise InputError(f"holds a {type(found).__name__}; {EXPECTED}")
     for name, value in found.items():
         if not (isinstance(name, str) and isinstance(value, torch.Tensor)):
-            raise InputError(f"holds {name!r} of type {type(value).__name__}, where only tensors may be; {TAKEN}")
+            raise InputError(f"holds {name!r} of type {type(value).__name__}, but only tensors are allowed; {EXPECTED}")
     return {name: as_array(name, value) for name, value in found.items()}
 
 
@@ -119,7 +119,7 @@ def _write_torch(arrays: Arrays) -> bytes:
 
 
 class Format(NamedTuple):
-    """How the bytes of a file become arrays, and arrays bytes."""
+    """How to read and write a file format."""
 
     read: Callable[[bytes], Arrays]
     write: Callable[[Arrays], bytes]
@@ -133,7 +133,7 @@ FORMATS = {
 
 
 def file_format(path: Path) -> Format:
-    """The format that the suffix of `path` names."""
+    """The format for the suffix of `path`."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}; got {path.suffix!r}")
     return FORMATS[path.suffix.lower()]

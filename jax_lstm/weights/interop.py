@@ -1,11 +1,11 @@
-"""The weights of one LSTM layer, to and from other frameworks: Flax nnx and linen, Keras 3, Equinox.
+"""Convert the weights of one LSTM layer to and from other frameworks: Flax nnx and linen, Keras 3, Equinox.
 
-Each has the same cell in another layout: kernels transposed or not, one for all gates or one a gate, and one bias
-where PyTorch has two. On the way in, theirs becomes `bias_hh`, and `bias_ih` is zero; on the way out, the two are
-summed. What computes the same need not train the same: Adam moves the sum of two biases twice as far as one.
+The frameworks have the same cell in different layouts: kernels transposed or not, stacked or one for each gate, and one
+bias where PyTorch has two. Importing puts the single bias into `bias_hh` and zeros into `bias_ih`; exporting sums the
+two. The outputs agree, but training differs: Adam moves the sum of two biases twice as far as a single one.
 
-Only weights go over: a cell with other activations, or a layer with options that are not PyTorch's, computes something
-else. Flax's cells keep their carry as (c, h), where `LSTMState` and PyTorch have (h, c).
+Only weights are converted. A cell with other activations, or with options that PyTorch lacks, computes something else.
+The carry of Flax's cells is (c, h); that of `LSTMState` and PyTorch is (h, c).
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ GATES = "ifgo"  # PyTorch's order along 4H
 
 
 class Layout(NamedTuple):
-    """Where a framework keeps a layer's weights: one row is all that a framework needs.
+    """How a framework stores the weights of a layer.
 
-    `kernel` (from I), `recurrent` (from H) and `bias` name the arrays: one that stacks the gates, or one a gate, in the
-    order of `gates`. `inputs_first`: kernels are (I, 4H), not (4H, I). `optional_bias`: there may be none; where there
-    must be, no bias becomes zeros.
+    `kernel` (from I), `recurrent` (from H) and `bias` name the arrays: one with all gates stacked, or one for each
+    gate, in the order of `gates`. `inputs_first`: kernels are (I, 4H), not (4H, I). `optional_bias`: a layer may have
+    no bias; otherwise a missing bias is written as zeros.
     """
 
     kernel: tuple[str, ...]
@@ -47,12 +47,13 @@ EQUINOX = Layout(("weight_ih",), ("weight_hh",), ("bias",), inputs_first=False, 
 
 
 def from_keras(weights: Sequence[Any]) -> LSTMParams:
-    """From `layer.get_weights()` of a `keras.layers.LSTM`: kernel (I, 4H), recurrent kernel (H, 4H), bias (4H,) if any.
+    """Convert `layer.get_weights()` of a `keras.layers.LSTM`: [kernel (I, 4H), recurrent kernel (H, 4H), bias (4H,)].
 
-    The gates i, f, c, o of Keras are PyTorch's i, f, g, o. See https://keras.io/api/layers/recurrent_layers/lstm.
+    The bias may be missing. Keras's gates i, f, c, o are PyTorch's i, f, g, o. See
+    https://keras.io/api/layers/recurrent_layers/lstm.
 
     Raises:
-        InputError: an array is missing or too many, or has a wrong shape or type. So do all the functions here.
+        InputError: an array is missing or unknown, or has the wrong shape or type, as in every function of this module.
     """
     require(
         len(weights) in (2, 3), "weights", "be [kernel, recurrent_kernel] or those and bias", f"{len(weights)} arrays"
@@ -61,12 +62,12 @@ def from_keras(weights: Sequence[Any]) -> LSTMParams:
 
 
 def to_keras(params: LSTMParams) -> list[np.ndarray]:
-    """For `layer.set_weights(...)` of a `keras.layers.LSTM`; without biases for one of `use_bias=False`."""
+    """Convert to arrays for `layer.set_weights(...)` of a `keras.layers.LSTM`; without bias, for `use_bias=False`."""
     return list(_give(KERAS, params).values())
 
 
 def from_equinox(cell: Any) -> LSTMParams:
-    """From an `equinox.nn.LSTMCell`, or anything else with its `weight_ih`, `weight_hh` and `bias` (which may be None).
+    """Convert an `equinox.nn.LSTMCell`, or any object with `weight_ih`, `weight_hh` and `bias` (may be None).
 
     See https://docs.kidger.site/equinox/api/nn/rnn.
     """
@@ -75,7 +76,7 @@ def from_equinox(cell: Any) -> LSTMParams:
 
 
 def to_equinox(params: LSTMParams) -> list[np.ndarray]:
-    """[weight_ih, weight_hh, bias], without bias if there is none, to be put into an `equinox.nn.LSTMCell`:
+    """Convert to [weight_ih, weight_hh, bias], or without bias to the first two, for an `equinox.nn.LSTMCell`.
 
     `cell = equinox.tree_at(lambda c: [c.weight_ih, c.weight_hh, c.bias], cell, to_equinox(params))`.
     """
@@ -83,7 +84,7 @@ def to_equinox(params: LSTMParams) -> list[np.ndarray]:
 
 
 def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
-    """From a `flax.nnx.LSTMCell` or `OptimizedLSTMCell`, or the `nnx.state(cell, nnx.Param)` of one.
+    """Convert a `flax.nnx.LSTMCell` or `OptimizedLSTMCell`, or its `nnx.state(cell, nnx.Param)`.
 
     See https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/recurrent.html.
     """
@@ -92,12 +93,12 @@ def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
 
 
 def to_nnx(params: LSTMParams, *, optimized: bool = False) -> dict[str, Any]:
-    """For `flax.nnx.update(cell, ...)` of a `flax.nnx.LSTMCell`, or, if `optimized`, an `OptimizedLSTMCell`."""
+    """Convert for `flax.nnx.update(cell, ...)` of a `flax.nnx.LSTMCell`, or an `OptimizedLSTMCell` if `optimized`."""
     return _nested(_give(NNX_OPTIMIZED if optimized else NNX, params))
 
 
 def from_linen(params: Mapping[str, Any]) -> LSTMParams:
-    """From the `variables["params"]` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`: both have the same.
+    """Convert the `variables["params"]` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`, which are the same.
 
     See https://flax-linen.readthedocs.io/en/latest/api_reference/flax.linen/layers.html.
     """
@@ -105,13 +106,15 @@ def from_linen(params: Mapping[str, Any]) -> LSTMParams:
 
 
 def to_linen(params: LSTMParams) -> dict[str, Any]:
-    """For `cell.apply({"params": ...}, carry, x)` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`."""
+    """Convert for `cell.apply({"params": ...}, carry, x)` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`."""
     return _nested(_give(LINEN, params))
 
 
 def from_state_dict(state_dict: Mapping[str, Any], names: str = "{}") -> LSTMParams:
-    """One layer of a state dict: `names` is "{}" for an `LSTMCell`, "{}_l0" for a layer of an `LSTM`,
-    "lstm.{}_l0" for one of an `LSTMModel`, "{}_l0_reverse" for a reverse direction.
+    """Take one layer from a state dict.
+
+    `names` is the pattern of its names: "{}" for an `LSTMCell`, "{}_l0" for a layer of an `LSTM`, "lstm.{}_l0" for a
+    layer of an `LSTMModel`, "{}_l0_reverse" for the reverse direction.
     """
     before, after = _around(names)
     inside = {
@@ -123,14 +126,14 @@ def from_state_dict(state_dict: Mapping[str, Any], names: str = "{}") -> LSTMPar
 
 
 def to_state_dict(params: LSTMParams, names: str = "{}") -> dict[str, np.ndarray]:
-    """One layer of a state dict, for `load_state_dict`, with `names` as `from_state_dict` has them."""
+    """Convert to the entries of one layer in a state dict, for `load_state_dict`; `names` as in `from_state_dict`."""
     before, after = _around(names)
     arrays = _checked(params._asdict())._asdict()
     return {before + name + after: array for name, array in arrays.items() if array is not None}
 
 
 def _take(layout: Layout, weights: Mapping[str, Any]) -> LSTMParams:
-    """Ours from {name in `layout`: array}."""
+    """Convert {name in `layout`: array} to our layout."""
     biased = not layout.optional_bias or any(name in weights for name in layout.bias)
     _require_names((*layout.kernel, *layout.recurrent, *(layout.bias if biased else ())), weights)
     arrays = {name: as_array(name, value, floats=True) for name, value in weights.items()}
@@ -152,7 +155,7 @@ def _take(layout: Layout, weights: Mapping[str, Any]) -> LSTMParams:
 
 
 def _give(layout: Layout, params: LSTMParams) -> dict[str, np.ndarray]:
-    """{name in `layout`: array} from ours."""
+    """Convert our layout to {name in `layout`: array}."""
     arrays: dict[str, Any] = _checked(params._asdict())._asdict()
     parts = [(layout.kernel, arrays["weight_ih"]), (layout.recurrent, arrays["weight_hh"])]
     if arrays["bias_hh"] is not None:
@@ -167,13 +170,13 @@ def _give(layout: Layout, params: LSTMParams) -> dict[str, np.ndarray]:
 
 
 def _reordered(rows: np.ndarray, gates: str, wanted: str) -> np.ndarray:
-    """`rows` (4H, ...) of `gates` in the order `wanted`."""
+    """Reorder the gates of `rows` (4H, ...) from the order `gates` to `wanted`."""
     parts = dict(zip(gates, np.split(rows, 4), strict=True))
     return np.concatenate([parts[gate] for gate in wanted])
 
 
 def _checked(params: Mapping[str, Any]) -> LSTMParams:
-    """The arrays of a plain layer, those that are not None, with their shapes checked; no other may be there."""
+    """Check names and shapes of the parameters, None aside, and convert them to arrays."""
     named = {name: value for name, value in params.items() if value is not None}
     biased = "bias_ih" in named or "bias_hh" in named
     _require_names(("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if biased else ())), named)
@@ -202,7 +205,7 @@ def _require_names(expected: Sequence[str], weights: Mapping[str, Any]) -> None:
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": array}} as {"a.b": array}."""
+    """Flatten {"a": {"b": array}} to {"a.b": array}."""
     flat = {}
     for name, value in tree.items():
         inside = {f"{name}.{n}": v for n, v in _flat(value).items()} if isinstance(value, Mapping) else {name: value}
@@ -211,7 +214,7 @@ def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a.b": array} as {"a": {"b": array}}."""
+    """Nest {"a.b": array} as {"a": {"b": array}}."""
     tree: dict[str, Any] = {}
     for path, value in flat.items():
         outer, inner = path.split(".")
@@ -220,7 +223,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _around(names: str) -> tuple[str, str]:
-    """What stands before and after the "{}" of `names`."""
+    """The parts of `names` before and after its "{}"."""
     require(names.count("{}") == 1, "names", "hold one {}, where weight_ih and the others go", repr(names))
     before, after = names.split("{}")
     return before, after

@@ -1,6 +1,7 @@
-"""PyTorch state dicts, in and out. Names, shapes and gate order are PyTorch's own, so conversion is the identity."""
+"""Load and make PyTorch state dicts for whole Flax modules; `modules` maps names and layouts by layer type."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -8,7 +9,12 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_shape
+from jax_lstm.weights.modules import Tensor, tensors_of
 from jax_lstm.weights.tensors import as_array
+
+# {part of a name: the wrapper in PyTorch that adds it}
+WRAPPERS = {"module": "torch.nn.DataParallel", "_orig_mod": "torch.compile"}
+BY_HAND = "convert them by hand; `load_state_dict(..., strict=False)` loads the rest"
 
 
 class IncompatibleKeys(NamedTuple):
@@ -19,52 +25,111 @@ class IncompatibleKeys(NamedTuple):
 
 
 def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
-    """The parameters of `module` as {PyTorch's name: NumPy array}; `torch.nn.Module.load_state_dict` takes it.
+    """The parameters and buffers of `module` as {PyTorch's name: NumPy array}.
 
     PyTorch wants tensors: `{name: torch.from_numpy(array) for name, array in state_dict(module).items()}`.
+
+    An attribute keeps its name, an element of a list is named by its index, and the variables of Flax's layers get
+    PyTorch's names and layouts: `kernel` becomes `weight`, with the output axis first. Supported are `nnx.Linear`,
+    `Conv`, `Embed`, `LayerNorm`, `RMSNorm`, `GroupNorm`, `InstanceNorm`, `BatchNorm` with its running statistics,
+    `Sequential`, the modules of this package, and your own modules around them. A tied parameter has all its names.
+    Random state, caches and metrics are left out. `num_batches_tracked` of a BatchNorm, which Flax does not keep, is 0.
+
+    A module that uses one parameter in two places, as with `nnx.Embed.attend`, has a class attribute
+    `tied_names = {"fc.weight": "embedding.weight"}` to give it both names.
+
+    Raises:
+        InputError: the module holds a layer of Flax that is not supported.
     """
-    return {name: np.array(param[...]) for name, param in _named_params(module).items()}
+    found = tensors_of(module)
+    if found.unsupported:
+        raise InputError(f"`module` must hold supported layers only; got {_unsupported(found.unsupported)}")
+    return {name: np.zeros((), np.int64) if t is None else t.to_torch() for name, t in found.named.items()}
 
 
 def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict: bool = True) -> IncompatibleKeys:
-    """Set the parameters of `module` from {PyTorch's name: torch tensor or NumPy array}; all or nothing.
+    """Set the parameters and buffers of `module` from {PyTorch's name: torch tensor or NumPy array}; all or nothing.
 
-    Values are cast to the floating type of the parameter that they replace, as in PyTorch, and copied. Mirrors
+    Names and layouts are those of `state_dict(module)`. Values are copied, and cast to the floating type of the
+    variable that they replace, as in PyTorch. `module.` and `_orig_mod.`, which DataParallel and torch.compile put into
+    names, are skipped with a warning. Mirrors
     https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.load_state_dict.
 
     Args:
-        module: whose parameters to set.
-        state_dict: the values, with the shapes of the parameters.
-        strict: whether every parameter must be named, and nothing else; if not, the names that both have are set.
+        module: the module to load into. Its variables may be abstract (`nnx.eval_shape`).
+        state_dict: the values, with PyTorch's shapes.
+        strict: whether the names must match exactly; if not, the names that both have are set.
 
     Returns:
         The names that `state_dict` lacks and those that `module` lacks; none of either if strict.
 
     Raises:
-        InputError: a name is missing or unknown, a shape differs, or a value is no array of floating-point numbers.
-            The one error lists all such faults, and the module is unchanged.
+        InputError: a name is missing or unknown, a layer is not supported, a shape or type does not fit, or two names
+            of one tied parameter come with different values. The one error lists all faults; the module is unchanged.
     """
     require(isinstance(state_dict, Mapping), "state_dict", "be a mapping of names to arrays", type(state_dict).__name__)
-    params = _named_params(module)
-    missing = [name for name in params if name not in state_dict]
-    unknown = [str(name) for name in state_dict if name not in params]
-    named = (("missing", missing), ("unknown", unknown)) if strict else ()
-    faults = [f"{label} {', '.join(names)}" for label, names in named if names]
-    arrays = {}
-    for name in (name for name in params if name in state_dict):
+    named, unsupported = tensors_of(module)
+    values, wrappers = _unwrapped(state_dict, named)
+    tensors = {name: tensor for name, tensor in named.items() if tensor is not None}
+    missing = [name for name in tensors if name not in values]
+    unknown = [str(name) for name in values if name not in named]
+    faults, arrays = [], {}
+    if strict:
+        faults += [f"{label} {', '.join(n)}" for label, n in (("missing", missing), ("unknown", unknown)) if n]
+        faults += [_unsupported(unsupported)] if unsupported else []
+    for name in (name for name in tensors if name in values):
         try:
-            array = as_array(name, state_dict[name], floats=True)
-            require_shape(name, array, params[name].shape)
-            arrays[name] = jnp.array(array, params[name].dtype)  # a copy: torch trains its tensors in place
+            arrays[name] = _read(name, values[name], tensors[name])
         except InputError as error:
             faults.append(str(error))
+    faults += _conflicts(tensors, arrays)
     if faults:
         raise InputError(f"`state_dict` must fit the parameters of {type(module).__name__}; {'; '.join(faults)}")
+    if wrappers:
+        which = " and ".join(f"`{part}.` ({WRAPPERS[part]})" for part in wrappers)
+        warnings.warn(f"`state_dict` is loaded without {which} in its names", stacklevel=2)
     for name, array in arrays.items():
-        params[name].set_value(array)
-    return IncompatibleKeys(missing, unknown)
+        variable = tensors[name].variable
+        variable.set_value(jnp.array(array, variable.dtype))  # a copy: torch trains its tensors in place
+    return IncompatibleKeys([*missing, *unsupported], unknown)
 
 
-def _named_params(module: nnx.Module) -> dict[str, nnx.Variable]:
-    flat = nnx.to_flat_state(nnx.state(module, nnx.Param))
-    return {".".join(map(str, path)): param for path, param in flat}
+def _unwrapped(state_dict: Mapping[str, Any], names: Iterable[str]) -> tuple[dict[Any, Any], list[str]]:
+    """Drop the wrappers from names that match one of `names` only without them; returns the wrappers dropped, too."""
+    values, wrappers = {}, dict.fromkeys(WRAPPERS, False)
+    for name, value in state_dict.items():
+        parts = str(name).split(".")
+        bare = ".".join(part for part in parts if part not in WRAPPERS)
+        if name not in names and bare in names and bare not in state_dict and bare not in values:
+            wrappers |= {part: True for part in parts if part in WRAPPERS}
+            name = bare
+        values[name] = value
+    return values, [part for part, found in wrappers.items() if found]
+
+
+def _read(name: str, value: Any, tensor: Tensor) -> np.ndarray:
+    """Check a value and convert it to Flax's layout."""
+    dtype = tensor.variable.dtype
+    floating = jnp.issubdtype(dtype, jnp.floating)
+    array = as_array(name, value, floats=floating)
+    require_shape(name, array, tensor.shape)
+    require(floating or np.can_cast(array.dtype, dtype, "same_kind"), name, f"be an array of {dtype}", array.dtype)
+    return tensor.from_torch(array)
+
+
+def _conflicts(tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Find names of one tied parameter with different values; PyTorch would silently keep the last."""
+    first: dict[int, str] = {}
+    faults = []
+    for name, array in arrays.items():
+        other = first.setdefault(id(tensors[name].variable), name)
+        if array.tobytes() != arrays[other].tobytes():
+            faults.append(f"`{name}` must equal `{other}`, which is the same parameter; got other values")
+    return faults
+
+
+def _unsupported(variables: Mapping[str, str]) -> str:
+    """Describe the variables of unsupported layers, grouped by layer."""
+    layers = dict.fromkeys(variables.values())
+    listed = [f"{', '.join(name for name, of in variables.items() if of == layer)} of {layer}" for layer in layers]
+    return f"unsupported {', '.join(listed)} ({BY_HAND})"

@@ -1,4 +1,4 @@
-"""NumPy arrays from whatever holds numbers, and PyTorch tensors from those: bit for bit, in every type of the table."""
+"""Convert between NumPy arrays and PyTorch tensors, exact to the bit, for every type in the table."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from jax_lstm.checks import InputError, require, require_extra
 
-# The types that NumPy (with ml_dtypes), PyTorch and safetensors share, by the name in the first two and in the third.
+# {name in NumPy, ml_dtypes and PyTorch: name in safetensors}
 DTYPES = {
     "float64": "F64",
     "float32": "F32",
@@ -27,11 +27,15 @@ DTYPES = {
 
 
 def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
-    """`value`, a torch tensor or anything that NumPy takes, as a contiguous array of the same type.
+    """Convert a torch tensor, or anything that NumPy accepts, to a contiguous array of the same type.
+
+    Args:
+        name: what errors call the value.
+        value: the tensor or array.
+        floats: whether only floating-point types are allowed.
 
     Raises:
-        InputError: it is no dense array, of a type that is not in the table, or, where `floats` are wanted, of integers
-            or truth values. `name` is what to call it.
+        InputError: the value is not a dense array, or its type is not in the table or not allowed.
     """
     expected = f"be an array of {'floating-point' if floats else 'real'} numbers"
 
@@ -49,11 +53,11 @@ def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
     except (TypeError, ValueError):
         raise InputError(f"`{name}` must {expected}; got {type(value).__name__}") from None
     require_known(array.dtype.name)
-    return np.asarray(array, np.dtype(array.dtype.name), order="C")  # in this machine's byte order
+    return np.asarray(array, np.dtype(array.dtype.name), order="C")  # in native byte order
 
 
 def to_torch(array: np.ndarray) -> Any:
-    """A torch tensor with a copy of `array`, whose type must be in the table."""
+    """Copy `array`, of a type in the table, to a torch tensor."""
     torch: Any = require_extra("torch", "torch", "a tensor")
     tensor = torch.empty(array.shape, dtype=getattr(torch, array.dtype.name))
     _torch_bytes(tensor)[:] = np.frombuffer(array.tobytes(), np.uint8)
@@ -61,6 +65,6 @@ def to_torch(array: np.ndarray) -> Any:
 
 
 def _torch_bytes(tensor: Any) -> np.ndarray:
-    """The bytes of a tensor, shared where it is contiguous: NumPy has no bfloat16 that PyTorch would speak of."""
+    """The bytes of a tensor, without a copy if it is contiguous. PyTorch cannot convert bfloat16 to NumPy directly."""
     torch: Any = require_extra("torch", "torch", "a tensor")
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy()

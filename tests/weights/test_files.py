@@ -1,4 +1,4 @@
-"""Files of weights: bit for bit, whole or not at all, and nothing in a file runs."""
+"""Weight files: exact to the bit, written completely or not at all, and never a source of code."""
 
 import contextlib
 import json
@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+from drawn import drawn
 from flax import nnx
 
 import jax_lstm as jl
 from jax_lstm.weights.tensors import DTYPES
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
-EVERY_16_BITS = np.arange(2**16).astype(np.uint16)  # among them every NaN, infinity and subnormal
+EVERY_16_BITS = np.arange(2**16).astype(np.uint16)  # including every NaN, infinity and subnormal
 
 
 @pytest.fixture(params=SUFFIXES)
@@ -28,7 +29,7 @@ def suffix(request: pytest.FixtureRequest) -> str:
 
 
 def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    """The same names in the same order, and the same types, shapes and bits."""
+    """Names, order, types, shapes and bits are the same."""
     assert list(found) == list(expected)
     for name, array in expected.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape), name
@@ -36,10 +37,10 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
 
 
 def make_model(seed: int = 0) -> jl.LSTMModel:
-    return jl.LSTMModel(3, 5, 2, num_layers=2, rngs=nnx.Rngs(seed))
+    return drawn(lambda: jl.LSTMModel(3, 5, 2, num_layers=2, rngs=nnx.Rngs(0)), seed)
 
 
-def test_a_module_there_and_back(tmp_path: Path, suffix: str) -> None:
+def test_a_module_round_trip(tmp_path: Path, suffix: str) -> None:
     source, target, path = make_model(0), make_model(1), tmp_path / f"model{suffix}"
     jl.save_file(source, path)
     assert_same(jl.load_file(str(path)), jl.state_dict(source))
@@ -59,7 +60,7 @@ def test_every_type_bit_for_bit_in_the_order_given(tmp_path: Path, suffix: str) 
     assert_same(jl.load_file(tmp_path / f"all{suffix}"), arrays)
 
 
-def test_arrays_need_not_lie_in_order_in_memory(tmp_path: Path, suffix: str) -> None:
+def test_arrays_of_any_memory_layout(tmp_path: Path, suffix: str) -> None:
     array, path = np.arange(6, dtype=np.float32).reshape(2, 3), tmp_path / f"odd{suffix}"
     jl.save_file({"a": array.T, "b": array[:, ::2], "c": array.astype(">f4"), "d": jnp.asarray(array)}, path)
     expected = {"a": array.T, "b": array[:, ::2], "c": array, "d": array}
@@ -82,19 +83,19 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, suffix: str, mon
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_bfloat16_parameters_stay_so(tmp_path: Path, suffix: str) -> None:
-    cell = jl.LSTMCell(2, 3, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+def test_bfloat16_parameters_stay_bfloat16(tmp_path: Path, suffix: str) -> None:
+    cell = drawn(lambda: jl.LSTMCell(2, 3, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))
     jl.save_file(cell, tmp_path / f"cell{suffix}")
     assert_same(jl.load_file(tmp_path / f"cell{suffix}"), jl.state_dict(cell))
     assert jl.load_file(tmp_path / f"cell{suffix}")["bias_hh"].dtype == ml_dtypes.bfloat16
 
 
-# Between the frameworks.
+# Between PyTorch and us.
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True, "proj_size": 2}])
-def test_pytorch_reads_what_it_wrote_itself(tmp_path: Path, dtype: str, options: dict[str, Any], suffix: str) -> None:
+def test_pytorch_reads_its_own_weights_back(tmp_path: Path, dtype: str, options: dict[str, Any], suffix: str) -> None:
     torch = pytest.importorskip("torch")
     theirs = torch.nn.LSTM(3, 4, dtype=getattr(torch, dtype), **options)
     torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
@@ -131,11 +132,11 @@ def test_torch_tensors_are_saved_as_they_are(tmp_path: Path, suffix: str) -> Non
     np.testing.assert_array_equal(arrays["a"], tensors["a"].numpy())
 
 
-# A file cannot run anything.
+# A file cannot run code.
 
 
 class Hostile:
-    """Unpickled, it makes a directory."""
+    """An object that creates a directory when it is unpickled."""
 
     def __init__(self, trace: Path):
         self.trace = trace
@@ -169,16 +170,16 @@ def test_a_hostile_pickle_does_not_run(
     assert not trace.exists()
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
-    assert "weights_only" not in str(refused.value)  # no advice to switch it off
+    assert "weights_only" not in str(refused.value)  # the message must not suggest to switch it off
     if kind in ("zip", "legacy", "2"):
-        assert "refused, since it names posix.mkdir, which could run code" in str(refused.value)
+        assert "refused: it references posix.mkdir, which could run code" in str(refused.value)
     assert not recwarn.list
-    with contextlib.suppress(Exception):  # what follows the object in a bare pickle is no checkpoint
+    with contextlib.suppress(Exception):  # a bare pickle is not a checkpoint, but it runs
         torch.load(path, weights_only=False)
-    assert trace.exists()  # it is truly hostile
+    assert trace.exists()  # the file would have run code
 
 
-# What is no file of weights.
+# Files that are not weights.
 
 
 def whole_file(path: Path) -> bytes:
@@ -208,11 +209,11 @@ def test_damaged_and_foreign_files(tmp_path: Path, suffix: str, damage: str) -> 
     path.write_bytes(changes[damage](data))
     with pytest.raises(jl.InputError) as refused:
         jl.load_file(path)
-    assert str(refused.value).startswith(f"{path}: damaged, or no ")
+    assert str(refused.value).startswith(f"{path}: damaged, or not a ")
     assert "\n" not in str(refused.value)
 
 
-def test_flipped_bytes_never_give_another_error(tmp_path: Path, suffix: str) -> None:
+def test_flipped_bytes_raise_only_input_errors(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"weights{suffix}"
     data, rng = whole_file(path), np.random.default_rng(0)
     for _ in range(200):
@@ -241,24 +242,24 @@ def test_a_safetensors_type_without_a_counterpart(tmp_path: Path, dtype: str, sh
 
 
 @pytest.mark.parametrize("order", ["", "b\nz", "a\na"])
-def test_an_order_that_does_not_fit_is_left_alone(tmp_path: Path, order: str) -> None:
+def test_a_stored_order_that_does_not_fit_is_ignored(tmp_path: Path, order: str) -> None:
     pytest.importorskip("safetensors")
     (tmp_path / "a.safetensors").write_bytes(raw_safetensors("F32", [2], 8, {"order": order}))
     assert_same(jl.load_file(tmp_path / "a.safetensors"), {"a": np.zeros(2, np.float32)})
 
 
 CONTENTS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "a whole module": (lambda torch: torch.nn.LSTM(2, 3), r"refused, since it names torch\.nn\.modules\.rnn\.LSTM"),
+    "a whole module": (lambda torch: torch.nn.LSTM(2, 3), r"refused: it references torch\.nn\.modules\.rnn\.LSTM"),
     "a training state": (
         lambda torch: {"epoch": 3, "model": torch.nn.LSTM(2, 3).state_dict()},
-        r"holds 'epoch' of type int, where only tensors may be; a state dict is taken, as torch\.save\(",
+        r"holds 'epoch' of type int, but only tensors are allowed; expected a state dict, as torch\.save\(",
     ),
     "a state dict inside": (
         lambda torch: {"model": torch.nn.LSTM(2, 3).state_dict()},
         r"holds 'model' of type OrderedDict",
     ),
-    "a tensor": (lambda torch: torch.zeros(3), "holds a Tensor; a state dict is taken"),
-    "a list": (lambda torch: [torch.zeros(3)], "holds a list; a state dict is taken"),
+    "a tensor": (lambda torch: torch.zeros(3), "holds a Tensor; expected a state dict"),
+    "a list": (lambda torch: [torch.zeros(3)], "holds a list; expected a state dict"),
     "numbers as names": (lambda torch: {0: torch.zeros(3)}, "holds 0 of type Tensor"),
     "a sparse tensor": (lambda torch: {"a": torch.eye(3).to_sparse()}, "`a` must be a dense tensor; got torch.sparse"),
     "a meta tensor": (lambda torch: {"a": torch.zeros(3, device="meta")}, "`a` must be a dense tensor; got a meta"),
@@ -268,7 +269,7 @@ CONTENTS: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_checkpoint_that_is_no_state_dict(tmp_path: Path, content: str) -> None:
+def test_a_checkpoint_that_is_not_a_state_dict(tmp_path: Path, content: str) -> None:
     torch, (make, message) = pytest.importorskip("torch"), CONTENTS[content]
     torch.save(make(torch), tmp_path / "a.pt")
     with pytest.raises(jl.InputError, match=f"a.pt: {message}"):
@@ -301,7 +302,7 @@ def test_paths_that_cannot_be_written(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["weights", "weights.npz", "weights.pkl"])
-def test_the_suffix_says_the_format(tmp_path: Path, name: str) -> None:
+def test_unknown_suffixes(tmp_path: Path, name: str) -> None:
     for act in (jl.load_file, lambda path: jl.save_file({}, path)):
         with pytest.raises(jl.InputError, match=rf"{name}: the name must end in \.safetensors, \.pt, \.pth; got"):
             act(tmp_path / name)
@@ -318,7 +319,7 @@ def test_the_suffix_says_the_format(tmp_path: Path, name: str) -> None:
         ({"a": np.array([None])}, "`a` must be an array of real numbers; got object"),
     ],
 )
-def test_what_is_not_saved(tmp_path: Path, suffix: str, weights: Any, message: str) -> None:
+def test_values_that_cannot_be_saved(tmp_path: Path, suffix: str, weights: Any, message: str) -> None:
     with pytest.raises(jl.InputError, match=message):
         jl.save_file(weights, tmp_path / f"a{suffix}")
     assert not list(tmp_path.iterdir())
