@@ -222,8 +222,8 @@ def test_resume_goes_without_config_and_out(tmp_path: Path, run_directory: Path,
 
 def test_resume_is_refused_for_another_run(run_directory: Path, fails: Fails) -> None:
     before = {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()}
-    assert "must go on with the model that the run has" in fails("train", "--resume", run_directory, "--hidden-size", 5)
-    assert "the seed that the run has, 0; got 1" in fails("train", "--resume", run_directory, "--seed", 1)
+    assert "must keep the model of the run" in fails("train", "--resume", run_directory, "--hidden-size", 5)
+    assert "the seed of the run, 0; got 1" in fails("train", "--resume", run_directory, "--seed", 1)
     assert {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()} == before
 
 
@@ -280,7 +280,7 @@ def test_forecast_of_one_row_lacks_the_step_to_the_next(tmp_path: Path, fails: F
     options = ("--csv", path, *SMALL, "--window", "1", "--out", run)
     assert main(["train", *map(str, options)]) == 0
     path.write_text(text(ROWS[:1]))
-    assert "one timestamp alone does not tell the step" in fails("forecast", run)
+    assert "the time step cannot be found from one timestamp" in fails("forecast", run)
     assert not (run / "forecast.csv").exists()
 
 

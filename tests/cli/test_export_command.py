@@ -128,6 +128,7 @@ def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path
     torch: Any = pytest.importorskip("torch")
     from torch_ref.classify import Classifier
     from torch_ref.lm import LanguageModel
+
     from torch_ref.model import LSTMModel
 
     model = open_run(runs[name]).model()

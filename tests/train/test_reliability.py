@@ -15,7 +15,7 @@ from jax_lstm.cli import main
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
 from jax_lstm.train.checkpoint import has_checkpoint
-from jax_lstm.train.lock import owned
+from jax_lstm.train.lock import locked
 
 # Writes beyond so many bytes fail, as on a full disk.
 LIMITED = """
@@ -118,7 +118,7 @@ def test_two_runs_in_one_directory(data: DataConfig, tmp_path: Path) -> None:
 
 
 def test_two_runs_that_make_the_same_directory_at_once(data: DataConfig, tmp_path: Path, capsys: Any) -> None:
-    with owned(tmp_path):  # it is still empty, as the other run has written nothing yet
+    with locked(tmp_path):  # it is still empty, as the other run has written nothing yet
         assert main(train(data, tmp_path)) == 2
     assert "another run is at work in this directory" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -139,7 +139,7 @@ def test_a_corrupt_or_foreign_checkpoint(run: Path, tmp_path: Path, damage: str)
         import numpy as np
 
         save_checkpoint(again / "checkpoints", 7, {"weight": np.ones(3)}, {"made by": "another program"})
-        expected = "the checkpoint is none of a run of jax-lstm train"
+        expected = "the checkpoint is not one of jax-lstm train"
     else:
         shutil.rmtree(again / "checkpoints")
         (again / "config.json").write_text(json.dumps({"epochs": "many"}))

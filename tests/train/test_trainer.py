@@ -26,7 +26,7 @@ from jax_lstm.train import (
     TrainConfig,
     fit,
 )
-from jax_lstm.train.loop import saved_config
+from jax_lstm.train.directory import saved_config
 
 
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
@@ -136,7 +136,7 @@ def test_a_run_resumes_only_as_itself(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, epochs=1), load_dataset(data)
     fit(Forecasting(config, dataset), tmp_path)
     assert saved_config(tmp_path) == config
-    with pytest.raises(InputError, match="`--resume` must go on with the seed that the run has, 0; got 1"):
+    with pytest.raises(InputError, match="`--resume` must keep the seed of the run, 0; got 1"):
         fit(Forecasting(replace(config, seed=1, epochs=2), dataset), tmp_path, resume=True)
     dataset.scaler.mean[0] += 1
     with pytest.raises(InputError, match="the data is not what the run was trained on"):

@@ -17,9 +17,9 @@ from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
-from jax_lstm.train.ensemble import members, named, seeds
+from jax_lstm.train.ensemble import members, seeds
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.position import Position, Standing, after_call, after_epoch, position_of
+from jax_lstm.train.position import MemberStatus, Position, after_call, after_epoch, position_of
 
 TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
 
@@ -46,7 +46,7 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
     config = config_for(data, **options)
     together = fit(load_task(config), tmp_path / "together")
-    runs = members(config)
+    runs = list(members(config).values())
     assert len(runs) == len(together.position.members) > 1
     for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
         alone = fit(load_task(run), tmp_path / str(at))
@@ -69,7 +69,7 @@ def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Pa
     good, bad = result.position.members
     assert (good.diverged, bad.diverged) == (False, True)
     assert result.position.best == 0
-    alone = fit(Forecasting(members(config)[0], dataset), tmp_path / "alone")
+    alone = fit(Forecasting(next(iter(members(config).values())), dataset), tmp_path / "alone")
     assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
 
 
@@ -109,7 +109,7 @@ def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
     optim = OptimConfig(learning_rate=0.5)
     config = config_for(data, sweep=("learning_rate=0.5,0.01",), optim=optim, epochs=12, patience=2)
     result = fit(Forecasting(config, dataset), tmp_path / "both")
-    for at, run in enumerate(members(config)):
+    for at, run in enumerate(members(config).values()):
         alone = fit(Forecasting(run, dataset), tmp_path / str(at))
         one = result.position.members[at]
         assert one.best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
@@ -139,8 +139,8 @@ def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_p
 def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
     """Out of patience, it has its weights; that of the other then become NaN does not undo the run."""
     names, nan, config = ["a", "b"], np.full((2, 3), np.nan), TrainConfig(patience=1)
-    done = Standing(best_loss=1.0, stale_epochs=1, stopped=True)
-    position = after_call(Position(members=(done, Standing())), nan, names, [1.0, 1.0], "")
+    done = MemberStatus(best_loss=1.0, stale_epochs=1, stopped=True)
+    position = after_call(Position(members=(done, MemberStatus())), nan, names, [1.0, 1.0], "")
     assert (position.members[0], position.members[1].diverged, position.stopped) == (done, True, True)
     position, better = after_epoch(position, [np.nan, np.nan], config, names, [1.0, 1.0], "")
     assert (position.members[0], better) == (done, [False, False])
@@ -168,14 +168,16 @@ def test_forecasts_in_16_bits_have_their_mean_in_full(data: DataConfig) -> None:
 def test_names_and_combinations() -> None:
     config = TrainConfig(seeds="2:4", sweep=("learning-rate=1e-3,1e-2",))
     runs = members(config)
-    assert [(run.seed, run.optim.learning_rate) for run in runs] == [(2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2)]
-    assert named(config, runs[1]) == "seed 2, learning_rate 0.01"
+    assert [(run.seed, run.optim.learning_rate) for run in runs.values()] == [
+        (2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2),
+    ]  # fmt: skip
+    assert list(runs)[1] == "seed 2, learning_rate 0.01"
     close = TrainConfig(sweep=("learning_rate=0.0123456,0.01234561", "clip_norm=1,1e30"))
-    assert [named(close, run) for run in members(close)] == [
+    assert list(members(close)) == [
         f"learning_rate {rate}, clip_norm {norm}" for rate in ("0.0123456", "0.01234561") for norm in ("1", "1e+30")
     ]
     assert seeds("7") == [7]
-    assert members(TrainConfig(seed=3)) == (TrainConfig(seed=3),)
+    assert members(TrainConfig(seed=3)) == {"": TrainConfig(seed=3)}
 
 
 @pytest.mark.parametrize(
