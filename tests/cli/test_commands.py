@@ -19,6 +19,7 @@ from flax import nnx
 
 from jax_lstm import LSTMModel
 from jax_lstm.cli import COMMANDS, main
+from jax_lstm.cli.train import Train
 from jax_lstm.cli.tutorial import Tutorial
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
@@ -142,12 +143,14 @@ def test_scores_are_those_of_the_forecasts(trained: Path) -> None:
     assert record["scores"]["LSTM"] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_of_the_same_config_is_the_same_run(trained: Path, tmp_path: Path, prints: Prints) -> None:
     prints("train", "--config", trained / "config.json", "--out", tmp_path / "again")
     for read, name in ((metrics, "metrics.jsonl"), (read_json, "config.json"), (read_json, "scores.json")):
         assert read(tmp_path / "again" / name) == read(trained / name)
 
 
+@pytest.mark.slow
 def test_resume_goes_on_to_the_run_that_was_never_stopped(trained: Path, tmp_path: Path, prints: Prints) -> None:
     stopped, whole = Path(shutil.copytree(trained, tmp_path / "stopped")), tmp_path / "whole"
     prints("train", "--resume", stopped, "--epochs", 3)
@@ -167,6 +170,7 @@ def test_evaluate_prints_the_scores_of_training(trained: Path, tmp_path: Path, p
         assert [name, *numbers] in [line.split() for line in printed.splitlines()]
 
 
+@pytest.mark.slow
 def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tmp_path: Path, prints: Prints) -> None:
     values, out = noisy_sine(100, seed=1) * 2 + 7, tmp_path / "scores.json"
     path = write(tmp_path / "other.csv", values)
@@ -178,6 +182,7 @@ def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tm
     assert record["scores"]["persistence"]["mse"] == pytest.approx(np.mean(np.square(naive)) / scale**2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_file_whose_columns_moved_is_read_by_their_names(tmp_path: Path, prints: Prints) -> None:
     path, run, out = tmp_path / "data.csv", tmp_path / "run", tmp_path / "scores.json"
     write(path, values := noisy_sine())
@@ -198,6 +203,7 @@ FORECASTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FORECASTS)
 def test_forecast_goes_on_where_each_series_ends(tmp_path: Path, prints: Prints, case: str) -> None:
     options, labels, target = FORECASTS[case]
@@ -229,6 +235,7 @@ def test_forecast_of_another_file_by_the_names_of_its_columns(trained: Path, tmp
     assert is_png(tmp_path / "out.png")
 
 
+@pytest.mark.slow
 def test_forecast_beyond_the_year_9999_and_of_a_group_without_a_name(tmp_path: Path, prints: Prints) -> None:
     path, run = tmp_path / "data.csv", tmp_path / "run"
     rows = [f"{site},9999-12-{day:02},{day % 5}" for site in ("", "b") for day in range(4, 32)]
@@ -241,6 +248,7 @@ def test_forecast_beyond_the_year_9999_and_of_a_group_without_a_name(tmp_path: P
     assert [row[:2] for row in ahead] == [[site, time] for site in ("", "b") for time in times]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["0.5,0,0.5", "0.8,0.2,0", "1.0,0,0"])
 def test_parts_may_be_left_out(data: str, tmp_path: Path, prints: Prints, split: str) -> None:
     prints("train", "--csv", data, *COLUMNS, *SMALL, "--split", split, "--out", tmp_path / "run")
@@ -251,15 +259,13 @@ def test_parts_may_be_left_out(data: str, tmp_path: Path, prints: Prints, split:
     )
 
 
-def test_a_config_file_may_begin_with_a_byte_order_mark(
-    data: str, trained: Path, tmp_path: Path, prints: Prints
-) -> None:
+def test_a_config_file_may_begin_with_a_byte_order_mark(trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "options.json"
     path.write_bytes(b"\xef\xbb\xbf" + (trained / "config.json").read_bytes())
-    prints("train", "--config", path, "--epochs", 1, "--out", tmp_path / "run")
-    assert read_json(tmp_path / "run" / "config.json") == read_json(trained / "config.json") | {"epochs": 1}
+    assert Train.with_files("", ["--config", str(path)]).train == open_run(trained).config
 
 
+@pytest.mark.slow
 def test_without_matplotlib_a_note_takes_the_place_of_pictures(
     trained: Path, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,16 +280,31 @@ def test_without_matplotlib_a_note_takes_the_place_of_pictures(
     assert [path.name for path in directory.glob("forecast.*")] == ["forecast.csv"]
 
 
-def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, prints: Prints) -> None:
+VARIANT = ("--bidirectional", "--proj-size", 3, "--loss", "huber", "--backend", "scan")
+
+
+@pytest.mark.parametrize(
+    ("options", "layer"),
+    [(("--loss", "huber"), 4), pytest.param(VARIANT, 10, marks=pytest.mark.slow)],
+    ids=["plain", "variant"],
+)
+def test_compare_records_agreement_speed_and_quality(
+    data: str, tmp_path: Path, prints: Prints, options: tuple[Any, ...], layer: int
+) -> None:
     pytest.importorskip("torch")
     run, few = tmp_path / "run", ("--epochs", 1, "--samples", 2, "--agreement-steps", 5)
-    prints("compare", "--csv", data, *COLUMNS, *SMALL[:-2], *few, "--out", run)
+    prints("compare", "--csv", data, *COLUMNS, *SMALL[:-2], *few, *options, "--out", run)
     assert set(names(run)) == {*RUN_FILES, "compare.json", "metrics.torch.jsonl"} - {"scores.json"}
     record = read_json(run / "compare.json")
     assert record["agreed"] is True
     assert all(check["passed"] and check["relative"] <= check["tolerance"] for check in record["agreement"])
     kinds = [re.sub(r"\S*(lstm|fc)\.\S+", "*", check["name"]) for check in record["agreement"]]
-    assert kinds == ["outputs", *["gradient of *"] * 6, "losses of 5 Adam steps", *["* after 5 steps"] * 6]
+    assert kinds == [
+        "outputs",
+        *["gradient of *"] * (layer + 2),
+        "losses of 5 Adam steps",
+        *["* after 5 steps"] * (layer + 2),
+    ]
     for part in ("training", "inference"):
         assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}
     scores = record["scores"]
@@ -295,6 +316,7 @@ def test_compare_records_agreement_speed_and_quality(data: str, tmp_path: Path, 
     assert read_json(tmp_path / "scores.json")["scores"]["LSTM"] == pytest.approx(scores["JAX"])
 
 
+@pytest.mark.slow
 def test_compare_times_nothing_where_the_frameworks_disagree(
     data: str, tmp_path: Path, prints: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +338,7 @@ def tutorial_losses(printed: str) -> list[float]:
     return [float(match[2]) for match in found if match]
 
 
-@pytest.mark.parametrize("one_batch", [False, True])
+@pytest.mark.parametrize("one_batch", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_tutorial_prints_its_lines_and_the_same_in_torch(prints: Prints, one_batch: bool) -> None:
     options = ["--one-batch"] if one_batch else []
     losses = tutorial_losses(prints("tutorial", *options))
@@ -337,6 +359,7 @@ def test_tutorial_draws_a_batch_for_each_epoch() -> None:
     assert len({x.tobytes() for x, _ in one}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["jax", "torch"])
 def test_tutorial_prints_its_last_epoch(prints: Prints, framework: str) -> None:
     if framework == "torch":

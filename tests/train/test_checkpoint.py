@@ -96,7 +96,10 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("other", "message"),
-    [({"hidden_size": 6}, r"must be float32\[.*\]; got float32\[.*\]"), ({"optimizer": "sgd"}, "it has an unknown")],
+    [
+        pytest.param({"hidden_size": 6}, r"must be float32\[.*\]; got float32\[.*\]", marks=pytest.mark.slow),
+        ({"optimizer": "sgd"}, "it has an unknown"),
+    ],
 )
 def test_another_model_is_named(tmp_path: Path, other: dict[str, Any], message: str) -> None:
     save_checkpoint(tmp_path, 1, state_of(), {})

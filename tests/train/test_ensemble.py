@@ -29,18 +29,27 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {"seeds": "0:3"},
-        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
         {"sweep": ("learning_rate=0.01,0.03",)},
-        {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
-        {
-            "seeds": "0:2",
-            "sweep": ("b1=0.8,0.95",),
-            "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
-        },
+        pytest.param({"seeds": "0:3"}, marks=SLOW),
+        pytest.param({"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)}, marks=SLOW),
+        pytest.param(
+            {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
+            marks=SLOW,
+        ),
+        pytest.param(
+            {
+                "seeds": "0:2",
+                "sweep": ("b1=0.8,0.95",),
+                "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
+            },
+            marks=SLOW,
+        ),
     ],
 )
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
@@ -55,6 +64,7 @@ def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path,
             np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path) -> None:
     fit(Forecasting(config_for(data, seeds="3,5", sweep=("learning_rate=0.01,0.02",)), load_dataset(data)), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -62,6 +72,7 @@ def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path
     assert [row["member"] for row in rows[:4]] == open_run(tmp_path).names == expected
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Path) -> None:
     optim = OptimConfig(optimizer="sgd")
     config, dataset = config_for(data, optim=optim, sweep=("learning_rate=0.1,1e30",)), load_dataset(data)
@@ -73,7 +84,7 @@ def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Pa
     assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("split", ["0.7,0.1,0.2", "0.8,0,0.2"])
+@pytest.mark.parametrize("split", ["0.7,0.1,0.2", pytest.param("0.8,0,0.2", marks=SLOW)])
 def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_path: Path, split: str) -> None:
     data = replace(data, split=split)
     config = config_for(data, optim=OptimConfig(optimizer="sgd"), sweep=("learning_rate=1e30,0.1,0.2",))
@@ -92,6 +103,7 @@ def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_
     assert written[better]["mse"] == task.score(found.members[1], "test")["mse"]
 
 
+@pytest.mark.slow
 def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
     dataset = load_dataset(data)
     config = config_for(data, seeds="0:2", epochs=4)
@@ -103,6 +115,7 @@ def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
     """A member that is out of patience keeps its best weights while others go on."""
     dataset = load_dataset(data)
@@ -116,6 +129,7 @@ def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
         assert one.stopped == alone.stopped_early
 
 
+@pytest.mark.slow
 def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_path: Path) -> None:
     dataset, reports = load_dataset(data), list[Progress]()
     config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
@@ -148,6 +162,7 @@ def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
     assert math.isnan(Progress(position, 3, 3, (np.nan, np.nan)).train_loss)
 
 
+@pytest.mark.slow
 def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, seeds="0:3"), load_dataset(data)
     task = Forecasting(config, dataset)

@@ -40,7 +40,9 @@ def test_it_has_the_scores_of_its_time(folder: Path, name: str) -> None:
         assert new[model] == pytest.approx(old[model], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "lm-0" else [pytest.mark.slow]) for name in RUNS]
+)
 def test_it_resumes_in_the_present_format(folder: Path, name: str) -> None:
     before = open_run(folder / name)
     assert main(["train", "--resume", name, "--epochs", "2"]) == 0

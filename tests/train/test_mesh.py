@@ -44,6 +44,7 @@ def norms(folder: Path, name: str) -> np.ndarray:
     return np.array([row["grad_norm"] for row in rows if "grad_norm" in row], float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "meshes", "tolerance"),
     [
@@ -93,6 +94,7 @@ def finish(started: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) -> None:
     whole, killed = folder / "whole", folder / "killed"
     said = finish(processes(options(folder, whole)))
@@ -113,6 +115,7 @@ def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) 
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: int) -> None:
     out = folder / f"signal {signum}"
@@ -134,6 +137,7 @@ def test_meshes() -> None:
             parse_mesh(text)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_divide_over_the_devices(folder: Path) -> None:
     """The rows of a batch, which may be fewer than `--batch-size`; nothing is left behind."""
     (folder / "short.csv").write_text("".join((folder / "wave.csv").read_text().splitlines(keepends=True)[:69]))

@@ -28,6 +28,7 @@ def setup(**options: Any) -> tuple[Any, Any, Any, jax.Array, jax.Array]:
     return model, make_step(model, optimizer), init_state(model, optimizer), values, values[:, :1]
 
 
+@pytest.mark.slow
 def test_many_steps_in_one_call_are_one_at_a_time() -> None:
     _, step, state, inputs, targets = setup(num_layers=2, dropout=0.3)
     starts = np.arange(12, dtype=np.int32).reshape(3, 4)

@@ -60,6 +60,7 @@ def test_streams_of_a_text_go_on_from_step_to_step(text: TextConfig) -> None:
         assert covered[-1] + 1 < len(task.text.train)
 
 
+@pytest.mark.slow
 def test_the_state_is_carried_from_batch_to_batch(text: TextConfig, tmp_path: Path) -> None:
     """The text repeats after six characters and a step has seven: what follows `ab` is known from before the step."""
     task = load_task(config_for(task="text", text=text, epochs=12))
@@ -69,6 +70,7 @@ def test_the_state_is_carried_from_batch_to_batch(text: TextConfig, tmp_path: Pa
     assert result.position.best_loss < n_gram_loss(task, 2)
 
 
+@pytest.mark.slow
 def test_a_text_resumes_only_on_itself(text: TextConfig, tmp_path: Path) -> None:
     config = config_for(task="text", text=replace(text, text=str(tmp_path / "text.txt")), epochs=1)
     path, longer, same = Path(config.text.text), replace(config, epochs=2), Path(text.text).read_text()
@@ -140,6 +142,7 @@ def test_a_text_of_pythons_own() -> None:
     assert len(text.train) > 100_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: float) -> None:
     task = load_task(config_for(task="text", text=text, model=ModelConfig(8, 2, tied=True)))
@@ -157,6 +160,7 @@ def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: 
         read = np.append(read, code)
 
 
+@pytest.mark.slow
 def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
     model = LanguageModel(12, 2, dtype="bfloat16", rngs=nnx.Rngs(0))
     model.fc.weight[...] = jnp.zeros_like(model.fc.weight[...])
@@ -165,6 +169,7 @@ def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
     assert np.mean(codes > 1) == pytest.approx(0.03, abs=0.01)  # 3.7 standard deviations
 
 
+@pytest.mark.slow
 def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None:
     task = load_task(config_for(task="labels", sequences=sequences, held_out=0.2, epochs=15))
     assert [len(part.y) for part in task.sequences.parts.values()] == [48, 16, 16]
@@ -176,6 +181,7 @@ def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None
     assert np.trace(table) / 16 == found.scores["LSTM"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_sequences_resume_only_on_themselves(sequences: SequencesConfig, tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text(Path(sequences.sequences).read_text())
@@ -188,6 +194,7 @@ def test_sequences_resume_only_on_themselves(sequences: SequencesConfig, tmp_pat
     assert fit(load_task(task.config), tmp_path / "run", resume=True).position.epoch == 2
 
 
+@pytest.mark.slow
 def test_members_of_a_classifier_hold_out_the_same_sequences(sequences: SequencesConfig, tmp_path: Path) -> None:
     config = config_for(task="labels", sequences=sequences, seeds="0:2", epochs=2)
     fit(load_task(config), tmp_path / "together")
@@ -274,6 +281,7 @@ def test_options_of_other_tasks_are_refused() -> None:
             TrainConfig(**options)
 
 
+@pytest.mark.slow
 def test_padding_does_not_count(sequences: SequencesConfig) -> None:
     task = load_task(config_for(task="labels", sequences=sequences))
     model, part = task.build(task.config), task.sequences.parts["test"]
@@ -326,6 +334,7 @@ def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
             load_sequences(SequencesConfig(str(path)), 0.2, "float32")
 
 
+@pytest.mark.slow
 def test_the_vowels_that_come_with_sktime() -> None:
     pytest.importorskip("sktime")
     data = load_sequences(SequencesConfig(), 0.1, "float32")
