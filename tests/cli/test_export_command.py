@@ -51,8 +51,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     options = {
         "forecast": (*forecast, "--num-layers", 2),
         "several": (*forecast, "--seeds", "0:2", "--precision", "bfloat16"),
-        "lm": ("--task", "lm", "--text", folder / "rhyme.txt", "--steps", 10, "--tied"),
-        "classify": ("--task", "classify", "--sequences", folder / "two.csv"),
+        "lm": ("text", "--text", folder / "rhyme.txt", "--steps", 10, "--tied"),
+        "classify": ("labels", "--sequences", folder / "two.csv"),
     }
     for name, each in options.items():
         assert main([str(word) for word in ("train", *each, *FEW, "--out", folder / name)]) == 0
@@ -126,8 +126,8 @@ def test_the_lstm_alone_for_torch(runs: dict[str, Path], says: Prints) -> None:
 def test_whole_models_for_torch(name: str, runs: dict[str, Path], tmp_path: Path, says: Prints) -> None:
     """The reference's models load them, strictly; safetensors holds the same."""
     torch: Any = pytest.importorskip("torch")
-    from torch_ref.classify import Classifier
-    from torch_ref.lm import LanguageModel
+    from torch_ref import Classifier
+    from torch_ref import LanguageModel
 
     from torch_ref.model import LSTMModel
 
