@@ -107,7 +107,7 @@ class Labelling(Task):
         """Class frequencies, and the nearest class mean, of sequences averaged over time."""
         train, other = self.sequences.parts["train"], self.sequences.parts[part]
         counts = np.bincount(train.y, minlength=len(self.sequences.classes))
-        # One pseudo-count per class, since a model may be scored on a file that lacks one, whose centre is then zero.
+        # One pseudo-count per class: the training part of another file may lack a class, whose centre is then zero.
         frequencies = np.log((counts + 1) / (counts + 1).sum())
         means = _time_means(train)
         centres = np.stack([means[train.y == at].sum(axis=0) / max(count, 1) for at, count in enumerate(counts)])

@@ -22,7 +22,7 @@ from jax_lstm.train.step import entropies
 from jax_lstm.train.task import Arrays, Predict, Scores, Task, checksum
 
 MAX_STREAMS = 32  # read side by side in validation
-MIN_STEPS = 16  # training steps that each of them is at least long
+MIN_STEPS = 16  # least length of each, in training steps
 SMOOTHING = 5.0
 
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jax_lstm import InputError
+from jax_lstm import InputError, kernels
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.data.sequences import load_sequences, read_sequences
 from jax_lstm.data.text import Alphabet, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.models import backend
+from jax_lstm.tasks.scores import truth_of
 from jax_lstm.tasks.text import generate, in_streams, n_grams
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 from jax_lstm.train.ensemble import members
@@ -253,6 +255,25 @@ def test_sequences_that_cannot_be_held_out(tmp_path: Path) -> None:
         load_task(config_for(task="labels", sequences=sequences))
     with pytest.raises(InputError, match=r"`--held-out` must be below 0.5 without --test-sequences"):
         load_task(config_for(task="labels", sequences=sequences, held_out=0.5))
+
+
+def test_backend_args_make_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "named", lambda name, **options: (name, options), raising=False)
+    model = ModelConfig(backend="scan", backend_args=("unroll=4", "remat=chunks", "share=0.5"))
+    assert backend(model) == ("scan", {"unroll": 4, "remat": "chunks", "share": 0.5})
+    assert backend(ModelConfig(backend="reference")) == "reference"
+    for text in ("unroll", "unroll=", "=4"):
+        with pytest.raises(InputError, match="`--backend-args` must be NAME=VALUE"):
+            ModelConfig(backend="scan", backend_args=(text,))
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+def test_the_loss_of_a_forecast_is_its_score(loss: Any, data: DataConfig) -> None:
+    task = load_task(TrainConfig(data=data, loss=loss))
+    forecasts = np.random.default_rng(0).normal(0, 2, (task.size("val"), 2)).astype(np.float32)
+    cost = float(task.cost(jnp.asarray(forecasts), (None, jnp.asarray(truth_of(task.dataset, "val")))))
+    assert task.metric == loss
+    assert task.score(forecasts, "val")[loss] == pytest.approx(cost, rel=1e-5)
 
 
 def test_options_of_other_tasks_are_refused() -> None:
