@@ -87,10 +87,10 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
         chunk_steps=STEPS,
         seeds=f"0:{setup.size}",
     )
-    task, runs = load_task(config), members(config)
+    task, runs = load_task(config), list(members(config).values())
     rows = np.stack([np.asarray(each) for each in next(iter(batches(task, runs, 0, 0)))])
     torch, ours = ([make(run, task) for run in runs] for make in (InTorch, InJax))
-    state, run_steps, arrays, _, _ = make_runner(task, runs, 1)
+    state, run_steps, arrays, *_ = make_runner(task, runs, 1)
 
     def one_by_one(models: list[Any]) -> np.ndarray:
         return np.stack([model.train(own) for model, own in zip(models, rows, strict=True)])

@@ -30,9 +30,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 # What `jax-lstm train` is told.
 SETTINGS = {
-    SHAKESPEARE: f"--task lm --text {TEXT} --hidden-size 512 --embedding-size 128 --dropout 0.5 --steps 64 "
+    SHAKESPEARE: f"text --text {TEXT} --hidden-size 512 --embedding-size 128 --dropout 0.5 --steps 64 "
     "--batch-size 64 --epochs 40 --learning-rate 4e-3 --schedule cosine --clip-norm 1 --precision bfloat16",
-    VOWELS: "--task classify --hidden-size 64 --num-layers 2 --dropout 0.3 --batch-size 16 --epochs 60 "
+    VOWELS: "labels --hidden-size 64 --num-layers 2 --dropout 0.3 --batch-size 16 --epochs 60 "
     "--learning-rate 3e-3 --schedule cosine --seeds 0:5",
 } | {f"{WEATHER}, {precision}": f"--epochs 8 --seeds 0:5 --precision {precision}" for precision in PRECISIONS}
 
@@ -52,6 +52,12 @@ class Row:
     part: str
     scores: dict[str, dict[str, float]]
     further: dict[str, Any] | None = None
+
+    @property
+    def command(self) -> str:
+        """The command in its present form: older records have `--task`."""
+        options = self.options.replace("--task lm", "text").replace("--task classify", "labels")
+        return f"jax-lstm train {options}"
 
     @property
     def members(self) -> list[str]:
@@ -80,7 +86,7 @@ class Tasks(Command):
             before = records.read(Path(self.resume), self.NAME, Row)
             commits = ", ".join(dict.fromkeys([*before.commit.split(", "), record.commit]))
             record = replace(record, commit=commits, seconds=before.seconds)
-            rows = [row for row in before.rows if row.options == SETTINGS.get(row.setting)]
+            rows = [row for row in before.rows if row.command == f"jax-lstm train {SETTINGS.get(row.setting)}"]
         for name in self.setting or SETTINGS:
             if any(row.setting == name for row in rows):
                 continue
@@ -139,7 +145,7 @@ def markdown(record: records.Record) -> str:
 def _scores(row: Row) -> Sheet:
     names = list(next(iter(row.scores.values())))
     rows = [(by, *(f"{scores[name]:.4f}" for name in names)) for by, scores in row.scores.items()]
-    notes = [f"`jax-lstm train {row.options}`: {row.seconds:,.0f} s, {len(row.losses)} epochs"]
+    notes = [f"`{row.command}`: {row.seconds:,.0f} s, {len(row.losses)} epochs"]
     if row.setting == SHAKESPEARE:
         lowest = min(row.losses)
         when = row.losses.index(lowest) + 1
@@ -172,4 +178,4 @@ def _precision(rows: Sequence[Row]) -> Sheet:
         made.append((row.options.split()[-1], *cells, far, f"{row.seconds:.0f} s"))
     columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
-    return Sheet(title, columns, made, notes=(f"`jax-lstm train {rows[0].options}`, and so on",))
+    return Sheet(title, columns, made, notes=(f"`{rows[0].command}`, and so on",))

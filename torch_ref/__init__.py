@@ -1,17 +1,17 @@
-"""The PyTorch side of every comparison: the tutorial's model, the cell from its equations, the tasks, a trainer."""
+"""The PyTorch reference: the tutorial's model, the cell from its equations, the tasks, and training."""
 
 from torch_ref.cell import lstm_cell, lstm_layer
-from torch_ref.classify import Classification, Classifier
 from torch_ref.forecast import Forecasting
-from torch_ref.lm import LanguageModel, LanguageModelling
+from torch_ref.labels import Classifier, Labelling
 from torch_ref.model import LSTMModel
+from torch_ref.text import LanguageModel, LanguageModelling
 from torch_ref.train import gradients, infer, train_steps
 
 __all__ = [
-    "Classification",
     "Classifier",
     "Forecasting",
     "LSTMModel",
+    "Labelling",
     "LanguageModel",
     "LanguageModelling",
     "gradients",

@@ -1,13 +1,13 @@
-"""The LSTM step by step, written out from its equations: a second opinion beside the fused `torch.nn.LSTM`."""
+"""The LSTM written out from its equations, as an independent check of `torch.nn.LSTM`."""
 
 import torch
 from torch import Tensor
 
 
 def lstm_cell(params: dict[str, Tensor], h: Tensor, c: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """One step: `h`, `c` (B, H) and `x` (B, I) give the next `h` and `c`.
+    """One step: the next `h` and `c` (B, H) from `h`, `c` and `x` (B, I).
 
-    `params` holds `weight_ih` (4H, I), `weight_hh` (4H, H) and, with biases, `bias_ih` and `bias_hh` (4H,).
+    `params` holds `weight_ih` (4H, I), `weight_hh` (4H, H) and optionally `bias_ih`, `bias_hh` (4H,).
     """
     w_ii, w_if, w_ig, w_io = params["weight_ih"].chunk(4)
     w_hi, w_hf, w_hg, w_ho = params["weight_hh"].chunk(4)
@@ -20,7 +20,7 @@ def lstm_cell(params: dict[str, Tensor], h: Tensor, c: Tensor, x: Tensor) -> tup
 
 
 def lstm_layer(params: dict[str, Tensor], xs: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A sequence, `xs` (T, B, I): the outputs (T, B, H) and the last `h` and `c`."""
+    """Run a sequence `xs` (T, B, I); returns the outputs (T, B, H) and the last `h` and `c`."""
     ys = []
     for x in xs:
         h, c = lstm_cell(params, h, c, x)

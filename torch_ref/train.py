@@ -1,4 +1,4 @@
-"""Training and inference in PyTorch, on the very batches that the JAX side sees."""
+"""Training and inference in PyTorch, on the same batches as the JAX side."""
 
 from typing import Any, Protocol
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 class Task(Protocol):
-    """What a file of this folder says of a task: its batches, what the model makes of them, and the loss."""
+    """A task: its batches, outputs and loss."""
 
     def gather(self, arrays: Any, rows: Tensor) -> Any:
-        """The batch that `rows` (B,) name."""
+        """The batch at `rows` (B,)."""
         ...
 
     def outputs(self, model: nn.Module, batch: Any, carry: Any) -> tuple[Tensor, Any]:
-        """The model's outputs, and what the next step carries on."""
+        """The model's outputs, and the carry for the next step."""
         ...
 
     def cost(self, outputs: Tensor, batch: Any) -> Tensor: ...
@@ -24,7 +24,7 @@ class Task(Protocol):
 def train_steps(
     task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, arrays: Any, rows: np.ndarray, carry: Any
 ) -> tuple[np.ndarray, Any]:
-    """One step of training for each of `rows` (S, B); returns the S losses, and what is carried on."""
+    """One training step for each of `rows` (S, B); returns the S losses and the carry."""
     model.train()
     losses = []
     for row in torch.from_numpy(rows).long():
@@ -41,7 +41,7 @@ def train_steps(
 def gradients(
     task: Task, model: nn.Module, arrays: Any, rows: np.ndarray, carry: Any
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Outputs of one batch, rows (B,), and the gradient of its loss by each parameter."""
+    """Outputs of one batch, rows (B,), and the gradient of its loss for each parameter."""
     batch = task.gather(arrays, torch.from_numpy(rows).long())
     outputs, _ = task.outputs(model, batch, carry)
     names, params = zip(*model.named_parameters(), strict=True)
@@ -51,7 +51,7 @@ def gradients(
 
 @torch.inference_mode()
 def infer(task: Task, model: nn.Module, arrays: Any, rows: np.ndarray, carry: Any) -> np.ndarray:
-    """Outputs for each of `rows` (S, B), from the same `carry`, one after the other: (S * B, ...)."""
+    """Outputs for each of `rows` (S, B), each from the given `carry`: (S * B, ...)."""
     model.eval()
     batches = (task.gather(arrays, row) for row in torch.from_numpy(rows).long())
     return torch.cat([task.outputs(model, batch, carry)[0] for batch in batches]).numpy()

@@ -6,12 +6,13 @@ from typing import Any
 from benchmarks.report.parts import Chart, Group, Row, Section, numbered
 from benchmarks.sheets import Sheet
 from jax_lstm.compare import CompareConfig
+from jax_lstm.compare.config import upgraded
 from jax_lstm.timing import summary
 from jax_lstm.train.config import to_dict
 
 
 def section(record: dict[str, Any]) -> Section:
-    dtype = "float64" if record["config"]["x64"] else "float32"
+    dtype = "float64" if _options(record)["train"]["x64"] else "float32"
     checks = record["agreement"]
     passed = sum(check["passed"] for check in checks)
     groups = [
@@ -108,12 +109,23 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
 
 def command(record: dict[str, Any]) -> str:
     """With the options that are not at their defaults."""
-    words = ["jax-lstm", "compare"]
-    given, default = record["config"], to_dict(CompareConfig())
-    for name, value in (given | given["data"]).items():
-        usual = (default | default["data"]).get(name)
-        if name == "data" or value == usual or (not value and not usual):
+    given, usual = _flat(_options(record)), _flat(to_dict(CompareConfig()))
+    task = given.pop("task")
+    words = ["jax-lstm", "compare", *([] if task == "forecast" else [task])]
+    for name, value in given.items():
+        if value == usual.get(name) or not (value or usual.get(name)):
             continue
         option = "--" + name.replace("_", "-")
         words += [option] if value is True else [f"--no-{option[2:]}"] if value is False else [option, str(value)]
     return shlex.join(words)
+
+
+def _options(record: dict[str, Any]) -> dict[str, Any]:
+    return upgraded(record["config"], "the record")
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in options.items():
+        found |= _flat(value) if isinstance(value, dict) else {name: value}
+    return found

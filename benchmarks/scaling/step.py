@@ -26,11 +26,11 @@ from benchmarks.record import ROOT
 from benchmarks.scaling.rows import Row, Size
 from jax_lstm.checks import InputError
 from jax_lstm.data.text import Alphabet, Text, TextConfig
-from jax_lstm.tasks.lm import LanguageModelling
+from jax_lstm.tasks.text import LanguageModelling
 from jax_lstm.train.config import ModelConfig, TrainConfig
 from jax_lstm.train.mesh import DATA, MODEL
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.sharding import division, rows_at, spread
+from jax_lstm.train.sharding import division, row_spec, shard_step
 from jax_lstm.train.step import init_state, scan_steps, step_of
 from jax_lstm.train.task import loss_of
 
@@ -79,11 +79,11 @@ def lowered(size: Size, data: int, model: int, platform: str) -> str:
 
 
 def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The call that `jax-lstm train --task lm --units bytes` jits for a mesh; its arguments as shapes and places."""
+    """The call that `jax-lstm train text --units bytes` jits for a mesh; its arguments as shapes and places."""
     devices = mesh.shape[DATA] * mesh.shape[MODEL]
     batch = size.rows * devices
     own = {"model": ModelConfig(size.hidden_size, size.layers), "text": TextConfig(units="bytes", steps=size.steps)}
-    config = TrainConfig(task="lm", batch_size=batch, **own)
+    config = TrainConfig(task="text", batch_size=batch, **own)
     text = np.zeros(2**20, np.int32)  # of which the program sees the length
     task = LanguageModelling(config, Text(config.text, Alphabet("bytes"), text, text[:0]))
     model = nnx.eval_shape(lambda: task.build(config))
@@ -96,8 +96,8 @@ def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
         return init_state(model, optimizer, model.start(batch))
 
     state = jax.eval_shape(start)
-    run, specs = spread(lambda state, arrays, rows, numbers: run_steps(state, arrays, rows), mesh, state, 0)
-    calls = jax.ShapeDtypeStruct((CALLS, batch), np.int32, sharding=NamedSharding(mesh, rows_at(0)))
+    run, specs = shard_step(lambda state, arrays, rows, numbers: run_steps(state, arrays, rows), mesh, state, 0)
+    calls = jax.ShapeDtypeStruct((CALLS, batch), np.int32, sharding=NamedSharding(mesh, row_spec(0)))
     arrays = jax.ShapeDtypeStruct(text.shape, text.dtype, sharding=NamedSharding(mesh, P()))
     return run, (jax.tree.map(lambda leaf, spec: _placed(leaf, mesh, spec), state, specs), arrays, calls, {})
 

@@ -1,7 +1,7 @@
-"""`jax-lstm compare`, the main job."""
+"""`jax-lstm compare`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 from rich.console import Console
@@ -10,47 +10,67 @@ from rich.table import Table
 
 from jax_lstm.checks import require_extra
 from jax_lstm.cli import pictures, show
-from jax_lstm.cli.options import absolute, new_directory, value_of
+from jax_lstm.cli.options import new_directory, of_task, value_of
 from jax_lstm.compare import CompareConfig, Comparison, compare
+from jax_lstm.compare.config import BOTH, IN_MEMORY, LEFT_OUT, upgraded
 from jax_lstm.compare.run import METRICS_TORCH
-from jax_lstm.files import write_json
+from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
 from jax_lstm.tasks.scores import baseline_forecasts
-from jax_lstm.train import InterruptedRunError
-from jax_lstm.train.config import read_config, to_dict
-from jax_lstm.train.loop import CONFIG, METRICS
+from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig
+from jax_lstm.train.config import absolute, read_config
+from jax_lstm.train.directory import CONFIG, METRICS
+
+GROUPS = ("data", "text", "sequences", "model", "optim")
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Train in JAX and in PyTorch from the same weights on the same batches; compare numbers and speed."""
+    """Train in JAX and in PyTorch from the same weights on the same batches; compare results and speed.
+    `jax-lstm compare` or `compare forecast` forecasts series; there are also `compare text` and `compare labels`, each
+    with its own --help.
+    """
 
     compare: CompareConfig = field(default_factory=CompareConfig)
     out: str = ""
-    """Run directory to make; runs/compare-DATE-TIME if not given."""
+    """New run directory; runs/compare-DATE-TIME if not given."""
     config: str = ""
-    """JSON file of options, as the config.json of a comparison; options on the command line go before it."""
+    """JSON file of options, as the config.json of a comparison; command-line options override it."""
 
     @classmethod
-    def given(cls, arguments: Sequence[str]) -> "Compare":
-        config = value_of("--config", arguments)
-        return cls(read_config(CompareConfig, config)) if config else cls()
+    def with_files(cls, task: str, arguments: Sequence[str]) -> "Compare":
+        """The defaults: the options of `--config` if it is given, else those of the task."""
+        base, path = CompareConfig(), value_of("--config", arguments)
+        if not path:
+            return cls(replace(base, train=replace(base.train, task=task or "forecast")))
+        config = read_config(base, path, upgraded)
+        return of_task(cls(config), config.train, task, "--config", path)
+
+    @property
+    def task(self) -> str:
+        return self.compare.train.task
+
+    @staticmethod
+    def left_out(owner: type, field: str) -> str:
+        if owner is DataConfig:
+            return IN_MEMORY if field in ("stream", "epoch_windows", "eval_windows") else ""
+        supported = owner not in (TrainConfig, ModelConfig, OptimConfig) or field in GROUPS or field in BOTH
+        return "" if supported else LEFT_OUT
 
     def run(self, console: Console) -> int:
-        config = absolute(self.compare)
+        config = replace(self.compare, train=absolute(self.compare.train))
         require_extra("torch", "torch", "compare")
-        # On an accelerator too float32 is float32: TF32 would part from PyTorch by more than the tolerances.
-        with jax.enable_x64(config.x64), jax.default_matmul_precision("highest"):
-            task = load_task(config.training())
+        # Full float32 on accelerators too: TF32 would exceed the tolerances.
+        with jax.enable_x64(config.train.x64), jax.default_matmul_precision("highest"):
+            task = load_task(config.train)
             directory = new_directory(self.out, "compare")
-            write_json(directory / CONFIG, to_dict(config))
-            show.data_and_model(console, task.config, task)
+            show.data_and_model(console, task)
             try:
                 with show.progress(console) as report:
                     comparison = compare(config, task, directory, report)
             except InterruptedRunError as error:
-                left = f"interrupted; {directory} holds what there was; run compare again"
-                raise InterruptedRunError(left, error.signum) from None
+                message = f"interrupted; {directory} holds the results so far; run compare again"
+                raise InterruptedRunError(message, error.signum) from None
         console.print(_agreement(comparison))
         if not comparison.agreed:
             console.print("[bold red]the frameworks disagree[/]: nothing was timed or trained")
@@ -60,12 +80,12 @@ class Compare:
         console.print(_payback(comparison))
         if comparison.scores:
             show.scores_table(console, task, comparison.scores, comparison.part)
-            show.sheet(console, task.further(comparison.predictions["JAX"], comparison.part))
+            show.further(console, task.table(comparison.predictions["JAX"], comparison.part))
         written = [CONFIG, METRICS, METRICS_TORCH, "checkpoints", "compare.json"]
         logs = {"JAX": METRICS, "PyTorch": METRICS_TORCH}
         if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
             written.append(pictures.LOSSES)
-        if comparison.scores and config.task == "forecast":
+        if comparison.scores and config.train.task == "forecast":
             drawn = comparison.predictions | {"linear": baseline_forecasts(task.dataset, comparison.part)["linear"]}
             if pictures.drawn(console, lambda: pictures.forecasts(directory, task.dataset, comparison.part, drawn)):
                 written.append(pictures.FORECASTS)
@@ -86,7 +106,7 @@ def _agreement(comparison: Comparison) -> Table:
 
 
 def _throughput(comparison: Comparison, unit: str) -> Table:
-    shown = show.table("throughput: medians of samples taken in turns, over the same batches")
+    shown = show.table("throughput: medians of interleaved samples over the same batches")
     shown.add_column("")
     frameworks = ("JAX", "PyTorch")
     headings = [f"{name}\n{what}/s" for what in (unit, "batches") for name in frameworks]
@@ -102,5 +122,5 @@ def _throughput(comparison: Comparison, unit: str) -> Table:
 
 def _payback(comparison: Comparison) -> str:
     if comparison.payback is None:
-        return "compile time is not paid back here: an epoch takes JAX no less time than PyTorch"
+        return "compile time is not paid back: JAX is not faster per epoch here"
     return f"JAX's compile time is paid back after {comparison.payback:,.1f} epochs of training"

@@ -15,19 +15,19 @@ from jax_lstm.weights.files import file_format, load_file, save_file
 
 @dataclass(frozen=True)
 class Convert:
-    """Turn a PyTorch state dict (.pt, .pth) into .safetensors, or back: same names, types and bits."""
+    """Convert a PyTorch state dict (.pt, .pth) to .safetensors, or back: same names, types and bits."""
 
     in_file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
     """File to read: .pt, .pth or .safetensors."""
     out_file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """File to write: .pt, .pth or .safetensors."""
     overwrite: bool = False
-    """Replace the file to write if it is there."""
+    """Overwrite OUT if it exists."""
 
     def run(self, console: Console) -> int:
-        file_format(self.out_file)  # refuses the name before anything is read
+        file_format(self.out_file)  # check the name before anything is read
         free = self.overwrite or not self.out_file.exists()
-        require(free, "OUT", "be a new file", f"{self.out_file}, which is there", "--overwrite replaces it")
+        require(free, "OUT", "be a new file", f"{self.out_file}, which exists", "--overwrite replaces it")
         arrays = load_file(self.in_file)
         save_file(arrays, self.out_file)
         shown = show.table(f"weights in {escape(str(self.out_file))}")

@@ -27,22 +27,21 @@ from jax_lstm.tasks.forecast import interval
 from jax_lstm.train.config import arithmetic
 
 PANELS = 6
-MATPLOTLIB_END = np.datetime64("10000-01-01")  # no later dates on its axes
+MATPLOTLIB_END = np.datetime64("10000-01-01")  # its axes have no later dates
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast what comes after the last row of a file, with a trained model."""
+    """Forecast the rows after the last one of a file, with a trained model."""
 
     run_directory: Annotated[Path, tyro.conf.Positional]
     """Run directory of train or compare."""
     csv: str = ""
-    """File with the columns that the model was trained on, of any format that train reads; the training data if not
-    given."""
+    """File with the model's columns, in any format that train reads; the training data if not given."""
     out: str = ""
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
     stream: bool = False
-    """Read rows from standard input, CSV with a header, and print what follows after each, as CSV."""
+    """Read rows from standard input, CSV with a header, and print a forecast after each, as CSV."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "forecast", "forecast")
@@ -74,14 +73,14 @@ class Forecast:
 
 
 def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
-    """For each series (members, horizon, C) on the original scale."""
+    """Forecasts of each series, (members, horizon, C), on the original scale."""
     window = run.config.data.window
     for one in series:
         if len(one.values) < window:
             name = f" of {one.group!r}" if one.group else ""
             raise InputError(f"{source}: too few rows{name}: the window needs {window}; got {len(one.values)}")
         if one.times is not None and one.step is None:
-            raise InputError(f"{source}: too few rows: one timestamp alone does not tell the step to the next")
+            raise InputError(f"{source}: too few rows: the time step cannot be found from one timestamp")
     features = run.scaler.pick(run.features)
     last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
     at = [run.scaler.columns.index(name) for name in features.columns]
@@ -94,7 +93,7 @@ def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
 
 
 def _times(one: Series, horizon: int) -> np.ndarray:
-    """Timestamps of the rows to come; without times, their numbers, counted on from the file's rows."""
+    """Timestamps of the forecast rows; without times, their row numbers."""
     ahead = np.arange(1, horizon + 1)
     if one.times is None or one.step is None:
         return ahead + one.first_row + len(one.values)

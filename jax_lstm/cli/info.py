@@ -12,7 +12,7 @@ from jax_lstm.kernels.fused import native_status
 
 @dataclass(frozen=True)
 class Info:
-    """Versions, devices, and which extras are installed or missing."""
+    """Versions, devices, and installed and missing extras."""
 
     def run(self, console: Console) -> int:
         facts = environment()

@@ -1,54 +1,104 @@
-"""What several commands share: options from a file, the run directory, the file of the user."""
+"""What several commands share: options of a task, options from files, the run directory."""
 
+import dataclasses
 import time
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from jax_lstm.checks import require
+import tyro
+
+from jax_lstm.checks import InputError, require
 from jax_lstm.data import DataConfig
 from jax_lstm.data.stored import streamable
+from jax_lstm.train import TrainConfig
+from jax_lstm.train.config import Only, only_of, option
+from jax_lstm.train.formats import RENAMED_TASKS
+
+C = TypeVar("C")
+TASKS = ("forecast", "text", "labels")
 
 
-def value_of(option: str, arguments: Sequence[str]) -> str:
-    """The value that the command line gives an option, before it is parsed as a whole; "" if it is not there."""
+def split_task(command: str, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The task that the first argument names, or "", and the other arguments.
+
+    Raises:
+        InputError: `--task` is given, as before tasks were subcommands.
+    """
+    old = value_of("--task", arguments)
+    if old or "--task" in arguments:
+        name = RENAMED_TASKS.get(old, old)
+        form = f"jax-lstm {command} {name if name in TASKS else '|'.join(TASKS)}"
+        raise InputError(f"`--task` must be a subcommand: {form}; got --task {old}")
+    named = arguments[0] if arguments and arguments[0] in TASKS else ""
+    return named, list(arguments[bool(named) :])
+
+
+def of_task(config: C, train: TrainConfig, task: str, source: str, path: str) -> C:
+    """`config`, whose training options `train` came from `path`, if it is of the `task` that is named."""
+    fits = not task or task == train.task
+    require(fits, source, f"be of the task {task}, as the command says", f"{path}, of {train.task}")
+    return config
+
+
+def view(
+    config: Any, task: str, left_out: Callable[[type, str], str], hidden: dict[str, str], only: Only | None = None
+) -> Any:
+    """`config` for tyro to parse, without the options of other tasks and those that the command leaves out.
+
+    `left_out(cls, field)` is the reason why a field is left out, or ""; `only` is the limit of the config itself.
+    `hidden` receives the options that are missing, with the reasons.
+    """
+    cls, fields, values = type(config), [], {}
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for each in dataclasses.fields(cls):
+        hint, value = hints[each.name], getattr(config, each.name)
+        own = only_of(hint) or only
+        other_task = own is not None and task not in own.tasks
+        reason = own.expected(task) if own is not None and other_task else left_out(cls, each.name)
+        if dataclasses.is_dataclass(value):
+            value = view(value, task, left_out, hidden, own)
+            hint = type(value)
+        elif reason:
+            hidden[option(each.name)] = reason
+        if reason or (cls is TrainConfig and each.name == "task"):
+            hint = tyro.conf.Suppress[tyro.conf.Fixed[hint]]
+        fields.append((each.name, hint, dataclasses.field(default=value)))
+        values[each.name] = value
+    namespace = {"__doc__": cls.__doc__, "__module__": cls.__module__, "viewed": cls}
+    return dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), namespace=namespace, frozen=True)(**values)
+
+
+def viewed(config: Any) -> Any:
+    """The config whose `view` this is."""
+    if not hasattr(config, "viewed"):
+        return config
+    return config.viewed(**{each.name: viewed(getattr(config, each.name)) for each in dataclasses.fields(config)})
+
+
+def value_of(name: str, arguments: Sequence[str]) -> str:
+    """The value of an option on a command line that is not parsed yet; "" if it is not there."""
     for at, argument in enumerate(arguments):
-        if argument == option:
+        if argument == name:
             return arguments[at + 1] if at + 1 < len(arguments) else ""
-        if argument.startswith(option + "="):
+        if argument.startswith(name + "="):
             return argument.partition("=")[2]
     return ""
 
 
-def absolute(config: Any) -> Any:
-    """A config with the whole paths of its files, so that a run can be opened from anywhere."""
-
-    def whole(part: Any, *names: str) -> Any:
-        return replace(
-            part, **{name: str(Path(getattr(part, name)).absolute()) for name in names if getattr(part, name)}
-        )
-
-    return replace(
-        config,
-        data=whole(config.data, "csv"),
-        text=whole(config.text, "text"),
-        sequences=whole(config.sequences, "sequences", "test_sequences"),
-    )
-
-
 def data_from(run: Any, path: str) -> DataConfig:
-    """The data of a run of `--task forecast`, by its columns, from `path`; it is streamed if that file can be."""
+    """The data of a forecasting run, by its columns, from `path`; streamed if that file can be."""
     data, stream = run.config.data, run.config.data.stream and streamable(path)
     epoch_windows = data.epoch_windows if stream else 0
     return replace(data, csv=path, features=run.features, target=run.target, stream=stream, epoch_windows=epoch_windows)
 
 
 def new_directory(out: str, command: str) -> Path:
-    """Make the directory for a new run: `out`, or one named by the time."""
+    """The path of a new run directory, `out` or one named by the time; it is not created yet."""
     directory = Path(out or f"runs/{command}-{time.strftime('%Y%m%d-%H%M%S')}")
     require(not directory.exists() or directory.is_dir(), "--out", "be a directory", f"the file {directory}")
     empty = not directory.exists() or not any(directory.iterdir())
     require(empty, "--out", "be a new or an empty directory", f"{directory}, which holds files")
-    directory.mkdir(parents=True, exist_ok=True)
     return directory

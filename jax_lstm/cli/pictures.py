@@ -1,4 +1,4 @@
-"""The pictures of a run directory; without matplotlib, a note that says how to get them."""
+"""Pictures of a run directory; without matplotlib, a note that says how to install it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ PANELS = 4
 
 
 def drawn(console: Console, draw: Callable[[], None]) -> bool:
-    """Draw, or say what is missing."""
+    """Draw, or print which extra is missing; whether it was drawn."""
     try:
         draw()
     except MissingExtraError as error:
@@ -30,9 +30,9 @@ def drawn(console: Console, draw: Callable[[], None]) -> bool:
 
 
 def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> None:
-    """`losses.png` from the logs of `metrics`, {run: file name}.
+    """Draw `losses.png` from the logs `metrics`, {run: file name}.
 
-    Of many models it shows the mean of those that go on; none may, at the end of the last epoch.
+    For several models it shows the mean over those that still train; in the last epochs there may be none.
     """
     curves = {}
     for run, name in metrics.items():
@@ -49,7 +49,7 @@ def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> Non
 
 
 def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[str, np.ndarray]) -> None:
-    """`forecasts.png`: some windows spread evenly over a part, the first target, on its own scale."""
+    """Draw `forecasts.png`: evenly spaced windows of a part, first target, on its own scale."""
     config, scaler, truth = dataset.config, dataset.scaler.pick(dataset.target[:1]), truth_of(dataset, part)
     count = len(dataset.target)
     panels = []

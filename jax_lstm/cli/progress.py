@@ -1,8 +1,8 @@
-"""What goes on during training: the bar, lines of epochs, TensorBoard, a trace for the profiler."""
+"""Reports during training: progress bar, a line per epoch, TensorBoard, profiler trace."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,33 +12,31 @@ from rich.console import Console
 
 from jax_lstm.checks import require_extra
 from jax_lstm.cli import show
-from jax_lstm.train import Progress
+from jax_lstm.train import Progress, Trainer
 from jax_lstm.train.task import Task
+from jax_lstm.train.trainer import Report
 
-Watch = Callable[[Progress], None]
 TENSORBOARD, PROFILE = "tensorboard", "profile"
 
 
 @contextmanager
-def watched(
-    console: Console, task: Task, directory: Path, *, names: list[str], tensorboard: bool, profile: int
-) -> Iterator[Watch]:
-    """One function for `fit` to report to."""
+def reporting(console: Console, trainer: Trainer, *, tensorboard: bool, profile: int) -> Iterator[Report]:
+    """One function for `Trainer.fit` to report to."""
     with ExitStack() as stack:
-        watches = [_printed(console, task, stack.enter_context(show.progress(console)))]
+        reports = [_printed(console, trainer.task, stack.enter_context(show.progress(console)))]
         if tensorboard:
-            watches.append(stack.enter_context(_tensorboard(directory / TENSORBOARD, names)))
+            reports.append(stack.enter_context(_tensorboard(trainer.directory / TENSORBOARD, trainer.names)))
         if profile:
-            watches.append(stack.enter_context(_profiled(directory / PROFILE, profile)))
+            reports.append(stack.enter_context(_profiled(trainer.directory / PROFILE, profile)))
 
         def report(progress: Progress) -> None:
-            for watch in watches:
-                watch(progress)
+            for each in reports:
+                each(progress)
 
         yield report
 
 
-def _printed(console: Console, task: Task, bar: Any) -> Watch:
+def _printed(console: Console, task: Task, bar: Any) -> Report:
     began, steps = time.perf_counter(), 0
     per_step = task.shape[-1] * task.per_row
     epochs = task.config.epochs
@@ -47,7 +45,7 @@ def _printed(console: Console, task: Task, bar: Any) -> Watch:
         nonlocal began, steps
         position, total = progress.position, epochs * progress.steps_per_epoch
         if steps == 0 and progress.steps:
-            began, steps = time.perf_counter(), -progress.steps  # the first call compiles, and does not count
+            began, steps = time.perf_counter(), -progress.steps  # the first call compiles, so it is not counted
         steps += progress.steps
         speed = max(steps, 0) * per_step * len(position.members) / max(time.perf_counter() - began, 1e-9)
         facts = [f"loss {progress.train_loss:.4f}"]
@@ -66,7 +64,7 @@ def _printed(console: Console, task: Task, bar: Any) -> Watch:
 
 
 def device_memory() -> str:
-    """What the first device holds, and has; "" where it does not say."""
+    """Memory in use and available on the first device; "" if it is not reported."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_in_use" not in stats:
         return ""
@@ -75,7 +73,7 @@ def device_memory() -> str:
 
 
 @contextmanager
-def _tensorboard(directory: Path, names: list[str]) -> Iterator[Watch]:
+def _tensorboard(directory: Path, names: list[str]) -> Iterator[Report]:
     writer = require_extra("tensorboardX", "log", "--tensorboard").SummaryWriter(str(directory))
 
     def report(progress: Progress) -> None:
@@ -96,8 +94,8 @@ def _tensorboard(directory: Path, names: list[str]) -> Iterator[Watch]:
 
 
 @contextmanager
-def _profiled(directory: Path, steps: int) -> Iterator[Watch]:
-    """A trace that begins after the first call, which compiles, and ends after the call in which `steps` are made."""
+def _profiled(directory: Path, steps: int) -> Iterator[Report]:
+    """Start a trace after the first call, which compiles, and stop it after the call that completes `steps`."""
     left, running = steps, False
 
     def report(progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""What the commands print: the data, the model, tables of scores, progress."""
+"""Output of the commands: data, model, tables of scores, progress."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jax_lstm.train import TrainConfig
-from jax_lstm.train.ensemble import members
-from jax_lstm.train.task import Scores, Sheet, Task
+from jax_lstm.tasks.evaluation import Evaluation
+from jax_lstm.tasks.run import Run
+from jax_lstm.train import task as tasks
+from jax_lstm.train.task import Scores, Task
 
 
 def table(title: str) -> Table:
@@ -22,8 +23,9 @@ def table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def data_and_model(console: Console, config: TrainConfig, task: Task) -> None:
-    """The data, what is missing from it, and the model; warnings last."""
+def data_and_model(console: Console, task: Task, models: int = 1) -> None:
+    """The data, its gaps, and the model; warnings last."""
+    config = task.config
     model = nnx.eval_shape(lambda: task.build(config))
     parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
     calls, steps, batch_size = task.shape
@@ -33,19 +35,20 @@ def data_and_model(console: Console, config: TrainConfig, task: Task) -> None:
     for heading, text in task.facts:
         facts.add_row(heading, escape(text))
     fc, lstm = model.fc, model.lstm
-    sizes = f"{lstm.input_size} > {lstm.hidden_size} x {lstm.num_layers} > {fc.bias.shape[0]}"
-    count = len(members(config))
-    facts.add_row("model", f"LSTM {sizes}, {parameters:,} parameters, {config.dtype}")
+    projected = f" > {lstm.proj_size}" if lstm.proj_size else ""
+    sizes = f"{lstm.input_size} > {lstm.hidden_size}{projected} x {lstm.num_layers} > {fc.bias.shape[0]}"
+    kind = "bidirectional LSTM" if lstm.bidirectional else "LSTM"
+    facts.add_row("model", f"{kind} {sizes}, {parameters:,} parameters, {config.dtype}")
     facts.add_row("training", f"{config.epochs} epochs of {calls * steps:,} batches of {batch_size}")
-    if count > 1:
-        facts.add_row("", f"{count} models at once")
+    if models > 1:
+        facts.add_row("", f"{models} models at once")
     console.print(facts)
     for warning in task.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
 
 
 def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], part: str) -> None:
-    """The scores of each model and each baseline."""
+    """Scores of each model and each baseline."""
     named = {"val": "validation", "train": "training"}.get(part, part)
     quality = table(f"quality on the {named} part")
     quality.add_column("by")
@@ -58,16 +61,24 @@ def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], par
     console.print(quality)
 
 
+def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: str) -> None:
+    """All that is known about a run: members that diverged, the scores, their spread, the task's further table."""
+    left_out(console, run.diverged)
+    scores_table(console, task, found.scores, part)
+    _spread(console, task, found.scores, run.names)
+    further(console, task.table(found.predictions, part))
+
+
 def left_out(console: Console, diverged: Sequence[str]) -> None:
-    """Which members no prediction is made with."""
+    """Warn about members that diverged, which are not used to predict."""
     if diverged:
         console.print(
             f"[yellow]warning:[/] left out, since their loss became NaN or infinite: {escape('; '.join(diverged))}"
         )
 
 
-def spread(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
-    """Of many models: mean and standard deviation of the metric, and which is the best."""
+def _spread(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
+    """Mean and standard deviation of the metric over several models, and the best of them."""
     if len(names) < 2:
         return
     heading, form = task.headings[task.metric]
@@ -84,7 +95,8 @@ def loss_name(task: Task) -> str:
     return task.headings[task.metric][0].replace("\n", " ")
 
 
-def sheet(console: Console, shown: Sheet | None) -> None:
+def further(console: Console, shown: tasks.Table | None) -> None:
+    """The task's further table, if it has one."""
     if shown is None:
         return
     drawn = table(shown.title)
@@ -97,7 +109,7 @@ def sheet(console: Console, shown: Sheet | None) -> None:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Callable[..., None]]:
-    """A bar for each stage, `(stage, done, total, facts)`; where there is no terminal, a line at each tenth of it."""
+    """A bar for each stage, `(stage, done, total, facts)`; without a terminal, a line for every tenth."""
     if not console.is_terminal:
         printed: dict[str, int] = {}
 

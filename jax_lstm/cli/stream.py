@@ -11,28 +11,28 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data.table import header_of, number, parsed, timestamp
 from jax_lstm.tasks.forecast import ForecastRun, interval
-from jax_lstm.tasks.online import Begun, Online
+from jax_lstm.tasks.online import Online, SeriesState
 
 NAME = "standard input"
 
 
 @dataclass
 class Series:
-    """What is kept of a series: its states, the last value of each feature, the time of its last row."""
+    """A series so far: the model's states, the last value of each feature, the time of the last row."""
 
-    begun: Begun
+    state: SeriesState
     last: np.ndarray
     time: datetime | None = None
 
 
 def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
-    """Read CSV with a header, and write a row of CSV for each row, at once: what follows it, step after step.
+    """Read CSV with a header; after each row, write one row of CSV with the forecast.
 
-    There must be the columns that the model reads; that of time and that of group are used where they are. Missing
-    values, and rows that lie missing between two times, are filled by the last values seen.
+    The model's columns must be there; the time and group columns are used if they are. Missing values, and rows missing
+    between two times, are filled with the last values seen.
 
     Raises:
-        InputError: a row cannot be used. Forecasts for the rows before it have been written.
+        InputError: a row cannot be used; forecasts for the rows before it have been written.
     """
     rows = parsed(lines, NAME)
     header = header_of(rows, NAME, run.features)
@@ -54,7 +54,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
             standardised = features.standardise(series.last[None])[0]
         except InputError as error:
             raise InputError(f"{NAME}, line {line}: {error}") from None
-        forecasts, series.begun = online.feed(series.begun, standardised)
+        forecasts, series.state = online.feed(series.state, standardised)
         return forecasts
 
     for line, row in rows:
@@ -63,7 +63,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
         name = row[header.index(group)].strip() if group else ""
         values = np.array([number(row[at], NAME, line, header[at], first=0) for at in where])
         if name not in found:
-            found[name] = Series(online.begin(), features.mean)
+            found[name] = Series(online.start(), features.mean)
         series = found[name]
         if time:
             stamp = timestamp(row[header.index(time)], NAME, line, time)
@@ -75,19 +75,19 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
         members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
         shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
-        where_it_is = row[header.index(time)].strip() if time else series.begun.rows
-        writer.writerow([*([name] if group else []), where_it_is, *numbers])
+        label = row[header.index(time)].strip() if time else series.state.rows
+        writer.writerow([*([name] if group else []), label, *numbers])
         out.flush()
 
 
 class Clock:
-    """The step from row to row, in seconds: that of the training data, or where it had no times of the first rows."""
+    """The time step between rows: that of the training data, or if it had no times, of the first two rows."""
 
     def __init__(self, step: float | None) -> None:
         self._step = None if step is None else timedelta(seconds=step)
 
     def absent(self, before: datetime | None, now: datetime, line: int) -> int:
-        """How many rows lie missing between two times."""
+        """The number of rows missing between two times."""
         if before is None:
             return 0
         where = f"{NAME}, line {line}: timestamp {now.isoformat(' ')}"

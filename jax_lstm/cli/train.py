@@ -5,127 +5,118 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, show
-from jax_lstm.cli.options import absolute, new_directory, value_of
-from jax_lstm.cli.progress import watched
+from jax_lstm.cli.options import new_directory, of_task, value_of
+from jax_lstm.cli.progress import reporting
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
-from jax_lstm.train import InterruptedRunError, TrainConfig, hosts
-from jax_lstm.train.config import read_config, to_dict
-from jax_lstm.train.ensemble import members, named
-from jax_lstm.train.loop import CONFIG, METRICS, fit_held, held, require_resumable, saved_config, usable_mesh
-from jax_lstm.train.optimizer import make_optimizer
+from jax_lstm.train import InterruptedRunError, TrainConfig, Trainer, hosts
+from jax_lstm.train.config import absolute, arithmetic, read_config
+from jax_lstm.train.directory import CONFIG, METRICS, saved_config
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a model in JAX; needs no PyTorch."""
+    """Train a model in JAX, without PyTorch. `jax-lstm train` or `train forecast` forecasts series, `train text` models
+    text, `train labels` classifies sequences; each has its own --help.
+    """
 
     train: TrainConfig = field(default_factory=TrainConfig)
     out: str = ""
-    """Run directory to make; runs/train-DATE-TIME if not given."""
+    """New run directory; runs/train-DATE-TIME if not given."""
     config: str = ""
-    """JSON file of options, as the config.json of a run; options on the command line go before it."""
+    """JSON file of options, as the config.json of a run; command-line options override it."""
     resume: str = ""
-    """Run directory to go on in, with its own options; a larger --epochs trains on."""
+    """Run directory to resume, with the options of that run; a larger --epochs continues training."""
     distributed: bool = False
-    """Train on several hosts, each with this command: SLURM, Open MPI and Cloud TPU tell where the others are."""
+    """Train on several hosts that all run this command; detected under SLURM, Open MPI and on Cloud TPU."""
     coordinator: str = ""
-    """Where nobody tells: HOST:PORT of the first process."""
+    """If the hosts are not detected automatically: HOST:PORT of the first process."""
     num_processes: int = 0
-    """With --coordinator, how many processes there are."""
+    """With --coordinator, the number of processes."""
     process_id: int = -1
-    """With --coordinator, which one this is, from 0."""
+    """With --coordinator, the number of this process, from 0."""
     tensorboard: bool = False
-    """Write the metrics for TensorBoard too, into the run directory."""
+    """Also write metrics for TensorBoard to the run directory."""
     profile: int = 0
-    """Write a trace of so many steps, after the first call, for Perfetto or TensorBoard into the run directory."""
+    """Trace this many steps after the first call, for Perfetto or TensorBoard, to the run directory."""
     debug_nans: bool = False
-    """Where the loss becomes NaN or infinite, say in which step and in which tensor first; slower."""
+    """If the loss becomes NaN or infinite, report the step and tensor where it began; slower."""
 
     @classmethod
-    def given(cls, arguments: Sequence[str]) -> "Train":
+    def with_files(cls, task: str, arguments: Sequence[str]) -> "Train":
+        """The defaults: the options of `--config` or `--resume` if one is given, else those of the task."""
         config, resume = value_of("--config", arguments), value_of("--resume", arguments)
         if config and resume:
             raise InputError("`--resume` must come without --config, since a run has its own; got both")
-        if resume:
-            return cls(saved_config(Path(resume)))
-        return cls(read_config(TrainConfig, config)) if config else cls()
+        if not (config or resume):
+            return cls(TrainConfig(task or "forecast"))  # type: ignore[arg-type]
+        train = saved_config(Path(resume)) if resume else read_config(TrainConfig(), config)
+        return of_task(cls(train), train, task, "--resume" if resume else "--config", resume or config)
+
+    @property
+    def task(self) -> str:
+        return self.train.task
+
+    @staticmethod
+    def left_out(owner: type, field: str) -> str:
+        return ""
 
     def run(self, console: Console) -> int:
         config = absolute(self.train)
         several = self.distributed or self.coordinator or self.num_processes or self.process_id >= 0
         if several:
             hosts.start(self.coordinator, self.num_processes, self.process_id)
-            where = bool(self.out or self.resume)
-            require(where, "--out", "name the run directory, which all hosts see, with several processes", "nothing")
+            named = bool(self.out or self.resume)
+            require(named, "--out", "name a directory that all hosts see, with several processes", "nothing")
+        if self.resume and self.out:
+            raise InputError(f"`--out` must be left out with --resume, which writes to its run; got {self.out}")
         console = console if hosts.writes() else Console(quiet=True)
-        with jax.enable_x64(config.x64), jax.default_matmul_precision(config.matmul_precision):
-            if self.resume:
-                if self.out:
-                    raise InputError(f"`--out` must be left out with --resume, which writes to its run; got {self.out}")
-                require_resumable(config, Path(self.resume))
-            # What cannot be used is refused before anything is written.
-            for run in members(config):
-                make_optimizer(run.optim, 1, {"weight": np.zeros((1, 1), np.float32)})
-            task = load_task(config)
-            usable_mesh(task, self.debug_nans)
+        with arithmetic(config):
             directory = Path(self.resume or self.out)
             if hosts.writes() and not self.resume:
                 directory = new_directory(self.out, "train")
-            with held(directory):
-                if hosts.writes():
-                    write_json(directory / CONFIG, to_dict(config))
-                hosts.wait("directory")
-                self._fit(console, directory, task)
-                if hosts.writes():
-                    self._finish(console, directory, task)
+            trainer = Trainer(load_task(config), directory, resume=bool(self.resume), debug_nans=self.debug_nans)
+            self._fit(console, trainer)
+            if hosts.writes():
+                _finish(console, trainer)
             hosts.wait("end")
         return 0
 
-    def _fit(self, console: Console, directory: Path, task: Any) -> None:
-        config = task.config
-        show.data_and_model(console, config, task)
-        watching = watched(
-            console,
-            task,
-            directory,
-            names=[named(config, run) for run in members(config)],
-            tensorboard=self.tensorboard and hosts.writes(),
-            profile=self.profile,
-        )
-        with watching as report:
+    def _fit(self, console: Console, trainer: Trainer) -> None:
+        show.data_and_model(console, trainer.task, len(trainer.members))
+        tensorboard = self.tensorboard and hosts.writes()
+        with reporting(console, trainer, tensorboard=tensorboard, profile=self.profile) as report:
             try:
-                result = fit_held(task, directory, resume=bool(self.resume), debug_nans=self.debug_nans, report=report)
+                result = trainer.fit(report)
             except InterruptedRunError as error:
-                how = f"{error}; go on with: jax-lstm train --resume {directory}"
+                how = f"{error}; resume with: jax-lstm train --resume {trainer.directory}"
                 raise InterruptedRunError(how, error.signum) from None
         if result.stopped_early:
-            console.print(f"stopped early: no better validation loss for {config.patience} epochs")
+            console.print(f"stopped early: no better validation loss for {trainer.config.patience} epochs")
 
-    def _finish(self, console: Console, directory: Path, task: Any) -> None:
-        written = ["metrics.jsonl", "checkpoints"]
-        part = part_of(task)
-        if part:
-            run = open_run(directory)
-            found, names = evaluate(run, task, part), run.names
-            write_json(directory / "scores.json", as_json(task, found, part))
-            written.append("scores.json")
-            show.left_out(console, run.diverged)
-            show.scores_table(console, task, found.scores, part)
-            show.spread(console, task, found.scores, names)
-            show.sheet(console, task.further(found.predictions, part))
-            if task.config.task == "forecast" and pictures.drawn(
-                console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
-            ):
-                written.append(pictures.FORECASTS)
-        if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS}, show.loss_name(task))):
-            written.append(pictures.LOSSES)
-        console.print(f"run directory [bold]{escape(str(directory))}[/]: {CONFIG}, {', '.join(written)}")
+
+def _finish(console: Console, trainer: Trainer) -> None:
+    """Score the run, draw its pictures, and say what was written."""
+    task: Any = trainer.task
+    directory = trainer.directory
+    written = [CONFIG, METRICS, "checkpoints"]
+    part = part_of(task)
+    if part:
+        run = open_run(directory)
+        found = evaluate(run, task, part)
+        write_json(directory / "scores.json", as_json(task, found, part))
+        written.append("scores.json")
+        show.evaluation(console, run, task, found, part)
+        if task.config.task == "forecast" and pictures.drawn(
+            console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
+        ):
+            written.append(pictures.FORECASTS)
+    if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS}, show.loss_name(task))):
+        written.append(pictures.LOSSES)
+    console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")

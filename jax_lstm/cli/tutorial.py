@@ -1,6 +1,8 @@
-"""`jax-lstm tutorial`: the tutorial's own job, with its own output lines."""
+"""`jax-lstm tutorial`: the job of the tutorial, with the same output lines."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import jax
@@ -10,32 +12,39 @@ from rich.console import Console
 
 from jax_lstm.checks import require_extra, require_size
 from jax_lstm.models import LSTMModel
-from jax_lstm.train.config import OptimConfig
+from jax_lstm.train.config import OptimConfig, option
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import init_state, make_step
+from jax_lstm.train.step import init_state, make_run_steps, make_step
 from jax_lstm.weights.state_dicts import state_dict
+
+Batch = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Tutorial:
-    """Fit one batch of random data, in JAX or in PyTorch, from the same weights."""
+    """Train the tutorial's model on random data, a new batch every epoch, in JAX or in PyTorch.
+
+    Both frameworks start from the same weights and see the same batches.
+    """
 
     framework: Literal["jax", "torch"] = "jax"
     """Framework to train in."""
+    one_batch: bool = False
+    """Fit one batch instead, the same in every epoch."""
     epochs: int = 100
-    """Steps of Adam, all on the one batch."""
+    """Epochs, each one Adam step."""
     print_every: int = 10
-    """Epochs between lines of output; the last epoch has one too."""
+    """Epochs between lines of output; the last epoch is printed too."""
     learning_rate: float = 1e-3
     """Learning rate of Adam."""
     batch_size: int = 32
-    """Sequences in the batch."""
+    """Sequences per batch."""
     steps: int = 5
-    """Time steps of a sequence."""
+    """Time steps per sequence."""
     input_size: int = 10
-    """Features of a time step."""
+    """Features per time step."""
     hidden_size: int = 20
-    """Hidden units of every layer."""
+    """Hidden units per layer."""
     output_size: int = 1
     """Size of the output."""
     num_layers: int = 2
@@ -45,40 +54,50 @@ class Tutorial:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            if name not in ("framework", "learning_rate", "seed"):
-                require_size("--" + name.replace("_", "-"), getattr(self, name))
+            if name not in ("framework", "one_batch", "learning_rate", "seed"):
+                require_size(option(name), getattr(self, name))
         require_size("--seed", self.seed, least=0)
         OptimConfig(learning_rate=self.learning_rate)  # checks it
 
     def run(self, console: Console) -> int:
         sizes = (self.input_size, self.hidden_size, self.output_size, self.num_layers)
         model = LSTMModel(*sizes, rngs=nnx.Rngs(self.seed))
-        rng = np.random.default_rng(self.seed)
-        x = rng.standard_normal((self.batch_size, self.steps, self.input_size), np.float32)
-        y = rng.standard_normal((self.batch_size, self.output_size), np.float32)
         train = self._in_jax if self.framework == "jax" else self._in_torch
-        for epoch, loss in train(model, x, y):
+        for epoch, loss in train(model):
             console.print(f"Epoch [{epoch}/{self.epochs}], Loss: {loss:.4f}", highlight=False, markup=False)
         return 0
 
-    def _in_jax(self, model: LSTMModel, x: np.ndarray, y: np.ndarray) -> Any:
+    def batches(self) -> Iterator[Batch]:
+        """The batch of each epoch: x (B, T, I) and y (B, O), standard normal."""
+        rng = np.random.default_rng(self.seed)
+
+        def draw() -> Batch:
+            x = rng.standard_normal((self.batch_size, self.steps, self.input_size), np.float32)
+            return x, rng.standard_normal((self.batch_size, self.output_size), np.float32)
+
+        first = draw()
+        yield first
+        for _ in range(1, self.epochs):
+            yield first if self.one_batch else draw()
+
+    def _in_jax(self, model: LSTMModel) -> Iterator[tuple[int, float]]:
         optimizer = make_optimizer(OptimConfig(learning_rate=self.learning_rate), 1, nnx.state(model, nnx.Param))
         step, state = make_step(model, optimizer), init_state(model, optimizer)
-        batch = (jax.numpy.asarray(x), jax.numpy.asarray(y))
-        run = jax.jit(lambda state, n: jax.lax.scan(lambda s, _: step(s, batch), state, length=n), static_argnums=1)
-        for epoch in range(0, self.epochs, self.print_every):
-            steps = min(self.print_every, self.epochs - epoch)
-            state, metrics = run(state, steps)
-            yield epoch + steps, float(metrics["loss"][-1])
+        run_steps = make_run_steps(step, lambda _, batch: batch)
+        batches, epoch = self.batches(), 0
+        while chunk := list(islice(batches, self.print_every)):
+            state, metrics = run_steps(state, (), jax.tree.map(lambda *leaves: np.stack(leaves), *chunk))
+            epoch += len(chunk)
+            yield epoch, float(metrics["loss"][-1])
 
-    def _in_torch(self, model: LSTMModel, x: np.ndarray, y: np.ndarray) -> Any:
+    def _in_torch(self, model: LSTMModel) -> Iterator[tuple[int, float]]:
         torch: Any = require_extra("torch", "torch", "--framework torch")
         torch_ref: Any = require_extra("torch_ref", "torch", "--framework torch")
         twin = torch_ref.LSTMModel(self.input_size, self.hidden_size, self.output_size, self.num_layers)
         twin.load_state_dict({name: torch.from_numpy(array) for name, array in state_dict(model).items()})
         criterion, optimizer = torch.nn.MSELoss(), torch.optim.Adam(twin.parameters(), lr=self.learning_rate)
-        inputs, targets = torch.from_numpy(x), torch.from_numpy(y)
-        for epoch in range(1, self.epochs + 1):
+        for epoch, batch in enumerate(self.batches(), 1):
+            inputs, targets = map(torch.from_numpy, batch)
             optimizer.zero_grad()
             loss = criterion(twin(inputs), targets)
             loss.backward()

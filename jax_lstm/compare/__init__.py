@@ -1,4 +1,4 @@
-"""The same model, data, weights and batches in JAX and in PyTorch: do they agree, and how fast is each?"""
+"""Compare JAX with PyTorch: agreement and speed, from the same weights on the same batches."""
 
 from jax_lstm.compare.config import CompareConfig
 from jax_lstm.compare.run import Comparison, Report, compare

@@ -1,4 +1,4 @@
-"""Do the two frameworks agree? Outputs, every gradient, and the losses and weights after some Adam steps."""
+"""Agreement of the two frameworks: outputs, every gradient, and losses and weights after some Adam steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from jax_lstm.tolerances import TOLERANCES, difference
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison of JAX with PyTorch; `relative` is to the largest magnitude on the PyTorch side."""
+    """The largest difference of JAX from PyTorch; `relative` is to the largest magnitude in PyTorch."""
 
     name: str
     absolute: float
@@ -27,7 +27,7 @@ class Check:
 def agreement(
     jax: Contender, torch: Contender, rows: np.ndarray, report: Callable[[], None] = lambda: None
 ) -> list[Check]:
-    """Hold the contenders against each other over the Adam steps of `rows` (S, B); both must be fresh.
+    """Compare the contenders over the Adam steps of `rows` (S, B); neither may have trained before.
 
     `report` is called after each of 4 stages.
     """
@@ -49,7 +49,7 @@ def agreement(
 
 
 def _check_each(name: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
-    assert ours.keys() >= reference.keys(), "the models' parameters differ"  # PyTorch has one gradient if two are tied
+    assert ours.keys() >= reference.keys(), "the two models have different parameters"  # PyTorch has one gradient if two are tied
     return [_check(name.format(param), kind, ours[param], array) for param, array in reference.items()]
 
 

@@ -1,65 +1,52 @@
-"""What to compare."""
+"""The config of a comparison: a training run that both frameworks can do, and how to compare."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 from jax_lstm.checks import require, require_size
-from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
-from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
+from jax_lstm.train import OptimConfig, TrainConfig
+from jax_lstm.train.config import option
+from jax_lstm.train.formats import require_known
+from jax_lstm.train.formats import upgraded as upgraded_training
+
+MODEL = ("hidden_size", "num_layers", "bidirectional", "proj_size", "backend", "backend_args", "embedding_size", "tied")
+TRAINING = ("task", "loss", "batch_size", "held_out", "epochs", "seed", "x64", "learning_rate")
+IN_MEMORY = "be left out of compare, which times data in memory"
+LEFT_OUT = "be left out of compare, where both sides train with plain Adam on one device"
+BOTH = (*MODEL, *TRAINING)  # options of a training run that both frameworks support
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Train in JAX and in PyTorch from the same weights on the same batches; compare numbers and speed."""
+    """Train in JAX and in PyTorch from the same weights on the same batches; compare results and speed."""
 
-    task: Literal["forecast", "lm", "classify"] = "forecast"
-    """What to learn: to forecast series, to write text, or to label sequences."""
-    data: DataConfig = field(default_factory=DataConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    sequences: SequencesConfig = field(default_factory=SequencesConfig)
-    hidden_size: int = 32
-    """Hidden units of every layer."""
-    num_layers: int = 1
-    """LSTM layers."""
-    embedding_size: int = 0
-    """Of a language model: numbers that stand for a character; as many as hidden units if 0."""
-    tied: bool = False
-    """Of a language model: the output layer has the embedding's weights."""
-    learning_rate: float = 3e-3
-    """Learning rate of Adam."""
-    batch_size: int = 64
-    """Windows, stretches of text or sequences in a batch."""
-    held_out: float = 0.1
-    """Part of a text, at its end, or of labelled sequences, that is kept for validation; series have --split."""
-    epochs: int = 8
-    """Passes over the training part."""
-    seed: int = 0
-    """Seed of the initial weights and of the order of the batches."""
-    x64: bool = False
-    """Compute in float64, in both."""
+    train: TrainConfig = field(default_factory=lambda: TrainConfig(optim=OptimConfig(learning_rate=3e-3), epochs=8))
     agreement_steps: int = 50
-    """Adam steps after which losses and weights are held against each other."""
+    """Adam steps after which losses and weights are compared."""
     samples: int = 9
-    """Timings of each framework, taken in turns."""
+    """Timings of each framework, interleaved."""
 
     def __post_init__(self) -> None:
         for name in ("agreement_steps", "samples"):
-            require_size("--" + name.replace("_", "-"), getattr(self, name))
-        require(not self.data.stream, "--stream", "be left out of compare, which times data in memory", "--stream")
-        self.training()
+            require_size(option(name), getattr(self, name))
+        require(not self.train.data.stream, "--stream", IN_MEMORY, "--stream")
+        for part in (self.train, self.train.model, self.train.optim):
+            for each in fields(part):
+                value = getattr(part, each.name)
+                if each.name not in BOTH and not is_dataclass(value):
+                    require(value == each.default, option(each.name), LEFT_OUT, value)
 
-    def training(self) -> TrainConfig:
-        """The training run that either framework does."""
-        return TrainConfig(
-            task=self.task,
-            data=self.data,
-            text=self.text,
-            sequences=self.sequences,
-            model=ModelConfig(self.hidden_size, self.num_layers, embedding_size=self.embedding_size, tied=self.tied),
-            held_out=self.held_out,
-            optim=OptimConfig(learning_rate=self.learning_rate),
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            seed=self.seed,
-            x64=self.x64,
-        )
+
+def upgraded(values: Any, where: str) -> Any:
+    """The options in a saved config of a comparison; format 0 had no `train` in it."""
+    if not isinstance(values, dict):
+        return values
+    require_known(values.get("format", 0), where)
+    values = {name: value for name, value in values.items() if name != "format"}
+    if "train" in values:
+        return values
+    own = {name: values.pop(name) for name in ("agreement_steps", "samples") if name in values}
+    model = {name: values.pop(name) for name in MODEL if name in values}
+    optim = {"learning_rate": values.pop("learning_rate")} if "learning_rate" in values else {}
+    groups = {name: group for name, group in (("model", model), ("optim", optim)) if group}
+    return {**own, "train": upgraded_training({**values, **groups}, where)}

@@ -1,4 +1,4 @@
-"""The two contenders behind one interface: same weights, same data, same batches, same optimiser."""
+"""The JAX and the PyTorch side behind one interface: same weights, data, batches and optimiser."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -18,29 +18,29 @@ Arrays = dict[str, np.ndarray]
 
 
 class FirstStep(NamedTuple):
-    """What one batch gives before any update."""
+    """Results of one batch before any update."""
 
     outputs: np.ndarray
     gradients: Arrays
 
 
 class Contender(Protocol):
-    """A model in training. `rows` are those of the batches of the task that it was made with."""
+    """A model in training; `rows` are batches of its task."""
 
     def first_step(self, rows: np.ndarray) -> FirstStep:
-        """Outputs and gradients of the loss for one batch, rows (B,), at the start of a run; changes nothing."""
+        """Outputs and gradients for one batch, rows (B,), before training; changes nothing."""
         ...
 
     def begin_epoch(self) -> None:
-        """Forget what steps carry from batch to batch."""
+        """Reset the carry."""
         ...
 
     def train(self, rows: np.ndarray) -> np.ndarray:
-        """One Adam step for each row of rows (S, B); returns the S losses."""
+        """One Adam step for each of rows (S, B); returns the S losses."""
         ...
 
     def infer(self, rows: np.ndarray) -> np.ndarray:
-        """Outputs for each of rows (S, B), as if an epoch began with each: (S * B, ...)."""
+        """Outputs for each of rows (S, B), from the initial carry: (S * B, ...)."""
         ...
 
     def weights(self) -> Arrays:
@@ -51,7 +51,7 @@ class Contender(Protocol):
 
 
 class InJax:
-    """The library's model, steps scanned in one compiled call."""
+    """The library's model; many steps per compiled call."""
 
     def __init__(self, config: TrainConfig, task: Task):
         self._task, self._model = task, task.build(config)
@@ -111,7 +111,7 @@ class InJax:
 
 
 class InTorch:
-    """The same model in PyTorch, trained as PyTorch is: a step at a time."""
+    """The same model in PyTorch, in an ordinary training loop."""
 
     def __init__(self, config: TrainConfig, task: Task):
         self._torch: Any = require_extra("torch", "torch", "the PyTorch side")

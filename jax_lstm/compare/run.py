@@ -1,4 +1,4 @@
-"""The whole comparison: agreement, throughput, a training run in each framework, quality, and the record of it all."""
+"""The comparison: agreement, throughput, a training run in each framework, scores, and the record."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,14 +20,13 @@ from jax_lstm.tasks import open_run
 from jax_lstm.tasks.evaluation import evaluate, part_of
 from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
+from jax_lstm.train.directory import write_config
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.task import Scores, Task
 from jax_lstm.weights.state_dicts import load_state_dict
 
 METRICS_TORCH = "metrics.torch.jsonl"
-
-
-Report = Callable[[str, int, int], None]  # (stage, done, total): so many of its parts are done
+Report = Callable[[str, int, int], None]  # (stage, done, total)
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out. Where `agreed` is false nothing was timed or trained, and everything else is empty.
+    """The results. If `agreed` is false nothing was timed or trained, and all but `checks` is empty.
 
-    `scores` and `predictions` are those on `part`, the test part or, without one, the validation part.
+    `scores` and `predictions` are on `part`: test, or validation if there is no test part.
     """
 
     checks: list[Check]
@@ -62,17 +61,19 @@ class Comparison:
 def compare(
     config: CompareConfig, task: Task, directory: Path, report: Report = lambda stage, done, total: None
 ) -> Comparison:
-    """Compare on `task`; the JAX run, both logs of metrics and the record `compare.json` go to `directory`.
+    """Compare on `task`, which has the config `config.train`; everything is written to `directory`.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
         DivergedError: the loss of the JAX run became NaN or infinite.
     """
-    training = task.config
+    training = config.train
+    directory.mkdir(parents=True, exist_ok=True)
     batches = _steps(training, task, config.agreement_steps)
     checks = _agreement(training, task, batches, report)
     if not all(check.passed for check in checks):
         comparison = Comparison(checks, None, None, None, {}, "", {}, {})
+        write_config(directory, config)
         _record(config, task, comparison, directory)
         return comparison
 
@@ -89,6 +90,7 @@ def compare(
 
     epochs, predictions, scores = {}, {}, {}
     epochs["JAX"] = _train_jax(training, task, directory, report)
+    write_config(directory, config)  # in place of that of the JAX run, which it contains
     epochs["PyTorch"], torch = _train_torch(training, task, directory, report)
     part = part_of(task)
     if part:
@@ -140,7 +142,7 @@ def _train_jax(config: TrainConfig, task: Task, directory: Path, report: Report)
 
 
 def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
-    """The epochs, and the model with the weights of the best validation loss, as `fit` keeps."""
+    """The epochs, and the model with the weights of the best validation loss."""
     torch = InTorch(config, task)
     predict = _predict(config, task, "val") if task.size("val") else None
     log = MetricsLog(directory / METRICS_TORCH)
@@ -164,10 +166,7 @@ def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Repor
 
 
 def _predict(config: TrainConfig, task: Task, part: str) -> Callable[[InTorch], np.ndarray]:
-    """Predictions with the weights of PyTorch's model.
-
-    The library's model makes them, whose outputs were seen to be PyTorch's.
-    """
+    """Predict with PyTorch's weights, in the library's model, whose outputs were shown to agree."""
     model: Any = task.build(config)
     predict, arrays = task.make_predict(model, part), jax.tree.map(jnp.asarray, task.arrays)
 
@@ -180,7 +179,7 @@ def _predict(config: TrainConfig, task: Task, part: str) -> Callable[[InTorch], 
 
 def _record(config: CompareConfig, task: Task, comparison: Comparison, directory: Path) -> None:
     record: dict[str, Any] = {"config": to_dict(config), "environment": environment(), "agreed": comparison.agreed}
-    # A difference that is infinite has no number in JSON.
+    # JSON has no infinite numbers.
     record["agreement"] = [
         {
             name: value if not isinstance(value, float) or np.isfinite(value) else None

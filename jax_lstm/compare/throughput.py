@@ -1,4 +1,4 @@
-"""How fast is each framework? Training and inference, side by side, with compile time apart."""
+"""Throughput of both frameworks in training and inference, with compile time apart."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ from jax_lstm.timing import Timing, interleaved, summary
 
 @dataclass(frozen=True)
 class Throughput:
-    """Timings of one kind of work, by framework, and what JAX took to compile it.
+    """Timings of training or of inference by framework, and JAX's compile time.
 
-    One sample is `items` windows, sequences or characters in `calls` steps of training, or batches of inference.
+    One sample covers `items` windows, sequences or characters in `calls` batches.
     """
 
     items: int
@@ -34,7 +34,7 @@ class Throughput:
 
     @property
     def ratio(self) -> float:
-        """JAX's speed relative to PyTorch's: the median over rounds of the ratio within a round."""
+        """JAX's speed relative to PyTorch's: the median of the ratios within each round."""
         return float(np.median(np.divide(self.seconds["PyTorch"], self.seconds["JAX"])))
 
 
@@ -45,9 +45,9 @@ def throughput(
     samples: int,
     report: Callable[[], None] = lambda: None,
 ) -> tuple[Throughput, Throughput]:
-    """Training over the batches `rows` (S, B), and inference over the same.
+    """Time training over the batches `rows` (S, B), then inference over the same.
 
-    `contenders["JAX"]` must be fresh, so that its first call compiles. `report` is called after every sample.
+    `contenders["JAX"]` must not have been called, so that its first call compiles. `report` is called per sample.
     """
     results = []
     for do in (lambda one: one.train(rows), lambda one: one.infer(rows)):
@@ -60,14 +60,14 @@ def throughput(
 
 
 def payback_epochs(training: Throughput, steps_per_epoch: int) -> float | None:
-    """Epochs after which JAX's compile time is won back; None if an epoch takes JAX no less time than PyTorch."""
+    """Epochs after which JAX's compile time is paid back; None if JAX is not faster per epoch."""
     per_call = training.timing("PyTorch").median - training.timing("JAX").median
     saved = per_call * steps_per_epoch / training.calls
     return training.compile_seconds / saved if saved > 0 else None
 
 
 def _first_call(do: Callable[[], object]) -> float:
-    jax.clear_caches()  # what the process compiled before must not shorten it
+    jax.clear_caches()  # earlier compilations must not shorten this one
     began = time.perf_counter()
     do()
     return time.perf_counter() - began

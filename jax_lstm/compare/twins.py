@@ -1,4 +1,4 @@
-"""The twin of each task in PyTorch: a row a task; what it does, and its model with the sizes of ours."""
+"""The PyTorch twin of each task and its model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,27 +7,31 @@ import torch_ref
 
 
 def forecasting(task: Any, ours: Any) -> tuple[Any, Any]:
-    data = task.dataset.config
-    return torch_ref.Forecasting(data.window, data.horizon), torch_ref.LSTMModel(*_sizes(ours))
+    data, loss = task.dataset.config, task.config.loss
+    return torch_ref.Forecasting(data.window, data.horizon, loss), torch_ref.LSTMModel(*_sizes(ours))
 
 
 def language_modelling(task: Any, ours: Any) -> tuple[Any, Any]:
     size, embedding_size = ours.embedding.weight.shape
-    inside = (ours.lstm.hidden_size, ours.lstm.num_layers)
-    model = torch_ref.LanguageModel(size, embedding_size, *inside, ours.tied)
+    lstm = ours.lstm
+    model = torch_ref.LanguageModel(
+        size, embedding_size, lstm.hidden_size, lstm.num_layers, ours.tied, proj_size=lstm.proj_size
+    )
     return torch_ref.LanguageModelling(task.config.text.steps), model
 
 
-def classification(task: Any, ours: Any) -> tuple[Any, Any]:
-    return torch_ref.Classification(), torch_ref.Classifier(*_sizes(ours))
+def labelling(task: Any, ours: Any) -> tuple[Any, Any]:
+    return torch_ref.Labelling(), torch_ref.Classifier(*_sizes(ours))
 
 
-def _sizes(ours: Any) -> tuple[int, int, int, int]:
-    return ours.lstm.input_size, ours.lstm.hidden_size, ours.fc.bias.shape[0], ours.lstm.num_layers
+def _sizes(ours: Any) -> tuple[int, int, int, int, bool, int]:
+    lstm = ours.lstm
+    outputs = ours.fc.bias.shape[0]
+    return lstm.input_size, lstm.hidden_size, outputs, lstm.num_layers, lstm.bidirectional, lstm.proj_size
 
 
 TWINS: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
     "forecast": forecasting,
-    "lm": language_modelling,
-    "classify": classification,
+    "text": language_modelling,
+    "labels": labelling,
 }

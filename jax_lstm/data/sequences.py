@@ -147,7 +147,7 @@ def files(config: SequencesConfig) -> tuple[str, str]:
     found = importlib.util.find_spec("sktime")
     if found is None or not found.submodule_search_locations:
         raise MissingExtraError(
-            f"--task classify without --sequences takes {DEFAULT} from sktime: pip install sktime, or give a file; "
+            f"`train labels` without --sequences takes {DEFAULT} from sktime: pip install sktime, or give a file; "
             f"the data: {SOURCE}"
         )
     folder = Path(found.submodule_search_locations[0]) / "datasets" / "data" / DEFAULT

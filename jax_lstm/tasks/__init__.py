@@ -1,47 +1,38 @@
-"""What a run can learn: a task a file, a row a task."""
+"""The tasks that a run can learn, one file each."""
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jax_lstm.checks import InputError
-from jax_lstm.tasks import classify, forecast, lm, streaming
-from jax_lstm.tasks.run import Run, read_run
+from jax_lstm.tasks import forecast, labels, streaming, text
+from jax_lstm.tasks.run import Run
 from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.directory import read_saved
+from jax_lstm.train.position import position_of
 
-
-class Row(NamedTuple):
-    """How a task reads its data, and what a run of it is."""
-
-    load: Any  # (config, about) to the task; `about` is that of a trained run, or None
-    run: type[Run]
-
-
-TASKS = {
-    "forecast": Row(forecast.load, forecast.ForecastRun),
-    "lm": Row(lm.load, lm.LanguageRun),
-    "classify": Row(classify.load, classify.ClassifierRun),
-}
+LOADERS = {"forecast": forecast.load, "text": text.load, "labels": labels.load}
+RUNS: dict[str, type[Run]] = {"forecast": forecast.ForecastRun, "text": text.TextRun, "labels": labels.LabelsRun}
 
 
 def load_task(config: TrainConfig, about: dict[str, Any] | None = None) -> Any:
-    """The task that `config` names, its data read and checked.
+    """The task of `config`, its data read and checked.
 
-    `about` is what a checkpoint says of the data that a model was trained on; other data is then brought to its form.
+    `about` describes the data of a trained model; the data is then prepared as it was for that model.
     """
-    streams = config.task == "forecast" and config.data.stream
-    return (streaming.load if streams else TASKS[config.task].load)(config, about)
+    load = streaming.load if config.data.stream else LOADERS[config.task]
+    return load(config, about)
 
 
 def open_run(directory: Path, task: str = "", command: str = "this command") -> Any:
-    """The run in `directory`, a `Run` of its task.
+    """The run in `directory`, as the `Run` class of its task.
 
     Raises:
-        InputError: there is none, its checkpoint is damaged, or it is not of `task`, where that is given.
+        InputError: there is none, its checkpoint is damaged, or it is not of `task`, if that is given.
     """
-    run = read_run(directory)
-    if task and run.config.task != task:
-        raise InputError(
-            f"{directory}: {command} needs a run of --task {task}; this one is of --task {run.config.task}"
-        )
-    return TASKS[run.config.task].run(**{field.name: getattr(run, field.name) for field in fields(run)})
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such run directory")
+    saved = read_saved(directory)
+    config = saved.config
+    if task and config.task != task:
+        raise InputError(f"{directory}: {command} needs a run of the task {task}; this is a run of {config.task}")
+    return RUNS[config.task](directory, saved.step, config, saved.data, position_of(saved.position, config))

@@ -1,4 +1,4 @@
-"""How good the models of a run are on a part of the data, beside the baselines."""
+"""Scores of a run's models on a part of the data, beside the baselines."""
 
 import math
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from jax_lstm.train.task import Scores, Task
 
 
 class Evaluation(NamedTuple):
-    """The scores of the model, or of an ensemble and then of each member, and of the baselines.
+    """Scores of the model, or of the ensemble and each member, and of the baselines.
 
-    `predictions` are those of the model, or of the ensemble; `members` (M, ...) those of each. Members that diverged
-    are not among them, and their scores are NaN.
+    `predictions` are the model's or the ensemble's, `members` (M, ...) those of each member. Members that diverged
+    are left out of both and have NaN scores.
     """
 
     scores: dict[str, Scores]
@@ -24,12 +24,12 @@ class Evaluation(NamedTuple):
 
 
 def part_of(task: Task) -> str:
-    """The part to score on: test, or validation where there is no test part; "" without either."""
+    """The part to score: test, else validation, else ""."""
     return next((part for part in ("test", "val") if task.size(part)), "")
 
 
 def evaluate(run: Run, task: Task, part: str) -> Evaluation:
-    """Predict a part of the data of `task` with the best weights of `run`."""
+    """Predict a part of the data with the best weights of `run`, and score it."""
     predict, arrays = task.make_predict(run.build(), part), jax.tree.map(jnp.asarray, task.arrays)
     each = [predict(weights, arrays) for weights in run.all_weights()]
     together = each[0] if len(each) == 1 else task.combine(each)
@@ -40,10 +40,10 @@ def evaluate(run: Run, task: Task, part: str) -> Evaluation:
 
 
 def as_json(task: Task, found: Evaluation, part: str) -> dict[str, Any]:
-    """What `scores.json` holds: the scores, null where one is not finite, and as `further` the table beside them."""
-    sheet = task.further(found.predictions, part)
+    """The content of `scores.json`: the scores, null if not finite, and the task's further table if it has one."""
+    table = task.table(found.predictions, part)
     scores = {
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}
         for name, row in found.scores.items()
     }
-    return {"part": part, "scores": scores} | ({} if sheet is None else {"further": sheet._asdict()})
+    return {"part": part, "scores": scores} | ({} if table is None else {"further": table._asdict()})

@@ -1,4 +1,4 @@
-"""`--task forecast`: the rows that follow a window of a series."""
+"""Forecasting: the rows that follow each window of a series."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,27 +12,26 @@ from flax import nnx
 from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
 from jax_lstm.export import Scaling
 from jax_lstm.models import LSTMModel
+from jax_lstm.tasks.models import forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig
-from jax_lstm.train.step import mean_squared_error
+from jax_lstm.train.step import LOSSES
 from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
-WITHIN = 1.645  # standard deviations: nine tenths of a normal distribution
+WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Forecasting(Task):
-    """Windows of a series, and the rows after each, with their mean squared error on the standardised scale."""
+    """Windows of a series and the rows after each; the loss is on the standardised scale."""
 
     config: TrainConfig
     dataset: Dataset
 
-    @property
-    def metric(self) -> str:
-        return "mse"
+    make_model = forecaster
 
     @property
     def unit(self) -> str:
@@ -42,8 +41,7 @@ class Forecasting(Task):
     def arrays(self) -> Arrays:
         return self.dataset.inputs, self.dataset.targets
 
-    @property
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         data, scaler = self.dataset, self.dataset.scaler
         statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
         step = None if data.times is None else (data.times[1] - data.times[0]) / np.timedelta64(1, "s")
@@ -73,9 +71,6 @@ class Forecasting(Task):
     def warnings(self) -> Sequence[str]:
         return self.dataset.warnings
 
-    def build(self, config: TrainConfig) -> LSTMModel:
-        return build(config, self.dataset.input_size, self.dataset.output_size)
-
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
         return shuffled(self.dataset.starts["train"], config, epoch)[first:]
 
@@ -86,7 +81,7 @@ class Forecasting(Task):
         return model(batch[0]), carry
 
     def cost(self, outputs: jax.Array, batch: Any) -> jax.Array:
-        return mean_squared_error(outputs, batch[1])
+        return LOSSES[self.config.loss](outputs, batch[1])
 
     def size(self, part: str) -> int:
         return len(self.dataset.starts[part])
@@ -100,11 +95,14 @@ class Forecasting(Task):
         return np.asarray(predictions).mean(axis=0, dtype=np.float64)
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
-        return score(predictions, truth_of(self.dataset, part), self.dataset.scaler.pick(self.dataset.target))
+        scaler = self.dataset.scaler.pick(self.dataset.target)
+        return score(predictions, truth_of(self.dataset, part), scaler, self.config.loss)
 
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
-        found = {name: (f"{name.upper()}\nstandardised", ".4f") for name in ("mse", "mae")}
+        titles = {"mse": "MSE", "mae": "MAE", "huber": "Huber"}
+        names = dict.fromkeys((self.config.loss, "mse", "mae"))  # the loss first
+        found = {name: (f"{titles[name]}\nstandardised", ".4f") for name in names}
         for column in self.dataset.target:
             found |= {f"{name} {column}": (f"{name.upper()}\n{column}", ".4g") for name in ("mse", "mae")}
         return found
@@ -113,20 +111,8 @@ class Forecasting(Task):
         return {name: self.score(values, part) for name, values in baseline_forecasts(self.dataset, part).items()}
 
 
-def build(config: TrainConfig, input_size: int, output_size: int) -> LSTMModel:
-    """The model with the initial weights that `config.seed` draws."""
-    sizes = (input_size, config.model.hidden_size, output_size, config.model.num_layers)
-    return LSTMModel(
-        *sizes,
-        dropout=config.model.dropout,
-        dtype=config.compute_dtype,
-        param_dtype=config.dtype,
-        rngs=nnx.Rngs(config.seed),
-    )
-
-
 def windows(window: int, horizon: int) -> Callable[[Arrays, jax.Array], tuple[jax.Array, jax.Array]]:
-    """What `make_run_steps` gathers of `inputs` (N, F) and `targets` (N, C): windows that begin at `starts` (B,)."""
+    """`gather` for `make_run_steps`: windows of `inputs` (N, F), `targets` (N, C) that begin at `starts` (B,)."""
 
     def gather(arrays: Arrays, starts: jax.Array) -> tuple[jax.Array, jax.Array]:
         inputs, targets = arrays
@@ -136,7 +122,7 @@ def windows(window: int, horizon: int) -> Callable[[Arrays, jax.Array], tuple[ja
 
 
 def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
-    """Forecasts from windows: `(params, inputs, starts) -> (n, O)`; one program whatever the number of windows."""
+    """Forecasts from windows: `(params, inputs, starts) -> (n, O)`; one program for any number of windows."""
     model.eval()
     graph, _, rest = nnx.split(model, nnx.Param, ...)
 
@@ -153,7 +139,10 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
 
 
 def interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where nine in ten such members lie, around their mean; None of one alone. The noise of the data is not in it."""
+    """The interval that holds 90% of such models, assumed normal; None for a single one.
+
+    It reflects how members differ, not the noise of the data.
+    """
     if len(members) < 2:
         return None
     mean, around = members.mean(axis=0), WITHIN * members.std(axis=0, ddof=1)
@@ -166,20 +155,22 @@ def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Forecastin
 
 
 def as_trained(data: DataConfig, about: dict[str, Any] | None) -> tuple[DataConfig, Scaler | None]:
-    """What to read, and the statistics: of a trained model its own columns, in its order, whatever the file's is."""
+    """What to read, and the scaler; a trained model's columns are read in its own order, whatever the file's."""
     if about is None:
         return data, None
     return replace(data, features=tuple(about["features"]), target=tuple(about["target"])), scaler_of(about)
 
 
 def scaler_of(about: dict[str, Any]) -> Scaler:
-    """The scaler that `Forecasting.about` tells of."""
+    """The scaler in `Forecasting.about`."""
     statistics = about["scaler"]
     return Scaler(tuple(statistics["columns"]), np.array(statistics["mean"]), np.array(statistics["scale"]))
 
 
 class ForecastRun(Run):
-    """A run of `--task forecast`."""
+    """A run that forecasts series."""
+
+    make_model = forecaster
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -203,17 +194,14 @@ class ForecastRun(Run):
         ahead = (np.tile(each, self.config.data.horizon) for each in (target.mean, target.scale))
         return {"standardise": Scaling(features.mean, features.scale), "restore": Scaling(*ahead)}
 
-    def build(self) -> LSTMModel:
-        return build(self.config, len(self.features), self.config.data.horizon * len(self.target))
-
     def forecast(self, inputs: Any, starts: Any) -> np.ndarray:
         """Forecasts (n, horizon * C) from the windows of `inputs` (N, F) at `starts` (n,); all standardised.
 
-        Of an ensemble they are the mean of its members'.
+        An ensemble forecasts the mean of its members' forecasts.
         """
         return self.forecasts(inputs, starts).mean(axis=0, dtype=np.float64)
 
     def forecasts(self, inputs: Any, starts: Any) -> np.ndarray:
-        """The same of each member, (M, n, horizon * C)."""
+        """The forecasts of each member, (M, n, horizon * C)."""
         forecast, inputs = make_forecast(self.build(), self.config.data.window), jnp.asarray(inputs)
         return np.stack([forecast(weights, inputs, starts) for weights in self.all_weights()])

@@ -1,60 +1,68 @@
-"""A run directory, read back: what it was trained for, on what, and its models with their best weights."""
+"""A run directory, read back: its config, data description and best weights."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jax_lstm.checks import InputError
-from jax_lstm.train import loop
 from jax_lstm.train.checkpoint import restore_arrays
-from jax_lstm.train.config import TrainConfig, from_dict
-from jax_lstm.train.ensemble import initial_scale, member, members, named
-from jax_lstm.train.loop import CHECKPOINTS, Checkpointed
+from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.directory import CHECKPOINTS
+from jax_lstm.train.ensemble import initial_scale, member, members
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.position import Position, position_of
+from jax_lstm.train.position import Position
 from jax_lstm.train.step import init_state
+from jax_lstm.train.task import Build
+from jax_lstm.train.trainer import Checkpointed
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the latest checkpoint of a run says of itself; `weights` reads the arrays."""
+    """The latest checkpoint of a run; `weights` reads the arrays."""
 
     directory: Path
     step: int
     config: TrainConfig
-    about: dict[str, Any]  # the data
-    whole: Position  # with the members that diverged
+    about: dict[str, Any]  # the data, see `Task.about`
+    full_position: Position  # with the members that diverged
+
+    make_model: ClassVar[Build]
 
     @property
     def position(self) -> Position:
-        """Without the members that diverged: nothing is predicted with these."""
-        return replace(self.whole, members=tuple(one for one in self.whole.members if not one.diverged))
+        """Without the members that diverged, which are never used to predict."""
+        kept = tuple(one for one in self.full_position.members if not one.diverged)
+        return replace(self.full_position, members=kept)
+
+    @cached_property
+    def members(self) -> dict[str, TrainConfig]:
+        """The config of each member by name; the name is "" if there is only one."""
+        return members(self.config)
 
     @property
     def names(self) -> list[str]:
-        """Of the members that did not diverge; "" where a run has but one."""
+        """The members that did not diverge."""
         return self._named(diverged=False)
 
     @property
     def diverged(self) -> list[str]:
-        """The names of those that did."""
+        """The members that diverged."""
         return self._named(diverged=True)
 
     def _named(self, diverged: bool) -> list[str]:
-        runs = members(self.config)
-        names = [named(self.config, run) for run in runs] if len(runs) > 1 else [""]
-        return [name for name, one in zip(names, self.whole.members, strict=True) if one.diverged == diverged]
+        statuses = self.full_position.members
+        return [name for name, one in zip(self.members, statuses, strict=True) if one.diverged == diverged]
 
     def build(self) -> Any:
         """The model, with initial weights."""
-        raise NotImplementedError
+        return type(self).make_model(self.config, self.about)
 
     def carry(self, model: Any) -> Any:
-        """What training carried from step to step."""
+        """What training carried from step to step, as zeros of the same shapes."""
         return ()
 
     @property
@@ -64,40 +72,28 @@ class Run:
 
     @property
     def export_options(self) -> dict[str, Any]:
-        """What `export.to_onnx` and `to_stablehlo` are told, so that data goes in and out as it stands in files."""
+        """Options for `export.to_onnx` and `to_stablehlo`, so that the program reads and writes unscaled data."""
         return {}
 
     def all_weights(self) -> list[nnx.State]:
-        """The parameters of each member that did not diverge, with its best validation loss."""
-        runs, model = members(self.config), self.build()
+        """The best parameters of each member that did not diverge."""
+        first, model = next(iter(self.members.values())), self.build()
+        count = len(self.members)
         params = nnx.state(model, nnx.Param)
-        optimizer = make_optimizer(runs[0].optim, 1, params)
+        optimizer = make_optimizer(first.optim, 1, params)
         like = Checkpointed(init_state(model, optimizer, self.carry(model), initial_scale(self.config)), params)
-        if len(runs) > 1:
-            like = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(runs)), like)
+        if count > 1:
+            like = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), like)
         best = restore_arrays(self.directory / CHECKPOINTS, self.step, like).best
-        return [member(best, at, len(runs)) for at, one in enumerate(self.whole.members) if not one.diverged]
+        return [member(best, at, count) for at, one in enumerate(self.full_position.members) if not one.diverged]
 
     def weights(self) -> nnx.State:
-        """The parameters with the best validation loss, of the best member."""
+        """The best parameters of the best member."""
         return self.all_weights()[self.position.best]
 
     def model(self) -> Any:
-        """The model with these weights, as for inference."""
+        """The model with these weights, in inference mode."""
         model = self.build()
         nnx.update(model, self.weights())
         model.eval()
         return model
-
-
-def read_run(directory: Path) -> Run:
-    """The run in `directory`.
-
-    Raises:
-        InputError: there is none, or its checkpoint is damaged.
-    """
-    if not directory.is_dir():
-        raise InputError(f"{directory}: no such run directory")
-    step, about = loop.read_run(directory)
-    config = from_dict(TrainConfig, about["config"], f"{directory}: config")
-    return Run(directory, step, config, about["data"], position_of(about["position"], config))

@@ -1,4 +1,4 @@
-"""How good forecasts are: MSE and MAE, on the standardised and on the original scale."""
+"""Scores of forecasts: MSE, MAE and Huber, on the standardised and on the original scale."""
 
 import numpy as np
 
@@ -8,15 +8,20 @@ from jax_lstm.data.baselines import BASELINES
 Scores = dict[str, float]
 
 
-def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler) -> Scores:
-    """`mse` and `mae` of standardised (n, horizon * C) forecasts; and for each of C columns, on its own scale,
-    `mse COLUMN` (units squared) and `mae COLUMN` (units).
+def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler, loss: str = "mse") -> Scores:
+    """Scores of standardised forecasts (n, horizon * C).
+
+    `mse` and `mae`, and `huber` (delta 1) if that is the loss, are on the standardised scale; `mse COLUMN` and
+    `mae COLUMN`, for each of C columns, on its own scale (units squared, units).
     """
     errors = (forecasts.astype(np.float64) - truth).reshape(len(truth), -1, len(scaler.columns))
-    scores = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(np.abs(errors)))}
+    sizes = np.abs(errors)
+    scores = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(sizes))}
+    if loss == "huber":
+        scores["huber"] = float(np.mean(np.where(sizes < 1, errors**2 / 2, sizes - 0.5)))
     for at, name in enumerate(scaler.columns):
-        of_column = errors[..., at] * scaler.scale[at]
-        scores[f"mse {name}"], scores[f"mae {name}"] = float(np.mean(of_column**2)), float(np.mean(np.abs(of_column)))
+        column = errors[..., at] * scaler.scale[at]
+        scores[f"mse {name}"], scores[f"mae {name}"] = float(np.mean(column**2)), float(np.mean(np.abs(column)))
     return scores
 
 
@@ -26,6 +31,6 @@ def truth_of(dataset: Dataset, part: str) -> np.ndarray:
 
 
 def baseline_forecasts(dataset: Dataset, part: str) -> dict[str, np.ndarray]:
-    """What each baseline that can serve this data forecasts for every window of a part, (n, horizon * C)."""
+    """Forecasts of each baseline that this data allows, for every window of a part, (n, horizon * C)."""
     forecasts = {name: forecast(dataset, dataset.starts[part]) for name, forecast in BASELINES.items()}
     return {name: values for name, values in forecasts.items() if values is not None}

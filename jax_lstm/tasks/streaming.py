@@ -1,4 +1,4 @@
-"""`--task forecast` with `--stream`: windows of series that stay on disk."""
+"""Forecasting with `--stream`: windows are read from disk during training."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,16 @@ from jax_lstm.data.streamed import Streamed, load_streamed
 from jax_lstm.tasks.forecast import Forecasting, as_trained
 from jax_lstm.train.batches import calls_of
 from jax_lstm.train.config import TrainConfig
-from jax_lstm.train.mesh import Share, make_mesh, own_rows
+from jax_lstm.train.mesh import HostRows, host_rows, make_mesh
 from jax_lstm.train.task import Arrays
 
-CALL_BYTES = 2**24  # of windows in one compiled call, at most, and so of each that is read ahead
-AHEAD = 2  # calls whose windows are read while one runs
+CALL_BYTES = 2**24  # most bytes of windows per compiled call
+AHEAD = 2  # calls whose windows are read in advance
 
 
 @dataclass(frozen=True)
 class Streaming(Forecasting):
-    """Batches are read from disk, a call's windows at once; `dataset` holds the few windows that scores are made of."""
+    """Windows are read from disk call by call; `dataset` holds only those used for scores."""
 
     stream: Streamed
 
@@ -31,9 +31,9 @@ class Streaming(Forecasting):
         counts, scored = (" / ".join(f"{count:,}" for count in each) for each in zip(*self._counts(), strict=True))
         calls, steps, batch = self.shape
         cut = f"window {data.config.window}, horizon {data.config.horizon}; split {data.config.split}: {counts} windows"
-        drawn = f"{calls * steps * batch:,} of {len(windows['train']):,} training windows an epoch, drawn anew for each"
+        drawn = f"{calls * steps * batch:,} of {len(windows['train']):,} training windows per epoch, drawn anew"
         return [
-            ("data", f"{data.config.csv}: {data.rows:,} rows{series}, read from disk when they are due"),
+            ("data", f"{data.config.csv}: {data.rows:,} rows{series}, read from disk as needed"),
             super().facts[1],
             ("", cut),
             ("", drawn),
@@ -53,19 +53,19 @@ class Streaming(Forecasting):
         return *calls_of(windows // batch, min(config.chunk_steps, fitting)), batch
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
-        """Windows (steps a call, B, window + horizon, C), of which each of several hosts reads what its devices need.
+        """Windows (steps per call, B, window + horizon, C); with several hosts each reads only its own rows.
 
-        Grain numbers an epoch's windows in an order that it computes from the seed window by window.
+        Grain computes the shuffled order index by index, so it needs no memory.
         """
         grain = require_extra("grain", "data", "--stream")
         calls, steps, batch = self.shape
         mesh = make_mesh(config.mesh) if jax.process_count() > 1 else None
-        own = slice(0, batch) if mesh is None else own_rows(mesh, steps, batch)
+        own = slice(0, batch) if mesh is None else host_rows(mesh, steps, batch)
 
         def read(numbers: np.ndarray) -> Any:
             mine = numbers.reshape(steps, batch)[:, own]
             values = np.stack([self.stream.read("train", one).astype(config.dtype) for one in mine])
-            return values if mesh is None else Share(values, own.start, batch)
+            return values if mesh is None else HostRows(values, own.start, batch)
 
         seed = int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0])
         order = grain.MapDataset.range(len(self.stream.windows["train"])).shuffle(seed=seed)
@@ -73,7 +73,7 @@ class Streaming(Forecasting):
         return due.map(read).to_iter_dataset(grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD))
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What is read and what is forecast of windows (B, window + horizon, C)."""
+        """Split windows (B, window + horizon, C) into inputs and targets."""
         data, window = self.stream, self.stream.config.window
         targets = np.array([data.scaler.columns.index(name) for name in data.target])
         return rows[:, :window, : len(data.features)], rows[:, window:, targets].reshape(len(rows), -1)
@@ -81,6 +81,6 @@ class Streaming(Forecasting):
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Streaming:
     if about is None:
-        require_extra("grain", "data", "--stream")  # rather now than after all rows were read
+        require_extra("grain", "data", "--stream")  # before all rows are read, not after
     stream = load_streamed(*as_trained(config.data, about))
     return Streaming(config, stream.sample(np.dtype(config.dtype)), stream)

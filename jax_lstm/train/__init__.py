@@ -1,9 +1,9 @@
-"""Training: pure steps under `lax.scan`, the loop around them, checkpoints that resume bit for bit."""
+"""Training: pure steps under `lax.scan`, the loop around them, and checkpoints that resume bit for bit."""
 
 from jax_lstm.train.config import ModelConfig, OptimConfig, TrainConfig
-from jax_lstm.train.loop import Progress, Result, fit
 from jax_lstm.train.position import DivergedError
 from jax_lstm.train.signals import InterruptedRunError
+from jax_lstm.train.trainer import Progress, Result, Trainer, fit
 
 __all__ = [
     "DivergedError",
@@ -13,5 +13,6 @@ __all__ = [
     "Progress",
     "Result",
     "TrainConfig",
+    "Trainer",
     "fit",
 ]

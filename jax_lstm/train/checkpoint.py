@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: written whole or not at all, and read with the faults named."""
+"""Checkpoints by Orbax: written completely or not at all, and verified when they are read."""
 
 import hashlib
 import json
@@ -14,37 +14,37 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.files import write_whole
 
-KEEP = 2  # checkpoints: should the latest be damaged on disk, the one before is still there
-SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so that only a whole checkpoint has it
+KEEP = 2  # checkpoints, so that there is another if the latest is damaged on disk
+SUMS = "SHA256SUMS"  # of every file of a checkpoint; written last, so its presence marks a complete checkpoint
 
 
 def save_checkpoint(directory: Path, step: int, tree: Any, about: dict[str, Any]) -> None:
-    """Write the arrays of `tree` and the JSON-able `about` as the checkpoint of `step`.
+    """Write the arrays of `tree` and `about`, values for JSON, as the checkpoint of `step`.
 
     Raises:
-        InputError: it cannot be written; what was there before still is.
+        InputError: it cannot be written; earlier checkpoints are kept.
     """
     try:
         _save(directory, step, _named_arrays(tree), about)
-    except Exception as error:  # Orbax and TensorStore raise whatever they stumble over
+    except Exception as error:  # Orbax and TensorStore raise many kinds of errors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
-        before = f"; that of step {max(kept)} is whole" if (kept := _whole_steps(directory)) else ""
+        before = f"; that of step {max(kept)} is complete" if (kept := _complete_steps(directory)) else ""
         first = next(iter(reason.splitlines()), type(error).__name__)[:200]
         raise InputError(f"{directory / str(step)}: the checkpoint cannot be written: {first}{before}") from None
 
 
 def _save(directory: Path, step: int, arrays: dict[str, Any], about: dict[str, Any]) -> None:
     ocp = _orbax()
-    # Where a process was killed before it had written the sums: Orbax would count it among those to keep.
+    # Remove incomplete checkpoints of a killed process: Orbax would count them among those to keep.
     for entry in _steps(directory):
         if not (entry / SUMS).exists():
             shutil.rmtree(entry)
-    alone: dict[str, Any] = {}
+    local: dict[str, Any] = {}
     if jax.process_count() > 1:
-        alone = {"multiprocessing_options": _alone(), "create": False}
+        local = {"multiprocessing_options": _this_host(), "create": False}
         directory.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **alone
+        max_to_keep=KEEP, enable_async_checkpointing=False, cleanup_tmp_directories=True, **local
     )
     with ocp.CheckpointManager(directory.absolute(), options=options) as manager:
         args = ocp.args.Composite(arrays=ocp.args.StandardSave(jax.device_get(arrays)), about=ocp.args.JsonSave(about))
@@ -55,17 +55,17 @@ def _save(directory: Path, step: int, arrays: dict[str, Any], about: dict[str, A
 
 
 def has_checkpoint(directory: Path) -> bool:
-    """Whether there is a checkpoint in `directory` that was written to its end; it may have been damaged since."""
-    return bool(_whole_steps(directory))
+    """Whether `directory` has a complete checkpoint; it is not verified."""
+    return bool(_complete_steps(directory))
 
 
 def read_about(directory: Path) -> tuple[int, dict[str, Any]]:
-    """The step of the latest whole checkpoint, and what `save_checkpoint` was told about it; every file is verified.
+    """The step and the `about` of the latest complete checkpoint, whose files are all verified.
 
     Raises:
-        InputError: there is no checkpoint, or a file of it is truncated, altered or gone.
+        InputError: there is no checkpoint, or a file of it is truncated, altered or missing.
     """
-    steps = _whole_steps(directory)
+    steps = _complete_steps(directory)
     if not steps:
         raise InputError(f"{directory}: no checkpoint here")
     checkpoint = directory / str(max(steps))
@@ -85,7 +85,7 @@ def read_about(directory: Path) -> tuple[int, dict[str, Any]]:
 
 
 def restore_arrays(directory: Path, step: int, like: Any) -> Any:
-    """The tree of the checkpoint of `step`, in the structure of `like`.
+    """The arrays of the checkpoint of `step`, in the structure of `like`.
 
     Raises:
         InputError: the checkpoint is damaged, or of another model: names, shapes or types of arrays differ.
@@ -93,12 +93,12 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
     ocp = _orbax()
     path = directory.absolute() / str(step)
     try:
-        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_this_host()) as checkpointer:
             target = {
                 name: np.zeros(array.shape, array.dtype) for name, array in _saved_shapes(path / "arrays").items()
             }
             saved = checkpointer.restore(path / "arrays", target)
-    except Exception as error:  # Orbax and TensorStore raise whatever they stumble over
+    except Exception as error:  # Orbax and TensorStore raise many kinds of errors
         raise InputError(_damaged(directory / str(step), str(error).strip().splitlines()[0][:200])) from None
     wanted = _named_arrays(like)
     where = f"{directory / str(step)}: the checkpoint is of another model"
@@ -113,23 +113,23 @@ def restore_arrays(directory: Path, step: int, like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _whole_steps(directory: Path) -> list[int]:
+def _complete_steps(directory: Path) -> list[int]:
     return [int(entry.name) for entry in _steps(directory) if (entry / SUMS).exists()]
 
 
 def _steps(directory: Path) -> list[Path]:
-    """The folders of checkpoints, finished or not."""
+    """The folders of checkpoints, complete or not."""
     return [entry for entry in directory.iterdir() if entry.name.isdigit()] if directory.is_dir() else []
 
 
 def _damaged(checkpoint: Path, reason: str) -> str:
-    earlier = set(_whole_steps(checkpoint.parent)) - {int(checkpoint.name)}
-    fix = "; remove this folder to go on from the checkpoint before it" if earlier else ""
+    earlier = set(_complete_steps(checkpoint.parent)) - {int(checkpoint.name)}
+    fix = "; remove this folder to use the checkpoint before it" if earlier else ""
     return f"{checkpoint}: the checkpoint is damaged: {reason}{fix}"
 
 
 def _files(checkpoint: Path) -> set[str]:
-    """The files of a checkpoint beside its sums."""
+    """The files of a checkpoint, without the checksums."""
     return {str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file()} - {SUMS}
 
 
@@ -139,7 +139,7 @@ def _sha256(path: Path) -> str:
 
 
 def _named_arrays(tree: Any) -> dict[str, Any]:
-    """Arrays by their path in the tree; random keys as the integers that they are made of."""
+    """Arrays by their path in the tree; random keys as their integer data."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     names = (jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value") for path, _ in flat)
     return {name: _as_array(leaf) for name, (_, leaf) in zip(names, flat, strict=True)}
@@ -156,21 +156,21 @@ def _as_leaf(array: np.ndarray, like: Any) -> Any:
 
 
 def _saved_shapes(path: Path) -> dict[str, Any]:
-    metadata = _orbax().StandardCheckpointer(multiprocessing_options=_alone()).metadata(path)
+    metadata = _orbax().StandardCheckpointer(multiprocessing_options=_this_host()).metadata(path)
     return dict(metadata.item_metadata)
 
 
-def _alone() -> Any:
-    """Of several hosts, each has its arrays whole, and waits for no other."""
-    own = jax.process_index()
+def _this_host() -> Any:
+    """Options for Orbax: with several hosts, each works on full arrays and waits for no other."""
+    host = jax.process_index()
     return _orbax().options.MultiprocessingOptions(
-        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"host {own}"
+        primary_host=host, active_processes={host}, barrier_sync_key_prefix=f"host {host}"
     )
 
 
 def _orbax() -> Any:
-    """Orbax is slow to import and chatty; take it where it is used."""
+    """Orbax, imported where it is used since that is slow, and without its log messages."""
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it raises comes to us, in a line of ours
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # its errors reach the user as ours
     return ocp

@@ -1,68 +1,120 @@
-"""What to train, and how; a run directory keeps it as JSON."""
+"""The config of a training run, and its form in JSON."""
 
 import dataclasses
 import json
 import math
-import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import jax
 
 from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
+from jax_lstm.train.formats import upgraded
 from jax_lstm.train.mesh import parse_mesh
 
 C = TypeVar("C")
+TaskName = Literal["forecast", "text", "labels"]
+
+
+class Only(NamedTuple):
+    """Annotates an option that only some tasks have."""
+
+    tasks: tuple[str, ...]
+    reason: str = ""
+
+    def expected(self, task: str) -> str:
+        """What an error says about the option in another task."""
+        reason = f", since {self.reason}" if self.reason else ""
+        return f"come with the task {' or '.join(self.tasks)}, not {task}{reason}"
+
+
+TEXT_ONLY = Only(("text",))
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Model: an LSTM under a linear layer, which reads its last output, or of a language model every output."""
+    """Model: an LSTM with a linear layer on its last output, or for text on every output."""
 
     hidden_size: int = 32
-    """Hidden units of every layer."""
+    """Hidden units per layer."""
     num_layers: int = 1
     """LSTM layers."""
     dropout: float = 0.0
-    """Probability with which an output is dropped between layers, in training; in a language model also an entry of
-    the embedding, and an output of the last layer."""
-    embedding_size: int = 0
-    """Of a language model: numbers that stand for a character; as many as hidden units if 0."""
-    tied: bool = False
-    """Of a language model: the output layer has the embedding's weights."""
+    """Dropout between layers during training; for text also on the embedding and the last layer's outputs."""
+    bidirectional: Annotated[bool, Only(("forecast", "labels"), "a language model must not see what follows")] = False
+    """Add a second direction, which reads each sequence from its end."""
+    proj_size: int = 0
+    """Project the output of every layer to this size; 0 for no projection."""
+    backend: str = "auto"
+    """Kernel by name, as scan, native, cudnn or reference; `auto` chooses one."""
+    backend_args: tuple[str, ...] = ()
+    """Options of the kernel, as NAME=VALUE: with --backend scan, unroll=4 remat=chunks."""
+    embedding_size: Annotated[int, TEXT_ONLY] = 0
+    """Size of the embedding; 0 takes the hidden size."""
+    tied: Annotated[bool, TEXT_ONLY] = False
+    """Share the embedding's weights with the output layer."""
 
     def __post_init__(self) -> None:
         require_size("--hidden-size", self.hidden_size)
         require_size("--num-layers", self.num_layers)
         require_size("--embedding-size", self.embedding_size, least=0)
+        require_size("--proj-size", self.proj_size, least=0)
+        below = self.proj_size < self.hidden_size
+        require(below, "--proj-size", f"be below --hidden-size, {self.hidden_size}", self.proj_size)
         require(0 <= self.dropout < 1, "--dropout", "be at least 0 and below 1", self.dropout)
-        fits = not self.tied or self.embedding_size in (0, self.hidden_size)
-        require(fits, "--embedding-size", "be that of the hidden layer with --tied", self.embedding_size)
+        output_size = self.proj_size or self.hidden_size
+        fits = not self.tied or (self.embedding_size or self.hidden_size) == output_size
+        require(fits, "--embedding-size", f"be the LSTM's output size, {output_size}, with --tied", self.embedding_size)
+        named = self.backend != "auto" or not self.backend_args
+        require(named, "--backend-args", "come with --backend NAME", " ".join(self.backend_args))
+        self.backend_options()  # checks them
+
+    def backend_options(self) -> dict[str, int | float | str]:
+        """`--backend-args` by name; a value is an int or a float if it reads as one.
+
+        Raises:
+            InputError: an argument is not NAME=VALUE.
+        """
+        found = {}
+        for text in self.backend_args:
+            name, equals, value = text.partition("=")
+            require(bool(name and equals and value), "--backend-args", "be NAME=VALUE, as unroll=4", repr(text))
+            found[name.replace("-", "_")] = _number(value)
+        return found
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Optimiser: any of Optax, with schedule and clipping."""
+    """Optimiser: any optimiser of Optax, with a schedule and gradient clipping."""
 
     optimizer: str = "adam"
     """Name of an Optax optimiser: adam, adamw, sgd, rmsprop, lion ..."""
     learning_rate: float = 1e-3
-    """Learning rate; the peak, where a schedule changes it."""
+    """Learning rate; with a schedule, its peak."""
     optimizer_args: tuple[str, ...] = ()
-    """Further arguments of the optimiser, as NAME=NUMBER."""
+    """More arguments for the optimiser, as NAME=NUMBER."""
     schedule: Literal["constant", "cosine", "linear", "exponential"] = "constant"
-    """How the learning rate falls: over the whole run to `final-rate` of its peak, or not at all."""
+    """Learning rate schedule; all but constant decay to --final-rate of the peak over the whole run."""
     final_rate: float = 0.01
-    """Fraction of the peak learning rate at the end of a schedule."""
+    """Learning rate at the end of a schedule, as a fraction of the peak."""
     warmup_steps: int = 0
-    """Steps over which the learning rate rises linearly to its peak."""
+    """Steps of linear warm-up."""
     clip_norm: float = 0.0
-    """Scale gradients down to this global norm; 0 leaves them as they are."""
+    """Clip gradients to this global norm; 0 turns clipping off."""
 
     def __post_init__(self) -> None:
         require(0 < self.learning_rate < math.inf, "--learning-rate", "be positive and finite", self.learning_rate)
@@ -75,61 +127,61 @@ class OptimConfig:
 class TrainConfig:
     """A training run."""
 
-    task: Literal["forecast", "lm", "classify"] = "forecast"
-    """What to learn: to forecast series, to write text, or to label sequences."""
-    data: DataConfig = field(default_factory=DataConfig)
-    text: TextConfig = field(default_factory=TextConfig)
-    sequences: SequencesConfig = field(default_factory=SequencesConfig)
+    task: TaskName = "forecast"
+    """What to learn: to forecast series, to model text, or to label sequences."""
+    data: Annotated[DataConfig, Only(("forecast",))] = field(default_factory=DataConfig)
+    text: Annotated[TextConfig, TEXT_ONLY] = field(default_factory=TextConfig)
+    sequences: Annotated[SequencesConfig, Only(("labels",))] = field(default_factory=SequencesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: Annotated[Literal["mse", "mae", "huber"], Only(("forecast",))] = "mse"
+    """Loss: mean squared error, mean absolute error, or Huber with delta 1; on the standardised scale."""
     batch_size: int = 64
-    """Windows, stretches of text or sequences in a batch."""
-    held_out: float = 0.1
-    """Part of a text, at its end, or of labelled sequences, that is kept for validation; series have --split."""
+    """Rows per batch: windows, streams of text, or sequences."""
+    held_out: Annotated[float, Only(("text", "labels"), "series have --split")] = 0.1
+    """Fraction held out for validation: the end of a text, or of each label's sequences."""
     epochs: int = 10
     """Passes over the training part."""
     patience: int = 0
     """Stop after this many epochs without a better validation loss; 0 never stops early."""
     chunk_steps: int = 100
-    """Steps per compiled call, at most; progress, Ctrl-C and logging come between calls."""
+    """Most steps per compiled call; progress, logging and Ctrl-C are handled between calls."""
     save_every: int = 1
     """Epochs between checkpoints."""
     seed: int = 0
-    """Seed of the initial weights, the order of the batches and dropout."""
+    """Seed of the initial weights, the batch order and dropout."""
     seeds: str = ""
-    """Train a model for each seed, all at once: FIRST:END, as 0:8, or numbers, as 3,5,9."""
+    """Train one model per seed, all at once: FIRST:END, as 0:8, or a list, as 3,5,9."""
     sweep: tuple[str, ...] = ()
-    """Train a model for each value, all at once: OPTION=VALUE,VALUE; of several options in all combinations."""
+    """Train one model per value, all at once: OPTION=VALUE,VALUE; several options are combined."""
     x64: bool = False
     """Compute in float64."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What products are computed in; parameters, states and sums stay float32."""
+    """Type of matrix products; parameters, states and sums stay float32."""
     matmul_precision: Literal["default", "high", "highest"] = "default"
-    """On accelerators: how exactly float32 is multiplied; the default there is TF32 or bfloat16."""
+    """Precision of float32 matrix products on accelerators, whose default is TF32 or bfloat16."""
     mesh: str = ""
-    """Devices to train on: data=4 splits each batch, model=2 the parameters too; all of several hosts, if not given."""
+    """Devices to train on: data=4 splits each batch, model=2 also the parameters; with several hosts, all devices if
+    not given."""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "chunk_steps", "save_every"):
-            require_size("--" + name.replace("_", "-"), getattr(self, name))
+            require_size(option(name), getattr(self, name))
         for name in ("patience", "seed"):
-            require_size(f"--{name}", getattr(self, name), least=0)
+            require_size(option(name), getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
-        for task, option, file in (
-            ("forecast", "--csv", self.data.csv),
-            ("lm", "--text", self.text.text),
-            ("classify", "--sequences", self.sequences.sequences),
-        ):
-            require(not file or self.task == task, option, f"come with --task {task}", file)
-        between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "lm"
-        require(between, "--dropout", "be 0 for a single layer, since it falls between layers", self.model.dropout)
-        none = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
-        no_validation = self.patience and (none if self.task == "forecast" else self.held_out == 0)
+        for name, value, default, only in options(self):
+            if only is not None and self.task not in only.tasks:
+                shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+                require(value == default, option(name), only.expected(self.task), shown)
+        between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "text"
+        require(between, "--dropout", "be 0 for a single layer, since it acts between layers", self.model.dropout)
+        no_val = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
+        no_validation = self.patience and (no_val if self.task == "forecast" else self.held_out == 0)
         require(not no_validation, "--patience", "be 0 without a validation part", self.patience)
         many = " ".join(filter(None, (self.seeds, *self.sweep)))
-        alone = "be left out with --stream, since every model would read the data for itself"
-        require(not (self.data.stream and many), "--seeds and --sweep", alone, many)
-
+        left_out = "be left out with --stream, since every model would read the data for itself"
+        require(not (self.data.stream and many), "--seeds and --sweep", left_out, many)
         require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
         parse_mesh(self.mesh)  # checks it
 
@@ -142,59 +194,104 @@ class TrainConfig:
         return "float64" if self.x64 else "float32"
 
 
+def option(name: str) -> str:
+    """A field's name on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+class Option(NamedTuple):
+    """A field of a config, or of a config inside it."""
+
+    name: str
+    value: Any
+    default: Any
+    only: Only | None
+
+
+def options(config: Any, only: Only | None = None) -> Iterator[Option]:
+    """Every option of a config; `only` applies to those that have none of their own."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for each in dataclasses.fields(config):
+        own, value = only_of(hints[each.name]) or only, getattr(config, each.name)
+        if dataclasses.is_dataclass(value):
+            yield from options(value, own)
+        else:
+            yield Option(each.name, value, each.default, own)
+
+
+def only_of(hint: Any) -> Only | None:
+    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, Only)), None)
+
+
 @contextmanager
 def arithmetic(config: TrainConfig) -> Iterator[None]:
-    """Within it JAX computes as `config` says: in float64 or not, and its products as exactly."""
+    """Apply the config's x64 and matmul precision."""
     with jax.enable_x64(config.x64), jax.default_matmul_precision(config.matmul_precision):
         yield
 
 
+def absolute(config: TrainConfig) -> TrainConfig:
+    """With absolute paths of data files, so that the run can be opened from anywhere."""
+
+    def of(part: Any, *names: str) -> Any:
+        return dataclasses.replace(
+            part, **{name: str(Path(getattr(part, name)).absolute()) for name in names if getattr(part, name)}
+        )
+
+    return dataclasses.replace(
+        config,
+        data=of(config.data, "csv"),
+        text=of(config.text, "text"),
+        sequences=of(config.sequences, "sequences", "test_sequences"),
+    )
+
+
 def to_dict(config: Any) -> dict[str, Any]:
-    """The config as plain values that JSON can hold."""
+    """The config as plain values for JSON."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def from_dict(cls: type[C], values: Any, where: str) -> C:
-    """The config that `to_dict` made `values` from; fields that are left out have their defaults.
+def from_dict(base: C, values: Any, where: str) -> C:
+    """`base` with the fields in `values`, as `to_dict` writes them.
 
     Raises:
         InputError: an unknown field, or a value of the wrong type; the message begins with `where`.
     """
     if not isinstance(values, dict):
         raise InputError(f"{where}: expected a JSON object; got {values!r}")
-    hints = typing.get_type_hints(cls)
+    hints = typing.get_type_hints(type(base))
     unknown = sorted(values.keys() - hints.keys())
     if unknown:
         raise InputError(f"{where}: unknown field {unknown[0]!r}; the fields are {', '.join(hints)}")
+    typed = {
+        name: _typed(hints[name], getattr(base, name), value, f"{where}, field {name!r}")
+        for name, value in values.items()
+    }
     try:
-        return cls(**{name: _typed(hints[name], value, f"{where}, field {name!r}") for name, value in values.items()})
+        return dataclasses.replace(base, **typed)  # type: ignore[type-var]
     except InputError as error:
-        raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
+        raise InputError(f"{where}: {error}") from None
 
 
-def read_config(cls: type[C], path: str) -> C:
-    """The config in a JSON file."""
+def read_config(base: C, path: str, upgrade: Callable[[Any, str], Any] = upgraded) -> C:
+    """The config in a JSON file, with the values of `base` for fields that it leaves out."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a JSON file of options: {error}") from None
-    return from_dict(cls, values, path)
+    return from_dict(base, upgrade(values, path), path)
 
 
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """`value` as the type that `hint` says."""
+def _typed(hint: Any, base: Any, value: Any, where: str) -> Any:
+    """`value`, checked against the type `hint`; `base` is the present value of the field."""
     if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), value, where)
+        return from_dict(base, value, where)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _typed(args[0], value, where)
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else _typed(next(arg for arg in args if arg is not type(None)), value, where)
     if origin is tuple:
         if isinstance(value, list):
-            return tuple(_typed(args[0], item, where) for item in value)
+            return tuple(_typed(args[0], None, item, where) for item in value)
         raise InputError(f"{where}: expected a list; got {value!r}")
     if origin is Literal:
         if value in args:

@@ -1,4 +1,4 @@
-"""Where the first number that is not finite comes from: the step, and the tensor in it."""
+"""Find the first non-finite number of a run: its step and its tensor."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import TrainState, make_step
 from jax_lstm.train.task import Task, loss_of
 
-# In the order in which a step makes them.
-MADE = ("parameter", "input", "output", "carried state", "loss", "gradient of", "updated")
+# The tensors of a step, in the order in which they are computed.
+TENSORS = ("parameter", "input", "output", "carried state", "loss", "gradient of", "updated")
 
 
 def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: TrainState, rows: np.ndarray) -> str:
-    """Make the steps of `rows` (S, B) again, one at a time from `state`; what to tell of the first that goes wrong."""
+    """Repeat the steps of `rows` (S, B) from `state`, one at a time; a message about the first non-finite number."""
     model: Any = task.build(config)
     model.train()
     graph = nnx.graphdef(model)
@@ -28,7 +28,7 @@ def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: Tr
 
     @jax.jit
     def tensors(state: TrainState, batch: Any) -> tuple[Any, ...]:
-        """Those of `MADE`."""
+        """Those of `TENSORS`."""
 
         def loss_fn(params: nnx.State) -> tuple[jax.Array, Any]:
             outputs, carry = task.outputs(nnx.merge(graph, params, state.rest, copy=True), batch, state.carry)
@@ -41,7 +41,7 @@ def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: Tr
 
     for row in rows:
         batch = task.gather(arrays, jnp.asarray(row))
-        for kind, tree in zip(MADE, tensors(state, batch), strict=True):
+        for kind, tree in zip(TENSORS, tensors(state, batch), strict=True):
             for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
                 bad = ~np.isfinite(np.asarray(leaf)) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.zeros(1, bool)
                 if bad.any():
@@ -54,4 +54,4 @@ def first_nonfinite(task: Task, config: TrainConfig, total_steps: int, state: Tr
                         f"one of {bad.sum():,} in {shape}"
                     )
         state, _ = step(state, batch)
-    return f"the loss was not finite in one of {len(rows)} compiled steps, yet is finite in all of them step by step"
+    return f"the loss was not finite within {len(rows)} compiled steps, but is finite when they run one at a time"

@@ -1,4 +1,4 @@
-"""Many models at once: the members of an ensemble or a sweep, trained by one compiled program."""
+"""Ensembles and sweeps: many models trained by one compiled program."""
 
 import itertools
 import re
@@ -16,20 +16,20 @@ from jax.sharding import PartitionSpec as P
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.train.config import OptimConfig, TrainConfig
-from jax_lstm.train.mesh import placed
+from jax_lstm.train.mesh import place
 from jax_lstm.train.optimizer import arguments, make_optimizer
-from jax_lstm.train.sharding import division, rows_at, spread
+from jax_lstm.train.sharding import division, row_spec, shard_step
 from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, step_of
 from jax_lstm.train.task import Task, loss_of
 
-SWEPT = ("learning_rate", "final_rate", "clip_norm")  # numbers of the optimiser; its arguments may be swept as well
+SWEPT = ("learning_rate", "final_rate", "clip_norm")  # and the numbers that --optimizer-args gives
 
 
-def members(config: TrainConfig) -> tuple[TrainConfig, ...]:
-    """The runs that `--seeds` and `--sweep` ask for, in all combinations; `config` alone without them.
+def members(config: TrainConfig) -> dict[str, TrainConfig]:
+    """The runs of `--seeds` and `--sweep` in all combinations, by name; without them `config` alone, named "".
 
     Raises:
-        InputError: a seed or a value that is no number, or an option that changes more than numbers.
+        InputError: a seed or a value is not a number, or an option is not a number of the optimiser.
     """
     choices: list[list[tuple[str, float]]] = []
     if config.seeds:
@@ -45,24 +45,19 @@ def members(config: TrainConfig) -> tuple[TrainConfig, ...]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"`--sweep` must name each option once; got {name} twice")
-    plain = replace(config, seeds="", sweep=())
-    runs = tuple(_with(plain, chosen) for chosen in itertools.product(*choices))
-    if len({run.optim.clip_norm > 0 for run in runs}) > 1:
+    base = replace(config, seeds="", sweep=())
+    runs = {_name(chosen): _with(base, chosen) for chosen in itertools.product(*choices)}
+    if len({run.optim.clip_norm > 0 for run in runs.values()}) > 1:
         raise InputError("`--sweep` clip_norm must be above 0 in every run, or in none")
     return runs
 
 
-def named(config: TrainConfig, member: TrainConfig) -> str:
-    """What a member is called: that in which it differs from the others."""
-    parts = [f"seed {member.seed}"] if config.seeds else []
-    for text in config.sweep:
-        name = text.partition("=")[0].removeprefix("--").replace("-", "_")
-        parts.append(f"{name} {repr(_numbers(member.optim)[name]).removesuffix('.0')}")
-    return ", ".join(parts)
+def _name(chosen: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {repr(value).removesuffix('.0')}" for name, value in chosen)
 
 
 def seeds(text: str) -> list[int]:
-    """`"0:8"` as 0 to 7, `"3,5,9"` as they stand."""
+    """The seeds in `"0:8"`, 0 to 7, or in `"3,5,9"`."""
     found = re.fullmatch(r"(\d+):(\d+)", text.strip())
     try:
         chosen = list(range(int(found[1]), int(found[2]))) if found else [int(part) for part in text.split(",")]
@@ -74,20 +69,20 @@ def seeds(text: str) -> list[int]:
 
 
 class Runner(NamedTuple):
-    """The start, and the compiled call that trains all members by some steps.
+    """The initial state, and the compiled call that trains all members for some steps.
 
-    With more than one member all leaves of `state` and of the metrics have an axis of members in front.
+    With several members every leaf of `state` and of the metrics has a leading member axis.
     """
 
     state: TrainState
     run_steps: RunSteps
     arrays: Any
-    fresh_carry: Callable[[], Any]  # what the first step of an epoch gets
-    place: Callable[[TrainState], TrainState]  # a state of this host to the devices
+    initial_carry: Callable[[], Any]  # for the first step of an epoch
+    place: Callable[[TrainState], TrainState]  # put a state of this host on the devices
 
 
 def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh: Mesh | None = None) -> Runner:
-    """For one member or many; these share the arrays of the task, and nothing else."""
+    """The runner for one member or several, which share the arrays of the task."""
     first, *others = [task.build(run) for run in runs]
     shapes = nnx.state(first, nnx.Param)
     optimizers = [make_optimizer(run.optim, total_steps, shapes) for run in runs]
@@ -97,7 +92,7 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
         for model, optimizer in zip([first, *others], optimizers, strict=True)
     ]
     state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states) if others else states[0]
-    # What differs between them goes in as numbers, so that one program serves all.
+    # Numbers that differ between members are arguments, so that one program serves all.
     numbers = {
         name: jnp.asarray([_numbers(run.optim)[name] for run in runs], runs[0].dtype)
         for name in _numbers(runs[0].optim)
@@ -107,52 +102,48 @@ def make_runner(task: Task, runs: Sequence[TrainConfig], total_steps: int, mesh:
     graph = nnx.graphdef(first)
     divided = division(mesh)
 
-    def one(state: TrainState, arrays: Any, rows: jax.Array, own: dict[str, jax.Array]) -> Any:
+    def run_member(state: TrainState, arrays: Any, rows: jax.Array, own: dict[str, jax.Array]) -> Any:
         optimizer = make_optimizer(runs[0].optim, total_steps, shapes, own)
         return scan_steps(step_of(graph, optimizer, loss_of(task), *divided), task.gather)(state, arrays, rows)
 
-    every = jax.vmap(one, in_axes=(0, None, 0, 0)) if others else one
-    fresh = jax.tree.map(np.asarray, state.carry)  # steps donate theirs
+    run_all = jax.vmap(run_member, in_axes=(0, None, 0, 0)) if others else run_member
+    carry = jax.tree.map(np.asarray, state.carry)  # copied, since steps donate theirs
     if mesh is None:
-        run = jax.jit(every, donate_argnums=0)
+        run = jax.jit(run_all, donate_argnums=0)
         return Runner(
             state,
             lambda state, arrays, rows: run(state, arrays, jnp.asarray(rows), numbers),
             jax.tree.map(jnp.asarray, task.arrays),
-            lambda: jax.tree.map(jnp.asarray, fresh),
+            lambda: jax.tree.map(jnp.asarray, carry),
             lambda state: state,
         )
-    return _over(mesh, every, state, task.arrays, numbers, 1 if others else 0)
-
-
-def _over(mesh: Mesh, every: Any, state: TrainState, arrays: Any, numbers: Any, front: int) -> Runner:
-    """The same over a mesh; `front` is the number of axes of members."""
-    run, specs = spread(every, mesh, state, front)
-    numbers, fresh = placed(numbers, mesh, P()), jax.tree.map(np.asarray, state.carry)
+    front = 1 if others else 0
+    run, specs = shard_step(run_all, mesh, state, front)
+    placed_numbers = place(numbers, mesh, P())
     return Runner(
-        placed(state, mesh, specs),
-        lambda state, arrays, rows: run(state, arrays, placed(rows, mesh, rows_at(front)), numbers),
-        placed(arrays, mesh, P()),
-        lambda: placed(fresh, mesh, specs.carry),
-        lambda state: placed(state, mesh, specs),
+        place(state, mesh, specs),
+        lambda state, arrays, rows: run(state, arrays, place(rows, mesh, row_spec(front)), placed_numbers),
+        place(task.arrays, mesh, P()),
+        lambda: place(carry, mesh, specs.carry),
+        lambda state: place(state, mesh, specs),
     )
 
 
 def initial_scale(config: TrainConfig) -> Any:
-    """Of the loss, for float16, whose range is too small for gradients as they are; () for other types."""
+    """The initial loss scale for float16, whose range is too small for plain gradients; () for other types."""
     if config.precision != "float16":
         return ()
     return DynamicScale(fin_steps=jnp.int32(0), scale=jnp.float32(DynamicScale().scale))  # type: ignore[arg-type]
 
 
 def batches(task: Task, runs: Sequence[TrainConfig], epoch: int, first: int) -> Iterable[Any]:
-    """Of one epoch for `run_steps`, call by call from the `first`: (steps a call, B), of many members (M, steps, B)."""
+    """The batches of an epoch for `run_steps`, from call `first`: (steps per call, B), or (members, steps, B)."""
     each = [task.batches(run, epoch, first) for run in runs]
     return each[0] if len(each) == 1 else map(np.stack, zip(*each, strict=True))
 
 
 def member(tree: Any, at: int, count: int) -> Any:
-    """What belongs to one of `count` members."""
+    """The part of `tree` that belongs to one of `count` members."""
     return tree if count == 1 else jax.tree.map(lambda leaf: leaf[at], tree)
 
 
@@ -168,7 +159,7 @@ def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConf
                 known = ", ".join((*SWEPT, *given))
                 raise InputError(
                     f"`--sweep` must name a number of the optimiser: {known}, or an argument of it that "
-                    f"--optimizer-args gives; got {name} (what changes more than numbers needs a run of its own)"
+                    f"--optimizer-args gives; got {name} (anything else needs a run of its own)"
                 )
             texts = tuple(f"{key}={number}" for key, number in (given | {name: value}).items())
             config = replace(config, optim=replace(config.optim, optimizer_args=texts))
@@ -176,7 +167,7 @@ def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConf
 
 
 def _numbers(optim: OptimConfig) -> dict[str, float]:
-    """What may differ between members."""
+    """The numbers that may differ between members."""
     return {name: getattr(optim, name) for name in SWEPT} | arguments(optim)
 
 

@@ -1,4 +1,4 @@
-"""One run in a directory at a time."""
+"""A lock on a run directory: one run at a time."""
 
 import contextlib
 import os
@@ -9,15 +9,15 @@ from jax_lstm.checks import InputError
 
 
 @contextlib.contextmanager
-def owned(directory: Path) -> Iterator[None]:
-    """Hold `directory` until the block ends, or the process, however it does.
+def locked(directory: Path) -> Iterator[None]:
+    """Lock `directory` until the block ends, or the process dies.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process has the lock.
     """
     try:
         import fcntl
-    except ImportError:  # Windows, where nothing is held
+    except ImportError:  # Windows, where there is no lock
         yield
         return
     handle = os.open(directory, os.O_RDONLY)

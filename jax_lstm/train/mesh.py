@@ -1,4 +1,4 @@
-"""Many devices, on one host or many: rows split over the axes `data` and `model`, parameters over `model`."""
+"""Many devices, on one host or several: batch rows over the axes `data` and `model`, parameters over `model`."""
 
 import math
 import re
@@ -16,7 +16,7 @@ DATA, MODEL = "data", "model"
 
 
 def parse_mesh(text: str) -> dict[str, int]:
-    """`"data=4,model=2"` as sizes by axis; an axis that is not named has the size 1.
+    """Axis sizes of `"data=4,model=2"`; an axis that is not named has size 1.
 
     Raises:
         InputError: it is something else.
@@ -31,25 +31,25 @@ def parse_mesh(text: str) -> dict[str, int]:
 
 
 def make_mesh(text: str) -> Mesh | None:
-    """The mesh that `--mesh` asks for, over all devices of all hosts; None for one device.
+    """The mesh for `--mesh`, over the devices of all hosts; None for one device.
 
     Raises:
-        InputError: there are fewer devices, or with several hosts other ones than all.
+        InputError: there are fewer devices, or several hosts and not all devices are used.
     """
     sizes = parse_mesh(text)
     wanted, devices = math.prod(sizes.values()), jax.devices()
     if jax.process_count() > 1 and not text:
         sizes, wanted = {DATA: len(devices), MODEL: 1}, len(devices)
     if jax.process_count() > 1:
-        require(wanted == len(devices), "--mesh", f"have the {len(devices)} devices of all hosts", text)
+        require(wanted == len(devices), "--mesh", f"use all {len(devices)} devices of the hosts", text)
     if wanted > len(devices):
         raise InputError(f"`--mesh` {text} needs {wanted} devices; there are {len(devices)}, {devices[0].platform}")
     return Mesh(np.array(devices[:wanted]).reshape(tuple(sizes.values())), tuple(sizes)) if wanted > 1 else None
 
 
 @dataclass(frozen=True)
-class Share:
-    """What this host has of an array (S, B, ...): `rows` (S, b, ...) from the `first` of its B, `batch`, on."""
+class HostRows:
+    """One host's part of an array (S, B, ...): `rows` (S, b, ...), which start at row `first` of `batch` = B."""
 
     rows: np.ndarray
     first: int
@@ -69,45 +69,45 @@ class Share:
         return self.rows[(index[0], slice(start - self.first, stop - self.first), *index[2:])]
 
 
-def own_rows(mesh: Mesh, steps: int, batch: int) -> slice:
-    """The rows of a batch that the devices of this host need."""
+def host_rows(mesh: Mesh, steps: int, batch: int) -> slice:
+    """The batch rows that this host's devices need."""
     places = NamedSharding(mesh, P(None, DATA)).addressable_devices_indices_map((steps, batch)).values()
     rows = [place[1].indices(batch)[:2] for place in map(tuple, filter(None, places))]
     return slice(min(start for start, _ in rows), max(stop for _, stop in rows))
 
 
-def placed(tree: Any, mesh: Mesh, specs: Any) -> Any:
-    """Arrays, each whole or a `Share`, laid over the mesh; `specs` is one for all, or a tree of them."""
+def place(tree: Any, mesh: Mesh, specs: Any) -> Any:
+    """Put arrays, or `HostRows`, on the mesh; `specs` is one `PartitionSpec` for all, or a tree of them."""
 
-    def place(leaf: Any, spec: P) -> jax.Array:
+    def put(leaf: Any, spec: P) -> jax.Array:
         if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = place(jax.random.key_data(leaf), P())
+            data = put(jax.random.key_data(leaf), P())
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        whole = leaf if isinstance(leaf, Share) else np.asarray(leaf)
-        return jax.make_array_from_callback(whole.shape, NamedSharding(mesh, spec), lambda index: whole[index])
+        array = leaf if isinstance(leaf, HostRows) else np.asarray(leaf)
+        return jax.make_array_from_callback(array.shape, NamedSharding(mesh, spec), lambda index: array[index])
 
     specs = jax.tree.map(lambda _: specs, tree) if isinstance(specs, P) else specs
-    return jax.tree.map(place, tree, specs)
+    return jax.tree.map(put, tree, specs)
 
 
-def whole(tree: Any, mesh: Mesh | None) -> Any:
-    """What lies over a mesh, as arrays of this host alone: to save it, or to predict with it."""
+def gather(tree: Any, mesh: Mesh | None) -> Any:
+    """Gather sharded arrays on this host, to save them or to predict with them."""
     if mesh is None:
         return tree
-    together = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))(tree)
+    replicated = jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, P()))(tree)
 
     def local(leaf: jax.Array) -> jax.Array:
         if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(local(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         return jax.numpy.asarray(leaf.addressable_data(0))
 
-    return jax.tree.map(local, together)
+    return jax.tree.map(local, replicated)
 
 
-def rule(path: Any, leaf: Any, sizes: dict[str, int], front: int) -> P:
-    """Where a parameter, or a moment of it, lies: its rows over `model`, behind `front` axes of members.
+def param_spec(path: Any, leaf: Any, sizes: dict[str, int], front: int) -> P:
+    """The sharding of a parameter or its optimiser moment: rows over `model`, after `front` member axes.
 
-    The rows are gates, hidden units or outputs; what does not divide is on every device.
+    Rows are gates, hidden units or outputs. An array whose rows do not divide is replicated.
     """
     name = jax.tree_util.keystr(path)
     rows = leaf.shape[front] if leaf.ndim > front else 0

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one JSON object a line, appended as training goes on."""
+"""`metrics.jsonl`: one JSON object per line, appended during training."""
 
 import json
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ class MetricsLog:
     """A JSONL file of metrics; every row has a `step`."""
 
     def __init__(self, path: Path, keep_to_step: int = 0, writes: bool = True):
-        """Open `path`; rows past `keep_to_step`, which a resumed run will write again, are dropped.
+        """Open `path` and drop rows after `keep_to_step`, which a resumed run writes again.
 
-        Of several hosts, one `writes`.
+        With several hosts only one `writes`.
         """
         self._path, self._writes = path, writes
         if not writes:

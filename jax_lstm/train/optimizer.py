@@ -1,4 +1,4 @@
-"""An Optax optimiser from its config: schedule, clipping, the optimiser."""
+"""Optax optimisers from a config: schedule, clipping, optimiser."""
 
 import functools
 import inspect
@@ -16,22 +16,23 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def make_schedule(config: OptimConfig, total_steps: int, own: Mapping[str, Any] = NOTHING) -> optax.Schedule:
-    """The learning rate as a function of the step: warm-up, then the fall over the rest of `total_steps`."""
+    """The learning rate by step: warm-up, then the schedule over the rest of `total_steps`."""
     peak, steps = own.get("learning_rate", config.learning_rate), max(total_steps - config.warmup_steps, 1)
     final_rate = own.get("final_rate", config.final_rate)
-    fall: optax.Schedule
+    schedule: optax.Schedule
     match config.schedule:
         case "constant":
-            fall = optax.constant_schedule(peak)
+            schedule = optax.constant_schedule(peak)
         case "cosine":
-            fall = optax.cosine_decay_schedule(peak, steps, final_rate)
+            schedule = optax.cosine_decay_schedule(peak, steps, final_rate)
         case "linear":
-            fall = optax.linear_schedule(peak, peak * final_rate, steps)
+            schedule = optax.linear_schedule(peak, peak * final_rate, steps)
         case "exponential":
-            fall = _exponential(peak, steps, final_rate)
+            schedule = _exponential(peak, steps, final_rate)
     if not config.warmup_steps:
-        return fall
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, config.warmup_steps), fall], [config.warmup_steps])
+        return schedule
+    warmup = optax.linear_schedule(0.0, peak, config.warmup_steps)
+    return optax.join_schedules([warmup, schedule], [config.warmup_steps])
 
 
 def make_optimizer(
@@ -39,7 +40,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """The optimiser for `params` (arrays or their shapes).
 
-    `own` holds numbers, or traced ones, that go before those of `config`: of its fields, or arguments of the optimiser.
+    `own` overrides numbers of `config`, fields or optimiser arguments; the values may be traced.
 
     Raises:
         InputError: Optax has no optimiser of that name, does not take an argument, or needs more than gradients.
@@ -72,7 +73,7 @@ def make_optimizer(
 
 
 def _exponential(peak: Any, steps: int, final_rate: Any) -> optax.Schedule:
-    """Optax's asks whether the rate is zero, which of a traced one cannot be said."""
+    """Optax's own tests whether the rate is zero, which fails for a traced rate."""
     return lambda step: peak * final_rate ** (step / steps)
 
 
@@ -88,7 +89,7 @@ def _is_optimizer(name: str) -> bool:
 
 
 def arguments(config: OptimConfig) -> dict[str, float]:
-    """What `--optimizer-args` gives, by name."""
+    """`--optimizer-args` by name."""
     given = {}
     for text in config.optimizer_args:
         name, _, number = text.partition("=")

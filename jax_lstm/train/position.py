@@ -1,4 +1,4 @@
-"""Where a run stands: steps, epochs, and of each member its losses, its patience, and whether it goes on."""
+"""How far a run has got: steps and epochs, and for each member its losses, patience and whether it still trains."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from jax_lstm.train.config import TrainConfig
 
 
 class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite. The message says where, and what was seen last."""
+    """The loss became NaN or infinite. The message says where, and the last finite loss."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where one member of a run stands."""
+class MemberStatus:
+    """How far one member has got."""
 
-    loss_sum: float = 0.0  # of this epoch's steps so far
+    loss_sum: float = 0.0  # over the steps of this epoch so far
     best_loss: float | None = None
     stale_epochs: int = 0  # since the best
     stopped: bool = False  # out of patience, or diverged: its best weights no longer change
@@ -26,22 +26,22 @@ class Standing:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run stands; with the seeds it fixes the data still to come. `call` counts within the epoch."""
+    """How far a run has got; with the seeds it determines the batches to come. `call` counts within the epoch."""
 
     step: int = 0
     epoch: int = 0
     call: int = 0
-    members: tuple[Standing, ...] = (Standing(),)
+    members: tuple[MemberStatus, ...] = (MemberStatus(),)
 
     @property
     def best(self) -> int:
-        """The member with the least validation loss of those that did not diverge; without validation their first."""
+        """The member with the lowest validation loss among those that did not diverge, or the first of these."""
         ranks = [(one.diverged, np.inf if one.best_loss is None else one.best_loss) for one in self.members]
         return ranks.index(min(ranks))
 
     @property
     def stopped(self) -> bool:
-        """Whether no member goes on."""
+        """Whether all members have stopped."""
         return all(one.stopped for one in self.members)
 
     @property
@@ -50,17 +50,17 @@ class Position:
 
 
 def position_of(values: Mapping[str, Any], config: TrainConfig) -> Position:
-    """What `asdict` made of a position; whether the patience of a run is at its end, `config` says anew.
+    """A position from `asdict`; `config` may have a larger patience than the run had.
 
-    Of many members one that has stopped remains so: the weights are no longer those with which it stopped.
+    In an ensemble a member that has stopped stays stopped: its weights have moved on since.
     """
-    standings = [Standing(**one) for one in values["members"]]
-    many = len(standings) > 1
-    standings = [replace(one, stopped=(many and one.stopped) or _impatient(one, config)) for one in standings]
-    return Position(**{**values, "members": tuple(standings)})
+    members = [MemberStatus(**one) for one in values["members"]]
+    many = len(members) > 1
+    members = [replace(one, stopped=(many and one.stopped) or _out_of_patience(one, config)) for one in members]
+    return Position(**{**values, "members": tuple(members)})
 
 
-def _impatient(one: Standing, config: TrainConfig) -> bool:
+def _out_of_patience(one: MemberStatus, config: TrainConfig) -> bool:
     return 0 < config.patience <= one.stale_epochs
 
 
@@ -70,26 +70,26 @@ def after_call(
     """The position after steps with these `losses` (members, S).
 
     Raises:
-        DivergedError: a loss is not finite, and no other member goes on.
+        DivergedError: a loss is not finite, and no other member still trains.
     """
-    standings = []
+    members = []
     for one, own in zip(position.members, losses, strict=True):
-        if not one.stopped:  # what comes of it afterwards does not count
+        if not one.stopped:  # losses after a member has stopped do not count
             diverged = not np.isfinite(own).all()
             loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
             one = replace(one, loss_sum=loss_sum, diverged=diverged, stopped=diverged)
-        standings.append(one)
-    if all(one.diverged for one in standings):
+        members.append(one)
+    if all(one.diverged for one in members):
         raise _diverged("loss", losses, names, last_losses, position, saved)
-    return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(standings))
+    return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(members))
 
 
 def after_epoch(
     position: Position, val_losses: list[Any], config: TrainConfig, names: list[str], last_losses: list[Any],
     saved: str,
 ) -> tuple[Position, list[bool]]:  # fmt: skip
-    """The position at the start of the next epoch, and whose weights are the best so far."""
-    standings, better = [], []
+    """The position at the start of the next epoch, and for each member whether its weights are the best so far."""
+    members, better = [], []
     for one, loss in zip(position.members, val_losses, strict=True):
         diverged = one.diverged or (not one.stopped and loss is not None and not np.isfinite(loss))
         stopped = one.stopped or diverged
@@ -98,24 +98,24 @@ def after_epoch(
             one = replace(one, best_loss=loss, stale_epochs=0)
         elif not stopped:
             one = replace(one, stale_epochs=one.stale_epochs + 1)
-            stopped = _impatient(one, config)
-        standings.append(replace(one, loss_sum=0.0, diverged=diverged, stopped=stopped))
-    if all(one.diverged for one in standings):
+            stopped = _out_of_patience(one, config)
+        members.append(replace(one, loss_sum=0.0, diverged=diverged, stopped=stopped))
+    if all(one.diverged for one in members):
         losses = np.array(val_losses, float)[:, None]
         raise _diverged("validation loss", losses, names, last_losses, position, saved)
-    return replace(position, epoch=position.epoch + 1, call=0, members=tuple(standings)), better
+    return replace(position, epoch=position.epoch + 1, call=0, members=tuple(members)), better
 
 
 def _diverged(
     name: str, losses: np.ndarray, names: list[str], last_losses: list[Any], position: Position, saved: str
 ) -> DivergedError:
-    """`losses` (members, S) follow `position`; `last_losses` are the finite ones before them, if there are any."""
+    """The error for `losses` (members, S) after `position`; `last_losses` are those of the step before, or None."""
     of = next(at for at, own in enumerate(losses) if not np.isfinite(own).all())
     at = int(np.flatnonzero(~np.isfinite(losses[of]))[0])
-    seen = losses[of, at - 1] if at else last_losses[of]
-    seen = "none" if seen is None else format(seen, ".6g")
+    last = losses[of, at - 1] if at else last_losses[of]
+    last = "none" if last is None else format(last, ".6g")
     who = f" of {names[of]}" if names[of] else ""
     return DivergedError(
         f"the {name}{who} became {losses[of, at]} at step {position.step + at + 1}, epoch {position.epoch + 1}; the "
-        f"last finite loss was {seen}{saved}; try a lower --learning-rate, or --clip-norm 1"
+        f"last finite loss was {last}{saved}; try a lower --learning-rate, or --clip-norm 1"
     )

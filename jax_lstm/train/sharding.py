@@ -1,4 +1,4 @@
-"""The compiled call of training over a mesh: how its program is divided, and where its arrays lie."""
+"""The training step over a mesh: how the program is split, and the sharding of its arrays."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -7,77 +7,77 @@ import jax
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jax_lstm.train.mesh import DATA, MODEL, rule
+from jax_lstm.train.mesh import DATA, MODEL, param_spec
 from jax_lstm.train.step import LossFn, TrainState
 
-ALL = (DATA, MODEL)  # the rows of a batch lie over both axes
+ALL = (DATA, MODEL)  # batch rows are split over both axes
 
 
 class Division(NamedTuple):
-    """How a step is divided; what `step_of` takes under these names."""
+    """The arguments of `step_of` that split a step over a mesh."""
 
     axis: Any = None
-    over: Any = None
+    shard_loss: Any = None
 
 
 def division(mesh: Mesh | AbstractMesh | None) -> Division:
-    """Over a mesh: where only rows are divided the step as a whole, which then takes the means; else its loss alone."""
+    """With `data` alone the whole step runs under `shard_map`; with `model`, only the loss does."""
     if mesh is None:
         return Division()
-    return Division(DATA) if mesh.shape[MODEL] == 1 else Division(ALL, partial(gathered, mesh=mesh))
+    return Division(DATA) if mesh.shape[MODEL] == 1 else Division(ALL, partial(with_gathered_params, mesh=mesh))
 
 
-def gathered(loss_fn: LossFn, mesh: Mesh | AbstractMesh) -> LossFn:
-    """The loss of all rows: each device brings the parameters together, and runs the kernels on its own rows.
+def with_gathered_params(loss_fn: LossFn, mesh: Mesh | AbstractMesh) -> LossFn:
+    """The mean loss over all devices; each gathers the parameters and runs the kernels on its own rows.
 
-    To divide the products instead takes exchanges at every time step, each of which waits for the one before. The
-    gradient of `all_gather` is a reduction that leaves each device what it holds of the parameters. So they, their
-    gradients and their moments are divided, as in ZeRO (https://arxiv.org/abs/1910.02054).
+    Splitting the matrix products instead would need a collective in every time step. The gradient of `all_gather` is a
+    reduce-scatter, so parameters, gradients and moments stay sharded, as in ZeRO (https://arxiv.org/abs/1910.02054).
     """
 
-    def loss_of_all(params: Any, rest: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
-        places = jax.tree_util.tree_map_with_path(partial(rule, sizes=dict(mesh.shape), front=0), params)
+    def mean_loss(params: Any, rest: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+        specs = jax.tree_util.tree_map_with_path(partial(param_spec, sizes=dict(mesh.shape), front=0), params)
 
-        def whole(leaf: jax.Array, place: P) -> jax.Array:
-            return jax.lax.all_gather(leaf, MODEL, tiled=True) if place == P(MODEL) else leaf
+        def gathered(leaf: jax.Array, spec: P) -> jax.Array:
+            return jax.lax.all_gather(leaf, MODEL, tiled=True) if spec == P(MODEL) else leaf
 
-        def own(params: Any, rest: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
-            value, after = loss_fn(jax.tree.map(whole, params, places), rest, batch, carry)
+        def local(params: Any, rest: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+            value, after = loss_fn(jax.tree.map(gathered, params, specs), rest, batch, carry)
             return jax.lax.pmean(value, ALL), after
 
-        carry_at = P(None, ALL)
-        into, out = (places, P(), P(ALL), carry_at), (P(), (P(), carry_at))
-        return jax.shard_map(own, mesh=mesh, in_specs=into, out_specs=out, check_vma=False)(params, rest, batch, carry)
+        carry_spec = P(None, ALL)
+        in_specs, out_specs = (specs, P(), P(ALL), carry_spec), (P(), (P(), carry_spec))
+        mapped = jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+        return mapped(params, rest, batch, carry)
 
-    return loss_of_all
+    return mean_loss
 
 
-def rows_at(front: int) -> P:
-    """Where the rows of batches lie: (steps, B), behind `front` axes of members."""
+def row_spec(front: int) -> P:
+    """The sharding of batches (steps, B) after `front` member axes: split by rows."""
     return P(*[None] * front, None, ALL)
 
 
-def spread(every: Any, mesh: Mesh | AbstractMesh, state: TrainState, front: int) -> tuple[Any, TrainState]:
-    """`every(state, arrays, rows, numbers)` compiled for a mesh, its state donated, and the place of each leaf of that.
+def shard_step(run: Any, mesh: Mesh | AbstractMesh, state: TrainState, front: int) -> tuple[Any, TrainState]:
+    """Compile `run(state, arrays, rows, numbers)` for a mesh, its state donated; also the sharding of each state leaf.
 
-    `state` may be one of shapes alone, and the mesh one without devices: then the program can be lowered, not run.
-    `front` is the number of axes of members.
+    `state` may hold shapes alone, and `mesh` may have no devices; the program can then be lowered, not run. `front` is
+    the number of member axes.
     """
-    carry = rows_at(front)  # (L, B, H): the rows of the batch come second there too
+    carry = row_spec(front)  # (L, B, H): the batch is the second axis here too
     if mesh.shape[MODEL] == 1:
-        # Every device runs all steps on its own rows; only gradients and losses cross between them.
-        everywhere: Any = [P()] * len(TrainState._fields)
-        at = TrainState(*everywhere)._replace(carry=carry)
-        into, out = (at, P(), rows_at(front), P()), (at, P())
-        mapped = jax.shard_map(every, mesh=mesh, in_specs=into, out_specs=out, check_vma=False)
+        # Every device runs all steps on its own rows; only gradients and losses are exchanged.
+        replicated: Any = [P()] * len(TrainState._fields)
+        at = TrainState(*replicated)._replace(carry=carry)
+        in_specs, out_specs = (at, P(), row_spec(front), P()), (at, P())
+        mapped = jax.shard_map(run, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
         specs = [jax.tree.map(lambda _, spec=spec: spec, part) for spec, part in zip(at, state, strict=True)]
         return jax.jit(mapped, donate_argnums=0), TrainState(*specs)
-    # XLA divides what is around the loss, the optimiser foremost, by where the arrays lie.
-    where = partial(rule, sizes=dict(mesh.shape), front=front)
+    # Around the loss, XLA splits the work, above all the optimiser, by the shardings of the arrays.
+    spec_of = partial(param_spec, sizes=dict(mesh.shape), front=front)
     specs = jax.tree.map(lambda _: P(), state)._replace(
-        params=jax.tree_util.tree_map_with_path(where, state.params),
-        opt_state=jax.tree_util.tree_map_with_path(where, state.opt_state),
+        params=jax.tree_util.tree_map_with_path(spec_of, state.params),
+        opt_state=jax.tree_util.tree_map_with_path(spec_of, state.opt_state),
         carry=jax.tree.map(lambda _: carry, state.carry),
     )
     shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
-    return jax.jit(every, donate_argnums=0, out_shardings=(shardings, NamedSharding(mesh, P()))), specs
+    return jax.jit(run, donate_argnums=0, out_shardings=(shardings, NamedSharding(mesh, P()))), specs

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: kept until a run can stop with nothing lost."""
+"""Ctrl-C and SIGTERM: recorded, and acted on once the run is saved."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from jax_lstm.train import hosts
 
 
 class InterruptedRunError(Exception):
-    """Ctrl-C was pressed, or SIGTERM came; the run was saved. The message says how to go on."""
+    """The run was stopped by Ctrl-C or SIGTERM and saved. The message says how to resume it."""
 
     def __init__(self, message: str, signum: int = signal.SIGINT):
         super().__init__(message)
@@ -18,26 +18,26 @@ class InterruptedRunError(Exception):
 
 
 class Signals:
-    """Which of Ctrl-C and SIGTERM has come; of several hosts, to any of them."""
+    """The signal that has arrived; with several hosts, on any of them."""
 
     def __init__(self) -> None:
-        self.came: int | None = None
+        self.received: int | None = None
 
     def agreed(self) -> int | None:
         """The same answer on every host, so that all stop after the same step."""
-        return hosts.largest(self.came or 0) or None
+        return hosts.largest(self.received or 0) or None
 
 
 @contextmanager
-def kept_signals() -> Iterator[Signals]:
-    """The first Ctrl-C or SIGTERM is kept; the second one acts as ever."""
+def deferred_signals() -> Iterator[Signals]:
+    """Record the first Ctrl-C or SIGTERM instead of stopping; a second one acts as usual."""
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals  # only the main thread may handle signals
         return
 
     def first(signum: int, frame: Any) -> None:
-        signals.came = signum
+        signals.received = signum
         restore()
 
     def restore() -> None:

@@ -12,16 +12,15 @@ from flax.training.dynamic_scale import DynamicScale
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Any, Any, Any], tuple[jax.Array, Any]]  # (model, batch, carry) to the loss and the next carry
-# (params, rest, batch, carry) to the loss, and the next of `rest` and `carry`; what a step differentiates.
+# (params, rest, batch, carry) to the loss and the next (rest, carry); a step differentiates it.
 LossFn = Callable[[Any, Any, Any, Any], tuple[jax.Array, Any]]
 
 
 class TrainState(NamedTuple):
     """All that a step reads and writes.
 
-    `rest` is what the model holds beside parameters: the state of dropout. `carry` is what a step hands to the next one
-    beside that: the last state of the LSTM, where text goes on from batch to batch. `scale` is that of the loss in
-    float16.
+    `rest` is the model's other state: the random keys of dropout. `carry` is what a task passes from step to step: for
+    text, the LSTM's last state. `scale` is the dynamic loss scale for float16.
     """
 
     step: jax.Array
@@ -37,19 +36,31 @@ RunSteps = Callable[[TrainState, Any, jax.Array], tuple[TrainState, Metrics]]
 
 
 def mse(model: Any, batch: Any, carry: Any = ()) -> tuple[jax.Array, Any]:
-    """The mean squared error of `model(x)` (B, O) for a batch `x` (B, T, I) and `y` (B, O)."""
+    """Mean squared error of `model(x)` (B, O) for a batch of `x` (B, T, I) and `y` (B, O)."""
     x, y = batch
     return mean_squared_error(model(x), y), carry
 
 
 def mean_squared_error(outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """In the type of `y`."""
-    outputs = outputs.astype(y.dtype)
-    return jnp.mean(optax.squared_error(outputs, y))
+    """Computed in the type of `y`."""
+    return jnp.mean(optax.squared_error(outputs.astype(y.dtype), y))
+
+
+def mean_absolute_error(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """Computed in the type of `y`."""
+    return jnp.mean(jnp.abs(outputs.astype(y.dtype) - y))
+
+
+def huber_loss(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """With delta 1, computed in the type of `y`."""
+    return jnp.mean(optax.huber_loss(outputs.astype(y.dtype), y))
+
+
+LOSSES = {"mse": mean_squared_error, "mae": mean_absolute_error, "huber": huber_loss}
 
 
 def entropies(logits: jax.Array, classes: jax.Array) -> jax.Array:
-    """Cross-entropy in nats of each of `classes` (...) under its `logits` (..., C), at least in float32."""
+    """Cross-entropy in nats of `classes` (...) under `logits` (..., C), in float32 or wider."""
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return optax.softmax_cross_entropy_with_integer_labels(logits, classes)
 
@@ -57,7 +68,7 @@ def entropies(logits: jax.Array, classes: jax.Array) -> jax.Array:
 def init_state(
     model: nnx.Module, optimizer: optax.GradientTransformation, carry: Any = (), scale: Any = ()
 ) -> TrainState:
-    """The state before the first step, in arrays of its own: steps donate them, and `model` stays whole."""
+    """The state before the first step. Its arrays are copies, since steps donate them."""
     _, params, rest = nnx.split(model, nnx.Param, ...)
     params, rest = jax.tree.map(jnp.copy, (params, rest))
     return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), carry, scale)
@@ -66,12 +77,12 @@ def init_state(
 def make_step(
     model: nnx.Module, optimizer: optax.GradientTransformation, loss: Loss = mse, axis: str | None = None
 ) -> Step:
-    """The training step `(state, batch) -> (state, metrics)`: the loss, its gradient, one update.
+    """The training step `(state, batch) -> (state, metrics)`: loss, gradient, update.
 
-    Metrics are `loss` and `grad_norm`, the global norm before clipping. Under `shard_map`, `axis` is the one over which
-    the batch is split; each device then draws masks of dropout of its own.
+    Metrics are `loss` and `grad_norm`, the global norm before clipping. Under `shard_map`, `axis` is the mesh axis over
+    which the batch is split; each device then draws its own dropout masks.
 
-    With a state that has a `scale`, the loss is multiplied by it before the gradient is taken, as float16 needs; a step
+    If the state has a `scale`, the loss is multiplied by it before the gradient is taken, as float16 needs. A step
     whose gradient overflows changes no parameter and lowers the scale (https://arxiv.org/abs/1710.03740).
     """
     model.train()
@@ -83,37 +94,35 @@ def step_of(
     optimizer: optax.GradientTransformation,
     loss: Loss,
     axis: Any = None,
-    over: Callable[[LossFn], LossFn] | None = None,
+    shard_loss: Callable[[LossFn], LossFn] | None = None,
 ) -> Step:
-    """`make_step` of a model in training mode by its graph, which may be done within a trace.
+    """`make_step` from the graph of a model in training mode; it may be called while tracing.
 
-    Where `over` makes of the loss of some rows that of all, `axis` is the one that it splits these over, and the step
-    around it takes no means.
+    `shard_loss` averages the loss across the devices of `axis`; the step then takes no means itself.
     """
 
     def loss_fn(params: nnx.State, rest: nnx.State, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
-        # A copy, since the state of dropout may be changed only in the trace that made it.
+        # A copy, since Flax allows changes to random state only in the trace that created it.
         model = nnx.merge(graph, params, _own_keys(rest, axis), copy=True)
         value, carry = loss(model, batch, carry)
         return value, (_with_keys(nnx.state(model, nnx.Not(nnx.Param)), rest), carry)
 
-    own = axis if over is None else None
-    loss_of_all = loss_fn if over is None else over(loss_fn)
+    mean_axis = axis if shard_loss is None else None
+    mean_loss = loss_fn if shard_loss is None else shard_loss(loss_fn)
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         arguments = (state.params, state.rest, batch, state.carry)
         scale, finite = state.scale, None
         if isinstance(scale, DynamicScale):
-            # A device takes its share of the mean over all rows: the mean over its own ones would overflow earlier.
-            shares = 1 if own is None else jax.lax.axis_size(own)
-            share_of_loss = partial(_times, 1 / shares, loss_of_all)
-            gradient = scale.value_and_grad(share_of_loss, has_aux=True, axis_name=own)
+            # Each device takes its share of the mean over all rows; the mean over its own rows would overflow earlier.
+            devices = 1 if mean_axis is None else jax.lax.axis_size(mean_axis)
+            gradient = scale.value_and_grad(partial(_times, 1 / devices, mean_loss), has_aux=True, axis_name=mean_axis)
             scale, finite, (value, (rest, carry)), grads = gradient(*arguments)
-            value, grads = jax.tree.map(lambda leaf: leaf * shares, (value, grads))
+            value, grads = jax.tree.map(lambda leaf: leaf * devices, (value, grads))
         else:
-            (value, (rest, carry)), grads = jax.value_and_grad(loss_of_all, has_aux=True)(*arguments)
-            grads = grads if own is None else jax.lax.pmean(grads, own)
-        value = value if own is None else jax.lax.pmean(value, own)
+            (value, (rest, carry)), grads = jax.value_and_grad(mean_loss, has_aux=True)(*arguments)
+            grads = grads if mean_axis is None else jax.lax.pmean(grads, mean_axis)
+        value = value if mean_axis is None else jax.lax.pmean(value, mean_axis)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         if finite is not None:
@@ -131,15 +140,15 @@ def _times(factor: float, loss_fn: LossFn, *arguments: Any) -> tuple[jax.Array, 
 
 
 def _own_keys(rest: nnx.State, axis: Any) -> nnx.State:
-    """With random keys that no other device of `axis` has."""
+    """Fold the device's index into the random keys."""
     if axis is None:
         return rest
-    own = jax.lax.axis_index(axis)
-    return jax.tree.map(lambda leaf: jax.random.fold_in(leaf, own) if _is_key(leaf) else leaf, rest)
+    device = jax.lax.axis_index(axis)
+    return jax.tree.map(lambda leaf: jax.random.fold_in(leaf, device) if _is_key(leaf) else leaf, rest)
 
 
 def _with_keys(rest: nnx.State, before: nnx.State) -> nnx.State:
-    """With the keys of `before`, which are the same on every device."""
+    """Put back the keys of `before`, which are the same on every device."""
     return jax.tree.map(lambda new, old: old if _is_key(new) else new, rest, before)
 
 
@@ -148,10 +157,9 @@ def _is_key(leaf: Any) -> bool:
 
 
 def scan_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
-    """Many steps: `(state, arrays, rows) -> (state, metrics)`.
+    """Many steps under `lax.scan`: `(state, arrays, rows) -> (state, metrics)`.
 
-    `arrays` lie on the device; `gather(arrays, rows)` makes of each of the S `rows` a batch. Metrics have a leading
-    axis S.
+    `gather(arrays, row)` makes the batch for each of the S `rows`. Metrics have a leading axis S.
     """
 
     def run_steps(state: TrainState, arrays: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:
@@ -161,5 +169,5 @@ def scan_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
 
 
 def make_run_steps(step: Step, gather: Callable[[Any, jax.Array], Any]) -> RunSteps:
-    """`scan_steps` in one compiled call; the state is donated."""
+    """`scan_steps`, compiled; the state is donated."""
     return jax.jit(scan_steps(step, gather), donate_argnums=0)

@@ -1,9 +1,10 @@
-"""What a run learns: its data, its model, its loss. The loop, the checkpoints and the commands know no more of it."""
+"""A task: its data, model, loss and scores. Loop, checkpoints and commands are the same for every task."""
 
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -15,10 +16,11 @@ from jax_lstm.train.step import Loss
 Arrays = Any  # a tree of arrays
 Scores = Mapping[str, float]
 Predict = Callable[[nnx.State, Arrays], np.ndarray]
+Build = Callable[[TrainConfig, Mapping[str, Any]], Any]  # (config, about) to the model
 
 
-class Sheet(NamedTuple):
-    """A table to show."""
+class Table(NamedTuple):
+    """A table to print."""
 
     title: str
     columns: Sequence[str]
@@ -26,109 +28,114 @@ class Sheet(NamedTuple):
 
 
 class Task(ABC):
-    """Data, read and checked, and all that training and evaluation do with it. Parts are train, val and test."""
+    """Data, read and checked, and what training and evaluation do with it. Its parts are train, val and test."""
 
     config: TrainConfig
+    make_model: ClassVar[Build]
+
+    def build(self, config: TrainConfig) -> Any:
+        """The model with the initial weights of `config.seed`."""
+        return type(self).make_model(config, self.about)
 
     @property
-    @abstractmethod
     def metric(self) -> str:
-        """The score that is the loss on a part, and the less the better."""
+        """The score that equals the loss on a part; lower is better. It is the first of `headings`."""
+        return next(iter(self.headings))
 
     @property
     @abstractmethod
     def unit(self) -> str:
-        """What a batch is counted in."""
+        """What throughput is counted in."""
 
     @property
     def per_row(self) -> int:
-        """Units in a row of a batch."""
+        """Units in one row of a batch."""
         return 1
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What a person should be warned of."""
+        """Warnings about the data, for the user."""
         return ()
 
     @property
     @abstractmethod
     def arrays(self) -> Arrays:
-        """NumPy arrays that lie on the device throughout."""
+        """NumPy arrays that stay on the device throughout."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def about(self) -> dict[str, Any]:
-        """What a checkpoint says of the data, for JSON: enough to make the model again, and to feed it."""
+        """What a checkpoint stores about the data."""
+        return self.describe()
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """`about`, for JSON: enough to rebuild the model and prepare its inputs."""
 
     @property
     @abstractmethod
     def facts(self) -> list[tuple[str, str]]:
-        """What a person should know of the data, by heading."""
-
-    @abstractmethod
-    def build(self, config: TrainConfig) -> Any:
-        """The model with the initial weights that `config.seed` draws."""
+        """Facts about the data for the user, as (heading, text)."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of an epoch: calls, steps a call, rows of a batch."""
+        """Of an epoch: calls, steps per call, rows per batch."""
         return np.shape(self.batches(self.config, 0))  # type: ignore[return-value]
 
     @abstractmethod
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Iterable[Any]:
-        """What `gather` takes, call by call from the `first`: (steps a call, B) int32, or trees of such arrays.
+        """The input of `gather` for each call from the `first`: (steps per call, B) int32, or trees of such arrays.
 
-        A function of `config.seed`, the epoch and the call alone, so that a run goes on from any position.
+        It depends on `config.seed`, the epoch and the call alone, so that a run resumes at any position.
         """
 
     def carry(self, model: Any) -> Any:
-        """What the first step of an epoch gets, as from a step before it; () if nothing is carried."""
+        """The carry for the first step of an epoch; () if nothing is carried."""
         return ()
 
     @abstractmethod
     def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
-        """The batch that `rows` (B,) name."""
+        """The batch at `rows` (B,)."""
 
     @abstractmethod
     def outputs(self, model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
-        """The model's outputs for a batch, and what the next step gets."""
+        """The model's outputs for a batch, and the carry for the next step."""
 
     @abstractmethod
     def cost(self, outputs: jax.Array, batch: Any) -> jax.Array:
-        """The loss: what a batch makes of these outputs."""
+        """The loss of these outputs."""
 
     @abstractmethod
     def size(self, part: str) -> int:
-        """How many predictions a part asks for; 0 if it is not there."""
+        """The number of predictions for a part; 0 if there is no such part."""
 
     @abstractmethod
     def make_predict(self, model: Any, part: str) -> Predict:
-        """`(params, arrays)` to the predictions for a part, which `score` takes."""
+        """`(params, arrays)` to the predictions for a part, as `score` takes them."""
 
     @abstractmethod
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
-        """What the members of an ensemble predict together."""
+        """The prediction of an ensemble from those of its members."""
 
     @abstractmethod
     def score(self, predictions: np.ndarray, part: str) -> Scores:
-        """How good predictions are; `metric` is among the scores."""
+        """Scores of predictions for a part; `metric` is among them."""
 
     @property
     @abstractmethod
     def headings(self) -> dict[str, tuple[str, str]]:
-        """The scores in the order in which they are shown: heading and number format of each."""
+        """Column heading and number format of each score, in the order of display."""
 
-    def further(self, predictions: np.ndarray, part: str) -> Sheet | None:
-        """What is worth a table of its own beside the scores."""
+    def table(self, predictions: np.ndarray, part: str) -> Table | None:
+        """A further table about predictions, beside the scores."""
         return None
 
     @abstractmethod
     def baselines(self, part: str) -> dict[str, Scores]:
-        """The scores of what a model must beat to be worth its training."""
+        """Scores of simple methods that a trained model should beat."""
 
 
 def checksum(*arrays: np.ndarray) -> int:
-    """Of the numbers in `arrays` and of how many each holds, for `about`, so that other data is found out."""
+    """CRC-32 of the values and shapes of `arrays`; `about` keeps it to detect changed data."""
     found = 0
     for array in arrays:
         found = zlib.crc32(np.ascontiguousarray(array).data, zlib.crc32(str(array.shape).encode(), found))
@@ -136,7 +143,7 @@ def checksum(*arrays: np.ndarray) -> int:
 
 
 def loss_of(task: Task) -> Loss:
-    """The loss of a batch, for `make_step`."""
+    """The loss for `make_step`."""
 
     def loss(model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
         outputs, carry = task.outputs(model, batch, carry)

@@ -11,7 +11,7 @@ from benchmarks.tasks import SETTINGS, SHAKESPEARE, TEXT, VOWELS, Row, Tasks, ma
 from jax_lstm.checks import InputError
 
 SMALL = {
-    SHAKESPEARE: f"--task lm --text {TEXT} --hidden-size 8 --steps 10 --batch-size 4 --epochs 2",
+    SHAKESPEARE: f"text --text {TEXT} --hidden-size 8 --steps 10 --batch-size 4 --epochs 2",
     "weather, float32": "--hidden-size 4 --epochs 1 --seeds 0:2 --batch-size 512 --precision float32",
     "weather, bfloat16": "--hidden-size 4 --epochs 1 --seeds 0:2 --batch-size 512 --precision bfloat16",
 }
@@ -71,7 +71,8 @@ def test_the_text_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_committed_record_is_of_these_settings() -> None:
     record = records.read(records.ROOT / "benchmarks" / "records" / "tasks.json", "tasks", Row)
-    assert {row.setting: row.options for row in record.rows} == SETTINGS
+    commands = {name: f"jax-lstm train {options}" for name, options in SETTINGS.items()}
+    assert {row.setting: row.command for row in record.rows} == commands
     assert min(record.rows[0].losses) < tasks.GOAL
     assert record.rows[0].seconds < 30 * 60
     assert [row.setting for row in record.rows][1] == VOWELS

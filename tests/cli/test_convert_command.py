@@ -62,7 +62,7 @@ def test_a_file_is_replaced_only_if_asked(tmp_path: Path, lstm: Any, capsys: pyt
     out = tmp_path / "out.safetensors"
     out.write_text("mine")
     message = fails(capsys, tmp_path / "in.pt", out)
-    assert f"`OUT` must be a new file; got {out}, which is there (--overwrite replaces it)" in message
+    assert f"`OUT` must be a new file; got {out}, which exists (--overwrite replaces it)" in message
     assert out.read_text() == "mine"
     assert convert(tmp_path / "in.pt", out, "--overwrite") == 0
     assert list(jl.load_file(out)) == list(lstm.state_dict())

@@ -55,7 +55,9 @@ def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("trained")
     path, run = directory / "good.csv", directory / "run"
     path.write_text(text(ROWS))
-    assert main(["train", "--csv", str(path), *SMALL, "--out", str(run)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)  # no pictures, which take long
+        assert main(["train", "--csv", str(path), *SMALL, "--out", str(run)]) == 0
     return run
 
 
@@ -205,6 +207,37 @@ def test_optimisers_that_cannot_be_used(
         assert fragment in message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--task", "lm"), "`--task` must be a subcommand: jax-lstm train text; got --task lm"),
+        (("compare", "--task=classify"), "`--task` must be a subcommand: jax-lstm compare labels; got --task classify"),
+        (("train", "--task", "other"), "jax-lstm train forecast|text|labels; got --task other"),
+        (
+            ("train", "text", "--bidirectional"),
+            "`--bidirectional` must come with the task forecast or labels, not text",
+        ),
+        (("train", "--text", "a.txt"), "`--text` must come with the task text, not forecast; got a.txt"),
+        (("train", "labels", "--window=3"), "`--window` must come with the task forecast, not labels; got 3"),
+        (
+            ("compare", "--dropout", "0.1"),
+            "`--dropout` must be left out of compare, where both sides train with plain Adam",
+        ),
+        (("compare", "--stream"), "`--stream` must be left out of compare, which times data in memory"),
+        (("train", "--proj-size", "32"), "`--proj-size` must be below --hidden-size, 32; got 32"),
+        (
+            ("train", "--backend", "scan", "--backend-args", "unroll"),
+            "`--backend-args` must be NAME=VALUE, as unroll=4",
+        ),
+        (("train", "--backend-args", "unroll=4"), "`--backend-args` must come with --backend NAME; got unroll=4"),
+        (("train", "--backend", "none"), "`backend` must be one of"),
+    ],
+)
+def test_options_that_do_not_apply(tmp_path: Path, fails: Fails, arguments: tuple[str, ...], message: str) -> None:
+    assert message in fails(*arguments, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_needs_a_run(tmp_path: Path, fails: Fails) -> None:
     assert "no such file" in fails("train", "--resume", tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -222,8 +255,8 @@ def test_resume_goes_without_config_and_out(tmp_path: Path, run_directory: Path,
 
 def test_resume_is_refused_for_another_run(run_directory: Path, fails: Fails) -> None:
     before = {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()}
-    assert "must go on with the model that the run has" in fails("train", "--resume", run_directory, "--hidden-size", 5)
-    assert "the seed that the run has, 0; got 1" in fails("train", "--resume", run_directory, "--seed", 1)
+    assert "must keep the model of the run" in fails("train", "--resume", run_directory, "--hidden-size", 5)
+    assert "the seed of the run, 0; got 1" in fails("train", "--resume", run_directory, "--seed", 1)
     assert {path: path.read_bytes() for path in run_directory.rglob("*") if path.is_file()} == before
 
 
@@ -274,13 +307,14 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_asked_for(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.csv"]
 
 
+@pytest.mark.slow
 def test_forecast_of_one_row_lacks_the_step_to_the_next(tmp_path: Path, fails: Fails) -> None:
     path, run = tmp_path / "data.csv", tmp_path / "run"
     path.write_text(text(ROWS))
     options = ("--csv", path, *SMALL, "--window", "1", "--out", run)
     assert main(["train", *map(str, options)]) == 0
     path.write_text(text(ROWS[:1]))
-    assert "one timestamp alone does not tell the step" in fails("forecast", run)
+    assert "the time step cannot be found from one timestamp" in fails("forecast", run)
     assert not (run / "forecast.csv").exists()
 
 

@@ -41,8 +41,8 @@ class Runs:
             "forecast": forecast,
             "several": [*forecast, "--num-layers", 2, "--seeds", "0:2", "--precision", "bfloat16"],
             "x64": [*forecast, "--x64"],
-            "lm": ["--task", "lm", "--text", folder / "rhyme.txt", "--steps", 10, "--tied"],
-            "classify": ["--task", "classify", "--sequences", folder / "two.csv"],
+            "lm": ["text", "--text", folder / "rhyme.txt", "--steps", 10, "--tied"],
+            "classify": ["labels", "--sequences", folder / "two.csv"],
         }
 
     def __getitem__(self, name: str) -> Path:
@@ -140,8 +140,9 @@ def test_the_lstm_alone_for_torch(runs: Runs, says: Prints) -> None:
 def test_whole_models_for_torch(name: str, runs: Runs, tmp_path: Path, says: Prints) -> None:
     """The models of torch_ref load them strictly; safetensors has the same weights."""
     torch: Any = pytest.importorskip("torch")
-    from torch_ref.classify import Classifier
-    from torch_ref.lm import LanguageModel
+    from torch_ref import Classifier
+    from torch_ref import LanguageModel
+
     from torch_ref.model import LSTMModel
 
     model = open_run(runs[name]).model()

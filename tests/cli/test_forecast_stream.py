@@ -87,9 +87,9 @@ def rows_of(text: str) -> list[dict[str, str]]:
     ("time", "group", "options"),
     [
         (False, False, ()),
-        (True, False, ("--seeds", "0:3")),
-        (True, True, ("--precision", "bfloat16")),
-        (False, False, ("--x64",)),
+        pytest.param(True, False, ("--seeds", "0:3"), marks=pytest.mark.slow),
+        pytest.param(True, True, ("--precision", "bfloat16"), marks=pytest.mark.slow),
+        pytest.param(False, False, ("--x64", "--proj-size", 3), marks=pytest.mark.slow),
     ],
 )
 def test_it_says_what_forecast_says_of_the_file_up_to_there(
@@ -113,6 +113,7 @@ def test_it_says_what_forecast_says_of_the_file_up_to_there(
             np.testing.assert_allclose(got, [float(row[column + end]) for row in expected], rtol=close)
 
 
+@pytest.mark.slow
 def test_the_first_rows_are_forecast_from_all_of_them(trained: Any, stream: Prints) -> None:
     """As the model does with a sequence of that length."""
     run, text = open_run(trained()), lines(False)
@@ -148,6 +149,7 @@ def test_closed_input_is_said(trained: Any, monkeypatch: pytest.MonkeyPatch, cap
     assert "`--stream` must have a standard input and output" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_forecast_comes_before_the_next_row(trained: Any) -> None:
     with subprocess.Popen(
         [*PROGRAM, "forecast", str(trained()), "--stream"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -186,6 +188,11 @@ STAMPS = "when,p,t\n2024-01-01,1,2\n2024-01-02,1,2\n"
 )
 def test_rows_that_cannot_be_used(time: bool, text: str, message: str, trained: Any, stream: Prints) -> None:
     assert message in stream(trained(time), text, status=2)
+
+
+def test_a_bidirectional_model_cannot_stream(stream: Prints) -> None:
+    run = Path(__file__).parents[1] / "train" / "saved" / "forecast-1"
+    assert "`--stream` must be used with a model that reads forwards only" in stream(run, "a,b\n1,2\n", status=2)
 
 
 def test_wrong_options(trained: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """The comparison itself: both contenders see the same, agree, and a difference is found."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.compare.throughput import Throughput, payback_epochs
 from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks.forecast import Forecasting
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +26,22 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make(csv: Path, x64: bool = False) -> tuple[CompareConfig, Forecasting]:
+def make(csv: Path, x64: bool = False) -> tuple[TrainConfig, Forecasting]:
     data = DataConfig(csv=str(csv), target=("a",), window=8, horizon=3, season=7)
-    config = CompareConfig(data=data, hidden_size=6, num_layers=2, batch_size=16, epochs=1, samples=2, x64=x64)
-    training = config.training()
-    return config, Forecasting(training, load_dataset(data, np.dtype(training.dtype)))
+    optim = OptimConfig(learning_rate=3e-3)
+    config = TrainConfig(data=data, model=ModelConfig(6, 2), optim=optim, batch_size=16, epochs=1, x64=x64)
+    return config, Forecasting(config, load_dataset(data, np.dtype(config.dtype)))
 
 
-def test_they_agree_on_everything(csv: Path, dtype: str) -> None:
-    config, task = make(csv, dtype == "float64")
+@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_they_agree_on_everything(csv: Path, x64: bool) -> None:
+    with jax.enable_x64(x64):
+        _agree_on_everything(*make(csv, x64))
+
+
+def _agree_on_everything(config: TrainConfig, task: Forecasting) -> None:
     starts = np.resize(task.dataset.starts["train"], (20, 16))
-    training = config.training()
-    checks = agreement(InJax(training, task), InTorch(training, task), starts)
+    checks = agreement(InJax(config, task), InTorch(config, task), starts)
     assert all(check.passed for check in checks), checks
     # outputs, 10 gradients, losses, 10 weights
     assert len(checks) == 22
@@ -43,7 +50,7 @@ def test_they_agree_on_everything(csv: Path, dtype: str) -> None:
 
 def test_other_weights_are_found(csv: Path) -> None:
     config, task = make(csv)
-    ours, torch = InJax(config.training(), task), InTorch(config.training(), task)
+    ours, torch = InJax(config, task), InTorch(config, task)
     weights = torch.weights()
     weights["lstm.weight_hh_l1"][0, 0] += 0.01
     torch.set_weights(weights)
@@ -52,19 +59,21 @@ def test_other_weights_are_found(csv: Path) -> None:
     assert not next(check for check in checks if check.name.startswith("lstm.weight_hh_l1 after")).passed
 
 
+@pytest.mark.slow
 def test_other_optimiser_is_found(csv: Path) -> None:
     """Weights that start equal and are trained otherwise part in losses and weights, not in outputs."""
     config, task = make(csv)
-    other = CompareConfig(**{**vars(config), "learning_rate": config.learning_rate * 1.1})
+    other = replace(config, optim=OptimConfig(learning_rate=3.3e-3))
     starts = np.resize(task.dataset.starts["train"], (50, 16))
-    checks = {c.name: c for c in agreement(InJax(other.training(), task), InTorch(config.training(), task), starts)}
+    checks = {c.name: c for c in agreement(InJax(other, task), InTorch(config, task), starts)}
     assert checks["outputs"].passed
     assert not checks["losses of 50 Adam steps"].passed
 
 
+@pytest.mark.slow
 def test_both_train_alike(csv: Path, tmp_path: Path) -> None:
     config, task = make(csv)
-    comparison = compare(config, task, tmp_path)
+    comparison = compare(CompareConfig(config, samples=2), task, tmp_path)
     assert comparison.agreed
     ours, torch = (comparison.epochs[name][0] for name in ("JAX", "PyTorch"))
     assert ours.train == pytest.approx(torch.train, rel=1e-4)

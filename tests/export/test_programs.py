@@ -24,7 +24,7 @@ torch: Any = pytest.importorskip("torch")
 onnxruntime: Any = pytest.importorskip("onnxruntime")
 onnx: Any = pytest.importorskip("onnx")
 
-from torch_ref.lm import LanguageModel as TorchLanguageModel  # noqa: E402
+from torch_ref import LanguageModel as TorchLanguageModel  # noqa: E402
 
 Arrays = dict[str, np.ndarray]
 CLOSE = 1e-5

@@ -17,7 +17,7 @@ OPTIM = OptimConfig(learning_rate=0.02, clip_norm=1.0)
 COMMON = TrainConfig(model=MODEL, optim=OPTIM, batch_size=16, epochs=2, chunk_steps=4)
 CONFIGS = {
     "forecast": replace(COMMON, data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)),
-    "lm": replace(COMMON, task="lm", text=TextConfig(f"{folder}/abc.txt", steps=7)),
+    "text": replace(COMMON, task="text", text=TextConfig(f"{folder}/abc.txt", steps=7)),
     "seeds": replace(
         COMMON, seeds="0:2", data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)
     ),

@@ -44,11 +44,12 @@ def norms(folder: Path, name: str) -> np.ndarray:
     return np.array([row["grad_norm"] for row in rows if "grad_norm" in row], float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "meshes", "tolerance"),
     [
         ("forecast", MESHES, TOLERANCE),
-        ("lm", MESHES, TOLERANCE),
+        ("text", MESHES, TOLERANCE),
         ("seeds", MESHES, TOLERANCE),
         ("float16", MESHES[:2], FLOAT16),
     ],
@@ -93,6 +94,7 @@ def finish(started: list[subprocess.Popen[str]]) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) -> None:
     whole, killed = folder / "whole", folder / "killed"
     said = finish(processes(options(folder, whole)))
@@ -113,6 +115,7 @@ def test_two_processes_one_of_them_killed_end_at_the_same_weights(folder: Path) 
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: int) -> None:
     out = folder / f"signal {signum}"
@@ -123,7 +126,7 @@ def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: in
     started[1].send_signal(signum)
     said = [process.communicate(timeout=120)[0] for process in started]
     assert [process.returncode for process in started] == [128 + signum] * 2, said
-    assert "saved; go on with: jax-lstm train --resume" in said[0]
+    assert "saved; resume with: jax-lstm train --resume" in said[0]
 
 
 def test_meshes() -> None:
@@ -134,11 +137,12 @@ def test_meshes() -> None:
             parse_mesh(text)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_divide_over_the_devices(folder: Path) -> None:
     """The rows of a batch, which may be fewer than `--batch-size`; nothing is left behind."""
     (folder / "short.csv").write_text("".join((folder / "wave.csv").read_text().splitlines(keepends=True)[:69]))
     forecast = ["--csv", str(folder / "short.csv"), "--target", "a", "--window", "6", "--horizon", "2"]
-    text = ["--task", "lm", "--text", str(folder / "abc.txt"), "--steps", "64"]
+    text = ["text", "--text", str(folder / "abc.txt"), "--steps", "64"]
     cases = [
         ([*forecast, "--batch-size", "64"], "over 4 devices; got batches of 41 (40 does)"),
         ([*forecast, "--batch-size", "2"], "over 4 devices; got batches of 2"),

@@ -10,7 +10,8 @@ import pytest
 from flax import nnx
 
 from jax_lstm.data import DataConfig, input_windows, target_windows
-from jax_lstm.tasks.forecast import build, make_forecast, windows
+from jax_lstm.tasks.forecast import make_forecast, windows
+from jax_lstm.tasks.models import sequence_model
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.optimizer import make_optimizer
@@ -21,12 +22,13 @@ WINDOW, HORIZON = 4, 2
 
 def setup(**options: Any) -> tuple[Any, Any, Any, jax.Array, jax.Array]:
     config = TrainConfig(data=DataConfig(window=WINDOW, horizon=HORIZON), model=ModelConfig(hidden_size=5, **options))
-    model = build(config, 3, HORIZON)
+    model = sequence_model(config, 3, HORIZON)
     optimizer = make_optimizer(config.optim, 10, nnx.state(model, nnx.Param))
     values = jnp.asarray(np.random.default_rng(0).standard_normal((50, 3)), jnp.float32)
     return model, make_step(model, optimizer), init_state(model, optimizer), values, values[:, :1]
 
 
+@pytest.mark.slow
 def test_many_steps_in_one_call_are_one_at_a_time() -> None:
     _, step, state, inputs, targets = setup(num_layers=2, dropout=0.3)
     starts = np.arange(12, dtype=np.int32).reshape(3, 4)

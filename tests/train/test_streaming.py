@@ -108,6 +108,7 @@ def test_a_call_holds_no_more_than_fits(folder: Path, monkeypatch: pytest.Monkey
     assert load_task(config_for(folder)).shape == (25, 1, 16)
 
 
+@pytest.mark.slow
 def test_it_learns_and_the_baselines_are_those_of_the_windows_in_the_file(folder: Path, tmp_path: Path) -> None:
     config = config_for(folder, epochs=12, optim=OptimConfig(learning_rate=0.02), eval_windows=40)
     task = load_task(config)
@@ -132,12 +133,14 @@ def options(folder: Path, out: Path) -> list[str]:
     return ["train", *data, *sizes, "--epochs", "8", "--out", str(out)]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_bit_identical(folder: Path, tmp_path: Path) -> None:
     whole, killed = killed_and_resumed(lambda out: options(folder, out), tmp_path)
     for got, expected in zip(weights(killed), weights(whole), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_within_an_epoch_it_goes_on_with_the_next_call(folder: Path, tmp_path: Path) -> None:
     """Ctrl-C at a call amid the second epoch."""
     config = config_for(folder, epochs=3)
@@ -156,12 +159,13 @@ def test_within_an_epoch_it_goes_on_with_the_next_call(folder: Path, tmp_path: P
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert main([*options(folder, run), "--epochs", "1", "--eval-windows", "50"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "wave.npy: 600 rows, read from disk when they are due" in said
-    assert "192 of 413 training windows an epoch, drawn anew for each" in said
+    assert "wave.npy: 600 rows, read from disk as needed" in said
+    assert "192 of 413 training windows per epoch, drawn anew" in said
     assert "scores are of 50 / 50 / 50 evenly spaced windows" in said
     assert (run / "forecasts.png").exists()
 
@@ -180,6 +184,7 @@ def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["evaluate", str(run), "--csv", str(tmp_path / "wave.csv")]) == 0
 
 
+@pytest.mark.slow
 def test_two_hosts_read_their_own_rows_alone(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -203,6 +208,7 @@ def test_two_hosts_read_their_own_rows_alone(folder: Path) -> None:
         np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())  # sums in another order
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory held")
 def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     """256 MB beside 2 MB."""
@@ -229,9 +235,10 @@ def test_many_models_are_refused(folder: Path, name: str, value: Any) -> None:
 
 def test_compare_refuses_it(folder: Path) -> None:
     with pytest.raises(InputError, match="`--stream` must be left out of compare"):
-        CompareConfig(data=config_for(folder).data)
+        CompareConfig(TrainConfig(data=config_for(folder).data))
 
 
+@pytest.mark.slow
 def test_a_value_that_turns_bad_while_training_is_named(folder: Path, tmp_path: Path) -> None:
     values = np.load(folder / "wave.npy")
     np.save(tmp_path / "wave.npy", values)

@@ -1,4 +1,4 @@
-"""Language modelling: what follows each token of a text, the state carried from batch to batch."""
+"""Language modelling: predict the next token, with the state carried from batch to batch."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,15 @@ State = tuple[Tensor, Tensor]
 
 
 class LanguageModel(nn.Module):
-    """Tokens (B, T) and the state before them to logits (B, T, V) and the last state."""
+    """Tokens (B, T) and a state to logits (B, T, V) and the last state."""
 
-    def __init__(self, size: int, embedding_size: int, hidden_size: int, num_layers: int, tied: bool):
+    def __init__(
+        self, size: int, embedding_size: int, hidden_size: int, num_layers: int, tied: bool, proj_size: int = 0
+    ):
         super().__init__()
         self.embedding = nn.Embedding(size, embedding_size)
-        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True)
-        self.fc = nn.Linear(hidden_size, size)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True, proj_size=proj_size)
+        self.fc = nn.Linear(proj_size or hidden_size, size)
         if tied:
             self.fc.weight = self.embedding.weight
 
@@ -28,7 +30,7 @@ class LanguageModelling(NamedTuple):
     steps: int
 
     def gather(self, arrays: Tensor, rows: Tensor) -> Tensor:
-        """Of the text (N,) the stretches that begin in `rows`, with one token more: (B, steps + 1)."""
+        """Pieces (B, steps + 1) of the text (N,) that begin at `rows`."""
         return arrays[rows[:, None] + torch.arange(self.steps + 1)]
 
     def outputs(self, model: nn.Module, batch: Tensor, carry: State) -> tuple[Tensor, State]:

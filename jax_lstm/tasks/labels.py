@@ -1,4 +1,4 @@
-"""`--task classify`: a label for each sequence, of unequal lengths."""
+"""Labels: classify sequences of unequal lengths."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,25 +12,24 @@ from flax import nnx
 from jax_lstm.data.sequences import Form, Part, Sequences, load_sequences
 from jax_lstm.export import Scaling
 from jax_lstm.models import LSTMModel
+from jax_lstm.tasks.models import classifier
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
-from jax_lstm.train.task import Arrays, Predict, Scores, Sheet, Task, checksum
+from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task, checksum
 
-BATCH = 256  # of sequences that are labelled at once
+BATCH = 256  # sequences classified at once
 
 
 @dataclass(frozen=True)
-class Classification(Task):
-    """Labelled sequences; the model reads each to its end, and its output there is a logit a class."""
+class Labelling(Task):
+    """Labelled sequences; the model's output at the end of each is a logit per class."""
 
     config: TrainConfig
     sequences: Sequences
 
-    @property
-    def metric(self) -> str:
-        return "cross-entropy"
+    make_model = classifier
 
     @property
     def unit(self) -> str:
@@ -41,8 +40,7 @@ class Classification(Task):
         part = self.sequences.parts["train"]
         return part.x, part.lengths, part.y
 
-    @property
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         data = self.sequences
         names = {"classes": list(data.classes), "columns": list(data.columns)}
         statistics = {"mean": data.mean.tolist(), "scale": data.scale.tolist()}
@@ -59,9 +57,6 @@ class Classification(Task):
             ("", f"{len(data.columns)} features, {len(data.classes)} classes: {', '.join(data.classes)}"),
             ("", f"training / validation / test: {counts}"),
         ]
-
-    def build(self, config: TrainConfig) -> LSTMModel:
-        return build(config, len(self.sequences.columns), len(self.sequences.classes))
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
         return shuffled(np.arange(len(self.sequences.parts["train"].y), dtype=np.int32), config, epoch)[first:]
@@ -80,7 +75,7 @@ class Classification(Task):
         return len(self.sequences.parts[part].y)
 
     def make_predict(self, model: LSTMModel, part: str) -> Predict:
-        """The logarithms of the probabilities of each class, (N, classes)."""
+        """Log-probabilities of the classes, (N, classes)."""
         predict = make_log_probabilities(model)
         return lambda params, arrays: predict(params, self.sequences.parts[part])
 
@@ -89,51 +84,43 @@ class Classification(Task):
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         y = self.sequences.parts[part].y
-        right = predictions.argmax(axis=1) == y
-        return {"cross-entropy": -float(np.mean(predictions[np.arange(len(y)), y])), "accuracy": float(np.mean(right))}
+        correct = predictions.argmax(axis=1) == y
+        return {
+            "cross-entropy": -float(np.mean(predictions[np.arange(len(y)), y])),
+            "accuracy": float(np.mean(correct)),
+        }
 
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
-        return {"accuracy": ("accuracy", ".4f"), "cross-entropy": ("cross-entropy\nnats", ".4f")}
+        return {"cross-entropy": ("cross-entropy\nnats", ".4f"), "accuracy": ("accuracy", ".4f")}
 
-    def further(self, predictions: np.ndarray, part: str) -> Sheet:
-        """The confusion matrix."""
-        classes, table = self.sequences.classes, confusion(predictions, self.sequences.parts[part].y)
+    def table(self, predictions: np.ndarray, part: str) -> Table:
+        """The confusion matrix, with the recall of each class."""
+        classes, counts = self.sequences.classes, confusion(predictions, self.sequences.parts[part].y)
         rows = [
             (name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}")
-            for at, (name, row) in enumerate(zip(classes, table, strict=True))
+            for at, (name, row) in enumerate(zip(classes, counts, strict=True))
         ]
-        return Sheet("confusion matrix", ("is, taken for", *classes, "right"), rows)
+        return Table("confusion matrix", ("true, predicted", *classes, "recall"), rows)
 
     def baselines(self, part: str) -> dict[str, Scores]:
-        """The frequencies of the classes, and the nearest of the classes' means over time."""
-        train, of = self.sequences.parts["train"], self.sequences.parts[part]
+        """Class frequencies, and the nearest class mean, of sequences averaged over time."""
+        train, other = self.sequences.parts["train"], self.sequences.parts[part]
         counts = np.bincount(train.y, minlength=len(self.sequences.classes))
-        # Each class counts as seen once more, since a model may be scored on a file that lacks one; it is at the mean.
+        # One pseudo-count per class: the training part of another file may lack a class, whose centre is then zero.
         frequencies = np.log((counts + 1) / (counts + 1).sum())
-        means = _over_time(train)
+        means = _time_means(train)
         centres = np.stack([means[train.y == at].sum(axis=0) / max(count, 1) for at, count in enumerate(counts)])
-        spread = np.mean((means - centres[train.y]) ** 2, axis=0) + 1e-6
-        distances = ((_over_time(of)[:, None] - centres) ** 2 / spread).sum(axis=-1)
+        variance = np.mean((means - centres[train.y]) ** 2, axis=0) + 1e-6
+        distances = ((_time_means(other)[:, None] - centres) ** 2 / variance).sum(axis=-1)
         nearest = -distances / 2 + frequencies
         nearest -= np.logaddexp.reduce(nearest, axis=1, keepdims=True)
-        rows = {"frequencies of the classes": np.tile(frequencies, (len(of.y), 1)), "nearest mean": nearest}
+        rows = {"class frequencies": np.tile(frequencies, (len(other.y), 1)), "nearest mean": nearest}
         return {name: self.score(values, part) for name, values in rows.items()}
 
 
-def build(config: TrainConfig, input_size: int, classes: int) -> LSTMModel:
-    sizes = (input_size, config.model.hidden_size, classes, config.model.num_layers)
-    return LSTMModel(
-        *sizes,
-        dropout=config.model.dropout,
-        dtype=config.compute_dtype,
-        param_dtype=config.dtype,
-        rngs=nnx.Rngs(config.seed),
-    )
-
-
 def make_log_probabilities(model: LSTMModel) -> Callable[[nnx.State, Part], np.ndarray]:
-    """`(params, part) -> (N, classes)` in float64; one program for all batches of a part."""
+    """`(params, part)` to log-probabilities (N, classes) in float64; all batches share one program."""
     model.eval()
     graph, _, rest = nnx.split(model, nnx.Param, ...)
     run = jax.jit(lambda params, x, lengths: nnx.merge(graph, params, rest)(x, lengths=lengths))
@@ -148,39 +135,34 @@ def make_log_probabilities(model: LSTMModel) -> Callable[[nnx.State, Part], np.n
     return predict
 
 
-def _over_time(part: Part) -> np.ndarray:
+def _time_means(part: Part) -> np.ndarray:
     """The mean over the steps of each sequence, (N, F)."""
     return part.x.sum(axis=1) / np.maximum(part.lengths, 1)[:, None]
 
 
 def confusion(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(classes, classes): how many of each class, by row, were taken for each, by column."""
-    table = np.zeros((predictions.shape[1],) * 2, int)
-    np.add.at(table, (y, predictions.argmax(axis=1)), 1)
-    return table
+    """Counts (classes, classes) of true class, by row, and predicted class, by column."""
+    counts = np.zeros((predictions.shape[1],) * 2, int)
+    np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
+    return counts
 
 
-def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Classification:
+def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Labelling:
     form = None if about is None else form_of(about)
-    return Classification(config, load_sequences(config.sequences, config.held_out, config.dtype, form))
+    return Labelling(config, load_sequences(config.sequences, config.held_out, config.dtype, form))
 
 
 def form_of(about: dict[str, Any]) -> Form:
-    """The form that `Classification.about` tells of."""
+    """The classes, columns and statistics in `Labelling.about`."""
     classes, columns = (tuple(about[name]) for name in ("classes", "columns"))
     return Form(classes, columns, np.array(about["mean"]), np.array(about["scale"]))
 
 
-class ClassifierRun(Run):
-    """A run of `--task classify`."""
+class LabelsRun(Run):
+    """A run that labels sequences."""
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.about["classes"])
+    make_model = classifier
 
     @property
     def export_options(self) -> dict[str, Any]:
         return {"lengths": True, "standardise": Scaling(np.array(self.about["mean"]), np.array(self.about["scale"]))}
-
-    def build(self) -> LSTMModel:
-        return build(self.config, len(self.about["columns"]), len(self.classes))

@@ -1,4 +1,4 @@
-"""`--task lm`: a language model of characters or bytes, trained by truncated back-propagation through time."""
+"""Text: a language model of characters or bytes, trained by truncated back-propagation through time."""
 
 import functools
 from collections import Counter
@@ -14,26 +14,26 @@ from flax import nnx
 from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.params import LSTMState
+from jax_lstm.tasks.models import language_model
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.step import entropies
 from jax_lstm.train.task import Arrays, Predict, Scores, Task, checksum
 
-STREAMS, LONG = 32, 16  # side by side in validation, at most; steps of training in each, at least
+MAX_STREAMS = 32  # read side by side in validation
+MIN_STEPS = 16  # least length of each, in training steps
 SMOOTHING = 5.0
 
 
 @dataclass(frozen=True)
 class LanguageModelling(Task):
-    """The next character of a text. Each row of a batch is a stream; a step goes on in it where the last one ended."""
+    """Predict the next character. Each row of a batch is a stream; a step continues where the last one ended."""
 
     config: TrainConfig
     text: Text
 
-    @property
-    def metric(self) -> str:
-        return f"nats per {self.unit.removesuffix('s')}"
+    make_model = language_model
 
     @property
     def unit(self) -> str:
@@ -47,8 +47,7 @@ class LanguageModelling(Task):
     def arrays(self) -> Arrays:
         return self.text.train
 
-    @property
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         alphabet, parts = self.text.alphabet, (self.text.train, self.text.val)
         letters = {"units": alphabet.units, "characters": alphabet.characters}
         return {"alphabet": letters, "streams": self.shape[-1], "checksum": checksum(*parts)}
@@ -56,20 +55,15 @@ class LanguageModelling(Task):
     @property
     def facts(self) -> list[tuple[str, str]]:
         text, config = self.text, self.text.config
-        different = f", {text.alphabet.size:,} different ones" if config.units == "characters" else ""
+        lengths = f"{len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} per step"
+        distinct = f", {text.alphabet.size:,} distinct" if config.units == "characters" else ""
         return [
-            ("text", f"{config.text or FAMILIAR}: {len(text.train) + len(text.val):,} {config.units}{different}"),
-            (
-                "",
-                f"training / validation: {len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} a step",
-            ),
+            ("text", f"{config.text or FAMILIAR}: {len(text.train) + len(text.val):,} {config.units}{distinct}"),
+            ("", f"training / validation: {lengths}"),
         ]
 
-    def build(self, config: TrainConfig) -> LanguageModel:
-        return build(config, self.text.alphabet)
-
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
-        """Where each stream reads at each step. An epoch begins a little further on, so that cuts do not repeat."""
+        """The start of each stream at each step. Epochs start at random offsets, so that the cuts differ."""
         length, steps = len(self.text.train) - 1, config.text.steps
         batch = min(config.batch_size, length // steps)
         count = length // (batch * steps)  # steps of the epoch
@@ -82,7 +76,7 @@ class LanguageModelling(Task):
         return model.start(self.shape[-1])
 
     def gather(self, arrays: Arrays, rows: jax.Array) -> jax.Array:
-        """(B, T + 1): what is read, and one character more."""
+        """(B, T + 1): the characters to read, and one more."""
         return arrays[rows[:, None] + jnp.arange(self.config.text.steps + 1)]
 
     def outputs(self, model: LanguageModel, batch: jax.Array, carry: LSTMState) -> tuple[jax.Array, LSTMState]:
@@ -95,12 +89,12 @@ class LanguageModelling(Task):
         return max(len(self._codes(part)) - 1, 0)
 
     def make_predict(self, model: LanguageModel, part: str) -> Predict:
-        """The logarithm of the probability of every character of a part but the first, (N - 1,)."""
+        """Log-probabilities of all characters of a part but the first, (N - 1,)."""
         model.eval()
         graph, _, rest = nnx.split(model, nnx.Param, ...)
         codes, steps = self._codes(part), self.config.text.steps
-        # Each stream begins without knowing what came before; it should be long against what it takes to find out.
-        streams = max(min(STREAMS, len(codes) // (LONG * steps)), 1)
+        # Streams start from the zero state, so they should be long enough for that not to matter.
+        streams = max(min(MAX_STREAMS, len(codes) // (MIN_STEPS * steps)), 1)
         pieces = jnp.asarray(in_streams(codes, streams, steps))
 
         @jax.jit
@@ -128,11 +122,11 @@ class LanguageModelling(Task):
 
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
-        names = (self.metric, self.metric.replace("nats", "bits"))
+        names = [f"{measure} per {self.unit.removesuffix('s')}" for measure in ("nats", "bits")]
         return {name: (name.replace(" per ", " per\n"), ".4f") for name in names}
 
     def baselines(self, part: str) -> dict[str, Scores]:
-        """Counts of the training part: of characters, and of those that follow each one, two or three."""
+        """N-gram models of the training part, N from 1 to 4."""
         codes, size = self._codes(part), self.text.alphabet.size
         return {
             f"{order}-grams": self.score(n_grams(self.text.train, codes, size, order), part) for order in (1, 2, 3, 4)
@@ -143,50 +137,35 @@ class LanguageModelling(Task):
 
 
 def n_grams(train: np.ndarray, codes: np.ndarray, size: int, order: int) -> np.ndarray:
-    """The logarithm of the probability of every code but the first, from the `order - 1` before it, (N - 1,).
+    """Log-probabilities of all codes but the first from the `order - 1` codes before each, (N - 1,).
 
-    Each order is smoothed by the one below it, as if every context had been seen `SMOOTHING` times more with its
-    frequencies; the lowest by equal ones (Jelinek and Mercer's interpolation with Dirichlet counts).
+    Each order is smoothed by the next lower one, with `SMOOTHING` pseudo-counts, and the lowest by a uniform
+    distribution (Dirichlet smoothing).
     """
     below = np.full(len(codes) - 1, 1 / size)
     for context in range(order):
-        seen, whole = _contexts(train, size, context), _contexts(codes, size, context)
+        seen, asked = _contexts(train, size, context), _contexts(codes, size, context)
         counts = Counter(zip(seen, train[context:].tolist(), strict=True)) if context < len(train) else Counter()
         totals = Counter(seen)
         at = range(1, len(codes))
-        own = np.array([counts[whole[i - context], codes[i]] if i >= context else 0 for i in at], float)
-        total = np.array([totals[whole[i - context]] if i >= context else 0 for i in at], float)
+        own = np.array([counts[asked[i - context], codes[i]] if i >= context else 0 for i in at], float)
+        total = np.array([totals[asked[i - context]] if i >= context else 0 for i in at], float)
         below = (own + SMOOTHING * below) / (total + SMOOTHING)
     return np.log(below)
 
 
 def _contexts(codes: np.ndarray, size: int, length: int) -> list[int]:
-    """The `length` codes before each code that has them, as one number each."""
+    """The `length` codes before each code, as one number; codes without enough before them are left out."""
     numbers = np.zeros(max(len(codes) - length, 0), np.int64)
     for back in range(length):
         numbers = numbers * size + codes[back : len(codes) - length + back]
     return numbers.tolist()
 
 
-def build(config: TrainConfig, alphabet: Alphabet) -> LanguageModel:
-    model = config.model
-    return LanguageModel(
-        alphabet.size,
-        model.hidden_size,
-        model.num_layers,
-        embedding_size=model.embedding_size,
-        tied=model.tied,
-        dropout=model.dropout,
-        dtype=config.compute_dtype,
-        param_dtype=config.dtype,
-        rngs=nnx.Rngs(config.seed),
-    )
-
-
 def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
-    """A text in streams that follow each other, cut into pieces (n, streams, steps + 1); the last ones padded.
+    """Split a text into consecutive streams, cut into pieces (n, streams, steps + 1); the last ones are padded.
 
-    The last code of a piece is the first of the next one in its stream. Each stream is read from the zero state.
+    The last code of a piece is the first of the next piece of its stream.
     """
     length = len(codes) - 1
     pieces = -(-length // (streams * steps))
@@ -194,8 +173,8 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
     return codes[at.clip(max=length)]
 
 
-def write(model: LanguageModel, prompt: np.ndarray, length: int, temperature: float, seed: int) -> Iterator[int]:
-    """Codes that go on from those of `prompt` (N,), drawn one after the other: one compiled step each."""
+def generate(model: LanguageModel, prompt: np.ndarray, length: int, temperature: float, seed: int) -> Iterator[int]:
+    """Codes sampled after those of `prompt` (N,), one compiled step each."""
     model.eval()
     graph, params = nnx.split(model)
     sample = temperature > 0
@@ -209,7 +188,7 @@ def write(model: LanguageModel, prompt: np.ndarray, length: int, temperature: fl
     def step(params: Any, logits: jax.Array, state: LSTMState, at: jax.Array) -> tuple[jax.Array, jax.Array, LSTMState]:
         if sample:
             key = jax.random.fold_in(jax.random.key(seed), at)
-            # The draw adds noise of the logits' type, and 16 bits are too few for it: rare codes would become rarer.
+            # Sampling adds noise in the logits' type; with 16 bits rare codes would be drawn too rarely.
             wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
             code = jax.random.categorical(key, wide / temperature).astype(jnp.int32)
         else:
@@ -228,8 +207,10 @@ def load(config: TrainConfig, about: dict[str, Any] | None = None) -> LanguageMo
     return LanguageModelling(config, load_text(config.text, config.held_out, alphabet))
 
 
-class LanguageRun(Run):
-    """A run of `--task lm`."""
+class TextRun(Run):
+    """A run that models text."""
+
+    make_model = language_model
 
     @property
     def alphabet(self) -> Alphabet:
@@ -238,9 +219,6 @@ class LanguageRun(Run):
     @property
     def export_options(self) -> dict[str, Any]:
         return {"state": True}
-
-    def build(self) -> LanguageModel:
-        return build(self.config, self.alphabet)
 
     def carry(self, model: LanguageModel) -> LSTMState:
         return model.start(self.about["streams"])

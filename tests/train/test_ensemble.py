@@ -17,9 +17,9 @@ from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train import ModelConfig, OptimConfig, Progress, TrainConfig, fit
-from jax_lstm.train.ensemble import members, named, seeds
+from jax_lstm.train.ensemble import members, seeds
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.position import Position, Standing, after_call, after_epoch, position_of
+from jax_lstm.train.position import MemberStatus, Position, after_call, after_epoch, position_of
 
 TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another order
 
@@ -29,24 +29,33 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {"seeds": "0:3"},
-        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
         {"sweep": ("learning_rate=0.01,0.03",)},
-        {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
-        {
-            "seeds": "0:2",
-            "sweep": ("b1=0.8,0.95",),
-            "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
-        },
+        pytest.param({"seeds": "0:3"}, marks=SLOW),
+        pytest.param({"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)}, marks=SLOW),
+        pytest.param(
+            {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
+            marks=SLOW,
+        ),
+        pytest.param(
+            {
+                "seeds": "0:2",
+                "sweep": ("b1=0.8,0.95",),
+                "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
+            },
+            marks=SLOW,
+        ),
     ],
 )
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
     config = config_for(data, **options)
     together = fit(load_task(config), tmp_path / "together")
-    runs = members(config)
+    runs = list(members(config).values())
     assert len(runs) == len(together.position.members) > 1
     for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
         alone = fit(load_task(run), tmp_path / str(at))
@@ -55,6 +64,7 @@ def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path,
             np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path) -> None:
     fit(Forecasting(config_for(data, seeds="3,5", sweep=("learning_rate=0.01,0.02",)), load_dataset(data)), tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -62,6 +72,7 @@ def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path
     assert [row["member"] for row in rows[:4]] == open_run(tmp_path).names == expected
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Path) -> None:
     optim = OptimConfig(optimizer="sgd")
     config, dataset = config_for(data, optim=optim, sweep=("learning_rate=0.1,1e30",)), load_dataset(data)
@@ -69,11 +80,11 @@ def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Pa
     good, bad = result.position.members
     assert (good.diverged, bad.diverged) == (False, True)
     assert result.position.best == 0
-    alone = fit(Forecasting(members(config)[0], dataset), tmp_path / "alone")
+    alone = fit(Forecasting(next(iter(members(config).values())), dataset), tmp_path / "alone")
     assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("split", ["0.7,0.1,0.2", "0.8,0,0.2"])
+@pytest.mark.parametrize("split", ["0.7,0.1,0.2", pytest.param("0.8,0,0.2", marks=SLOW)])
 def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_path: Path, split: str) -> None:
     data = replace(data, split=split)
     config = config_for(data, optim=OptimConfig(optimizer="sgd"), sweep=("learning_rate=1e30,0.1,0.2",))
@@ -92,6 +103,7 @@ def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_
     assert written[better]["mse"] == task.score(found.members[1], "test")["mse"]
 
 
+@pytest.mark.slow
 def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
     dataset = load_dataset(data)
     config = config_for(data, seeds="0:2", epochs=4)
@@ -103,19 +115,21 @@ def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
     """A member that is out of patience keeps its best weights while others go on."""
     dataset = load_dataset(data)
     optim = OptimConfig(learning_rate=0.5)
     config = config_for(data, sweep=("learning_rate=0.5,0.01",), optim=optim, epochs=12, patience=2)
     result = fit(Forecasting(config, dataset), tmp_path / "both")
-    for at, run in enumerate(members(config)):
+    for at, run in enumerate(members(config).values()):
         alone = fit(Forecasting(run, dataset), tmp_path / str(at))
         one = result.position.members[at]
         assert one.best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
         assert one.stopped == alone.stopped_early
 
 
+@pytest.mark.slow
 def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_path: Path) -> None:
     dataset, reports = load_dataset(data), list[Progress]()
     config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
@@ -139,8 +153,8 @@ def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_p
 def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
     """Out of patience, it has its weights; that of the other then become NaN does not undo the run."""
     names, nan, config = ["a", "b"], np.full((2, 3), np.nan), TrainConfig(patience=1)
-    done = Standing(best_loss=1.0, stale_epochs=1, stopped=True)
-    position = after_call(Position(members=(done, Standing())), nan, names, [1.0, 1.0], "")
+    done = MemberStatus(best_loss=1.0, stale_epochs=1, stopped=True)
+    position = after_call(Position(members=(done, MemberStatus())), nan, names, [1.0, 1.0], "")
     assert (position.members[0], position.members[1].diverged, position.stopped) == (done, True, True)
     position, better = after_epoch(position, [np.nan, np.nan], config, names, [1.0, 1.0], "")
     assert (position.members[0], better) == (done, [False, False])
@@ -148,6 +162,7 @@ def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
     assert math.isnan(Progress(position, 3, 3, (np.nan, np.nan)).train_loss)
 
 
+@pytest.mark.slow
 def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, seeds="0:3"), load_dataset(data)
     task = Forecasting(config, dataset)
@@ -168,14 +183,16 @@ def test_forecasts_in_16_bits_have_their_mean_in_full(data: DataConfig) -> None:
 def test_names_and_combinations() -> None:
     config = TrainConfig(seeds="2:4", sweep=("learning-rate=1e-3,1e-2",))
     runs = members(config)
-    assert [(run.seed, run.optim.learning_rate) for run in runs] == [(2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2)]
-    assert named(config, runs[1]) == "seed 2, learning_rate 0.01"
+    assert [(run.seed, run.optim.learning_rate) for run in runs.values()] == [
+        (2, 1e-3), (2, 1e-2), (3, 1e-3), (3, 1e-2),
+    ]  # fmt: skip
+    assert list(runs)[1] == "seed 2, learning_rate 0.01"
     close = TrainConfig(sweep=("learning_rate=0.0123456,0.01234561", "clip_norm=1,1e30"))
-    assert [named(close, run) for run in members(close)] == [
+    assert list(members(close)) == [
         f"learning_rate {rate}, clip_norm {norm}" for rate in ("0.0123456", "0.01234561") for norm in ("1", "1e+30")
     ]
     assert seeds("7") == [7]
-    assert members(TrainConfig(seed=3)) == (TrainConfig(seed=3),)
+    assert members(TrainConfig(seed=3)) == {"": TrainConfig(seed=3)}
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from jax_lstm.train import (
     TrainConfig,
     fit,
 )
-from jax_lstm.train.loop import saved_config
+from jax_lstm.train.directory import saved_config
 
 
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
@@ -52,6 +52,7 @@ def test_it_learns_and_keeps_the_best_weights(data: DataConfig, tmp_path: Path) 
     assert [row["val_loss"] for row in rows_of(tmp_path) if "val_loss" in row] == losses
 
 
+@pytest.mark.slow
 def test_best_is_not_last_where_validation_worsens(data: DataConfig, tmp_path: Path) -> None:
     """A learning rate that throws the weights about: the best epoch is then hardly the last."""
     dataset, losses = load_dataset(data), list[float]()
@@ -63,6 +64,7 @@ def test_best_is_not_last_where_validation_worsens(data: DataConfig, tmp_path: P
     assert result.position.members[0].stale_epochs == 9 - np.argmin(losses)
 
 
+@pytest.mark.slow
 def test_it_stops_early(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(data, epochs=50, patience=2, optim=OptimConfig(learning_rate=0.5))
     result = fit(Forecasting(config, load_dataset(data)), tmp_path)
@@ -79,6 +81,7 @@ def test_a_loss_that_is_no_number_stops_the_run(data: DataConfig, tmp_path: Path
     assert all(math.isfinite(row["loss"]) for row in rows_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_an_infinite_learning_rate_diverges(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(data, optim=OptimConfig(optimizer="sgd", learning_rate=1e30))
     with pytest.raises(DivergedError, match="lower --learning-rate"):
@@ -87,7 +90,7 @@ def test_an_infinite_learning_rate_diverges(data: DataConfig, tmp_path: Path) ->
 
 def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)  # a process in the background may be told to ignore it
-    config, dataset = config_for(data, chunk_steps=4, model=ModelConfig(4, 2, dropout=0.2)), load_dataset(data)
+    config, dataset = config_for(data, chunk_steps=4), load_dataset(data)
     whole = fit(Forecasting(config, dataset), tmp_path / "whole")
 
     def interrupt(progress: Progress) -> None:
@@ -110,6 +113,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> N
     assert strip[0] == strip[1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_last_call_of_an_epoch(data: DataConfig, tmp_path: Path) -> None:
     """The epoch is ended first, so that no step is saved twice."""
     config, dataset = config_for(data, save_every=4), load_dataset(data)
@@ -123,6 +127,7 @@ def test_ctrl_c_in_the_last_call_of_an_epoch(data: DataConfig, tmp_path: Path) -
     assert fit(Forecasting(config, dataset), tmp_path, resume=True).position.epoch == 4
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_where_the_run_ended(data: DataConfig, tmp_path: Path) -> None:
     dataset = load_dataset(data)
     longer = fit(Forecasting(config_for(data, epochs=4), dataset), tmp_path / "longer")
@@ -136,13 +141,14 @@ def test_a_run_resumes_only_as_itself(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, epochs=1), load_dataset(data)
     fit(Forecasting(config, dataset), tmp_path)
     assert saved_config(tmp_path) == config
-    with pytest.raises(InputError, match="`--resume` must go on with the seed that the run has, 0; got 1"):
+    with pytest.raises(InputError, match="`--resume` must keep the seed of the run, 0; got 1"):
         fit(Forecasting(replace(config, seed=1, epochs=2), dataset), tmp_path, resume=True)
     dataset.scaler.mean[0] += 1
     with pytest.raises(InputError, match="the data is not what the run was trained on"):
         fit(Forecasting(replace(config, epochs=2), dataset), tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_without_a_validation_part_the_last_weights_are_the_best(data: DataConfig, tmp_path: Path) -> None:
     config = config_for(replace(data, split="0.8,0.0,0.2"))
     result = fit(Forecasting(config, load_dataset(config.data)), tmp_path)

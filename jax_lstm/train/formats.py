@@ -1,0 +1,45 @@
+"""Formats of run directories: what changed, and how older ones are read."""
+
+from typing import Any
+
+from jax_lstm.checks import InputError
+
+FORMAT = 1  # 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone
+
+RENAMED_TASKS = {"lm": "text", "classify": "labels"}
+IGNORED = {  # options that every config of format 0 has, whatever its task
+    "forecast": ("text", "sequences", "held_out"),
+    "text": ("data", "sequences"),
+    "labels": ("data", "text"),
+}
+
+
+def require_known(number: Any, where: str) -> None:
+    """Raise `InputError` for the format of a newer version."""
+    if not (isinstance(number, int) and 0 <= number <= FORMAT):
+        raise InputError(
+            f"{where}: has run format {number!r}, of a newer jax-lstm; this version reads formats up to {FORMAT}"
+        )
+
+
+def upgraded(values: Any, where: str) -> Any:
+    """The training options of a saved config, in the present format. Without a number the format is 0.
+
+    Raises:
+        InputError: the format is one of a newer version.
+    """
+    if not isinstance(values, dict):
+        return values
+    values = dict(values)
+    number = values.pop("format", 0)
+    require_known(number, where)
+    values = values.get("train", values)  # of a comparison
+    if number > 0 or not isinstance(values, dict):
+        return values
+    task = values.get("task", "forecast")
+    if task in RENAMED_TASKS:
+        values = values | {"task": (task := RENAMED_TASKS[task])}
+    values = {name: value for name, value in values.items() if name not in IGNORED.get(task, ())}
+    if task != "text" and isinstance(model := values.get("model"), dict):
+        values["model"] = {name: value for name, value in model.items() if name not in ("embedding_size", "tied")}
+    return values

@@ -1,0 +1,176 @@
+"""Classifiers: their data, held-out parts and scores, against what can be worked out by hand."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_lstm import InputError
+from jax_lstm.data import SequencesConfig
+from jax_lstm.data.sequences import load_sequences, read_sequences
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.ensemble import members
+
+
+def config_for(**options: Any) -> TrainConfig:
+    common: dict[str, Any] = {"model": ModelConfig(8), "batch_size": 8, "epochs": 3, "chunk_steps": 5}
+    return TrainConfig(**{**common, "optim": OptimConfig(learning_rate=0.02), **options})
+
+
+@pytest.mark.slow
+def test_a_classifier_learns(sequences: SequencesConfig, tmp_path: Path) -> None:
+    task = load_task(config_for(task="labels", sequences=sequences, held_out=0.2, epochs=15))
+    assert [len(part.y) for part in task.sequences.parts.values()] == [48, 16, 16]
+    fit(task, tmp_path)
+    found = evaluate(open_run(tmp_path), task, "test")
+    assert found.scores["LSTM"]["accuracy"] > 0.85
+    assert found.scores["class frequencies"]["cross-entropy"] == pytest.approx(math.log(2))
+    table = np.array(task.table(found.predictions, "test").rows)[:, 1:-1].astype(int)
+    assert np.trace(table) / 16 == found.scores["LSTM"]["accuracy"]
+
+
+@pytest.mark.slow
+def test_sequences_resume_only_on_themselves(sequences: SequencesConfig, tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(Path(sequences.sequences).read_text())
+    config = config_for(task="labels", sequences=SequencesConfig(str(path)), held_out=0.2, epochs=1)
+    fit(load_task(config), tmp_path / "run")
+    task = load_task(replace(config, epochs=2))
+    task.sequences.parts["train"].y[0] ^= 1  # of the two classes the other
+    with pytest.raises(InputError, match="the data is not what the run was trained on: its checksum differs"):
+        fit(task, tmp_path / "run", resume=True)
+    assert fit(load_task(task.config), tmp_path / "run", resume=True).position.epoch == 2
+
+
+@pytest.mark.slow
+def test_members_of_a_classifier_hold_out_the_same_sequences(sequences: SequencesConfig, tmp_path: Path) -> None:
+    config = config_for(task="labels", sequences=sequences, seeds="0:2", epochs=2)
+    fit(load_task(config), tmp_path / "together")
+    for at, (run, weights) in enumerate(
+        zip(members(config).values(), open_run(tmp_path / "together").all_weights(), strict=True)
+    ):
+        alone = fit(load_task(run), tmp_path / str(at))
+        for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def labelled(path: Path, labels: str, shift: float = 0.0, columns: str = "a,b") -> SequencesConfig:
+    """Two sequences of three steps for each letter, its class."""
+    lines = [f"sequence,label,{columns}"]
+    for number, label in enumerate(2 * labels):
+        lines += [f"s{number},{label},{ord(label) + step + shift},{number % 5}" for step in range(3)]
+    path.write_text("\n".join(lines) + "\n")
+    return SequencesConfig(str(path))
+
+
+def test_a_trained_classifier_brings_its_form(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    config = config_for(task="labels", sequences=labelled(path, "aabbcc"), held_out=0.25)
+    before = load_task(config)
+    labelled(path, "aabb", shift=5.0)
+    after = load_task(config, before.about)
+    assert {**after.about, "checksum": before.about["checksum"]} == before.about
+    assert after.sequences.parts["test"].y.tolist() == [0, 1]
+    assert np.isfinite([*after.baselines("test")["nearest mean"].values()]).all()
+    far = after.sequences.parts["test"].x[:, 0] - before.sequences.parts["test"].x[:2, 0]
+    np.testing.assert_allclose(far[:, 0], 5 / before.sequences.scale[0], rtol=1e-5)
+    labelled(path, "aabbccd")
+    with pytest.raises(InputError, match=r"a.csv: the label 'd' is none of those that were learnt: a, b, c"):
+        load_task(config, before.about)
+    labelled(path, "aabbcc", columns="b,a")
+    with pytest.raises(InputError, match=r"a.csv: must have the columns a, b; got b, a"):
+        load_task(config, before.about)
+
+
+@pytest.mark.parametrize(
+    ("labels", "held_out", "counts"),
+    [("aaaabbbb", 0.1, [12, 2, 2]), ("aaaabb", 0.1, [8, 2, 2]), ("aab", 0.45, [4, 1, 1]), ("aabb", 0.0, [8, 0, 0])],
+)
+def test_few_sequences_are_held_out_too(tmp_path: Path, labels: str, held_out: float, counts: list[int]) -> None:
+    task = load_task(config_for(task="labels", sequences=labelled(tmp_path / "a.csv", labels), held_out=held_out))
+    parts = task.sequences.parts
+    assert [len(part.y) for part in parts.values()] == counts
+    assert set(parts["train"].y) == {0, 1}
+    if counts[2]:
+        assert np.isfinite([*task.baselines("test")["class frequencies"].values()]).all()
+
+
+def test_sequences_that_cannot_be_held_out(tmp_path: Path) -> None:
+    sequences = labelled(tmp_path / "a.csv", "ab")
+    with pytest.raises(InputError, match=r"no sequence is left for the val part: a label needs 3 of them"):
+        load_task(config_for(task="labels", sequences=sequences))
+    with pytest.raises(InputError, match=r"`--held-out` must be below 0.5 without --test-sequences"):
+        load_task(config_for(task="labels", sequences=sequences, held_out=0.5))
+
+
+@pytest.mark.slow
+def test_padding_does_not_count(sequences: SequencesConfig) -> None:
+    task = load_task(config_for(task="labels", sequences=sequences))
+    model, part = task.build(task.config), task.sequences.parts["test"]
+    got = task.make_predict(model, "test")(nnx.state(model, nnx.Param), None)
+    for row, length, one in zip(part.x, part.lengths, got, strict=True):
+        np.testing.assert_allclose(one, jax.nn.log_softmax(model(row[None, :length])[0]), rtol=1e-4, atol=1e-5)
+
+
+TS = """# a comment
+@problemName two
+@timeStamps false
+@univariate false
+@classLabel true one two
+@data
+1,2,3:4,5,6:one
+1,?:2,3:two
+7,8,NaN:7,8,NaN:two
+"""
+
+
+def test_the_archives_format(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    path.write_text(TS)
+    found = read_sequences(str(path), SequencesConfig())
+    assert found.labels == ["one", "two", "two"]
+    np.testing.assert_array_equal(found.values[0], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(found.values[1], [[1, 2], [np.nan, 3]])
+    np.testing.assert_array_equal(found.values[2], [[7, 7], [8, 8]])
+    path.write_text(TS.replace("@classLabel true one two", "@classLabel false"))
+    with pytest.raises(InputError, match=r"two.ts, line 5: expected values alone and a label of each sequence"):
+        read_sequences(str(path), SequencesConfig())
+    path.write_text(TS + "1,2:3:one\n")
+    with pytest.raises(InputError, match=r"two.ts, line 10: expected dimensions of one length"):
+        read_sequences(str(path), SequencesConfig())
+    path.write_text(TS + "1,x:3,4:one\n")
+    with pytest.raises(InputError, match=r"line 10: expected a number; got 'x'"):
+        read_sequences(str(path), SequencesConfig())
+
+
+def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, message in (
+        ("id,label,a\n1,x,1\n", "no column 'sequence', see --sequence"),
+        ("sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
+        ("sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
+        ("sequence,label,a\n", "no sequences in the file"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_sequences(SequencesConfig(str(path)), 0.2, "float32")
+
+
+@pytest.mark.slow
+def test_the_vowels_that_come_with_sktime() -> None:
+    pytest.importorskip("sktime")
+    data = load_sequences(SequencesConfig(), 0.1, "float32")
+    assert data.classes == tuple(map(str, range(1, 10)))
+    assert [len(data.parts[name].y) for name in ("train", "val", "test")] == [243, 27, 370]
+    lengths = np.concatenate([part.lengths for part in data.parts.values()])
+    assert (lengths.min(), lengths.max(), len(data.columns)) == (7, 29, 12)
+    train = data.parts["train"]
+    steps = np.concatenate([row[:length] for row, length in zip(train.x, train.lengths, strict=True)])
+    np.testing.assert_allclose([steps.mean(axis=0), steps.std(axis=0)], [[0] * 12, [1] * 12], atol=1e-4)
