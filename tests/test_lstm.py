@@ -361,7 +361,7 @@ def test_explain_backend() -> None:
 
 
 def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(jl.InputError, match="`backend` 'native' cannot serve this call: .* not in float16"):
+    with pytest.raises(jl.InputError, match=r"`backend` 'native' cannot serve this call: .* not in float16"):
         make_lstm(backend="native", dtype="float16")(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
     with pytest.raises(

@@ -49,7 +49,8 @@ def agreement(
 
 
 def _check_each(name: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
-    assert ours.keys() >= reference.keys(), "the two models have different parameters"  # PyTorch has one gradient if two are tied
+    # PyTorch has one gradient where ours has the two names of a tied weight.
+    assert ours.keys() >= reference.keys(), "the two models have different parameters"
     return [_check(name.format(param), kind, ours[param], array) for param, array in reference.items()]
 
 

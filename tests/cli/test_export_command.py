@@ -140,9 +140,7 @@ def test_the_lstm_alone_for_torch(runs: Runs, says: Prints) -> None:
 def test_whole_models_for_torch(name: str, runs: Runs, tmp_path: Path, says: Prints) -> None:
     """The models of torch_ref load them strictly; safetensors has the same weights."""
     torch: Any = pytest.importorskip("torch")
-    from torch_ref import Classifier
-    from torch_ref import LanguageModel
-
+    from torch_ref import Classifier, LanguageModel
     from torch_ref.model import LSTMModel
 
     model = open_run(runs[name]).model()

@@ -8,7 +8,6 @@ import numpy as np
 import oracle
 import pytest
 from agree import assert_agree
-from fast_compile import fast_jit
 from problems import sequence
 
 from jax_lstm.kernels import KERNELS, Call, Kernel, Scan
@@ -94,7 +93,7 @@ def test_is_the_oracle(case: str, name: str, dtype: str) -> None:
     def cast(value: Any) -> jax.Array:
         return jnp.asarray(value, dtype)
 
-    @fast_jit
+    @jax.jit
     def run(params: LSTMParams, xs: jax.Array, state: LSTMState, cotangents: Any) -> Any:
         run = sequence(RUN[name])
         outputs, pullback = jax.vjp(lambda *ins: run(*ins, **arrays.options), params, xs, state)
@@ -131,7 +130,7 @@ def test_a_nan_that_is_held_reaches_no_gradient(name: str) -> None:
     mask[:, 1] = False
     h, c = (jnp.asarray(state, jnp.float32).at[1].set(jnp.nan) for state in (arrays.h, arrays.c))
 
-    @fast_jit
+    @jax.jit
     def gradients(params: LSTMParams, xs: jax.Array, c: jax.Array) -> Any:
         def loss(params: LSTMParams, xs: jax.Array, c: jax.Array) -> jax.Array:
             ys, state = sequence(RUN[name])(params, xs, LSTMState(h, c), mask=jnp.asarray(mask))

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fast_compile import fast_jit
 from problems import Problem, Sizes, gradients, loss, native, problem, reference
 
 from jax_lstm.params import LSTMState
@@ -115,7 +114,7 @@ def test_other_derivatives(derivative: Any, x64: None) -> None:
     """Forward mode and second derivatives, which fall back on plain JAX."""
 
     def derived(kernel: Any) -> Any:
-        return fast_jit(derivative(lambda h: function(kernel)(SMALL.params, h)))(SMALL.state.h)
+        return jax.jit(derivative(lambda h: function(kernel)(SMALL.params, h)))(SMALL.state.h)
 
     assert_same(derived(native), derived(reference), 1e-12)
 
@@ -125,7 +124,7 @@ def test_second_derivative_by_parameters(x64: None) -> None:
 
     def product(kernel: Any) -> Any:
         gradient = jax.grad(lambda params: function(kernel)(params, SMALL.state.h))
-        return fast_jit(lambda params: jax.jvp(gradient, (params,), (params,))[1])(SMALL.params)
+        return jax.jit(lambda params: jax.jvp(gradient, (params,), (params,))[1])(SMALL.params)
 
     assert_same(product(native), product(reference), 1e-12)
 

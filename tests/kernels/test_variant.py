@@ -8,7 +8,6 @@ import numpy as np
 import oracle
 import pytest
 from agree import assert_agree
-from fast_compile import fast_jit
 
 from jax_lstm.params import LSTMParams, LSTMState
 from jax_lstm.variants import Extras, VariantKernel
@@ -65,7 +64,7 @@ def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
     def scalar(*arrays: np.ndarray) -> float:
         return float(sum((out * weight).sum() for out, weight in zip(by_oracle(*arrays), weights, strict=True)))
 
-    @fast_jit
+    @jax.jit
     def run(*arrays: jax.Array) -> Any:
         def loss(*arrays: jax.Array) -> Any:
             xs, h, c, *rest = arrays

@@ -82,7 +82,7 @@ def test_a_trained_classifier_brings_its_form(tmp_path: Path) -> None:
     far = after.sequences.parts["test"].x[:, 0] - before.sequences.parts["test"].x[:2, 0]
     np.testing.assert_allclose(far[:, 0], 5 / before.sequences.scale[0], rtol=1e-5)
     labelled(path, "aabbccd")
-    with pytest.raises(InputError, match=r"a.csv: the label 'd' is none of those that were learnt: a, b, c"):
+    with pytest.raises(InputError, match=r"a.csv: the label 'd' is not one of the training labels: a, b, c"):
         load_task(config, before.about)
     labelled(path, "aabbcc", columns="b,a")
     with pytest.raises(InputError, match=r"a.csv: must have the columns a, b; got b, a"):
