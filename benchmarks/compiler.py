@@ -11,11 +11,12 @@ from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.stages import jitted, stages
 from benchmarks.timed import timed
+from jax_lstm.kernels import Scan
 
 REMAT = {
     "keep all": Contender(ours("scan"), ""),
-    "gates": Contender(ours("scan", remat="gates"), ""),
-    "chunks": Contender(ours("scan", remat="chunks"), ""),
+    "gates": Contender(ours(Scan(remat="gates")), ""),
+    "chunks": Contender(ours(Scan(remat="chunks")), ""),
 }
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks.cases import Case, Problem, draw
-from benchmarks.contenders.base import BACKWARD, FORWARD, Results, Runner
+from benchmarks.contenders.base import BACKWARD, FORWARD, Results, Runner, refusal
 from benchmarks.contenders.in_torch import device
 from benchmarks.contenders.ours import ours
 from benchmarks.contenders.torch_modules import in_torch
@@ -18,7 +18,7 @@ from benchmarks.gate import LIMITS
 from benchmarks.sampling import Plan, Timed, sample
 from benchmarks.timed import operations
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.auto import KERNELS, Request, choose
+from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
 
 TORCH, PACKED = "torch", "torch packed"
@@ -41,14 +41,9 @@ class Grid(NamedTuple):
                 yield Case(batch, self.steps, hidden, hidden)
 
 
-def kernels(platform: str) -> list[str]:
-    """Ours that can run there, but for the textbook."""
-    found = []
-    for name in KERNELS:
-        with suppress(InputError):
-            choose(name, Request(platform, np.dtype("float32"), (1, 1, 1), None))
-            found.append(name)
-    return [name for name in found if name != "reference"]
+def kernels() -> list[str]:
+    """Our kernels that run on this platform; without "reference", and "plain", which computes what "scan" computes."""
+    return [name for name in KERNELS if name not in ("reference", "plain") and not refusal(name)]
 
 
 def _runners(
@@ -87,7 +82,7 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
     PyTorch is what all are compared with: it is timed even where it lies further from float64 than the limits allow,
     which is noted, and then ours may lie twice as far.
     """
-    problem, names = draw(case), kernels(platform)
+    problem, names = draw(case), kernels()
     built = {name: _runners(problem, PRECISIONS[name], names, platform) for name in grid.precisions}
     _compile(
         {

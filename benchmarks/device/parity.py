@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.kernels.auto import KERNELS
+from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import TOLERANCES, difference
 
 STEPS, BATCH, INPUT, HIDDEN, PROJECTED = 9, 5, 3, 8, 4

@@ -18,6 +18,7 @@ from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.device.alone import alone, given
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
+from jax_lstm.kernels import Scan
 
 UNROLLS, DTYPES = (1, 4, 8), ("float32", "bfloat16")
 FLAGS = {
@@ -50,7 +51,7 @@ def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
             xs = jnp.asarray(problem.xs, dtype)
 
             def loss(params: Any, xs: Any, unroll: int = unroll) -> Any:
-                ys = functional.lstm(params, xs, backend="scan", unroll=unroll)[0]
+                ys = functional.lstm(params, xs, backend=Scan(unroll=unroll))[0]
                 return jnp.mean(jnp.square(ys.astype(jnp.float32)))
 
             for measure, function in ((FORWARD, jax.jit(loss)), (BACKWARD, jax.jit(jax.value_and_grad(loss, (0, 1))))):

@@ -97,9 +97,10 @@ def equations(jaxpr: Any) -> int:
 
 
 def products(jaxpr: Any) -> float | None:
-    """FLOPs of the matrix products, those in a scan as often as it runs them, those of a device on all of them.
+    """FLOPs of the matrix products: those in a scan once a step, those of a device on all of them.
 
-    None where that cannot be known: a loop whose end the device decides, or products within a foreign call.
+    Of the branches of a `cond`, that with the most: our `scan` has one for each form of its products. None where the
+    count is unknown: in a loop whose end the device decides, or in the fused kernel's primitives.
     """
     total = 0.0
     for equation in jaxpr.eqns:
@@ -110,12 +111,11 @@ def products(jaxpr: Any) -> float | None:
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             total += 2.0 * np.prod(equation.outvars[0].aval.shape) * np.prod([left[axis] for axis in contracted])
-        times = _times(equation)
-        for each in inner(equation):
-            within = products(each)
-            if within is None:
-                return None
-            total += times * within
+        within = [products(each) for each in inner(equation)]
+        known = [count for count in within if count is not None]
+        if len(known) < len(within):
+            return None
+        total += _times(equation) * (max(known) if name == "cond" else sum(known))
     return float(total)
 
 

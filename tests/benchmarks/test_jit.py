@@ -29,7 +29,7 @@ from benchmarks.jit.tables import print_tables, verdicts  # noqa: E402
 from benchmarks.jit.variants import VARIANTS  # noqa: E402
 from benchmarks.page import put_into  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
-from jax_lstm.kernels import reference  # noqa: E402
+from jax_lstm.kernels import Reference  # noqa: E402
 from jax_lstm.params import LSTMState  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def test_fori_loop_has_no_gradient() -> None:
 def test_the_oracle_is_the_recurrence_of_the_library() -> None:
     weights, xs = problem(DEEP)
     for params in weights:
-        xs = reference(params, jnp.asarray(xs), LSTMState.zeros((DEEP.batch, DEEP.hidden_size)))[0]
+        xs = Reference().sequence(params, LSTMState.zeros((DEEP.batch, DEEP.hidden_size)), jnp.asarray(xs))[0]
     assert not fault({"outputs": xs}, {"outputs": oracle(DEEP)["outputs"]})  # type: ignore[dict-item]
 
 
