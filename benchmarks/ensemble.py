@@ -17,7 +17,7 @@ from benchmarks.cores import use_cores
 from benchmarks.facts import timed_facts
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed, sample
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
+from benchmarks.tables import Table, as_markdown, print_facts, print_table, time_of
 from jax_lstm.checks import require_extra, require_one_of
 from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.data import DataConfig
@@ -73,7 +73,7 @@ class Ensemble(Command):
             row = compared(name, CASES[name], Plan(budget=self.seconds))
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             records.write(record, path)
-        print_sheet(console, sheet(record))
+        print_table(console, table(record))
         print_facts(console, timed_facts(record))
         return int(any(row.failed for row in record.rows))
 
@@ -118,10 +118,10 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
 
 def markdown(record: records.Record) -> str:
     """What stands in docs/tasks.md."""
-    return as_markdown(timed_facts(record), [sheet(record)])
+    return as_markdown(timed_facts(record), [table(record)])
 
 
-def sheet(record: records.Record) -> Sheet:
+def table(record: records.Record) -> Table:
     rows = []
     for row in record.rows:
         times = [
@@ -140,4 +140,4 @@ def sheet(record: records.Record) -> Sheet:
         "over ours",
         "over torch",
     )
-    return Sheet(title, columns, rows, left=2)
+    return Table(title, columns, rows, left=2)

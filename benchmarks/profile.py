@@ -21,7 +21,7 @@ from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
 from benchmarks.facts import facts_of
 from benchmarks.page import render
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
+from benchmarks.tables import Table, as_markdown, print_facts, print_table, time_of
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require, require_one_of
 
@@ -85,7 +85,7 @@ class Profiling(Command):
                 record = replace(record, rows=[*record.rows, sampled(name, measure, self.seconds)])
                 record = replace(record, seconds=time.monotonic() - began)
                 records.write(record, path)
-        print_sheet(console, sheet(record))
+        print_table(console, table(record))
         print_facts(console, facts_of(record))
         return 0
 
@@ -135,17 +135,17 @@ def kind_of(library: str, symbol: str) -> str:
 
 def markdown(record: records.Record) -> str:
     """What stands in docs/performance.md."""
-    return as_markdown(facts_of(record), [sheet(record)])
+    return as_markdown(facts_of(record), [table(record)])
 
 
-def sheet(record: records.Record) -> Sheet:
+def table(record: records.Record) -> Table:
     columns = ("case", "pass", "time", "GFLOP/s", "cores", *KINDS)
     rows = []
     for row in record.rows:
         figures = time_of(row.seconds), f"{row.flops / row.seconds / 1e9:,.0f}", f"{row.cores:.1f}"
         rows.append((row.case, SHORT[row.measure], *figures, *(f"{row.parts[kind]:.0%}" for kind in KINDS)))
     title = "Where the time goes, forward (f) and forward+backward (f+b): part of the samples of all threads"
-    return Sheet(title, columns, rows, left=2)
+    return Table(title, columns, rows, left=2)
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:

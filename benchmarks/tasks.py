@@ -18,7 +18,7 @@ from benchmarks import record as records
 from benchmarks.command import Command
 from benchmarks.facts import facts_of
 from benchmarks.page import render
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet
+from benchmarks.tables import Table, as_markdown, print_facts, print_table
 from jax_lstm import cli
 from jax_lstm.checks import InputError, require_one_of
 from jax_lstm.files import read_json_lines
@@ -90,8 +90,8 @@ class Tasks(Command):
             records.write(record, path)
         record = replace(record, rows=rows)
         records.write(record, path)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts_of(record))
         return 0
 
@@ -115,13 +115,13 @@ def run(name: str, options: str) -> Row:
         return Row(name, options, seconds, [float(np.mean(losses)) for losses in by_epoch.values()], **scored)
 
 
-def sheets(record: records.Record) -> list[Sheet]:
+def tables(record: records.Record) -> list[Table]:
     rows = {row.setting: row for row in record.rows}
     made = [_scores(row) for name, row in rows.items() if name in (SHAKESPEARE, VOWELS)]
     if VOWELS in rows:
         further = rows[VOWELS].further or {}
         made.append(
-            Sheet(
+            Table(
                 f"{VOWELS}, all members together: {further['title']}",
                 tuple(further["columns"]),
                 [tuple(row) for row in further["rows"]],
@@ -133,10 +133,10 @@ def sheets(record: records.Record) -> list[Sheet]:
 
 def markdown(record: records.Record) -> str:
     """What stands in docs/tasks.md."""
-    return as_markdown(facts_of(record), sheets(record))
+    return as_markdown(facts_of(record), tables(record))
 
 
-def _scores(row: Row) -> Sheet:
+def _scores(row: Row) -> Table:
     names = list(next(iter(row.scores.values())))
     rows = [(by, *(f"{scores[name]:.4f}" for name in names)) for by, scores in row.scores.items()]
     notes = [f"`jax-lstm train {row.options}`: {row.seconds:,.0f} s, {len(row.losses)} epochs"]
@@ -148,7 +148,7 @@ def _scores(row: Row) -> Sheet:
     else:
         notes += [_spread(row, name) for name in names]
     part = {"val": "held-out text"}.get(row.part, f"{row.part} part")
-    return Sheet(f"{row.setting}, {part}", ("by", *names), rows, notes=tuple(notes))
+    return Table(f"{row.setting}, {part}", ("by", *names), rows, notes=tuple(notes))
 
 
 def _spread(row: Row, name: str) -> str:
@@ -157,7 +157,7 @@ def _spread(row: Row, name: str) -> str:
     return f"{name} of the {len(values)} seeds: {np.mean(values):.4f} ± {deviation:.4f}, mean and standard deviation"
 
 
-def _precision(rows: Sequence[Row]) -> Sheet:
+def _precision(rows: Sequence[Row]) -> Table:
     """The error of each precision, and how far each seed parts from what it is in the first one."""
     first, made = next((row for row in rows if row.options.endswith(" float32")), None), []
     for row in rows:
@@ -172,4 +172,4 @@ def _precision(rows: Sequence[Row]) -> Sheet:
         made.append((row.options.split()[-1], *cells, far, f"{row.seconds:.0f} s"))
     columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
-    return Sheet(title, columns, made, notes=(f"`jax-lstm train {rows[0].options}`, and so on",))
+    return Table(title, columns, made, notes=(f"`jax-lstm train {rows[0].options}`, and so on",))

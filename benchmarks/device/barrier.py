@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.device.alone import alone, given
+from benchmarks.device.child import child_arguments, run_child
 from benchmarks.sampling import Plan, Timed, sample
 
 BARRIER = "barrier in a kernel"
@@ -21,7 +21,7 @@ PLAN = Plan(budget=0.4, least=3, most=9)
 
 def barrier(blocks: int) -> Timed:
     """Of so many blocks: no more than there are multiprocessors, so that all are at work at once."""
-    found, reason = alone(__name__, (blocks, STEPS), LIMIT)
+    found, reason = run_child(__name__, (blocks, STEPS), LIMIT)
     timed, calls, failed = (found["seconds"], found["calls"], {}) if found else ({}, {}, {"jax": reason})
     return Timed("limit", "grid", BARRIER, "jax", timed, calls, failed, shape=f"{blocks} blocks")
 
@@ -76,4 +76,4 @@ def measured(blocks: int, steps: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(*given())))
+    print(json.dumps(measured(*child_arguments())))

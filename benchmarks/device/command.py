@@ -15,10 +15,10 @@ from benchmarks.cases import Case
 from benchmarks.command import Command
 from benchmarks.device import floor, grid, scan_settings
 from benchmarks.device.parity import Parity, parity
-from benchmarks.device.tables import LATE, facts, markdown, sheets
+from benchmarks.device.tables import LATE, facts, markdown, tables
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed
-from benchmarks.sheets import print_facts, print_sheet
+from benchmarks.tables import print_facts, print_table
 from jax_lstm.checks import require, require_extra
 
 PLAN = Plan(budget=0.4, least=3, most=9)
@@ -87,8 +87,8 @@ class Device(Command):
                 continue
             tried(name, grid.rows(each, chosen, jax.default_backend(), plan, threads))
             longest, largest = max(longest, time.monotonic() - started), max(largest, size)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts(record))
         wrong = [row for row in record.rows if row.failed and (isinstance(row, Parity) or row.section == "broken")]
         return int(bool(wrong))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.alone import alone, given
+from benchmarks.device.child import child_arguments, run_child
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
 from jax_lstm.kernels import Scan
@@ -33,7 +33,7 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[T
     """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
     for name, flags in FLAGS.items():
         sizes = (case.hidden_size, case.batch, case.steps, *unrolls)
-        found, reason = alone(__name__, sizes, seconds / len(FLAGS), flags)
+        found, reason = run_child(__name__, sizes, seconds / len(FLAGS), flags)
         timed, failed = found or {}, {"scan": reason} if reason else {}
         rounds = min(map(len, timed.values()), default=0)
         timed = {key: samples[:rounds] for key, samples in timed.items()}
@@ -66,5 +66,5 @@ def _blocking(function: Any, *arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    hidden, batch, steps, *unrolls = given()
+    hidden, batch, steps, *unrolls = child_arguments()
     print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))

@@ -5,10 +5,10 @@ from pathlib import Path
 from benchmarks.facts import facts_of
 from benchmarks.jit.findings import judged
 from benchmarks.jit.pictures import PICTURES, draw
-from benchmarks.jit.tables import VERDICTS, legends, sheets
+from benchmarks.jit.tables import VERDICTS, legends, tables
 from benchmarks.page import render as render_text
 from benchmarks.record import Record
-from benchmarks.sheets import table
+from benchmarks.tables import markdown_of
 from jax_lstm.files import write_whole
 
 
@@ -40,7 +40,7 @@ def markdown(record: Record) -> str:
         )
         parts.append(f"**{at}. {finding.title}**\n\n{finding.do} {finding.why}\n\n> {verdict}")
     parts.append("### Tables")
-    parts += [table(sheet) for sheet in (*legends(record), *sheets(record))]
+    parts += [markdown_of(table) for table in (*legends(record), *tables(record))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report.parts import ALSO, FILTERED, Chart, Group, Section, numbered
 from benchmarks.report.studies import Told
 from benchmarks.report.templates import TEMPLATES
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 from jax_lstm.checks import require_extra
 
 HERE = Path(__file__).parent
@@ -114,9 +114,9 @@ def _section(told: Told, charts: dict[str, Chart]) -> str:
         parts.append(f'<p class="warning" role="note"><strong>⚠ Warning:</strong> {escape(warning)}</p>')
     parts.append(_filters(told))
     parts += [_group(told, at, group, charts) for at, group in enumerate(section.groups)]
-    if section.sheets:
+    if section.tables:
         parts.append('<h3>Tables</h3><p class="soft">A column sorts its table when its name is pressed.</p>')
-    parts += [_sheet(sheet, section, at == 0) for at, sheet in enumerate(section.sheets)]
+    parts += [_table(table, section, at == 0) for at, table in enumerate(section.tables)]
     return "\n".join([*parts, "</section>"])
 
 
@@ -188,11 +188,11 @@ def _group(told: Told, at: int, group: Group, charts: dict[str, Chart]) -> str:
     )
 
 
-def _sheet(sheet: Sheet, section: Section, is_open: bool) -> str:
-    title, contenders = escape(sheet.title), set(section.values("contender"))
-    heads = "".join(_head(column, at, sheet, contenders) for at, column in enumerate(sheet.columns))
-    rows = "".join(_row(row, sheet, section) for row in sheet.rows)
-    notes = "".join(f"<p>{_text(note)}</p>" for note in sheet.notes)
+def _table(table: Table, section: Section, is_open: bool) -> str:
+    title, contenders = escape(table.title), set(section.values("contender"))
+    heads = "".join(_head(column, at, table, contenders) for at, column in enumerate(table.columns))
+    rows = "".join(_row(row, table, section) for row in table.rows)
+    notes = "".join(f"<p>{_text(note)}</p>" for note in table.notes)
     return (
         f"<details class=sheet{' open' * is_open}><summary>{title}</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table>'
@@ -201,26 +201,26 @@ def _sheet(sheet: Sheet, section: Section, is_open: bool) -> str:
     )
 
 
-def _head(column: str, at: int, sheet: Sheet, contenders: set[str]) -> str:
-    number = _number(at, sheet)
+def _head(column: str, at: int, table: Table, contenders: set[str]) -> str:
+    number = _number(at, table)
     name = f' data-contender="{escape(column)}"' if column in contenders else ""
     inside = f'<button type="button">{escape(column)}</button>' if column else '<span class="hidden">remark</span>'
     return f'<th scope="col"{number}{name}>{inside}</th>'
 
 
-def _number(at: int, sheet: Sheet) -> str:
+def _number(at: int, table: Table) -> str:
     """A column without a name holds remarks."""
-    return "" if at < sheet.left or not sheet.columns[at] else ' class="number"'
+    return "" if at < table.left or not table.columns[at] else ' class="number"'
 
 
-def _row(row: tuple[str, ...], sheet: Sheet, section: Section) -> str:
-    named = {ALSO.get(column, column): cell for column, cell in zip(sheet.columns, row, strict=True)}
-    chosen = {name: _choice(named.get(name, ""), sheet.title, section.values(name)) for name in FILTERED}
+def _row(row: tuple[str, ...], table: Table, section: Section) -> str:
+    named = {ALSO.get(column, column): cell for column, cell in zip(table.columns, row, strict=True)}
+    chosen = {name: _choice(named.get(name, ""), table.title, section.values(name)) for name in FILTERED}
     values = {name: value for name, value in chosen.items() if value} | {"value": named.get("speed", row[-1])}
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in values.items())
     cells = [f'<th scope="row">{_text(row[0])}</th>']
     for at, cell in enumerate(row[1:], 1):
-        cells.append(f"<td{_number(at, sheet)}>{_text(VERDICTS.get(cell, cell))}</td>")
+        cells.append(f"<td{_number(at, table)}>{_text(VERDICTS.get(cell, cell))}</td>")
     return f"<tr{marks}>{''.join(cells)}</tr>"
 
 

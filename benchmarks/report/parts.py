@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 
 Row = dict[str, Any]
 FILTERED = ("case", "contender", "measure")  # of a row of a chart or a table: what the reader can choose and sort by
@@ -44,7 +44,7 @@ class Section:
     title: str
     text: str
     groups: list[Group]
-    sheets: list[Sheet]
+    tables: list[Table]
     facts: dict[str, str]
     first: str = ""
     tiles: list[tuple[str, str]] = field(default_factory=list)  # figure, and what it is

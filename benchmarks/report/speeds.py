@@ -4,7 +4,7 @@ from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.measures import COMPILE, MEMORY
 from benchmarks.report.parts import Chart, Row, listed
 from benchmarks.sampling import Timed
-from benchmarks.sheets import mebibytes, time_of
+from benchmarks.tables import mebibytes, time_of
 
 STAGES = ("trace", "lower", "compile", "first call")
 SPEED = (

@@ -13,8 +13,8 @@ from benchmarks.page import render
 from benchmarks.scaling import picture
 from benchmarks.scaling.rows import Row, Size
 from benchmarks.scaling.step import MOST, rows
-from benchmarks.scaling.tables import mesh_of, sheets, titled
-from benchmarks.sheets import as_markdown, print_facts, print_sheet
+from benchmarks.scaling.tables import mesh_of, tables, titled
+from benchmarks.tables import as_markdown, print_facts, print_table
 from jax_lstm.checks import require
 from jax_lstm.files import write_whole
 
@@ -45,8 +45,8 @@ class Scaling(Command):
                 record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
                 records.write(record, path)
                 console.print(f"{record.seconds:4.0f} s: {titled(size)}, {mesh_of(row)}", highlight=False, markup=False)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts_of(record))
         return 0
 
@@ -64,4 +64,4 @@ def large(most: int) -> list[tuple[int, int]]:
 
 def markdown(record: records.Record) -> str:
     """What stands in docs/scaling.md."""
-    return as_markdown(facts_of(record), sheets(record), [f"![{picture.ABOUT}]({picture.NAME})"])
+    return as_markdown(facts_of(record), tables(record), [f"![{picture.ABOUT}]({picture.NAME})"])
