@@ -1,4 +1,4 @@
-"""The shapes that are measured, one row each, and the weights and inputs that every contender gets."""
+"""The shapes to measure, and the weights and inputs that all contenders share."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,7 @@ from jax_lstm.params import LSTMParams, Sizes
 class Case:
     """An LSTM and its input: B rows, T steps, I inputs, H hidden units.
 
-    `unequal`: the rows end at different steps, from a quarter of T on. `streamed`: a call makes one step, and the state
-    goes from call to call.
+    `unequal`: rows have different lengths, from T/4 to T. `streamed`: each call makes one step and passes the state on.
     """
 
     batch: int
@@ -29,7 +28,7 @@ class Case:
 
     @property
     def shape(self) -> str:
-        """B,T,I,H, and what is beyond one layer in one direction."""
+        """B,T,I,H, and whatever differs from one layer in one direction."""
         beyond = {
             f"{self.num_layers} layers": self.num_layers > 1,
             "bidirectional": self.bidirectional,
@@ -45,7 +44,7 @@ class Case:
 
     @property
     def lengths(self) -> np.ndarray | None:
-        """(B,) of int32, in no order; None where every row has T steps."""
+        """(B,) int32, shuffled; None if every row has T steps."""
         if not self.unequal:
             return None
         spread = np.linspace(max(1, self.steps // 4), self.steps, self.batch).round().astype(np.int32)
@@ -53,12 +52,12 @@ class Case:
 
     @property
     def flops(self) -> float:
-        """Of the matrix products of the forward pass, padding left out; with the backward pass three times as much."""
+        """FLOPs of the matrix products of a forward pass, without padding; a backward pass takes twice as many."""
         return self._products("weight")
 
     @property
     def input_flops(self) -> float:
-        """Of those with the inputs of the first layer alone, or of their gradients, which training does not take."""
+        """FLOPs of the first layer's input product, or of the inputs' gradient, which training does not compute."""
         return self._products("weight_ih_l0")
 
     def _products(self, start: str) -> float:
@@ -68,7 +67,7 @@ class Case:
         return 2.0 * steps * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(start))
 
 
-# What the goals of the engine are computed over.
+# The goals of `engine` are computed over these.
 ENGINE_CASES = {
     "tutorial": Case(32, 5, 10, 20),
     "small": Case(32, 64, 32, 128),
@@ -92,8 +91,8 @@ CASES = ENGINE_CASES | {
 class Problem(NamedTuple):
     """Weights and inputs in float32.
 
-    `params` have PyTorch's names and initialisation; `xs` (T, B, I); `targets` (T, B, D*H) for training, zero where a
-    row has ended; `lengths` (B,) or None.
+    `params` have PyTorch's names and initialisation. `xs` (T, B, I). `targets` (T, B, D*H) are for training; zero in
+    the padding. `lengths` (B,) or None.
     """
 
     case: Case
@@ -104,7 +103,7 @@ class Problem(NamedTuple):
 
     @property
     def layers(self) -> list[list[LSTMParams]]:
-        """By layer and direction."""
+        """The parameters by layer and direction."""
         found: list[list[LSTMParams]] = [[] for _ in range(self.case.num_layers)]
         for layer, suffix in self.case.sizes.suffixes():
             mine = {name: value for name, value in self.params.items() if name.endswith(suffix)}
@@ -113,7 +112,7 @@ class Problem(NamedTuple):
 
     @property
     def valid(self) -> np.ndarray | None:
-        """Which steps lie within their rows, (T, B); None for all of them."""
+        """(T, B), false in the padding; None if there is none."""
         return None if self.lengths is None else np.arange(self.case.steps)[:, None] < self.lengths
 
 

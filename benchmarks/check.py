@@ -1,4 +1,4 @@
-"""`frameworks --check`: a record repeated on this machine; which of its ratios still hold."""
+"""`frameworks --check`: repeat a record on this machine and report which ratios still hold."""
 
 from dataclasses import dataclass, replace
 
@@ -15,12 +15,12 @@ from jax_lstm.checks import require
 
 Interval = tuple[float, float]
 SAME, WINNER, NO = "holds", "same winner", "no longer"
-LIGHTER = 2.0  # seconds of samples for a row
+LIGHTER = 2.0  # seconds of samples for each row
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One ratio to the baseline, recorded and now, each with its interval; `now` is None where it was not measured."""
+    """A ratio to the baseline with its interval, as recorded and `now`; None if it was not measured now."""
 
     case: str
     measure: str
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def again(record: Record) -> Comparison:
-    """What was recorded: the same cases, contenders and measures, with fewer rounds."""
+    """The recorded cases, contenders and measures, with fewer rounds."""
     rows = [row for row in record.of(SECTION) if row.baseline and row.seconds]
     require(bool(rows), "--check", "hold speeds relative to PyTorch's", "a record without any")
     for row in rows:
@@ -68,7 +68,7 @@ def again(record: Record) -> Comparison:
 
 
 def judged(recorded: Record, now: Record) -> list[Verdict]:
-    """Every ratio of the record that has an interval."""
+    """A verdict on every recorded ratio that has an interval."""
     verdicts = []
     for row in recorded.of(SECTION):
         for name in row.seconds:
@@ -96,7 +96,7 @@ def print_verdicts(console: Console, recorded: Record, now: Record, verdicts: li
 
 
 def differences(recorded: Record, now: Record) -> list[tuple[str, str, str]]:
-    """What about the machine is not as it was: what, then, now."""
+    """How the machine and versions differ: (name, recorded value, present value)."""
     of = [
         {"the CPU": each.environment["cpu"], "threads": str(each.threads)}
         | {name: str(version) for name, version in each.environment["packages"].items()}
@@ -111,7 +111,7 @@ def _ratio(row: Timed, name: str) -> tuple[float, Interval] | None:
 
 
 def _reason(now: Record, row: Timed | None, name: str) -> str:
-    """Why a ratio is not there now."""
+    """Why a ratio was not measured now."""
     if name in now.absent:
         return f"absent: {now.absent[name]}"
     if row is None:

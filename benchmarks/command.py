@@ -1,4 +1,4 @@
-"""What every command has that makes a record: the file that it goes to, and the page that shows it."""
+"""Base class of the commands that make a record: its file, and the page that shows it."""
 
 import shlex
 import time
@@ -15,7 +15,7 @@ from jax_lstm.checks import require
 
 @dataclass(frozen=True)
 class Command:
-    """`NAME` is that of the command and of the study in its records."""
+    """`NAME` is the command's name, and the `study` in its records."""
 
     NAME: ClassVar[str]
 
@@ -24,7 +24,7 @@ class Command:
     render: str = ""
     """Measure nothing: print the Markdown tables of this record."""
     page: str = ""
-    """With --render: put the tables into this page, between its two marks, and its pictures beside it."""
+    """With --render: insert the tables into this page, between its two marks, and write the pictures beside it."""
 
     def run(self, console: Console, arguments: Sequence[str]) -> int:
         """Measure, print and record, or render; returns the exit status."""
@@ -38,9 +38,9 @@ class Command:
         return status
 
     def show(self, path: Path) -> int:
-        """Print the Markdown of a record, or put it into the page."""
+        """Print a record as Markdown, or insert it into the page."""
         raise NotImplementedError
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Make the record at `path`, written after every row so that none is lost, and print it."""
+        """Measure, and print the record; it is written to `path` after every row. Returns the exit status."""
         raise NotImplementedError

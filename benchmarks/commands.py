@@ -1,4 +1,4 @@
-"""The table of commands, and how their options are read."""
+"""The commands by name, and the parser of their options."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ COMMANDS: dict[str, Any] = {
 
 
 def parsed(arguments: Sequence[str], about: str) -> Any:
-    """The command with its options."""
+    """Parse the command line into a command."""
     return tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="python -m benchmarks", description=about, args=list(arguments) or ["--help"]
     )

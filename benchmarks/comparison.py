@@ -1,4 +1,4 @@
-"""The run of `frameworks`: case by case, measure by measure, within the time that it has."""
+"""The main loop of `frameworks`: every case and measure, within a time limit."""
 
 import time
 from dataclasses import replace
@@ -16,7 +16,7 @@ from benchmarks.timed import peak
 
 
 def compare(setting: Comparison, command: str, path: Path, console: Console) -> records.Record:
-    """Every row that the time allows; the record is written after each, so that none is lost."""
+    """Measure rows until the time is up; the record is written after each."""
     began = time.monotonic()
     absent = {name: reason for name, contender in setting.contenders.items() if (reason := contender.absent())}
     present = {name: contender for name, contender in setting.contenders.items() if name not in absent}

@@ -1,4 +1,4 @@
-"""Tables of the engine's record, for the terminal and for docs/performance.md."""
+"""Tables of a record of `engine`, for the terminal and docs/performance.md."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def print_tables(console: Console, record: Record) -> None:
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/performance.md."""
+    """The tables as Markdown, for docs/performance.md."""
     return as_markdown(timed_facts(record), tables(record))
 
 
@@ -61,7 +61,7 @@ def _speeds(record: Record, measure: str) -> Table:
 
 
 def _mean(rows: list[Timed], name: str) -> str:
-    """Of the cases; nothing where one failed."""
+    """The geometric mean over cases; none if one failed."""
     ratios = [ratio.median for row in rows if (ratio := row.ratio(name))]
     return f"{geometric_mean(ratios):.2f}" if len(ratios) == len(rows) else ABSENT
 

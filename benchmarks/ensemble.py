@@ -1,4 +1,4 @@
-"""`python -m benchmarks ensemble`: many models trained by one program, against one after the other."""
+"""`python -m benchmarks ensemble`: many models trained by one program, compared with one after the other."""
 
 import time
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ from jax_lstm.tolerances import TOLERANCES, difference
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.ensemble import batches, make_runner, members
 
-STEPS = 20  # of every member in a turn, at most
+STEPS = 20  # at most, of every member in a turn
 ONE_BY_ONE, AT_ONCE = "one after the other", "at once"
 
 
 class Setup(NamedTuple):
-    """Of the packaged weather: so many models, with so many units in so many layers, on batches of so many windows."""
+    """Models to train on the packaged weather data: how many, their sizes, and the windows in a batch."""
 
     size: int
     hidden_size: int
@@ -51,14 +51,14 @@ CASES = {
 
 @dataclass(frozen=True)
 class Ensemble(Command):
-    """Train members of an ensemble at once, one after the other, and in PyTorch; some three minutes."""
+    """Train members of an ensemble at once, one after the other, and in PyTorch; takes about three minutes."""
 
     NAME = "ensemble"
 
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     seconds: float = 10.0
-    """How long to sample each."""
+    """Seconds of samples for each case."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME)), self.page)
@@ -79,7 +79,7 @@ class Ensemble(Command):
 
 
 def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig()) -> Timed:  # noqa: B008 frozen
-    """The same steps of all members; who does not lose as PyTorch's models do is not timed."""
+    """Time the same steps of all members; contenders whose losses differ from PyTorch's are not timed."""
     config = TrainConfig(
         data=data,
         model=ModelConfig(setup.hidden_size, setup.num_layers),
@@ -117,7 +117,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/tasks.md."""
+    """The table as Markdown, for docs/tasks.md."""
     return as_markdown(timed_facts(record), [table(record)])
 
 

@@ -1,14 +1,14 @@
-"""How, where and with what a record was made, in words."""
+"""Where and how a record was made, as text."""
 
 from collections.abc import Mapping
 
 from benchmarks.record import Record
 
-QUIET = 0.5  # load of a machine above which others than this program are at work
+QUIET = 0.5  # load above which other programs must be running
 
 
 def facts_of(record: Record, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """By name, in the order in which they are shown; `own` are those of the study."""
+    """Facts by name, in the order of display; `own` are the study's."""
     environment = record.environment
     versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     found = {
@@ -27,7 +27,7 @@ def facts_of(record: Record, own: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def timed_facts(record: Record, own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Of a record with `Timed` rows: the matrix peak too, and who failed the gate."""
+    """Facts of a record with `Timed` rows, with the matrix peak and failures of the gate."""
     peak = f"{record.peak:,.0f} GFLOP/s (float32 product in the same run)" if record.peak else "not measured"
     found = facts_of(record, {"Matrix peak": peak, **(own or {})})
     failed = {f"{name} ({row.case}, {row.measure})": why for row in record.rows for name, why in row.failed.items()}

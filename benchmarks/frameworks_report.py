@@ -1,4 +1,4 @@
-"""Tables of the record of `frameworks`, for the terminal and for docs/frameworks.md."""
+"""Tables of a record of `frameworks`, for the terminal and docs/frameworks.md."""
 
 from rich.console import Console
 
@@ -17,7 +17,7 @@ STAGES = ("trace", "lower", "compile", "first call")
 
 
 def print_row(console: Console, record: Record) -> None:
-    """The row that was measured last."""
+    """Print the last row."""
     row = record.rows[-1]
     late = f": {row.case}, {row.measure}: {LATE}" if _late(row) else ""
     console.print(f"{record.seconds:4.0f} s{late}", highlight=False)
@@ -26,18 +26,18 @@ def print_row(console: Console, record: Record) -> None:
 
 
 def print_tables(console: Console, record: Record) -> None:
-    """What is left to say when all rows were printed."""
+    """Print the summary and the facts, after all rows."""
     print_table(console, summary(record))
     print_facts(console, facts(record))
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/frameworks.md: first all cases at a glance, then each in full."""
+    """Markdown for docs/frameworks.md: an overview, then each row in full."""
     return as_markdown(facts(record), [*overview(record), *(details(row, record.peak) for row in measured(record))])
 
 
 def measured(record: Record) -> list[Timed]:
-    """The rows for which there was time."""
+    """The rows that were measured in time."""
     return [row for row in record.of(SECTION) if not _late(row)]
 
 
@@ -60,7 +60,7 @@ def facts(record: Record) -> dict[str, str]:
 
 
 def _control(record: Record) -> dict[str, str]:
-    """How far PyTorch is from itself: `torch.compile` runs `nn.LSTM` as it is."""
+    """The noise between two runs of the same code: `torch.compile` runs `nn.LSTM` unchanged."""
     rows = [row for row in record.of(SECTION) if row.measure in TIMED]
     ratios = [found.median for row in rows if (found := row.ratio(CONTROL))]
     if not ratios:
@@ -70,7 +70,7 @@ def _control(record: Record) -> dict[str, str]:
 
 
 def summary(record: Record) -> Table:
-    """The geometric mean over the cases that a contender was measured at, and how many those are."""
+    """For each contender, the geometric mean over its measured cases, and their number."""
     rows = []
     for name in _names(record):
         cells = []
@@ -126,7 +126,7 @@ def _compiling(row: Timed, title: str) -> Table:
 
 
 def _others(row: Timed, cells: int) -> list[tuple[str, ...]]:
-    """Those that have no figures, with the reason."""
+    """Rows for contenders without figures, with the reason."""
     reasons = {name: f"failed: {reason}" for name, reason in row.failed.items()}
     reasons |= {name: f"not offered: {reason}" for name, reason in row.not_offered.items()}
     return [(name, *(ABSENT,) * cells, reason) for name, reason in reasons.items()]

@@ -1,4 +1,4 @@
-"""One layer: everyone at every case; bfloat16 against float32; and the peak of the machine."""
+"""One layer: all contenders at every case, bfloat16 against float32, and the matrix peak."""
 
 from collections.abc import Iterator
 
@@ -28,8 +28,8 @@ def layers(setting: Setting) -> Iterator[Timed]:
 
 
 def bfloat16(setting: Setting) -> Iterator[Timed]:
-    """Weights, inputs and outputs in bfloat16 against float32, on each of our kernels, from H=256 up."""
-    plan = setting.plan._replace(budget=setting.plan.budget / 4)  # two take less than seven
+    """bfloat16 against float32 for each of our kernels, from H=256 up."""
+    plan = setting.plan._replace(budget=setting.plan.budget / 4)  # fewer contenders than in `layers`
     for name, case in setting.cases.items():
         for backend in setting.backends() if case.hidden_size >= 256 else ():
             full = lineup({backend: Contender(ours(backend), "")}, case)
@@ -41,7 +41,7 @@ def bfloat16(setting: Setting) -> Iterator[Timed]:
 
 
 def unroll(setting: Setting) -> Iterator[Timed]:
-    """The kernel `scan` with one, two and four steps in a turn of its loop."""
+    """The kernel `scan` with `unroll` 1, 2 and 4."""
     plan = setting.plan._replace(budget=setting.plan.budget / 4)
     contenders = {f"unroll={times}": Contender(ours(Scan(unroll=times)), "") for times in (1, 2, 4)}
     for name, case in setting.cases.items():

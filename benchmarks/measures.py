@@ -1,4 +1,4 @@
-"""What `frameworks` measures at a case: one row each. A measure makes one row of the record."""
+"""The measures of `frameworks`. Each makes one row of the record for a case."""
 
 import time
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from benchmarks.timed import timed
 
 COMPILE, MEMORY = "compile", "peak memory"
 SECTION = "frameworks"
-COMPILED = 3  # times, for the seconds that it takes
+COMPILED = 3  # compilations that are timed
 
 
 @dataclass(frozen=True)
 class Measure:
-    """`row` measures a lineup at a named case; `streamed`: at cases that are fed a step a call, else at the others.
+    """`row` measures a lineup at a named case. `streamed`: for streaming cases only, else for the others only.
 
-    `aside` are the seconds that a row takes beside its samples, on two cores and by rule of thumb.
+    `aside`: seconds that a row takes in addition to its samples, a rough figure for two cores.
     """
 
     about: str
@@ -42,7 +42,7 @@ def _timed(measure: str) -> Callable[[str, Lineup, Plan], Timed]:
 
 
 def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
-    """Gradients: seconds from a fresh build to the first result, in turns; apart in `parts` where there are stages."""
+    """Seconds from a fresh build to the first gradients, in turns; in `parts` by stage, if there are stages."""
     admitted = admit(lineup, BACKWARD)
     parts: dict[str, dict[str, list[float]]] = {who: {} for who in admitted.works}
     problem = draw(lineup.case)
@@ -64,7 +64,7 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> Timed:
 
 
 def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
-    """Training: each contender in a process of its own."""
+    """Peak memory of training, each contender in a child process."""
     admitted = admit(lineup, TRAINING)
     memory, failed = peak_bytes(lineup.case, list(admitted.works), TRAINING)
     row = _without_baseline(name, MEMORY, lineup, admitted)
@@ -72,7 +72,7 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> Timed:
 
 
 def _without_baseline(name: str, measure: str, lineup: Lineup, admitted: Admitted) -> Timed:
-    """A row whose figures are compared as they are."""
+    """A row without samples."""
     _, failed, not_offered = admitted
     return Timed(SECTION, name, measure, "", {}, failed=failed, not_offered=not_offered, shape=lineup.case.shape)
 

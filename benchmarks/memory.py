@@ -1,9 +1,8 @@
-"""The peak memory of a contender, in a process of its own.
+"""The peak memory of a contender, in a child process.
 
-Where the device counts its memory, that is the figure: the peak of what was allocated, less what was there before.
-Elsewhere it is the process's peak resident memory during two calls, less what was resident before them. What a
-framework loads at its first use comes before and does not count, nor does compiling, but for `torch.compile`, which
-compiles in its first call.
+If the device counts its memory, this is its peak less what was allocated before. Otherwise it is the process's peak
+resident memory during two calls, less what was resident before them. What a framework loads at its first use is not
+included, nor is compiling, except for `torch.compile`, which compiles in its first call.
 """
 
 import contextlib
@@ -28,13 +27,13 @@ from benchmarks.cores import cores, use_cores
 from benchmarks.stages import jitted
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 300  # that a child may take
+SECONDS = 300  # time limit of a child
 
 
 def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, int], dict[str, str]]:
-    """By contender, and of those whose child failed the reason.
+    """Peak memory by contender, and the reasons of those that failed.
 
-    As many children at a time as there are cores, since nothing is timed; on a GPU one.
+    One child per core at a time, since nothing is timed; on a GPU one at a time.
     """
     gpu = jax.default_backend() == "gpu"
     asked = {"case": asdict(case), "measure": measure, "threads": cores(), "gpu": gpu}
@@ -58,9 +57,9 @@ def _child(asked: dict[str, Any]) -> int | str:
 
 
 def measure(case: Case, contender: str, measure: str) -> int:
-    """In this process, which has done nothing else."""
+    """Measure in this process, which must be a fresh one."""
     small = replace(case, batch=1, steps=2, input_size=1, hidden_size=2)
-    CONTENDERS[contender].build(draw(small))[measure].run()  # what the framework loads and sets up when first used
+    CONTENDERS[contender].build(draw(small))[measure].run()  # the framework loads libraries at first use
     work = CONTENDERS[contender].build(draw(case))[measure]
     if work.compiled:
         function, arguments = jitted(work)
@@ -76,7 +75,7 @@ def measure(case: Case, contender: str, measure: str) -> int:
 
 
 def _device_bytes(in_jax: bool) -> tuple[int, int] | None:
-    """In use, and at the peak; None on a CPU, which does not count."""
+    """Bytes in use, and their peak; None on a CPU, which does not count them."""
     if in_jax:
         stats = jax.devices()[0].memory_stats()
         return (stats["bytes_in_use"], stats["peak_bytes_in_use"]) if stats else None
@@ -88,14 +87,14 @@ def _device_bytes(in_jax: bool) -> tuple[int, int] | None:
 
 
 def _give_back() -> None:
-    """Pages that were freed go back to the system, where its library can do that; they would serve again unseen."""
+    """Return freed memory to the system, if the C library can; otherwise reusing it would go unnoticed."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident() -> int:
-    """Bytes that are resident now; where the system allows it, the peak starts anew from here."""
+    """Resident bytes now; also resets the peak, where the system allows that."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # see proc_pid_clear_refs(5)
     try:
@@ -105,7 +104,7 @@ def _resident() -> int:
 
 
 def _peak() -> int:
-    """Linux's own figure where there is one: what `getrusage` gives there begins with the peak of the parent."""
+    """Peak resident bytes; on Linux from /proc, since `getrusage` starts at the peak of the parent process."""
     try:
         return int(re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[0]) * 1024
     except (OSError, IndexError):

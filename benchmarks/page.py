@@ -1,4 +1,4 @@
-"""A page of the docs that shows a record: its tables stand between two marks."""
+"""Insert the tables of a record into a page of the docs, between two marks."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from jax_lstm.files import write_whole
 
 
 def render(study: str, text: str, page: str) -> int:
-    """Print the text, or put it into the page; returns the exit status."""
+    """Print the text, or insert it into the page; returns the exit status."""
     if not page:
         print(text, end="")
         return 0
@@ -27,7 +27,7 @@ def marks(study: str) -> tuple[str, str]:
 
 
 def put_into(page: str, text: str, study: str = "engine") -> str:
-    """The page with `text` between the marks of the study."""
+    """Replace what is between the marks of the study by `text`."""
     first, last = marks(study)
     before, begin, rest = page.partition(first)
     _, end, after = rest.partition(last)

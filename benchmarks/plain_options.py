@@ -1,4 +1,4 @@
-"""Options of a command by argparse, where tyro is not installed: texts, numbers and switches."""
+"""Parse the options of a command with argparse, for machines without tyro: strings, numbers and flags."""
 
 import argparse
 from collections.abc import Sequence

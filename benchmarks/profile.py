@@ -1,4 +1,4 @@
-"""`python -m benchmarks profile`: where the time of the native kernel goes, by sampling it with Linux's `perf`."""
+"""`python -m benchmarks profile`: profile the native kernel with Linux's `perf`."""
 
 import json
 import re
@@ -25,11 +25,11 @@ from benchmarks.tables import Table, as_markdown, print_facts, print_table, time
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require, require_one_of
 
-RATE = 4000  # samples a second of each thread
+RATE = 4000  # samples per second and thread
 SHORT = {FORWARD: "f", BACKWARD: "f+b"}
 SEVERAL = 20  # calls before sampling begins
 
-# What a sample was doing: the first row whose patterns fit its library and its symbol.
+# Kinds of work: the first row whose patterns match the library and the symbol of a sample.
 KINDS: dict[str, tuple[str, str]] = {
     "products": (r"_native", r"tile<.*false>|panel_product|add_dots"),
     "dW": (r"_native", r"tile<.*true>|weight_gradients|WeightGradient"),
@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """One call in a loop: seconds of a call, cores in use, and which part of the samples did what."""
+    """One call in a loop: its seconds, the cores in use, and the share of samples by kind."""
 
     case: str
     shape: str
@@ -59,14 +59,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class Profiling(Command):
-    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and some two minutes."""
+    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and about two minutes."""
 
     NAME = "profile"
 
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     seconds: float = 3.0
-    """How long to sample each."""
+    """Seconds of samples for each case."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, Profile)), self.page)
@@ -91,7 +91,7 @@ class Profiling(Command):
 
 
 def sampled(name: str, measure: str, seconds: float) -> Profile:
-    """Run the call in a process of its own, and look at it from outside."""
+    """Run the call in a child process, and sample that."""
     case = ENGINE_CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder, "perf.data"))
@@ -114,7 +114,7 @@ def sampled(name: str, measure: str, seconds: float) -> Profile:
 
 
 def parts_of(report: str) -> dict[str, int]:
-    """Samples of every kind, in a report of perf with the columns percentage, samples, library and symbol."""
+    """Count samples by kind in a report of perf with the columns percentage, samples, library and symbol."""
     counts = dict.fromkeys(KINDS, 0)
     for line in report.splitlines():
         columns = [column.strip() for column in line.split("\t")]
@@ -134,7 +134,7 @@ def kind_of(library: str, symbol: str) -> str:
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/performance.md."""
+    """The table as Markdown, for docs/performance.md."""
     return as_markdown(facts_of(record), [table(record)])
 
 
@@ -149,7 +149,7 @@ def table(record: records.Record) -> Table:
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:
-    """Say when it is ready, call until the time is up, and print the seconds of a call."""
+    """Print "ready", call in a loop for `seconds`, and print the seconds per call."""
     call = ours("native")(draw(ENGINE_CASES[name]))[measure].run
     for _ in range(SEVERAL if ENGINE_CASES[name].flops < 1e10 else 1):
         call()

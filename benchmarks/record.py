@@ -1,4 +1,4 @@
-"""The record of a run: JSON with every sample, from which all that is printed can be computed again."""
+"""The record of a run: JSON with every sample, from which all tables are computed."""
 
 import dataclasses
 import json
@@ -21,24 +21,24 @@ from jax_lstm.kernels.fused import native_status
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")
-SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # what matrix products are made of
-# What changes speeds.
+SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
+# Environment variables that change speeds.
 VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
 
 
 @dataclass(frozen=True)
 class Record:
-    """`study` is the command that made it; its `rows` are dataclasses.
+    """`study` is the command that made it; `rows` are dataclasses.
 
-    `absent` are the contenders that are not there, with how to get them; `goals` are computed from `rows`.
+    `absent`: contenders that are not installed, with how to install them. `goals` are computed from `rows`.
     """
 
     study: str
     command: str
-    commit: str  # followed by " and changes" where the checkout differed from it; all of them where a run was resumed
+    commit: str  # with " and changes" if the checkout was modified; several if a run was resumed
     began: str
     seconds: float
-    load: float | None  # of the machine in the minute before; None where the system does not say
+    load: float | None  # of the machine in the minute before; None if unknown
     threads: int
     native: str
     environment: dict[str, Any]
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def peak(self) -> float:
-        """GFLOP/s of the faster of the two products; 0 if it was not measured."""
+        """The matrix peak in GFLOP/s, the faster of the two products; 0 if not measured."""
         speeds = [row.flops / min(samples) / 1e9 for row in self.of("peak") for samples in row.seconds.values()]
         return max(speeds, default=0.0)
 
@@ -65,7 +65,7 @@ def write(record: Record, path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it, where they are not there.
+    """Make the folder and its parents, if necessary.
 
     Raises:
         InputError: it cannot be made.
@@ -77,10 +77,10 @@ def make_folder(path: Path) -> None:
 
 
 def read(path: Path, study: str = "engine", row: Callable[..., Any] = Timed) -> Record:
-    """The record of a study in a file; `row` makes its rows.
+    """Read a record from a file; `row` makes its rows.
 
     Raises:
-        InputError: there is no such file, or it is no record of that study.
+        InputError: there is no such file, or it is not a record of that study.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def _study(values: Any) -> str:
 
 
 def _check(record: Record) -> None:
-    """Raises ValueError where what the pages say of every record is not there, or samples are no seconds."""
+    """Raise ValueError if fields that all pages need are missing, or samples are not positive numbers."""
     lacks = [name for name in ("python", "system", "cpu", "packages", "devices") if name not in record.environment]
     if lacks:
         raise ValueError(f"its environment lacks {lacks[0]!r}")
@@ -117,7 +117,7 @@ def _check(record: Record) -> None:
 
 
 def begin(study: str, command: str, absent: dict[str, str]) -> Record:
-    """The record of a run that begins now."""
+    """A new record, without rows."""
     found = environment()
     found["packages"] |= {name: installed for name in PEERS if (installed := _version(name))}
     found |= {"simd": _simd(), "variables": _variables()}
@@ -127,7 +127,7 @@ def begin(study: str, command: str, absent: dict[str, str]) -> Record:
 
 
 def _simd() -> list[str]:
-    """Those of the CPU's instruction sets that matter to speed; empty where the system does not list them."""
+    """The CPU's instruction sets that matter to speed; empty if the system does not list them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -137,13 +137,13 @@ def _simd() -> list[str]:
 
 
 def _variables() -> dict[str, str]:
-    """Variables of the environment that change speeds, as they are set; not those that say where files lie."""
+    """Environment variables that change speeds, except paths."""
     items = sorted(os.environ.items())
     return {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
 
 
 def commit() -> str:
-    """The commit that is checked out; "unknown" outside a checkout."""
+    """The commit of the checkout, or "unknown"."""
     try:
         head = _git("rev-parse", "HEAD")
         return head + " and changes" * bool(_git("status", "--porcelain", "--untracked-files=no"))

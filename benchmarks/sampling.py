@@ -1,4 +1,4 @@
-"""Samples taken in turns, and what one reads from them."""
+"""Take samples in turns, and their statistics."""
 
 import math
 import time
@@ -12,25 +12,25 @@ from jax_lstm.timing import REST_SECONDS, Timing, interleaved, summary
 
 Call = Callable[[], object]
 RESAMPLES, CONFIDENCE = 2000, 0.95
-WIDE = 0.2  # quartiles further apart than this part of the median
+WIDE = 0.2  # a ratio is unsteady if its quartiles are further apart than this, relative to the median
 
 
 class Plan(NamedTuple):
-    """How long to measure: as many rounds as fit into `budget` seconds, between `least` and `most`."""
+    """How long to measure: the rounds that fit into `budget` seconds, between `least` and `most`."""
 
     budget: float = 5.0
     least: int = 3
     most: int = 20
-    sample: float = 0.008  # seconds that a sample lasts at least: shorter calls are repeated
-    settled: float = math.inf  # seconds of a call from which on it needs no untimed one before it
+    sample: float = 0.008  # least seconds of a sample: shorter calls are repeated
+    settled: float = math.inf  # calls of at least this many seconds have no untimed call before each sample
 
 
 @dataclass(frozen=True)
 class Timed:
-    """One comparison: the seconds of a call, by contender, round by round; `calls` of them are one sample.
+    """One comparison: seconds per call, by contender and round; a sample is the mean over `calls`.
 
-    `failed` did not pass the gate and have no samples; `not_offered` do not serve this. `memory` are bytes, as the
-    measure says. `parts` are the seconds of a call taken apart; `notes` what must be said about a contender.
+    `failed`: why contenders did not pass the gate; they have no samples. `not_offered`: why others do not support this.
+    `memory` in bytes, as defined by the measure. `parts`: the seconds by stage. `notes`: remarks on contenders.
     """
 
     section: str
@@ -51,22 +51,22 @@ class Timed:
         return summary(self.seconds[name])
 
     def ratios(self, name: str, baseline: str = "") -> list[float]:
-        """How many times as fast as the baseline, round by round; none where one of the two was not timed."""
+        """The speed relative to the baseline in each round; empty if one of the two was not timed."""
         theirs, own = self.seconds.get(baseline or self.baseline), self.seconds.get(name)
         return np.divide(theirs, own).tolist() if theirs and own else []
 
     def ratio(self, name: str, baseline: str = "") -> Timing | None:
-        """How many times as fast as the baseline: median and quartiles over rounds of the ratio within a round."""
+        """The speed relative to the baseline: median and quartiles over rounds."""
         ratios = self.ratios(name, baseline)
         return summary(ratios) if ratios else None
 
     def interval(self, name: str) -> tuple[float, float] | None:
-        """Of the median ratio to the baseline: 95 %, by the bootstrap over rounds; None for fewer than two rounds."""
+        """The 95 % interval of the median ratio, by bootstrap over rounds; None for fewer than two rounds."""
         ratios = self.ratios(name)
         return bootstrap(ratios) if len(ratios) > 1 else None
 
     def doubt(self, name: str) -> str:
-        """Why nothing can be concluded from the ratio to the baseline; empty if it can."""
+        """Why the ratio to the baseline is inconclusive; empty if it is not."""
         ratio, interval = self.ratio(name), self.interval(name)
         if name == self.baseline or ratio is None:
             return ""
@@ -75,7 +75,7 @@ class Timed:
         return "unsteady" if ratio.high - ratio.low > WIDE * ratio.median else ""
 
     def best_ratio(self, name: str) -> float | None:
-        """The same from the fastest sample of each."""
+        """The ratio of the fastest samples."""
         theirs, own = self.seconds.get(self.baseline), self.seconds.get(name)
         return min(theirs) / min(own) if theirs and own else None
 
@@ -84,7 +84,7 @@ class Timed:
 
 
 def bootstrap(values: list[float]) -> tuple[float, float]:
-    """The 95 % interval of the median, by resampling; of a few values it is about their range."""
+    """The 95 % interval of the median; for few values it is about their range."""
     from scipy.stats import bootstrap as resampled  # JAX brings SciPy
 
     if max(values) == min(values):
@@ -101,7 +101,7 @@ def bootstrap(values: list[float]) -> tuple[float, float]:
 
 
 def sample(turns: Mapping[str, Call], plan: Plan, steps: int = 1) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds of a call, round by round, and the calls in a sample; of a step, where a turn makes so many `steps`."""
+    """Seconds per call in each round, and calls per sample; per step, if a call makes `steps` of them."""
     lasting = {name: _duration(turn) for name, turn in turns.items()}
     settled = {name for name, seconds in lasting.items() if seconds >= plan.settled}
     repeats = {name: max(1, math.ceil(plan.sample / seconds)) for name, seconds in lasting.items()}
@@ -122,9 +122,7 @@ def _repeated(turn: Call, times: int) -> Call:
 
 
 def _duration(turn: Call) -> float:
-    """Seconds of a call when warm, the least of three, each a mean over enough calls for the clock; of a long one
-    the first.
-    """
+    """Seconds of a warm call: the least of three means over 2 ms; of a call over half a second, the first one."""
     began = time.perf_counter()
     turn()
     least = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""What to measure, and how thoroughly."""
+"""What `engine` and `frameworks` measure, and how thoroughly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from benchmarks.sampling import Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """Of `engine`."""
+    """The settings of `engine`."""
 
     plan: Plan = Plan()  # noqa: RUF009 immutable
     cases: Mapping[str, Case] = field(default_factory=lambda: ENGINE_CASES)
@@ -25,14 +25,14 @@ class Setting:
         (16, 64),
         (1, 256),
         (4, 256),
-    )  # B, H: both directions in a call
+    )  # B, H of `directions`
 
     def present(self) -> dict[str, Contender]:
         """The contenders that can be measured here."""
         return {name: contender for name, contender in self.contenders.items() if not contender.absent()}
 
     def backends(self) -> list[str]:
-        """Our own kernels among them."""
+        """The names of our kernels among them."""
         return [contender.backend for contender in self.present().values() if contender.backend]
 
 
@@ -49,10 +49,10 @@ Table = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of `frameworks`. The whole run has `seconds`, which its rows share; what is still to do then is left out.
+    """The settings of `frameworks`. Its rows share `seconds`; those that remain then are left out.
 
-    `only`: the cases of a measure that is not made at all of them. `slow`: the measures, by case, at which contenders
-    take part that are slow to compile.
+    `only`: the cases of a measure, if not all. `slow`: by case, the measures that include contenders that are slow to
+    compile.
     """
 
     seconds: float
@@ -64,7 +64,7 @@ class Comparison:
     measures: Mapping[str, Measure] = field(default_factory=lambda: MEASURES)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Case and measure of each row, in order."""
+        """The case and measure of each row, in order."""
         return [
             (name, measure)
             for name, case in self.cases.items()
@@ -73,7 +73,7 @@ class Comparison:
         ]
 
     def barred(self, case: str, measure: str) -> dict[str, str]:
-        """Contenders that are not measured in a row for the time that they take to compile."""
+        """Contenders that are left out of a row because they are slow to compile."""
         if measure in self.slow.get(case, ()):
             return {}
         return {
@@ -83,7 +83,7 @@ class Comparison:
         }
 
 
-# The samples of the largest case alone would take a minute; an update of its weights is a small part of what they show.
+# Training at the largest case would take a minute, and updating its weights is a small part of that.
 TRAINED = tuple(name for name in CASES if name != "largest")
 FULL_COMPARISON = Comparison(
     seconds=1200.0,

@@ -1,4 +1,4 @@
-"""The stages of compiling in JAX, timed one by one."""
+"""Time the stages of compiling in JAX."""
 
 import contextlib
 import time
@@ -11,9 +11,9 @@ from benchmarks.contenders.base import Work
 
 
 def stages(work: Work) -> dict[str, float]:
-    """Seconds to trace, lower and compile; a call of the function then finds it compiled."""
+    """Seconds to trace, lower and compile; later calls use the compiled function."""
     function, arguments = jitted(work)
-    jax.clear_caches()  # what was compiled before must not shorten it
+    jax.clear_caches()  # earlier compilations must not shorten this one
     seconds, made = {}, function
     for stage, advance in (
         ("trace", lambda function: function.trace(*arguments)),
@@ -28,10 +28,10 @@ def stages(work: Work) -> dict[str, float]:
 
 @contextlib.contextmanager
 def without_caches() -> Iterator[None]:
-    """What an earlier process left on the disk must not shorten it either; of JAX and of PyTorch's Inductor."""
+    """Disable the compilation caches on disk, of JAX and of PyTorch's Inductor."""
     from torch._inductor import config
 
-    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 made at run time, which types do not see
+    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 an attribute that type checkers do not know
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         with config.patch(force_disable_caches=True):

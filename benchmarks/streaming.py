@@ -1,4 +1,4 @@
-"""One streaming step: B=1, H=256, a call from Python for each step, the state carried from call to call."""
+"""A streaming step at B=1, H=256: one call from Python per time step."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,7 @@ from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.timed import timed
 
-CASE = Case(1, 64, 64, 256, streamed=True)  # the sequence that is fed step by step
+CASE = Case(1, 64, 64, 256, streamed=True)  # fed step by step
 
 
 def streaming(setting: Setting) -> Iterator[Timed]:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks tasks`: text, labels and precision, each by the very command that a user would give."""
+"""`python -m benchmarks tasks`: train on text and labels, and in each precision, with `jax-lstm train`."""
 
 import json
 import shlex
@@ -25,10 +25,10 @@ from jax_lstm.files import read_json_lines
 
 SHAKESPEARE, VOWELS, WEATHER = "tinyshakespeare", "JapaneseVowels", "weather"
 TEXT, SOURCE = "tinyshakespeare.txt", "https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"
-GOAL = 1.47  # nats a character
+GOAL = 1.47  # nats per character
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-# What `jax-lstm train` is told.
+# Options of `jax-lstm train`.
 SETTINGS = {
     SHAKESPEARE: f"--task lm --text {TEXT} --hidden-size 512 --embedding-size 128 --dropout 0.5 --steps 64 "
     "--batch-size 64 --epochs 40 --learning-rate 4e-3 --schedule cosine --clip-norm 1 --precision bfloat16",
@@ -39,10 +39,10 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A run: what `jax-lstm train` was told, how long it took, its validation loss by epoch, what it scored.
+    """A run of `jax-lstm train`: its options, time, validation loss by epoch, and scores.
 
-    `seconds` are those of the whole command, compiling and scoring included; `losses` are the means of the members
-    of an ensemble; `scores` and `further` are as in the `scores.json` of a run directory.
+    `seconds` include compiling and scoring; `losses` are means over the members of an ensemble; `scores` and `further`
+    are those of `scores.json` in the run directory.
     """
 
     setting: str
@@ -60,14 +60,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Tasks(Command):
-    """Train a language model, a classifier, and forecasters in each precision; half an hour on 2 cores."""
+    """Train a language model, a classifier, and forecasters in each precision; takes half an hour on 2 cores."""
 
     NAME = "tasks"
 
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Setting to run, by name; may be repeated. All if not given."""
+    """Setting to run; may be repeated. All if not given."""
     resume: str = ""
-    """Go on with this record: its settings, with the same options, are not run again."""
+    """Continue this record: settings that it has, with the same options, are not run again."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, Row)), self.page)
@@ -97,7 +97,7 @@ class Tasks(Command):
 
 
 def run(name: str, options: str) -> Row:
-    """What `jax-lstm train OPTIONS` makes, its run directory thrown away."""
+    """Run `jax-lstm train OPTIONS` in a temporary directory."""
     words = shlex.split(options)
     if TEXT in words:
         words[words.index(TEXT)] = str(files.found(TEXT, "TINYSHAKESPEARE", SOURCE))
@@ -109,7 +109,7 @@ def run(name: str, options: str) -> Row:
             raise InputError(f"jax-lstm train {options}: ended with exit status {status}")
         by_epoch: dict[int, list[float]] = {}
         for row in read_json_lines(directory / "metrics.jsonl"):
-            if row.get("val_loss") is not None:  # of a member that goes on
+            if row.get("val_loss") is not None:  # absent after early stopping
                 by_epoch.setdefault(row["epoch"], []).append(row["val_loss"])
         scored = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
         return Row(name, options, seconds, [float(np.mean(losses)) for losses in by_epoch.values()], **scored)
@@ -132,7 +132,7 @@ def tables(record: records.Record) -> list[Table]:
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/tasks.md."""
+    """The tables as Markdown, for docs/tasks.md."""
     return as_markdown(facts_of(record), tables(record))
 
 
@@ -158,7 +158,7 @@ def _spread(row: Row, name: str) -> str:
 
 
 def _precision(rows: Sequence[Row]) -> Table:
-    """The error of each precision, and how far each seed parts from what it is in the first one."""
+    """The error in each precision, and its difference from float32, seed by seed."""
     first, made = next((row for row in rows if row.options.endswith(" float32")), None), []
     for row in rows:
         cells = []

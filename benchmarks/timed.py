@@ -1,4 +1,4 @@
-"""Rows of the record that are timed: the works of a measure that passed the gate, in turns."""
+"""Time the contenders that passed the gate, in turns, as a row of the record."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,17 @@ from benchmarks.sampling import Call, Plan, Timed, sample
 
 PEAK_SIZE = 2048
 
-# How many times the products of the forward pass a call takes; of training less the gradients by the inputs.
+# The products of a call, relative to a forward pass; training needs no gradient of the inputs, see `operations`.
 PRODUCTS = {FORWARD: 1, BACKWARD: 3, TRAINING: 3, STREAMING: 1}
 
 
 def operations(case: Case, measure: str) -> float:
-    """Of the matrix products of a call."""
+    """FLOPs of the matrix products of a call."""
     return PRODUCTS[measure] * case.flops - (case.input_flops if measure == TRAINING else 0.0)
 
 
 def timed(section: str, name: str, case: Case, measure: str, admitted: Admitted, plan: Plan, baseline: str) -> Timed:
-    """The row of a measure at a case; of a streaming step, where that is the measure."""
+    """Time one measure at a case; figures of a streamed sequence are per step."""
     steps = case.steps if measure == STREAMING else 1
     seconds, calls = sample({who: work.run for who, work in admitted.works.items()}, plan, steps)
     return Timed(
@@ -40,7 +40,7 @@ def timed(section: str, name: str, case: Case, measure: str, admitted: Admitted,
 
 
 def peak(plan: Plan) -> Timed:
-    """The float32 product of two matrices: the most that either framework gets out of this machine."""
+    """Time a large float32 matrix product, the peak of either framework on this machine."""
     import torch
 
     from benchmarks.contenders.in_torch import device, wait

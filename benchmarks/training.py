@@ -1,4 +1,4 @@
-"""A whole training step at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
+"""A training step at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -22,14 +22,14 @@ BATCH, WINDOW, STEPS, RATE = 32, 5, 100, 1e-3
 
 
 class Trainer(NamedTuple):
-    """`run` makes all steps before it returns; `losses` makes them from the initial weights."""
+    """`run` makes all steps and blocks; `losses` makes them from the initial weights."""
 
     run: Call
     losses: Callable[[], np.ndarray]
 
 
 def training(setting: Setting) -> Iterator[Timed]:
-    """PyTorch's loop against steps that are scanned on the device, and against a compiled step called from Python."""
+    """PyTorch's loop, our steps under `lax.scan`, and our compiled step called from Python."""
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((STEPS, BATCH, WINDOW, SIZES[0]), np.float32)
     ys = rng.standard_normal((STEPS, BATCH, SIZES[2]), np.float32)
@@ -83,7 +83,7 @@ def _in_torch(weights: dict[str, np.ndarray], xs: np.ndarray, ys: np.ndarray, dt
 
 
 def _step(backend: str) -> tuple[Any, Any]:
-    """The step, returning the loss alone: PyTorch's loop computes no norm of the gradient either."""
+    """A step that returns only the loss, since PyTorch's loop does not compute the gradient norm either."""
     model, optimizer = LSTMModel(*SIZES, backend=backend, rngs=nnx.Rngs(0)), optax.adam(RATE)
     step = make_step(model, optimizer)
 

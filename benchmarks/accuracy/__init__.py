@@ -1,1 +1,1 @@
-"""`python -m benchmarks accuracy`: what the LSTM learns, beside what was published."""
+"""`python -m benchmarks accuracy`: accuracy on standard tasks, compared with published figures."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, beside the published figures."""
+"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, compared with published figures."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from jax_lstm.checks import require_extra, require_one_of, require_size
 
 @dataclass(frozen=True)
 class Accuracy(Command):
-    """Train on ETTh1, the adding problem and copy memory; hold the errors against published ones; write the record."""
+    """Train on ETTh1, the adding problem and copy memory, and compare the errors with published ones."""
 
     NAME = "accuracy"
 
@@ -29,9 +29,9 @@ class Accuracy(Command):
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
-    """Small sizes, for a look; they reach no published figure but those of ETTh1."""
+    """Small sizes, for a try; of the published figures only those of ETTh1 are reached."""
     resume: str = ""
-    """Go on with this record: what it holds, with the same config, is not trained again."""
+    """Continue this record: rows that it has, with the same config, are not trained again."""
 
     def show(self, path: Path) -> int:
         record = records.read(path, self.NAME, Row)
@@ -56,10 +56,9 @@ class Accuracy(Command):
 
 
 def carry_out(jobs: Sequence[Job], record: records.Record, path: Path, console: Console) -> records.Record:
-    """The rows of all jobs, in their order, after those of the record that belong to none of them.
+    """Run the jobs, in order; rows of the record that belong to no job come first.
 
-    What the record holds already is kept as it is, unless it has another config. It is written after each row, so that
-    none is lost.
+    Rows that the record has already are kept, unless their config differs. The record is written after each row.
     """
     before, began = record.seconds, time.monotonic()
     others = [row for row in record.rows if not any(job.place(row) for job in jobs)]

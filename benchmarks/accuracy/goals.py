@@ -1,4 +1,4 @@
-"""What the LSTM is to reach, and what a record shows of it: means over the seeds that are there."""
+"""The goals of `accuracy`, and how a record compares with them, as means over its seeds."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from benchmarks.accuracy.published import ETTH1, MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from jax_lstm.tolerances import TOLERANCES, difference
 
-CLEARLY = 0.5  # below this part of the published figure, or of guessing
+CLEARLY = 0.5  # of the published figure, or of guessing
 LENGTHS = {"adding": (200, 600), "copy": (200, 1000)}
 
 
@@ -22,24 +22,24 @@ def mean(rows: Sequence[Row], figure: str) -> float | None:
 
 
 def spread(rows: Sequence[Row], figure: str) -> float | None:
-    """Standard deviation over seeds, with n - 1; None of one."""
+    """Standard deviation over seeds, with n - 1; None for one seed."""
     return float(np.std([row.figures[figure] for row in rows], ddof=1)) if len(rows) > 1 else None
 
 
 def judged(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Every goal beside what was reached; `reached` and `met` are None where it was not measured."""
+    """Every goal with what was reached; `reached` and `met` are None if it was not measured."""
     return [*_forecasting(rows), *_memory(rows), *_alike(rows)]
 
 
 def first_losses_part(rows: Sequence[Row], task: str, size: int) -> float | None:
-    """How far the first losses of the frameworks part, relative to the largest; the widest of the seeds they share."""
+    """The relative difference of the first losses of the two frameworks, the largest over their common seeds."""
     ours, theirs = ({row.seed: row for row in of(rows, task, size, who)} for who in (OURS, THEIRS))
     shared = ours.keys() & theirs.keys()
     return max((difference(ours[seed].first, theirs[seed].first).relative for seed in shared), default=None)
 
 
 def _goal(text: str, wanted: float, reached: float | None, seeds: int) -> dict[str, Any]:
-    """`reached`, of so many seeds, is to be below `wanted`."""
+    """A goal: `reached`, a mean over `seeds`, must be below `wanted`."""
     met = None if reached is None else reached < wanted
     return {"goal": text, "wanted": wanted, "limit": True, "reached": reached, "seeds": seeds, "met": met}
 
@@ -68,7 +68,7 @@ def _alike(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         for length in lengths:
             theirs = of(rows, task, length, THEIRS)
             if not theirs:
-                continue  # the page says at which T the twin was run
+                continue  # PyTorch was not run at this T
             text, wanted = f"{task}, T={length}, PyTorch's loss, half of guessing", CLEARLY * guess(task, length)
             yield _goal(text, wanted, mean(theirs, "loss"), len(theirs))
             parted = first_losses_part(rows, task, length)

@@ -1,4 +1,4 @@
-"""The adding problem and copy memory, learnt by each framework from the same start on the same batches."""
+"""The adding problem and copy memory, learnt by both frameworks from the same weights on the same batches."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Job, Row
 from benchmarks.accuracy.tasks import TASKS, Batch
 
-FIRST = 20  # losses kept one by one, to hold the frameworks against each other
-TEST_SEED = 2**31 - 1  # none of the training seeds
+FIRST = 20  # losses that are recorded one by one, to compare the frameworks
+TEST_SEED = 2**31 - 1  # not a training seed
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What to train of one task, by T. PyTorch, which takes longer, has its own number of seeds for each T."""
+    """What to train of one task, by T. PyTorch is slower and may have fewer seeds."""
 
     lengths: Mapping[int, Learning]
     torch_seeds: Mapping[int, int]
     test_batches: int = 16  # of 64 sequences
-    average: int = 20  # steps in a point of the curve
+    average: int = 20  # steps per point of the curve
 
 
 def jobs(task: str, memory: Memory, seeds: int) -> Iterator[Job]:
@@ -36,7 +36,7 @@ def jobs(task: str, memory: Memory, seeds: int) -> Iterator[Job]:
 
 
 def learn(task: str, length: int, who: str, seed: int, memory: Memory) -> Row:
-    """Train on batches that are never seen twice; figures are those of the last weights on sequences of their own."""
+    """Train on new batches at every step, and evaluate the last weights on sequences not seen in training."""
     began, learning, kind = time.monotonic(), memory.lengths[length], TASKS[task]
     learner = LEARNERS[who](kind, Net(kind, length, learning, seed), learning)
 

@@ -27,12 +27,12 @@ def print_tables(console: Console, record: Record) -> None:
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/accuracy.md."""
+    """The tables as Markdown, for docs/accuracy.md."""
     return as_markdown(facts_of(record), tables(record), notes(record.rows))
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """How our LSTM, the baselines and the published LSTMa stand to each other on ETTh1, counted."""
+    """Counts of the figures of ETTh1 where one of ours, the baselines and the published LSTMa is better."""
     better: Counter[str] = Counter()
     for table, horizons in ETTH1.items():
         for horizon, published in horizons.items():
@@ -52,7 +52,7 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def figures(record: Record, folder: Path) -> None:
-    """`accuracy-adding.png` and `accuracy-copy.png`: the loss against training steps for each T."""
+    """`accuracy-adding.png` and `accuracy-copy.png`: loss over training steps, for each T."""
     for task in ("adding", "copy"):
         rows = [row for row in record.rows if row.task == task]
         if rows:

@@ -1,4 +1,4 @@
-"""Who is measured: one row each."""
+"""The table of contenders."""
 
 from functools import partial
 
@@ -50,5 +50,5 @@ CONTENDERS = {
         lacks="it runs models and does not train",
     ),
 }
-# Whom the engine is held against.
+# Those that `engine` compares.
 ENGINE_CONTENDERS = {name: CONTENDERS[name] for name in (BASELINE, *OURS, "flax optimized", "flax", "keras", "equinox")}

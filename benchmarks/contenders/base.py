@@ -1,9 +1,9 @@
-"""What a contender is, and what it makes of a problem.
+"""A contender: an implementation of the LSTM that is measured.
 
-A contender turns a problem into works, one for each measure that it can serve: forward, which returns the outputs of
-all steps and the last state; the gradients of `loss_scale * mean(outputs ** 2)` by the inputs and by all weights and
-biases; a step of training with Adam on the mean squared error; and a sequence that is fed step by step. All get the
-same weights and inputs, in the layout that is natural to them.
+It turns a problem into a `Work` for each measure that it supports: forward, which returns the outputs of all steps and
+the last state; gradients of `loss_scale * mean(outputs ** 2)` with respect to the inputs and all parameters; a training
+step with Adam on the mean squared error; and a sequence fed step by step. All get the same weights and inputs, each in
+its usual layout.
 """
 
 import math
@@ -21,16 +21,16 @@ from jax_lstm.kernels.base import this_platform
 
 FORWARD, BACKWARD, TRAINING, STREAMING = "forward", "forward+backward", "training step", "streaming step"
 RATE = 1e-3  # of Adam
-GATED_STEPS = 3  # of training, that the gate looks at
+GATED_STEPS = 3  # training steps that are checked
 
 Results = dict[str, np.ndarray]
 
 
 class Work(NamedTuple):
-    """`run` does all of its work before it returns; `results` does it from the start and gives what the gate sees.
+    """One measure: `run` blocks until it is done; `results` runs it from the start and returns what is checked.
 
-    `compiled` is the jitted function and what makes its arguments, for those that have one; `note` is what must be said
-    about it.
+    `compiled`: the jitted function, and a function that makes its arguments, if there is one. `note`: a remark for the
+    tables.
     """
 
     run: Callable[[], Any]
@@ -44,11 +44,11 @@ Runner = dict[str, Work]  # by measure
 
 @dataclass(frozen=True)
 class Contender:
-    """How to build it, and the packages that it needs.
+    """How to build an implementation, and the packages that it needs.
 
-    `refuses` says why it cannot serve a case, `lacks` why it cannot serve the measures that are not in what it builds.
-    `biases`: PyTorch has two a layer, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX that is not
-    ours. `slow`: seconds that it takes to compile one case, where that is more than all others take.
+    `refuses`: why it cannot run a case, or "". `lacks`: why it does not have the measures that it does not build.
+    `biases` per layer: PyTorch has two, which Adam moves twice as far as one. `other_jax`: an LSTM for JAX by others.
+    `slow`: seconds to compile one case, if that is much longer than the others take.
     """
 
     build: Callable[[Problem], Runner]
@@ -57,7 +57,7 @@ class Contender:
     install: str = ""
     other_jax: bool = False
     backend: str = ""
-    platform: str = ""  # of JAX, that it needs
+    platform: str = ""  # the JAX platform that it needs
     refuses: Callable[[Case], str] = lambda case: ""
     lacks: str = ""
     biases: int = 2
@@ -79,12 +79,12 @@ def refusal(kernel: str) -> str:
 
 
 def loss_scale(problem: Problem) -> float:
-    """A power of two, exact in every type, which brings the gradient by an output to where float16 has all its bits."""
+    """A power of two, exact in every type, that keeps the gradients of the outputs in the normal range of float16."""
     return 2.0 ** (round(math.log2(problem.targets.size)) - 8)
 
 
 def cells_refuse(case: Case) -> str:
-    """Of a contender that is a loop over cells."""
+    """`Contender.refuses` of loops over cells."""
     return "a cell alone has no lengths" if case.unequal else ""
 
 
@@ -97,18 +97,18 @@ def _installed(package: str) -> bool:
 
 
 def outputs(ys: Any) -> Results:
-    """(T, B, D*H), under the gate's name."""
+    """Outputs (T, B, D*H), by the name that the gate uses."""
     return {"outputs": np.asarray(ys, np.float64)}
 
 
 def gradients(d_xs: Any, d_params: Mapping[str, Any]) -> Results:
-    """Under the gate's names. Where there are two biases, their gradients are the same, and one is looked at."""
+    """Gradients by the names that the gate uses. Two biases have the same gradient; one is kept."""
     named = {name.replace("bias_hh", "bias"): value for name, value in d_params.items() if "bias_ih" not in name}
     return {f"gradient of {name}": np.asarray(value, np.float64) for name, value in {"inputs": d_xs, **named}.items()}
 
 
 def updates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Results:
-    """What training changed, under the gate's names; of two biases, their sum."""
+    """The change of each parameter in training, by the names that the gate uses; two biases are added up."""
     moved = {name: np.asarray(after[name], np.float64) - np.asarray(before[name], np.float64) for name in before}
     for name in [name for name in moved if "bias_ih" in name]:
         own = name.replace("bias_ih", "bias_hh")

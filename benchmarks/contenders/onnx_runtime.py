@@ -1,4 +1,4 @@
-"""ONNX Runtime on CPU: our export, a graph of real LSTM operators with the same weights. It does not train."""
+"""ONNX Runtime on CPU: our export, a graph of LSTM operators with the same weights. It does not train."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`jax_lstm`, on one of its kernels."""
+"""`jax_lstm` with a given kernel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from jax_lstm.params import LSTMState
 
 
 def ours(backend: str | Kernel, dtype: Any = jnp.float32) -> Callable[[Problem], Runner]:
-    """`jax_lstm.functional.lstm` on a kernel, given by name or as an object."""
+    """`jax_lstm.functional.lstm` with `backend`, its parameters and inputs in `dtype`."""
 
     def build(problem: Problem) -> Runner:
         weights = {name: jnp.asarray(value, dtype) for name, value in problem.params.items()}

@@ -1,7 +1,7 @@
-"""What one can set for `scan`: steps in a turn of its loop, the type, and flags of XLA, each in a process of its own.
+"""The `scan` kernel with several `unroll`, types and XLA flags.
 
-XLA reads its flags when it starts. `python -m benchmarks.device.scan_settings PLATFORM H B T UNROLL...` measures under
-those that are set and prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
+XLA reads its flags when it starts, so each set of flags has a child process. There, `python -m
+benchmarks.device.scan_settings PLATFORM H B T UNROLL...` prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
 """
 
 import json
@@ -30,7 +30,7 @@ PLAN = Plan(budget=0.5, least=3, most=9)
 
 
 def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[Timed]:
-    """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
+    """A row for each set of flags; a child has failed if it exceeds its share of `seconds`."""
     for name, flags in FLAGS.items():
         sizes = (case.hidden_size, case.batch, case.steps, *unrolls)
         found, reason = run_child(__name__, sizes, seconds / len(FLAGS), flags)
@@ -43,7 +43,7 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[T
 
 
 def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
-    """Seconds by unrolling, type and measure; float32 is multiplied as JAX does by default."""
+    """Seconds by `unroll`, type and measure; float32 at JAX's default matmul precision."""
     problem, turns = draw(case), {}
     for unroll in unrolls:
         for dtype in DTYPES:

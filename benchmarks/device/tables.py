@@ -1,4 +1,4 @@
-"""Tables of a record of `device`, and what stands in docs/accelerators.md."""
+"""Tables of a record of `device`, for the terminal and docs/accelerators.md."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def markdown(record: Record) -> str:
 
 
 def _parity(record: Record) -> Table:
-    """By kernel: how many of the cases agree, and the largest differences."""
+    """For each kernel, how many cases agree, and the largest differences."""
     found: dict[str, list[Parity]] = {}
     for row in record.rows:
         if isinstance(row, Parity):
@@ -71,7 +71,7 @@ def _limits(record: Record) -> Table:
 
 
 def _settings(record: Record) -> Table:
-    """A call of `scan` under each setting."""
+    """Times of `scan` with each setting."""
     rows = [row for row in record.rows if isinstance(row, Timed) and row.section == "scan"]
     keys = list(dict.fromkeys(key for row in rows for key in row.seconds))
     cells, notes = [], []

@@ -1,4 +1,4 @@
-"""What a record shows: for each finding the figures as text, and whether they bear it out."""
+"""For each finding, the figures of a record as text, and whether they support it."""
 
 from statistics import median
 from typing import Any
@@ -9,8 +9,8 @@ from benchmarks.jit.reading import Evidence, NotMeasuredError, Rows, loops_of
 from benchmarks.jit.rows import Row, find, timed
 from benchmarks.jit.training import STEP
 
-DOZENS = 100  # calls that are some dozen at most
-NOISE = 0.05  # two times closer than this part of each other are called the same
+DOZENS = 100  # more calls than "some dozen"
+NOISE = 0.05  # times that differ by less count as equal
 
 
 def _ms(row: Row) -> str:
@@ -51,7 +51,7 @@ def python_unrolling(rows: Rows) -> Evidence:
 
 
 def _multiplications(counts: dict[str, int], steps: int) -> int:
-    """A time step's element-wise ones."""
+    """Element-wise multiplications per time step."""
     return round(counts.get("multiply", 0) / steps)
 
 
@@ -215,7 +215,7 @@ def spreading(rows: Rows) -> Evidence:
 
 
 def _collectives(counts: dict[str, int]) -> int:
-    """Operations in which devices wait for each other."""
+    """The number of collectives."""
     return sum(counts.get(name, 0) for name in COLLECTIVES)
 
 

@@ -1,7 +1,6 @@
-"""What to do, what not to, and why: one row each. The figures are not here: `evidence` reads them out of a record.
+"""The findings of `jit`: advice with reasons. `evidence` has the figures, from a record.
 
-What stands under `why` was read in the optimised HLO (`python -m benchmarks jit --hlo FOLDER` writes it) of jaxlib
-0.10.2 for CPU.
+`why` was found by reading the optimised HLO (`python -m benchmarks jit --hlo FOLDER`) of jaxlib 0.10.2 for CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from benchmarks.jit.rows import Row
 
 
 class Finding(NamedTuple):
-    """`evidence` judges a record; it raises `NotMeasuredError` where the record lacks the rows."""
+    """`evidence` checks a record; it raises `NotMeasuredError` if the record lacks rows."""
 
     title: str
     do: str
@@ -156,7 +155,7 @@ FINDINGS = (
 
 
 def judged(rows: Sequence[Row]) -> list[tuple[Finding, Evidence | None]]:
-    """Every finding with what the record shows of it; None where it lacks the rows."""
+    """Every finding with its evidence; None if the record lacks rows."""
     found: list[tuple[Finding, Evidence | None]] = []
     for finding in FINDINGS:
         try:

@@ -1,4 +1,4 @@
-"""The part of docs/jit.md that comes from a record: facts, pictures, findings with their evidence, tables."""
+"""The generated part of docs/jit.md: facts, pictures, findings with their evidence, tables."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from jax_lstm.files import write_whole
 
 
 def render(record: Record, page: str) -> int:
-    """Print the text, or put it into the page and draw the pictures beside it."""
+    """Print the text, or insert it into the page and draw the pictures beside it."""
     for name in drawn(record) if page else ():
         write_whole(Path(page).with_name(name), draw(name, record.rows))
     return render_text("jit", markdown(record), page)
 
 
 def drawn(record: Record) -> list[str]:
-    """The pictures that there are rows for."""
+    """The pictures for which the record has rows."""
     return [
         name
         for name, picture in PICTURES.items()

@@ -1,4 +1,4 @@
-"""Tables of a record, made once and shown twice: in the terminal and as Markdown."""
+"""Tables of a record of `jit`, for the terminal and docs/jit.md."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ VERDICTS = {True: "holds", False: "does not hold"}
 
 
 def tables(record: Record) -> list[Table]:
-    """For every group of rows that were sampled in turns: what it costs and buys, and what the compiler made."""
+    """Two tables for every group of rows that were sampled in turns: times, and what the compiler made."""
     made = []
     for group in dict.fromkeys(row.group for row in record.rows):
         rows = [row for row in record.rows if row.group == group]
@@ -25,12 +25,12 @@ def tables(record: Record) -> list[Table]:
 
 
 def legends(record: Record) -> list[Table]:
-    """What the names of variants stand for; in some sweeps the same names mean something else."""
+    """What each variant is; in some sweeps the same names mean something else."""
     own = {"shapes": "Ways with ten lengths", "devices": "Ways on several devices"}
     made = []
     for sweep, title in ({"": "Variants"} | own).items():
         rows = [row for row in record.rows if (row.sweep == sweep if sweep else row.sweep not in own)]
-        about = {row.variant: row.about for row in reversed(rows)}  # the first of a name says it
+        about = {row.variant: row.about for row in reversed(rows)}  # the first row of a name
         names = dict.fromkeys(row.variant for row in rows)
         made.append(Table(title, ("variant", "what it is"), [(name, about[name]) for name in names], left=2))
     return [table for table in made if table.rows]
@@ -109,6 +109,6 @@ def _made(row: Row) -> tuple[str, ...]:
 
 
 def _trips(loop: dict) -> str:
-    """Loops within another stand in brackets."""
+    """The trips of a loop; in brackets if it is inside another."""
     trips = "?" if loop["trips"] is None else str(loop["trips"])
     return f"({trips})" if loop["depth"] else trips

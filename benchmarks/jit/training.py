@@ -1,4 +1,4 @@
-"""A training step with Adam: does it pay to donate the state, so that the new one takes over its memory?"""
+"""A training step with Adam, with and without donating the state."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from jax_lstm.params import LSTMParams
 
 STEP = "training step"
 RATE = 1e-3
-FRESH = 0.1  # of the first gradient lies in Adam's first moment after a step
+FRESH = 0.1  # Adam's first moment after one step, relative to the gradient
 
 
 def candidates(size: Size) -> dict[str, Candidate]:

@@ -1,4 +1,4 @@
-"""The ways to write and compile one LSTM: a row each. A new row is a new variant; sweeps, findings and page read it."""
+"""The variants of `jit`: ways to write and compile one LSTM."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ BASE = ("base",)
 
 @dataclass(frozen=True)
 class Variant:
-    """`network` None is PyTorch; `jitted` false runs as it is, operation by operation.
+    """`network` None is PyTorch. Without `jitted` it runs operation by operation.
 
-    `most` caps the steps times layers of a measure, since `why` beyond; `deep` needs layers of one shape to be many.
+    `most`: the largest steps times layers of a measure, and `why`. `deep`: it needs several layers.
     """
 
     about: str
@@ -56,7 +56,7 @@ class Variant:
         return in_jax(self.network, size, measure, self.jitted, self.dtype)
 
     def refusal(self, size: Size, measure: str) -> str:
-        """Why it is not measured here; empty if it is."""
+        """Why it is not measured; empty if it is."""
         most = self.most.get(measure)
         if most is not None and size.steps * size.layers > most:
             return f"at most {most} steps times layers: {self.why}"

@@ -49,7 +49,7 @@ def _checks(checks: list[dict[str, Any]]) -> Chart:
     rows = [
         {
             "check": check["name"],
-            "value": check["relative"] or 1e-18,  # equal to the last bit, which a logarithm cannot show
+            "value": check["relative"] or 1e-18,  # equal to the last bit, but the axis is logarithmic
             "limit": check["tolerance"],
             "tip": f"{check['name']}: {check['relative']:.1e}, tolerance {check['tolerance']:.0e}",
         }
@@ -107,7 +107,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
 
 
 def command(record: dict[str, Any]) -> str:
-    """With the options that are not at their defaults."""
+    """The command, with the options that are not defaults."""
     words = ["jax-lstm", "compare"]
     given, default = record["config"], to_dict(CompareConfig())
     for name, value in (given | given["data"]).items():

@@ -1,4 +1,4 @@
-"""The page: one file of HTML, with style, script, charts, tables and records in it. It asks the network for nothing."""
+"""The page: one HTML file with style, script, charts, tables and records, which needs no network."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from benchmarks.tables import Table
 from jax_lstm.checks import require_extra
 
 HERE = Path(__file__).parent
-# Nothing may be loaded from anywhere. Vega compiles its expressions, hence 'unsafe-eval'.
+# Nothing may be loaded. Vega compiles its expressions, hence 'unsafe-eval'.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:"
 EMBED = "window.vegaEmbed = vegaEmbed;"
 CHOICES = {"case": "Cases", "contender": "Contenders", "measure": "Measure"}
@@ -27,7 +27,7 @@ def page(found: Sequence[Told]) -> str:
     charts: dict[str, Chart] = {}
     body = "\n".join([_header(found), *(_section(told, charts) for told in found), _records(found)])
     used = sorted({chart.template for chart in charts.values()})
-    rows = numbered(_json(chart.rows) for chart in charts.values())  # some charts show the same ones
+    rows = numbered(_json(chart.rows) for chart in charts.values())  # charts may share rows
     data = {
         "templates": {name: _compiled(name) for name in used},
         "rows": [json.loads(text) for text in rows],
@@ -72,7 +72,7 @@ def _file(name: str) -> str:
 
 
 def _json(value: object) -> str:
-    """For a script element, which ends at the first `</script`."""
+    """JSON for a script element, which ends at the first `</script`."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -121,7 +121,7 @@ def _section(told: Told, charts: dict[str, Chart]) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped; `code` and addresses are marked up."""
+    """Escape text; `code` and addresses become HTML elements."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return re.sub(r"(https://[^\s,;)]+[^\s,;).])", r'<a href="\1">\1</a>', text)
 
@@ -134,12 +134,12 @@ def _command(command: str) -> str:
 
 
 def _download(told: Told) -> str:
-    """To the one copy of the record that the page holds."""
+    """A link to the record in the page."""
     return f'<a href="#record-{told.id}" class="record">{escape(told.path.name)}</a>'
 
 
 def _filters(told: Told) -> str:
-    """What can be chosen; nothing where there is one of each only."""
+    """The filters; empty if there is only one value of each."""
     menus = []
     for name, label in CHOICES.items():
         values = told.section.values(name)
@@ -209,7 +209,7 @@ def _head(column: str, at: int, table: Table, contenders: set[str]) -> str:
 
 
 def _number(at: int, table: Table) -> str:
-    """A column without a name holds remarks."""
+    """The class of a cell; a column without a name holds remarks."""
     return "" if at < table.left or not table.columns[at] else ' class="number"'
 
 
@@ -225,7 +225,7 @@ def _row(row: tuple[str, ...], table: Table, section: Section) -> str:
 
 
 def _choice(cell: str, title: str, values: list[str]) -> str:
-    """Which of the values a row is of, by its cell, by the beginning of that, or by the one that the title names."""
+    """The value that a row belongs to: its cell, a prefix of it, or the one in the title."""
     for value in (cell, cell.partition(",")[0]):
         if value in values:
             return value

@@ -1,1 +1,1 @@
-"""What the devices of a training step send each other, from the compiled program; nothing is run."""
+"""The communication of a training step between devices, from the compiled program, without running it."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks scaling`: what the devices of a training step send each other."""
+"""`python -m benchmarks scaling`: the communication of a training step between devices."""
 
 import time
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ from jax_lstm.checks import require
 from jax_lstm.files import write_whole
 
 SMALL, LARGE = Size(512, 2, 64, 32), Size(2048, 2, 64, 32)
-MODELS = (1, 2, 4, 8)  # devices along `model`, of the large one
+MODELS = (1, 2, 4, 8)  # devices along `model`, for the large model
 
 
 @dataclass(frozen=True)
 class Scaling(Command):
-    """Compile a training step for up to 256 devices and count what they exchange; needs no such devices."""
+    """Compile a training step for up to 256 devices and count their communication; needs no such devices."""
 
     NAME = "scaling"
 
@@ -57,11 +57,11 @@ def small(most: int) -> list[tuple[int, int]]:
 
 
 def large(most: int) -> list[tuple[int, int]]:
-    """Every fourth number of devices, for each number along `model`."""
+    """`(data, model)`: 8, 32, 128 and `most` devices, for each number along `model`."""
     counts = [8 * 4**at for at in range(MOST) if 8 * 4**at < most] + [most]
     return [(count // model, model) for model in MODELS for count in counts if count % model == 0]
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/scaling.md."""
+    """The tables as Markdown, for docs/scaling.md."""
     return as_markdown(facts_of(record), tables(record), [f"![{picture.ABOUT}]({picture.NAME})"])

@@ -1,4 +1,4 @@
-"""Tables of a record, made once and shown three times: in the terminal, as Markdown and in the report."""
+"""Tables of a record of `scaling`, for the terminal, docs/scaling.md and the report."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from benchmarks.tables import Table
 
 
 def tables(record: Record) -> list[Table]:
-    """For each size of the model what is sent, and the least time of that."""
+    """For each model size, the communication and lower bounds on its time."""
     made = []
     for size in dict.fromkeys(row.size for row in record.rows):
         rows = [row for row in record.rows if row.size == size]
