@@ -164,6 +164,8 @@ def test_counts_of_what_is_compiled() -> None:
         jaxpr = jax.make_jaxpr(program.function)(*program.arguments).jaxpr
         assert products(jaxpr) == times * forward
         assert equations(jaxpr) > len(jaxpr.eqns)
+    wide = VARIANTS["scan kernel"].program(dataclasses.replace(FLAT, batch=17), BOTH)  # with a form for each platform
+    assert products(jax.make_jaxpr(wide.function)(*wide.arguments).jaxpr) == 3 * forward * 17 / FLAT.batch
     program = VARIANTS["scan"].program(FLAT, BOTH)
     with compilations() as count:
         _, compiled, seconds = in_stages(jax.jit(program.function), program.arguments)
