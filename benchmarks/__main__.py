@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str]) -> Any:
-    """The command with its options. `device` shall run where tyro is not."""
+    """Parse the command line; `device` also runs without tyro."""
     if arguments[:1] == ["device"] and find_spec("tyro") is None:
         from benchmarks.device.command import Device
         from benchmarks.plain_options import parse

@@ -67,7 +67,7 @@ class Case:
         return 2.0 * steps * sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(start))
 
 
-# What the goals of the engine are computed over.
+# The goals of `engine` are computed over these.
 ENGINE_CASES = {
     "tutorial": Case(32, 5, 10, 20),
     "small": Case(32, 64, 32, 128),
@@ -91,8 +91,8 @@ CASES = ENGINE_CASES | {
 class Problem(NamedTuple):
     """Weights and inputs in float32.
 
-    `params` have PyTorch's names and initialisation; `xs` (T, B, I); `targets` (T, B, D*H) for training, zero where a
-    row has ended; `lengths` (B,) or None.
+    `params` have PyTorch's names and initialisation. `xs` (T, B, I). `targets` (T, B, D*H) are for training; zero in
+    the padding. `lengths` (B,) or None.
     """
 
     case: Case
@@ -103,7 +103,7 @@ class Problem(NamedTuple):
 
     @property
     def layers(self) -> list[list[LSTMParams]]:
-        """By layer and direction."""
+        """The parameters by layer and direction."""
         found: list[list[LSTMParams]] = [[] for _ in range(self.case.num_layers)]
         for layer, suffix in self.case.sizes.suffixes():
             mine = {name: value for name, value in self.params.items() if name.endswith(suffix)}

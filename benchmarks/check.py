@@ -10,12 +10,12 @@ from benchmarks.measures import MEASURES, SECTION
 from benchmarks.record import Record
 from benchmarks.sampling import Timed
 from benchmarks.setting import FULL_COMPARISON, Comparison
-from benchmarks.sheets import ABSENT, Sheet, print_sheet
+from benchmarks.tables import ABSENT, Table, print_table
 from jax_lstm.checks import require
 
 Interval = tuple[float, float]
 SAME, WINNER, NO = "holds", "same winner", "no longer"
-LIGHTER = 2.0  # seconds of samples for a row
+LIGHTER = 2.0  # seconds of samples for each row
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def print_verdicts(console: Console, recorded: Record, now: Record, verdicts: li
         (each.case, each.measure, each.contender, _text(each.recorded), _text(each.now), each.text) for each in verdicts
     ]
     columns = ("case", "measure", "contender", "recorded", "now", "verdict")
-    print_sheet(console, Sheet(f"Speed relative to PyTorch, as recorded on {recorded.began}", columns, rows, left=3))
+    print_table(console, Table(f"Speed relative to PyTorch, as recorded on {recorded.began}", columns, rows, left=3))
     count = {text: sum(each.text == text for each in verdicts) for text in (SAME, WINNER, NO)}
     rest = len(verdicts) - sum(count.values())
     words = f"{count[SAME]} of {len(verdicts)} ratios hold: their intervals overlap"

@@ -24,7 +24,7 @@ class Command:
     render: str = ""
     """Measure nothing: print the Markdown tables of this record."""
     page: str = ""
-    """With --render: put the tables into this page, between its two marks, and its pictures beside it."""
+    """With --render: insert the tables into this page, between its two marks, and write the pictures beside it."""
 
     def run(self, console: Console, arguments: Sequence[str]) -> int:
         """Measure, print and record, or render; returns the exit status."""
@@ -38,7 +38,7 @@ class Command:
         return status
 
     def show(self, path: Path) -> int:
-        """Print the Markdown of a record, or put it into the page."""
+        """Print a record as Markdown, or insert it into the page."""
         raise NotImplementedError
 
     def make(self, command: str, path: Path, console: Console) -> int:

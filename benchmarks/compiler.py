@@ -1,4 +1,4 @@
-"""What the compiler costs and saves: the memory of gradients with and without remat, and the time to compile over T."""
+"""The memory of gradients with and without remat, and compile time over T."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,16 +11,17 @@ from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.stages import jitted, stages
 from benchmarks.timed import timed
+from jax_lstm.kernels import Scan
 
 REMAT = {
     "keep all": Contender(ours("scan"), ""),
-    "gates": Contender(ours("scan", remat="gates"), ""),
-    "chunks": Contender(ours("scan", remat="chunks"), ""),
+    "gates": Contender(ours(Scan(remat="gates")), ""),
+    "chunks": Contender(ours(Scan(remat="chunks")), ""),
 }
 
 
 def remat(setting: Setting) -> Iterator[Timed]:
-    """Gradients of a long sequence: all kept, or computed again; seconds and memory."""
+    """Time and memory of the gradients of a long sequence, with each `remat`."""
     admitted = admit(lineup(REMAT, setting.long), BACKWARD)
     plan = setting.plan._replace(least=min(3, setting.plan.least))
     row = timed("remat", "long", setting.long, BACKWARD, admitted, plan, "keep all")
@@ -28,7 +29,7 @@ def remat(setting: Setting) -> Iterator[Timed]:
 
 
 def compiling(setting: Setting) -> Iterator[Timed]:
-    """Seconds to trace, lower and compile forward+backward, over T; in turns, caches cleared."""
+    """Seconds to trace, lower and compile forward+backward over T; contenders take turns, with cleared caches."""
     present = {name: contender for name, contender in setting.present().items() if contender.backend}
     for steps in setting.lengths if present else ():
         case = Case(32, steps, 32, 64)

@@ -1,4 +1,4 @@
-"""The same cores and the same number of threads for everyone."""
+"""Give all contenders the same cores and number of threads."""
 
 import os
 
@@ -9,9 +9,9 @@ from jax_lstm.environment import environment
 
 
 def use_cores(threads: int, gpu: bool = False) -> None:
-    """Keep this process to its first `threads` cores, 0 for all; XLA and PyTorch get one thread for each.
+    """Restrict this process to its first `threads` cores, 0 for all, with one thread each for XLA and PyTorch.
 
-    With `gpu` both compute on it, without it they compute on the CPU though there may be one.
+    With `gpu` both compute on the GPU; without, on the CPU even if there is a GPU.
     """
     torch = require_extra("torch", "torch", "python -m benchmarks")
     if not gpu:
@@ -24,7 +24,7 @@ def use_cores(threads: int, gpu: bool = False) -> None:
         os.sched_setaffinity(0, own[:threads])
     torch.set_num_threads(cores())
     if gpu:
-        jax.config.update("jax_default_matmul_precision", "highest")  # float32 that is float32, not TF32, for both
+        jax.config.update("jax_default_matmul_precision", "highest")  # float32 rather than TF32, for both
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         fix = "pip install 'jax[cuda12]', and a PyTorch with CUDA"
         for name, there in (("JAX", jax.default_backend() == "gpu"), ("PyTorch", torch.cuda.is_available())):
@@ -32,5 +32,5 @@ def use_cores(threads: int, gpu: bool = False) -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return environment()["cores"]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks engine`: the speed of the engine, beside everyone else's and beside its goals."""
+"""`python -m benchmarks engine`: the speed of our kernels, compared with other LSTMs and with the goals."""
 
 import time
 from collections.abc import Sequence
@@ -21,24 +21,24 @@ from jax_lstm.checks import require
 
 @dataclass(frozen=True)
 class Engine(Command):
-    """Time one layer in all frameworks, training, streaming, bfloat16, memory and compilation; write the record."""
+    """Time one layer in all frameworks, training, streaming, bfloat16; measure memory and compile time."""
 
     NAME = "engine"
 
     quick: bool = False
-    """Fewer rounds, and without the two largest cases; the figures are rough."""
+    """Fewer rounds, without the two largest cases; the figures are rough."""
     only: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Section to measure, by name (layers, training, ...: see `benchmarks/sections.py`); may be repeated."""
+    """Section to measure (layers, training, ...: see benchmarks/sections.py); may be repeated."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     threads: int = 0
-    """Cores to use, the same for everyone; all that there are if not given."""
+    """Cores to use, for all contenders; all cores if not given."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Exit status 1 where a contender failed the gate."""
+        """Exit status 1 if a contender failed the gate."""
         setting = self._setting()
         use_cores(self.threads)
         record = measure(setting, self.only, command, path, console)
@@ -56,7 +56,7 @@ class Engine(Command):
 
 
 def measure(setting: Setting, only: Sequence[str], command: str, path: Path, console: Console) -> records.Record:
-    """Everything, or the sections `only` and the peak; the record is written after every row, so that none is lost."""
+    """Measure all sections, or those in `only` and the peak; the record is written after every row."""
     began = time.monotonic()
     absent = {name: reason for name, contender in setting.contenders.items() if (reason := contender.absent())}
     record = records.begin("engine", command, absent)

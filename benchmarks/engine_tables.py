@@ -1,4 +1,4 @@
-"""Tables of the engine's record, for the terminal and for docs/performance.md."""
+"""Tables of a record of `engine`, for the terminal and docs/performance.md."""
 
 from collections.abc import Callable
 
@@ -9,31 +9,31 @@ from benchmarks.facts import timed_facts
 from benchmarks.goals import judged
 from benchmarks.record import Record
 from benchmarks.sampling import WIDE, Timed, geometric_mean
-from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
+from benchmarks.tables import ABSENT, Table, as_markdown, marked, mebibytes, print_facts, print_table, time_of
 from jax_lstm.timing import Timing
 
 MEASURES = ("forward", "forward+backward")
 
 
 def print_tables(console: Console, record: Record) -> None:
-    for sheet in sheets(record):
-        print_sheet(console, sheet)
+    for table in tables(record):
+        print_table(console, table)
     print_facts(console, timed_facts(record))
 
 
 def markdown(record: Record) -> str:
-    """What stands in docs/performance.md."""
-    return as_markdown(timed_facts(record), sheets(record))
+    """The tables as Markdown, for docs/performance.md."""
+    return as_markdown(timed_facts(record), tables(record))
 
 
-def sheets(record: Record) -> list[Sheet]:
+def tables(record: Record) -> list[Table]:
     made = [_goals(record)]
     made += [_speeds(record, measure) for measure in MEASURES] + [_times(record, measure) for measure in MEASURES]
     made += [_bfloat16(record), _unroll(record), _directions(record), _further(record)]
-    return [sheet for sheet in made if sheet.rows]
+    return [table for table in made if table.rows]
 
 
-def _goals(record: Record) -> Sheet:
+def _goals(record: Record) -> Table:
     rows = []
     for goal in judged(record):
         reached = ABSENT
@@ -44,10 +44,10 @@ def _goals(record: Record) -> Sheet:
         rows.append(
             (f"{goal['kernel']}: {goal['goal']}", wanted, reached, {True: "yes", False: "no"}.get(goal["met"], ""))
         )
-    return Sheet("Goals", ("goal", "wanted", "reached", "met"), rows)
+    return Table("Goals", ("goal", "wanted", "reached", "met"), rows)
 
 
-def _speeds(record: Record, measure: str) -> Sheet:
+def _speeds(record: Record, measure: str) -> Table:
     rows_of = record.of("layers", measure)
     names = list(dict.fromkeys(name for row in rows_of for name in (*row.seconds, *row.failed) if name != BASELINE))
 
@@ -57,16 +57,16 @@ def _speeds(record: Record, measure: str) -> Sheet:
     rows = [(row.case, *(cell(row, name) for name in names)) for row in rows_of]
     if rows:
         rows.append(("geometric mean", *(_mean(rows_of, name) for name in names)))
-    return Sheet(f"Speed relative to PyTorch, {measure}", ("case", *names), rows)
+    return Table(f"Speed relative to PyTorch, {measure}", ("case", *names), rows)
 
 
 def _mean(rows: list[Timed], name: str) -> str:
-    """Of the cases; nothing where one failed."""
+    """The geometric mean over cases; none if one failed."""
     ratios = [ratio.median for row in rows if (ratio := row.ratio(name))]
     return f"{geometric_mean(ratios):.2f}" if len(ratios) == len(rows) else ABSENT
 
 
-def _times(record: Record, measure: str) -> Sheet:
+def _times(record: Record, measure: str) -> Table:
     def of_native(row: Timed) -> tuple[str, ...]:
         best = row.best_ratio("native")
         if best is None:
@@ -80,10 +80,10 @@ def _times(record: Record, measure: str) -> Sheet:
         rows.append((row.case, row.shape, *times, *of_native(row)))
     columns = ("torch, ms", "scan, ms", "native, ms", "best of each", "GFLOP/s", "of peak")
     title = f"Times, {measure}; for native: speed from the fastest sample of each, GFLOP/s and part of the matrix peak"
-    return Sheet(title, ("case", "B,T,I,H", *columns), rows)
+    return Table(title, ("case", "B,T,I,H", *columns), rows)
 
 
-def _bfloat16(record: Record) -> Sheet:
+def _bfloat16(record: Record) -> Table:
     backends = [name for name in ("native", "scan") if any(row.baseline == name for row in record.of("bfloat16"))]
     rows = []
     for case in dict.fromkeys(row.case for row in record.of("bfloat16")):
@@ -94,10 +94,10 @@ def _bfloat16(record: Record) -> Sheet:
             shape = pair[0].shape if pair else shape
         rows.append((case, shape, *cells))
     title = "bfloat16, speed relative to the same kernel in float32, forward / forward+backward"
-    return Sheet(title, ("case", "B,T,I,H", *backends), rows)
+    return Table(title, ("case", "B,T,I,H", *backends), rows)
 
 
-def _unroll(record: Record) -> Sheet:
+def _unroll(record: Record) -> Table:
     names = list(dict.fromkeys(name for row in record.of("unroll") for name in row.seconds if name != row.baseline))
     rows = []
     for case in dict.fromkeys(row.case for row in record.of("unroll")):
@@ -105,10 +105,10 @@ def _unroll(record: Record) -> Sheet:
         cells = [_pair(pair, lambda row, name=name: _ratio(row.ratio(name))) for name in names]
         rows.append((case, pair[0].shape, *cells))
     title = "scan with its loop unrolled, speed relative to one step a turn, forward / forward+backward"
-    return Sheet(title, ("case", "B,T,I,H", *names), rows)
+    return Table(title, ("case", "B,T,I,H", *names), rows)
 
 
-def _directions(record: Record) -> Sheet:
+def _directions(record: Record) -> Table:
     backends = list(dict.fromkeys(row.baseline.partition(",")[0] for row in record.of("directions")))
     rows = []
     for case in dict.fromkeys(row.case for row in record.of("directions")):
@@ -119,10 +119,10 @@ def _directions(record: Record) -> Sheet:
             cells.append(_pair(pair, lambda row, name=f"{backend}, together": _ratio(row.ratio(name))))
         rows.append((case, of_case[0].shape, *cells))
     title = "Both directions in one call, speed relative to one call each, forward / forward+backward"
-    return Sheet(title, ("case", "B,T,I,H", *backends), rows)
+    return Table(title, ("case", "B,T,I,H", *backends), rows)
 
 
-def _further(record: Record) -> Sheet:
+def _further(record: Record) -> Table:
     rows = []
     for section in ("training", "streaming", "remat", "compiling"):
         for row in record.of(section):
@@ -135,7 +135,7 @@ def _further(record: Record) -> Sheet:
                 time = time_of(row.timing(name).median)
                 rows.append((f"{row.measure}, {row.case}", row.shape, name, time, speed, memory))
     columns = ("measure", "B,T,I,H", "who", "time", "speed", "memory")
-    return Sheet("Training, streaming, memory, compilation; speed relative to the first of each", columns, rows)
+    return Table("Training, streaming, memory, compilation; speed relative to the first of each", columns, rows)
 
 
 def _pair(rows: list[Timed], cell: Callable[[Timed], str]) -> str:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks ensemble`: many models trained by one program, against one after the other."""
+"""`python -m benchmarks ensemble`: many models trained by one program, compared with one after the other."""
 
 import time
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from benchmarks.cores import use_cores
 from benchmarks.facts import timed_facts
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed, sample
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
+from benchmarks.tables import Table, as_markdown, print_facts, print_table, time_of
 from jax_lstm.checks import require_extra, require_one_of
 from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.data import DataConfig
@@ -26,12 +26,12 @@ from jax_lstm.tolerances import TOLERANCES, difference
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.ensemble import batches, make_runner, members
 
-STEPS = 20  # of every member in a turn, at most
+STEPS = 20  # at most, of every member in a turn
 ONE_BY_ONE, AT_ONCE = "one after the other", "at once"
 
 
 class Setup(NamedTuple):
-    """Of the packaged weather: so many models, with so many units in so many layers, on batches of so many windows."""
+    """Models to train on the packaged weather data: how many, their sizes, and the windows in a batch."""
 
     size: int
     hidden_size: int
@@ -51,14 +51,14 @@ CASES = {
 
 @dataclass(frozen=True)
 class Ensemble(Command):
-    """Train members of an ensemble at once, one after the other, and in PyTorch; some three minutes."""
+    """Train members of an ensemble at once, one after the other, and in PyTorch; takes about three minutes."""
 
     NAME = "ensemble"
 
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     seconds: float = 10.0
-    """How long to sample each."""
+    """Seconds of samples for each case."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME)), self.page)
@@ -73,13 +73,13 @@ class Ensemble(Command):
             row = compared(name, CASES[name], Plan(budget=self.seconds))
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             records.write(record, path)
-        print_sheet(console, sheet(record))
+        print_table(console, table(record))
         print_facts(console, timed_facts(record))
         return int(any(row.failed for row in record.rows))
 
 
 def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig()) -> Timed:  # noqa: B008 frozen
-    """The same steps of all members; who does not lose as PyTorch's models do is not timed."""
+    """Time the same steps of all members; contenders whose losses differ from PyTorch's are not timed."""
     config = TrainConfig(
         data=data,
         model=ModelConfig(setup.hidden_size, setup.num_layers),
@@ -117,11 +117,11 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig(
 
 
 def markdown(record: records.Record) -> str:
-    """What stands in docs/tasks.md."""
-    return as_markdown(timed_facts(record), [sheet(record)])
+    """The table as Markdown, for docs/tasks.md."""
+    return as_markdown(timed_facts(record), [table(record)])
 
 
-def sheet(record: records.Record) -> Sheet:
+def table(record: records.Record) -> Table:
     rows = []
     for row in record.rows:
         times = [
@@ -140,4 +140,4 @@ def sheet(record: records.Record) -> Sheet:
         "over ours",
         "over torch",
     )
-    return Sheet(title, columns, rows, left=2)
+    return Table(title, columns, rows, left=2)

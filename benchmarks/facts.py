@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from benchmarks.record import Record
 
-QUIET = 0.5  # load of a machine above which others than this program are at work
+QUIET = 0.5  # load above which other programs must be running
 
 
 def facts_of(record: Record, own: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Data that does not come with the project: where it lies."""
+"""Find data that is not part of the project."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ from jax_lstm.checks import InputError
 
 
 def found(name: str, variable: str, source: str) -> Path:
-    """The file `name`: what the environment variable names, or `shared/data` beside or above the checkout.
+    """The file `name`: the path in the environment variable, or `shared/data` in or beside the checkout.
 
     Raises:
-        InputError: it is nowhere; the message says where it comes from.
+        InputError: it was not found; the message gives its source.
     """
     named = os.environ.get(variable)
     places = [Path(named)] if named else [folder / "shared" / "data" / name for folder in (ROOT, ROOT.parent)]

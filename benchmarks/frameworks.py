@@ -1,4 +1,4 @@
-"""`python -m benchmarks frameworks`: LSTMs of all frameworks, side by side."""
+"""`python -m benchmarks frameworks`: compare the LSTMs of all frameworks."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,25 +27,25 @@ class Frameworks(Command):
     NAME = "frameworks"
 
     quick: bool = False
-    """A few cases and rounds, within three minutes; the figures are rough."""
+    """A few cases and rounds, in three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Contender to measure, beside PyTorch's LSTM; may be repeated."""
+    """Contender to measure, in addition to PyTorch's LSTM; may be repeated."""
     measure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Measure: forward, forward+backward, training step, streaming step, compile, peak memory; may be repeated."""
     threads: int = 0
-    """Cores to use, the same for everyone; all that there are if not given."""
+    """Cores to use, for all contenders; all cores if not given."""
     gpu: bool = False
-    """Compute on the GPU instead, in both frameworks."""
+    """Compute on the GPU, in both frameworks."""
     check: str = ""
-    """Repeat this record, with fewer rounds, and say which of its ratios still hold."""
+    """Repeat this record with fewer rounds, and report which of its ratios still hold."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Exit status 1 where one failed the gate, or a ratio of the record that is checked fell."""
+        """Exit status 1 if a contender failed the gate, or a ratio of the checked record no longer holds."""
         recorded = records.read(Path(self.check), self.NAME) if self.check else None
         if recorded:
             for option in ("quick", "case", "contender", "measure"):
@@ -80,7 +80,7 @@ class Frameworks(Command):
         ):
             for name in given:
                 require_one_of(option, name, tuple(known))
-        if self.case:  # what is asked for by name is measured in full
+        if self.case:  # a case given by name is measured in full
             slow = dict.fromkeys(self.case, tuple(MEASURES))
             setting = replace(setting, cases={name: CASES[name] for name in self.case}, only={}, slow=slow)
         if self.contender:

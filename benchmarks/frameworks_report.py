@@ -1,4 +1,4 @@
-"""Tables of the record of `frameworks`, for the terminal and for docs/frameworks.md."""
+"""Tables of a record of `frameworks`, for the terminal and docs/frameworks.md."""
 
 from rich.console import Console
 
@@ -8,7 +8,7 @@ from benchmarks.facts import timed_facts
 from benchmarks.measures import COMPILE, MEMORY, SECTION
 from benchmarks.record import Record
 from benchmarks.sampling import Timed, geometric_mean
-from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, mebibytes, print_facts, print_sheet, time_of
+from benchmarks.tables import ABSENT, Table, as_markdown, marked, mebibytes, print_facts, print_table, time_of
 
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
 CONTROL = "torch compile"
@@ -17,17 +17,17 @@ STAGES = ("trace", "lower", "compile", "first call")
 
 
 def print_row(console: Console, record: Record) -> None:
-    """The row that was measured last."""
+    """Print the last row."""
     row = record.rows[-1]
     late = f": {row.case}, {row.measure}: {LATE}" if _late(row) else ""
     console.print(f"{record.seconds:4.0f} s{late}", highlight=False)
     if not late:
-        print_sheet(console, details(row, record.peak))
+        print_table(console, details(row, record.peak))
 
 
 def print_tables(console: Console, record: Record) -> None:
-    """Print what remains after all rows."""
-    print_sheet(console, summary(record))
+    """Print the summary and the facts, after all rows."""
+    print_table(console, summary(record))
     print_facts(console, facts(record))
 
 
@@ -37,13 +37,13 @@ def markdown(record: Record) -> str:
 
 
 def measured(record: Record) -> list[Timed]:
-    """The rows for which there was time."""
+    """The rows that were measured in time."""
     return [row for row in record.of(SECTION) if not _late(row)]
 
 
-def overview(record: Record) -> list[Sheet]:
+def overview(record: Record) -> list[Table]:
     glance = [_glance(record, measure) for measure in TIMED]
-    return [sheet for sheet in (_contenders(record), summary(record), *glance) if sheet.rows]
+    return [table for table in (_contenders(record), summary(record), *glance) if table.rows]
 
 
 def facts(record: Record) -> dict[str, str]:
@@ -69,8 +69,8 @@ def _control(record: Record) -> dict[str, str]:
     return {"Control": f"{text} times as fast ({len(ratios)} rows)"}
 
 
-def summary(record: Record) -> Sheet:
-    """The geometric mean over the cases at which a contender was measured, and their number."""
+def summary(record: Record) -> Table:
+    """For each contender, the geometric mean over its measured cases, and their number."""
     rows = []
     for name in _names(record):
         cells = []
@@ -81,20 +81,20 @@ def summary(record: Record) -> Sheet:
             cells.append(f"{mark}{geometric_mean(ratios):.2f} ({len(ratios)})" if ratios else ABSENT)
         rows.append((name, *cells))
     title = "Speed relative to PyTorch, geometric mean over cases (how many)"
-    return Sheet(title, ("contender", *TIMED), rows)
+    return Table(title, ("contender", *TIMED), rows)
 
 
-def details(row: Timed, peak: float) -> Sheet:
+def details(row: Timed, peak: float) -> Table:
     """One row of the record in full."""
     title = f"{row.case} ({row.shape}): {row.measure}"
     if row.measure == COMPILE:
         return _compiling(row, title)
     if row.measure == MEMORY:
         columns = ("contender", "peak memory", "")
-        return Sheet(title, columns, [*((n, mebibytes(size), "") for n, size in row.memory.items()), *_others(row, 1)])
+        return Table(title, columns, [*((n, mebibytes(size), "") for n, size in row.memory.items()), *_others(row, 1)])
     rows = [_timing(row, name, peak) for name in row.seconds]
     columns = ("contender", "median", "quartiles", "speed", "95 % interval", "GFLOP/s", "of peak", "")
-    return Sheet(title, columns, [*rows, *_others(row, 6)])
+    return Table(title, columns, [*rows, *_others(row, 6)])
 
 
 def _timing(row: Timed, name: str, peak: float) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ def _timing(row: Timed, name: str, peak: float) -> tuple[str, ...]:
     )
 
 
-def _compiling(row: Timed, title: str) -> Sheet:
+def _compiling(row: Timed, title: str) -> Table:
     def cell(name: str, part: str) -> str:
         samples = row.parts[name].get(part)
         return time_of(sorted(samples)[len(samples) // 2]) if samples else ABSENT
@@ -122,11 +122,11 @@ def _compiling(row: Timed, title: str) -> Sheet:
     rows = [
         (name, *(cell(name, part) for part in STAGES), time_of(row.timing(name).median), "") for name in row.seconds
     ]
-    return Sheet(title, ("contender", *STAGES, "all", ""), [*rows, *_others(row, len(STAGES) + 1)])
+    return Table(title, ("contender", *STAGES, "all", ""), [*rows, *_others(row, len(STAGES) + 1)])
 
 
 def _others(row: Timed, cells: int) -> list[tuple[str, ...]]:
-    """Those that have no figures, with the reason."""
+    """Rows for contenders without figures, with the reason."""
     reasons = {name: f"failed: {reason}" for name, reason in row.failed.items()}
     reasons |= {name: f"not offered: {reason}" for name, reason in row.not_offered.items()}
     return [(name, *(ABSENT,) * cells, reason) for name, reason in reasons.items()]
@@ -136,7 +136,7 @@ def _late(row: Timed) -> bool:
     return bool(row.not_offered) and set(row.not_offered.values()) == {LATE}
 
 
-def _glance(record: Record, measure: str) -> Sheet:
+def _glance(record: Record, measure: str) -> Table:
     rows_of = [row for row in record.of(SECTION, measure) if not _late(row)]
     names = [name for name in _names(record) if any(name in row.seconds or name in row.failed for row in rows_of)]
 
@@ -144,12 +144,12 @@ def _glance(record: Record, measure: str) -> Sheet:
         return "failed" if name in row.failed else marked(row.ratio(name), bool(row.doubt(name)))
 
     rows = [(row.case, row.shape, *(cell(row, name) for name in names)) for row in rows_of]
-    return Sheet(f"Speed relative to PyTorch, {measure}", ("case", "B,T,I,H", *names), rows, left=2)
+    return Table(f"Speed relative to PyTorch, {measure}", ("case", "B,T,I,H", *names), rows, left=2)
 
 
-def _contenders(record: Record) -> Sheet:
+def _contenders(record: Record) -> Table:
     rows = [(name, CONTENDERS[name].about) for name in (BASELINE, *_names(record)) if name in CONTENDERS]
-    return Sheet("Contenders", ("name", "what it is"), rows, left=2)
+    return Table("Contenders", ("name", "what it is"), rows, left=2)
 
 
 def _names(record: Record) -> list[str]:

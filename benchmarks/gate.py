@@ -1,8 +1,7 @@
-"""The gate: who does not compute the same as a float64 LSTM is not timed.
+"""The gate: contenders whose results differ from a float64 LSTM are not timed.
 
-The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with any contender in JAX, and
-not the kernel of the float32 contender either, which is oneDNN's. The tests hold it against the NumPy oracle in
-`tests/oracle.py`.
+The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with the contenders in JAX, nor
+the kernel of PyTorch's float32 LSTM, which is oneDNN's. Tests compare it with the NumPy oracle in `tests/oracle.py`.
 """
 
 import functools
@@ -16,10 +15,10 @@ from benchmarks.contenders.base import FORWARD, STREAMING, TRAINING, Contender, 
 from benchmarks.contenders.torch_modules import in_torch
 from jax_lstm.tolerances import TOLERANCES, difference
 
-BFLOAT16 = 3e-2  # eight bits of mantissa, rounded at each of some hundred steps; as in the tests of the kernels
+BFLOAT16 = 3e-2  # an 8-bit mantissa, rounded at each of about a hundred steps; as in the tests of the kernels
 FLOAT16 = 1e-2
-# Adam's first steps are as large for an entry that is all rounding as for any other: a few of a million part, and the
-# largest difference would be theirs. What all of them moved, taken together, is what an error would change.
+# Adam's first steps are as large for an entry whose gradient is rounding noise as for any other. A few in a million
+# differ for that reason, so updates are compared by the norm of the difference instead of the largest difference.
 UPDATES = 1e-2
 LIMITS = {
     "float32": {
@@ -28,14 +27,14 @@ LIMITS = {
         "update": UPDATES,
     },
     "bfloat16": {"outputs": BFLOAT16, "gradient": BFLOAT16, "update": UPDATES},
-    # Eleven bits, in TF32 of the factors of every product.
+    # An 11-bit mantissa; in TF32, of the factors of every product.
     "float16": {"outputs": FLOAT16, "gradient": FLOAT16, "update": UPDATES},
     "TF32": {"outputs": FLOAT16, "gradient": FLOAT16, "update": UPDATES},
 }
 
 
 class Lineup(NamedTuple):
-    """The contenders at one case: those that were built, and why the others were not."""
+    """The contenders for one case: those that were built, and why the others were not."""
 
     case: Case
     contenders: Mapping[str, Contender]
@@ -45,22 +44,22 @@ class Lineup(NamedTuple):
 
 
 class Admitted(NamedTuple):
-    """One measure of a lineup: the works that passed, and why the others did not."""
+    """The contenders that passed the gate for one measure, and why the others did not."""
 
     works: dict[str, Work]
     failed: dict[str, str]
     not_offered: dict[str, str]
 
 
-@functools.lru_cache(maxsize=4)  # whoever measures a case asks several times
+@functools.lru_cache(maxsize=4)  # a case is checked several times in a row
 def oracle(case: Case, measure: str, biases: int = 2) -> Results:
-    """What the measure gives for the problem that `draw` makes of the case."""
-    measure = FORWARD if measure == STREAMING else measure  # a sequence in pieces gives what it gives in one go
+    """The expected results of a measure, for the problem that `draw` makes."""
+    measure = FORWARD if measure == STREAMING else measure  # a sequence fed step by step has the same outputs
     return in_torch(draw(case), dtype="float64", biases=biases)[measure].results()
 
 
 def fault(results: Results, expected: Results, dtype: str = "float32") -> str:
-    """What is wrong with the results; empty if they pass."""
+    """How `results` differ from `expected`; empty if they pass."""
     for name, want in expected.items():
         kind = name.partition(" of ")[0]
         limit = LIMITS[dtype][kind]
@@ -73,7 +72,7 @@ def fault(results: Results, expected: Results, dtype: str = "float32") -> str:
 
 
 def lineup(contenders: Mapping[str, Contender], case: Case, barred: Mapping[str, str] | None = None) -> Lineup:
-    """Build those that serve the case and are not `barred`. What cannot be built has failed."""
+    """Build the contenders that support the case and are not `barred`; one that raises has failed."""
     problem = draw(case)
     runners, failed, not_offered = {}, {}, {}
     for name, contender in contenders.items():
@@ -82,13 +81,13 @@ def lineup(contenders: Mapping[str, Contender], case: Case, barred: Mapping[str,
             continue
         try:
             runners[name] = contender.build(problem)
-        except Exception as error:  # another framework may fail with anything
+        except Exception as error:  # frameworks raise anything
             failed[name] = _first_line(error)
     return Lineup(case, contenders, runners, failed, not_offered)
 
 
 def admit(lineup: Lineup, measure: str, dtype: str = "float32") -> Admitted:
-    """The works of a measure that pass. What cannot be run has failed."""
+    """Run a measure and check its results; a contender that raises has failed."""
     works, failed, not_offered = {}, dict(lineup.failed), dict(lineup.not_offered)
     for name, runner in lineup.runners.items():
         contender = lineup.contenders[name]
@@ -107,7 +106,7 @@ def admit(lineup: Lineup, measure: str, dtype: str = "float32") -> Admitted:
 
 
 def _apart(got: np.ndarray, want: np.ndarray) -> float:
-    """The length of the difference, relative to the length of what is wanted."""
+    """The norm of the difference, relative to the norm of `want`."""
     distance, length = float(np.linalg.norm(got - want)), float(np.linalg.norm(want))
     return distance / length if np.isfinite(distance) and length else np.inf
 

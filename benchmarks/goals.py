@@ -1,4 +1,4 @@
-"""What the engine is to reach, one row each, and what a record shows of it."""
+"""The goals of `engine`, and how a record compares with them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from benchmarks.sampling import Timed, geometric_mean
 
 LARGEST = ("large", "largest")
 OTHERS = tuple(name for name, contender in ENGINE_CONTENDERS.items() if contender.other_jax)
-Reached = tuple[float, int]  # the figure, and of how many cases it is
+Reached = tuple[float, int]  # the figure, and the number of cases it comes from
 
 
 @dataclass(frozen=True)
 class Goal:
-    """`reached` must be at least `wanted`, or at most where it is a `limit`; None: nothing was measured for it."""
+    """`reached` must be at least `wanted`, or at most, if it is a `limit`; None if nothing was measured."""
 
     kernel: str
     text: str
@@ -40,13 +40,13 @@ def _least(values: Iterable[float | None]) -> Reached | None:
 
 
 def ratio(row: Timed | None, name: str, baseline: str = "") -> float | None:
-    """How many times as fast; None where one of the two was not timed."""
+    """The speed relative to `baseline`; None if one of the two was not timed."""
     found = row.ratio(name, baseline) if row else None
     return found.median if found else None
 
 
 def best_other(row: Timed) -> str:
-    """The fastest LSTM for JAX that is not ours; "" if there is none."""
+    """The fastest other LSTM for JAX; "" if there is none."""
     present = [name for name in OTHERS if row.seconds.get(name)]
     return min(present, key=lambda name: row.timing(name).median, default="")
 
@@ -82,7 +82,7 @@ def _chunks_time(record: Record) -> Reached | None:
 
 
 def _compile_growth(record: Record) -> Reached | None:
-    """The longest sequence against the shortest."""
+    """Compile time of the longest sequence relative to the shortest."""
     rows = [row for row in record.of("compiling") if row.seconds.get("scan")]
     return (rows[-1].timing("scan").median / rows[0].timing("scan").median, 1) if len(rows) > 1 else None
 
@@ -114,7 +114,7 @@ def _by_row(record: Record, section: str, baseline: str = BASELINE) -> Reached |
 
 
 def judged(record: Record) -> list[dict[str, Any]]:
-    """Every goal beside what was reached, as it stands in the record; `reached` is None where it was not measured."""
+    """Every goal with what was reached, as in the record; `reached` is None if it was not measured."""
     found = []
     for goal in GOALS:
         value, cases = goal.reached(record) or (None, 0)

@@ -1,4 +1,4 @@
-"""One layer: everyone at every case; bfloat16 against float32; and the peak of the machine."""
+"""One layer: all contenders at every case, bfloat16 against float32, and the matrix peak."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,13 @@ import jax.numpy as jnp
 
 from benchmarks.contenders import BASELINE
 from benchmarks.contenders.base import BACKWARD, FORWARD, Contender
-from benchmarks.contenders.ours import ours, unrolled
+from benchmarks.contenders.ours import ours
 from benchmarks.gate import Admitted, admit, lineup
 from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.timed import peak as product
 from benchmarks.timed import timed
+from jax_lstm.kernels import Scan
 
 
 def peak(setting: Setting) -> Iterator[Timed]:
@@ -27,8 +28,8 @@ def layers(setting: Setting) -> Iterator[Timed]:
 
 
 def bfloat16(setting: Setting) -> Iterator[Timed]:
-    """Weights, inputs and outputs in bfloat16 against float32, on each of our kernels, from H=256 up."""
-    plan = setting.plan._replace(budget=setting.plan.budget / 4)  # two take less than seven
+    """bfloat16 against float32 for each of our kernels, from H=256 up."""
+    plan = setting.plan._replace(budget=setting.plan.budget / 4)  # fewer contenders than in `layers`
     for name, case in setting.cases.items():
         for backend in setting.backends() if case.hidden_size >= 256 else ():
             full = lineup({backend: Contender(ours(backend), "")}, case)
@@ -40,9 +41,9 @@ def bfloat16(setting: Setting) -> Iterator[Timed]:
 
 
 def unroll(setting: Setting) -> Iterator[Timed]:
-    """The kernel `scan` with one, two and four steps in a turn of its loop."""
+    """The kernel `scan` with `unroll` 1, 2 and 4."""
     plan = setting.plan._replace(budget=setting.plan.budget / 4)
-    contenders = {f"unroll={times}": Contender(unrolled(times), "") for times in (1, 2, 4)}
+    contenders = {f"unroll={times}": Contender(ours(Scan(unroll=times)), "") for times in (1, 2, 4)}
     for name, case in setting.cases.items():
         for measure in (FORWARD, BACKWARD):
             admitted = admit(lineup(contenders, case), measure)

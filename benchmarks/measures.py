@@ -15,7 +15,7 @@ from benchmarks.timed import timed
 
 COMPILE, MEMORY = "compile", "peak memory"
 SECTION = "frameworks"
-COMPILED = 3  # times, for the seconds that it takes
+COMPILED = 3  # compilations that are timed
 
 
 @dataclass(frozen=True)

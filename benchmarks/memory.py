@@ -27,7 +27,7 @@ from benchmarks.cores import cores, use_cores
 from benchmarks.stages import jitted
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 300  # that a child may take
+SECONDS = 300  # time limit of a child
 
 
 def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, int], dict[str, str]]:
@@ -59,7 +59,7 @@ def _child(asked: dict[str, Any]) -> int | str:
 def measure(case: Case, contender: str, measure: str) -> int:
     """Measure in this process, which must not have done anything else."""
     small = replace(case, batch=1, steps=2, input_size=1, hidden_size=2)
-    CONTENDERS[contender].build(draw(small))[measure].run()  # what the framework loads and sets up when first used
+    CONTENDERS[contender].build(draw(small))[measure].run()  # the framework loads libraries at first use
     work = CONTENDERS[contender].build(draw(case))[measure]
     if work.compiled:
         function, arguments = jitted(work)

@@ -21,15 +21,15 @@ from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.contenders.ours import ours
 from benchmarks.facts import facts_of
 from benchmarks.page import render
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet, time_of
+from benchmarks.tables import Table, as_markdown, print_facts, print_table, time_of
 from benchmarks.timed import PRODUCTS
 from jax_lstm.checks import InputError, require, require_one_of
 
-RATE = 4000  # samples a second of each thread
+RATE = 4000  # samples per second and thread
 SHORT = {FORWARD: "f", BACKWARD: "f+b"}
 SEVERAL = 20  # calls before sampling begins
 
-# What a sample was doing: the first row whose patterns fit its library and its symbol.
+# Kinds of work: the first row whose patterns match the library and the symbol of a sample.
 KINDS: dict[str, tuple[str, str]] = {
     "products": (r"_native", r"tile<.*false>|panel_product|add_dots"),
     "dW": (r"_native", r"tile<.*true>|weight_gradients|WeightGradient"),
@@ -64,9 +64,9 @@ class Profiling(Command):
     NAME = "profile"
 
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure, by name; may be repeated."""
+    """Case to measure; may be repeated."""
     seconds: float = 3.0
-    """How long to sample each."""
+    """Seconds of samples for each case."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, Profile)), self.page)
@@ -85,7 +85,7 @@ class Profiling(Command):
                 record = replace(record, rows=[*record.rows, sampled(name, measure, self.seconds)])
                 record = replace(record, seconds=time.monotonic() - began)
                 records.write(record, path)
-        print_sheet(console, sheet(record))
+        print_table(console, table(record))
         print_facts(console, facts_of(record))
         return 0
 
@@ -134,18 +134,18 @@ def kind_of(library: str, symbol: str) -> str:
 
 
 def markdown(record: records.Record) -> str:
-    """The generated part of docs/performance.md."""
-    return as_markdown(facts_of(record), [sheet(record)])
+    """The table as Markdown, for docs/performance.md."""
+    return as_markdown(facts_of(record), [table(record)])
 
 
-def sheet(record: records.Record) -> Sheet:
+def table(record: records.Record) -> Table:
     columns = ("case", "pass", "time", "GFLOP/s", "cores", *KINDS)
     rows = []
     for row in record.rows:
         figures = time_of(row.seconds), f"{row.flops / row.seconds / 1e9:,.0f}", f"{row.cores:.1f}"
         rows.append((row.case, SHORT[row.measure], *figures, *(f"{row.parts[kind]:.0%}" for kind in KINDS)))
     title = "Where the time goes, forward (f) and forward+backward (f+b): part of the samples of all threads"
-    return Sheet(title, columns, rows, left=2)
+    return Table(title, columns, rows, left=2)
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:

@@ -21,8 +21,8 @@ from jax_lstm.kernels.fused import native_status
 
 ROOT = Path(__file__).parents[1]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")
-SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # what matrix products are made of
-# What changes speeds.
+SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
+# Environment variables that change speeds.
 VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
 
 
@@ -35,10 +35,10 @@ class Record:
 
     study: str
     command: str
-    commit: str  # followed by " and changes" where the checkout differed from it; all of them where a run was resumed
+    commit: str  # with " and changes" if the checkout was modified; several if a run was resumed
     began: str
     seconds: float
-    load: float | None  # of the machine in the minute before; None where the system does not say
+    load: float | None  # of the machine in the minute before; None if unknown
     threads: int
     native: str
     environment: dict[str, Any]
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def peak(self) -> float:
-        """GFLOP/s of the faster of the two products; 0 if it was not measured."""
+        """The matrix peak in GFLOP/s, the faster of the two products; 0 if not measured."""
         speeds = [row.flops / min(samples) / 1e9 for row in self.of("peak") for samples in row.seconds.values()]
         return max(speeds, default=0.0)
 

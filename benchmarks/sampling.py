@@ -12,17 +12,17 @@ from jax_lstm.timing import REST_SECONDS, Timing, interleaved, summary
 
 Call = Callable[[], object]
 RESAMPLES, CONFIDENCE = 2000, 0.95
-WIDE = 0.2  # quartiles further apart than this part of the median
+WIDE = 0.2  # a ratio is unsteady if its quartiles are further apart than this, relative to the median
 
 
 class Plan(NamedTuple):
-    """How long to measure: as many rounds as fit into `budget` seconds, between `least` and `most`."""
+    """How long to measure: the rounds that fit into `budget` seconds, between `least` and `most`."""
 
     budget: float = 5.0
     least: int = 3
     most: int = 20
-    sample: float = 0.008  # seconds that a sample lasts at least: shorter calls are repeated
-    settled: float = math.inf  # seconds of a call from which on it needs no untimed one before it
+    sample: float = 0.008  # least seconds of a sample: shorter calls are repeated
+    settled: float = math.inf  # calls of at least this many seconds have no untimed call before each sample
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `engine` measures: one row each, run in this order. A section makes rows of the record, as it gets them."""
+"""The sections of `engine`, in the order in which they run. Each yields rows of the record."""
 
 from collections.abc import Callable, Iterator
 

@@ -25,7 +25,7 @@ class Setting:
         (16, 64),
         (1, 256),
         (4, 256),
-    )  # B, H: both directions in a call
+    )  # B, H of `directions`
 
     def present(self) -> dict[str, Contender]:
         """The contenders that can be measured here."""
@@ -64,7 +64,7 @@ class Comparison:
     measures: Mapping[str, Measure] = field(default_factory=lambda: MEASURES)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Case and measure of each row, in order."""
+        """The case and measure of each row, in order."""
         return [
             (name, measure)
             for name, case in self.cases.items()
@@ -83,7 +83,7 @@ class Comparison:
         }
 
 
-# The samples of the largest case alone would take a minute; an update of its weights is a small part of what they show.
+# Training at the largest case would take a minute, and updating its weights is a small part of that.
 TRAINED = tuple(name for name in CASES if name != "largest")
 FULL_COMPARISON = Comparison(
     seconds=1200.0,

@@ -13,7 +13,7 @@ from benchmarks.contenders.base import Work
 def stages(work: Work) -> dict[str, float]:
     """Seconds to trace, lower and compile; later calls of the function use the result."""
     function, arguments = jitted(work)
-    jax.clear_caches()  # what was compiled before must not shorten it
+    jax.clear_caches()  # earlier compilations must not shorten this one
     seconds, made = {}, function
     for stage, advance in (
         ("trace", lambda function: function.trace(*arguments)),
@@ -31,7 +31,7 @@ def without_caches() -> Iterator[None]:
     """Switch off the caches on disk of JAX and of PyTorch's Inductor, which would shorten compilation."""
     from torch._inductor import config
 
-    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 made at run time, which types do not see
+    kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 an attribute that type checkers do not know
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         with config.patch(force_disable_caches=True):

@@ -11,7 +11,7 @@ from benchmarks.sampling import Timed
 from benchmarks.setting import Setting
 from benchmarks.timed import timed
 
-CASE = Case(1, 64, 64, 256, streamed=True)  # the sequence that is fed step by step
+CASE = Case(1, 64, 64, 256, streamed=True)  # fed step by step
 
 
 def streaming(setting: Setting) -> Iterator[Timed]:

@@ -18,17 +18,17 @@ from benchmarks import record as records
 from benchmarks.command import Command
 from benchmarks.facts import facts_of
 from benchmarks.page import render
-from benchmarks.sheets import Sheet, as_markdown, print_facts, print_sheet
+from benchmarks.tables import Table, as_markdown, print_facts, print_table
 from jax_lstm import cli
 from jax_lstm.checks import InputError, require_one_of
 from jax_lstm.files import read_json_lines
 
 SHAKESPEARE, VOWELS, WEATHER = "tinyshakespeare", "JapaneseVowels", "weather"
 TEXT, SOURCE = "tinyshakespeare.txt", "https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"
-GOAL = 1.47  # nats a character
+GOAL = 1.47  # nats per character
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-# What `jax-lstm train` is told.
+# Options of `jax-lstm train`.
 SETTINGS = {
     SHAKESPEARE: f"text --text {TEXT} --hidden-size 512 --embedding-size 128 --dropout 0.5 --steps 64 "
     "--batch-size 64 --epochs 40 --learning-rate 4e-3 --schedule cosine --clip-norm 1 --precision bfloat16",
@@ -66,14 +66,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Tasks(Command):
-    """Train a language model, a classifier, and forecasters in each precision; half an hour on 2 cores."""
+    """Train a language model, a classifier, and forecasters in each precision; takes half an hour on 2 cores."""
 
     NAME = "tasks"
 
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Setting to run, by name; may be repeated. All if not given."""
+    """Setting to run; may be repeated. All if not given."""
     resume: str = ""
-    """Go on with this record: its settings, with the same options, are not run again."""
+    """Continue this record: settings that it has, with the same options, are not run again."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, Row)), self.page)
@@ -96,8 +96,8 @@ class Tasks(Command):
             records.write(record, path)
         record = replace(record, rows=rows)
         records.write(record, path)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts_of(record))
         return 0
 
@@ -115,19 +115,19 @@ def run(name: str, options: str) -> Row:
             raise InputError(f"jax-lstm train {options}: ended with exit status {status}")
         by_epoch: dict[int, list[float]] = {}
         for row in read_json_lines(directory / "metrics.jsonl"):
-            if row.get("val_loss") is not None:  # of a member that goes on
+            if row.get("val_loss") is not None:  # absent after early stopping
                 by_epoch.setdefault(row["epoch"], []).append(row["val_loss"])
         scored = json.loads((directory / "scores.json").read_text(encoding="utf-8"))
         return Row(name, options, seconds, [float(np.mean(losses)) for losses in by_epoch.values()], **scored)
 
 
-def sheets(record: records.Record) -> list[Sheet]:
+def tables(record: records.Record) -> list[Table]:
     rows = {row.setting: row for row in record.rows}
     made = [_scores(row) for name, row in rows.items() if name in (SHAKESPEARE, VOWELS)]
     if VOWELS in rows:
         further = rows[VOWELS].further or {}
         made.append(
-            Sheet(
+            Table(
                 f"{VOWELS}, all members together: {further['title']}",
                 tuple(further["columns"]),
                 [tuple(row) for row in further["rows"]],
@@ -138,11 +138,11 @@ def sheets(record: records.Record) -> list[Sheet]:
 
 
 def markdown(record: records.Record) -> str:
-    """The generated part of docs/tasks.md."""
-    return as_markdown(facts_of(record), sheets(record))
+    """The tables as Markdown, for docs/tasks.md."""
+    return as_markdown(facts_of(record), tables(record))
 
 
-def _scores(row: Row) -> Sheet:
+def _scores(row: Row) -> Table:
     names = list(next(iter(row.scores.values())))
     rows = [(by, *(f"{scores[name]:.4f}" for name in names)) for by, scores in row.scores.items()]
     notes = [f"`{row.command}`: {row.seconds:,.0f} s, {len(row.losses)} epochs"]
@@ -154,7 +154,7 @@ def _scores(row: Row) -> Sheet:
     else:
         notes += [_spread(row, name) for name in names]
     part = {"val": "held-out text"}.get(row.part, f"{row.part} part")
-    return Sheet(f"{row.setting}, {part}", ("by", *names), rows, notes=tuple(notes))
+    return Table(f"{row.setting}, {part}", ("by", *names), rows, notes=tuple(notes))
 
 
 def _spread(row: Row, name: str) -> str:
@@ -163,8 +163,8 @@ def _spread(row: Row, name: str) -> str:
     return f"{name} of the {len(values)} seeds: {np.mean(values):.4f} ± {deviation:.4f}, mean and standard deviation"
 
 
-def _precision(rows: Sequence[Row]) -> Sheet:
-    """The error of each precision, and its differences by seed from the first precision."""
+def _precision(rows: Sequence[Row]) -> Table:
+    """The error in each precision, and its difference from float32, seed by seed."""
     first, made = next((row for row in rows if row.options.endswith(" float32")), None), []
     for row in rows:
         cells = []
@@ -178,4 +178,4 @@ def _precision(rows: Sequence[Row]) -> Sheet:
         made.append((row.options.split()[-1], *cells, far, f"{row.seconds:.0f} s"))
     columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
-    return Sheet(title, columns, made, notes=(f"`{rows[0].command}`, and so on",))
+    return Table(title, columns, made, notes=(f"`{rows[0].command}`, and so on",))

@@ -11,7 +11,7 @@ from benchmarks.sampling import Call, Plan, Timed, sample
 
 PEAK_SIZE = 2048
 
-# How many times the products of the forward pass a call takes; of training less the gradients by the inputs.
+# The products of a call, relative to a forward pass; training needs no gradient of the inputs, see `operations`.
 PRODUCTS = {FORWARD: 1, BACKWARD: 3, TRAINING: 3, STREAMING: 1}
 
 

@@ -22,7 +22,7 @@ BATCH, WINDOW, STEPS, RATE = 32, 5, 100, 1e-3
 
 
 class Trainer(NamedTuple):
-    """`run` makes all steps before it returns; `losses` makes them from the initial weights."""
+    """`run` makes all steps and blocks; `losses` makes them from the initial weights."""
 
     run: Call
     losses: Callable[[], np.ndarray]
@@ -83,7 +83,7 @@ def _in_torch(weights: dict[str, np.ndarray], xs: np.ndarray, ys: np.ndarray, dt
 
 
 def _step(backend: str) -> tuple[Any, Any]:
-    """The step, returning the loss alone: PyTorch's loop computes no norm of the gradient either."""
+    """A step that returns only the loss, since PyTorch's loop does not compute the gradient norm either."""
     model, optimizer = LSTMModel(*SIZES, backend=backend, rngs=nnx.Rngs(0)), optax.adam(RATE)
     step = make_step(model, optimizer)
 

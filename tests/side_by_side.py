@@ -65,7 +65,10 @@ def compare(cases: Sequence[Case]) -> list[Compared]:
         for case, (_, _, d_outputs) in zip(cases, references, strict=True)
     ]
     results = by_ours(tuple(case.graph for case in cases), arguments)
-    return [Compared(*ours, *theirs[:2]) for ours, theirs in zip(results, references, strict=True)]
+    return [
+        Compared(outputs, gradients, expected, expected_gradients)
+        for (outputs, gradients), (expected, expected_gradients, _) in zip(results, references, strict=True)
+    ]
 
 
 def assert_same(compared: Compared, dtype: Any) -> None:

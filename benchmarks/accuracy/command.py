@@ -1,4 +1,4 @@
-"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, beside the published figures."""
+"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, compared with published figures."""
 
 import time
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ class Accuracy(Command):
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
-    """Small sizes, for a look; they reach no published figure but those of ETTh1."""
+    """Small sizes, for a try; of the published figures only those of ETTh1 are reached."""
     resume: str = ""
-    """Go on with this record: what it holds, with the same config, is not trained again."""
+    """Continue this record: rows that it has, with the same config, are not trained again."""
 
     def show(self, path: Path) -> int:
         record = records.read(path, self.NAME, Row)

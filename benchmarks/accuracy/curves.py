@@ -12,9 +12,7 @@ LOOKS = {OURS: {"color": "#1f6feb", "linestyle": "-"}, THEIRS: {"color": "#d9480
 
 
 def draw(path: Path, rows: Sequence[Row]) -> None:
-    """A panel for each T: the loss against the training step, a line for each framework and seed, and what guessing
-    gives.
-    """
+    """Draw a panel for each T: loss over training steps by framework and seed, and the loss of guessing."""
     lengths = sorted({row.size for row in rows})
     figure = require_extra("matplotlib.figure", "plot", "pictures").Figure(
         (5.6 * len(lengths), 3.6), layout="constrained"

@@ -1,4 +1,4 @@
-"""ETTh1 by the Informer protocol: 12, 4 and 4 months of 30 days, standardised by the first, every test window."""
+"""ETTh1 by the Informer protocol: 12, 4 and 4 months of 30 days, scaled by the first part; all test windows."""
 
 import time
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ URL = "https://github.com/zhouhaoyi/ETDataset"
 
 @dataclass(frozen=True)
 class Forecasting:
-    """One configuration for both tables and all horizons; all of it was chosen on the validation part."""
+    """One configuration for both tables and all horizons, chosen on the validation part."""
 
     horizons: tuple[int, ...] = HORIZONS
     window: int = 96
@@ -42,7 +42,7 @@ class Forecasting:
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     batch_size: int = 64
-    epochs: int = 10  # over which the learning rate falls, by a cosine
+    epochs: int = 10  # the cosine schedule ends here
     patience: int = 3
     ridges: tuple[float, ...] = (1e-6, 1e-4, 1e-2, 1.0)  # of the linear model
 
@@ -132,7 +132,7 @@ def fit(model: Any, dataset: Dataset, config: TrainConfig) -> tuple[Any, dict[st
         curve["validation"].append(float(np.mean((forecasts.astype(np.float64) - truth) ** 2)))
         at = int(np.argmin(curve["validation"]))
         if at == epoch:
-            best = jax.tree.map(jnp.copy, state.params)  # the next call takes the state's arrays for itself
+            best = jax.tree.map(jnp.copy, state.params)  # the next call donates the state
         if epoch - at >= config.patience:
             break
     return best, curve

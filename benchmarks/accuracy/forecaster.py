@@ -1,4 +1,4 @@
-"""The LSTM as a forecaster of many steps at once, and the linear model that it is held against."""
+"""An LSTM that forecasts many steps at once, and a linear model to compare it with."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,11 @@ from jax_lstm.data import Dataset, input_windows, target_windows
 
 
 class Forecaster(nnx.Module):
-    """`jl.LSTMModel` on windows (B, W, C) less their level; (B, horizon * C), the level added again.
+    """`jl.LSTMModel` on windows (B, W, C) minus their means; forecasts (B, horizon * C), with the means added.
 
-    The level of a window is its mean, column by column: a series that drifts from where it was in training still looks
-    alike (as in RevIN, Kim et al. 2022, https://openreview.net/forum?id=cGDAkQo1C0p, but without its scale and without
-    parameters). The head forecasts all steps at once, from the last output of the LSTM, a part of which is dropped in
-    training.
+    The mean of a window, by column, removes the drift of a series since training (as RevIN does, Kim et al. 2022,
+    https://openreview.net/forum?id=cGDAkQo1C0p, which also scales and has parameters). The head forecasts all steps at
+    once, from the last output of the LSTM, with dropout.
     """
 
     def __init__(self, columns: int, horizon: int, hidden_size: int, dropout: float, seed: int):
@@ -32,10 +31,10 @@ class Forecaster(nnx.Module):
 
 
 def fit_linear(dataset: Dataset, ridges: Sequence[float]) -> dict[float, np.ndarray]:
-    """For each penalty, weights (C, W + 1, horizon) of a map from window to horizon, for each column on its own.
+    """For each penalty, the weights (C, W + 1, horizon) of a linear map from window to horizon, by column.
 
-    Both are less the window's last value, as in NLinear (Zeng et al. 2023, https://arxiv.org/abs/2205.13504), but the
-    weights solve the normal equations. A penalty is per training window.
+    The window's last value is subtracted from both, as in NLinear (Zeng et al. 2023,
+    https://arxiv.org/abs/2205.13504); the weights solve the normal equations. A penalty is per training window.
     """
     x, y = _pairs(dataset, dataset.starts["train"])
     gram, moment = x.transpose(0, 2, 1) @ x, x.transpose(0, 2, 1) @ y

@@ -9,7 +9,7 @@ from benchmarks.accuracy.published import ETTH1, MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from jax_lstm.tolerances import TOLERANCES, difference
 
-CLEARLY = 0.5  # below this part of the published figure, or of guessing
+CLEARLY = 0.5  # of the published figure, or of guessing
 LENGTHS = {"adding": (200, 600), "copy": (200, 1000)}
 
 
@@ -22,7 +22,7 @@ def mean(rows: Sequence[Row], figure: str) -> float | None:
 
 
 def spread(rows: Sequence[Row], figure: str) -> float | None:
-    """Standard deviation over seeds, with n - 1; None of one."""
+    """Standard deviation over seeds, with n - 1; None for one seed."""
     return float(np.std([row.figures[figure] for row in rows], ddof=1)) if len(rows) > 1 else None
 
 
@@ -68,7 +68,7 @@ def _alike(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         for length in lengths:
             theirs = of(rows, task, length, THEIRS)
             if not theirs:
-                continue  # the page says at which T the twin was run
+                continue  # PyTorch was not run at this T
             text, wanted = f"{task}, T={length}, PyTorch's loss, half of guessing", CLEARLY * guess(task, length)
             yield _goal(text, wanted, mean(theirs, "loss"), len(theirs))
             parted = first_losses_part(rows, task, length)

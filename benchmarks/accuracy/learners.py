@@ -23,9 +23,9 @@ from jax_lstm.train.optimizer import make_optimizer, make_schedule
 class Learning:
     """Sizes, initial weights and optimiser of one task at one T.
 
-    `input_scales` (I,) are the standard deviations of the weights of each input, those of the forget gates
-    `forget_scale` times as large; `reach` is T_max of the chrono initialisation over T; `optim` has the schedule over
-    `steps`.
+    `input_scales` (I,) are the standard deviations of the weights of each input; those of the forget gates are
+    `forget_scale` times as large. `reach` is T_max of the chrono initialisation, relative to T. `optim` has the
+    schedule over `steps`.
     """
 
     hidden_size: int
@@ -37,7 +37,7 @@ class Learning:
     optim: OptimConfig
 
     def described(self) -> dict[str, Any]:
-        """As the record keeps it."""
+        """The configuration as stored in the record."""
         return to_dict(self)
 
 
@@ -52,7 +52,7 @@ def normal(scales: tuple[float, ...]) -> Any:
 
 def chrono(longest: float) -> Any:
     """Chrono initialisation (Tallec & Ollivier 2018, https://arxiv.org/abs/1804.11188): forget biases log(u), input
-    biases -log(u), with u from 1 to `longest` - 1, evenly spaced in place of drawn. Each of the two biases has half.
+    biases -log(u), with u evenly spaced from 1 to `longest` - 1 instead of drawn. Each of the two biases gets half.
     """
 
     def initializer(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -64,7 +64,7 @@ def chrono(longest: float) -> Any:
 
 
 class Net(nnx.Module):
-    """(T, B, I) to the output of every step, (T, B, O)."""
+    """An LSTM and a linear head: (T, B, I) to (T, B, O)."""
 
     def __init__(self, task: Task, length: int, learning: Learning, seed: int):
         rngs = nnx.Rngs(seed)
@@ -86,7 +86,7 @@ class Learner(Protocol):
         ...
 
     def evaluate(self, batches: Sequence[Batch]) -> Figures:
-        """`loss`, and for classes `accuracy`, the part of the recalled symbols that is right."""
+        """`loss`, and for classes `accuracy`: the fraction of recalled symbols that are right."""
         ...
 
 

@@ -12,18 +12,18 @@ from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Job, Row
 from benchmarks.accuracy.tasks import TASKS, Batch
 
-FIRST = 20  # losses kept one by one, to hold the frameworks against each other
-TEST_SEED = 2**31 - 1  # none of the training seeds
+FIRST = 20  # losses that are recorded one by one, to compare the frameworks
+TEST_SEED = 2**31 - 1  # not a training seed
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What to train of one task, by T. PyTorch, which takes longer, has its own number of seeds for each T."""
+    """What to train of one task, by T. PyTorch is slower and may have fewer seeds."""
 
     lengths: Mapping[int, Learning]
     torch_seeds: Mapping[int, int]
     test_batches: int = 16  # of 64 sequences
-    average: int = 20  # steps in a point of the curve
+    average: int = 20  # steps per point of the curve
 
 
 def jobs(task: str, memory: Memory, seeds: int) -> Iterator[Job]:

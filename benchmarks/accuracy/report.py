@@ -12,23 +12,23 @@ from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from benchmarks.facts import facts_of
 from benchmarks.record import Record
-from benchmarks.sheets import ABSENT, Sheet, as_markdown, print_sheet
+from benchmarks.tables import ABSENT, Table, as_markdown, print_table
 
 
-def sheets(record: Record) -> list[Sheet]:
+def tables(record: Record) -> list[Table]:
     made = [_goals(record.rows), *(_forecasting(record.rows, table) for table in ETTH1)]
     made += [_memory(record.rows, task) for task in ("adding", "copy")]
-    return [sheet for sheet in made if sheet.rows]
+    return [table for table in made if table.rows]
 
 
 def print_tables(console: Console, record: Record) -> None:
-    for sheet in sheets(record):
-        print_sheet(console, sheet)
+    for table in tables(record):
+        print_table(console, table)
 
 
 def markdown(record: Record) -> str:
-    """The generated part of docs/accuracy.md."""
-    return as_markdown(facts_of(record), sheets(record), notes(record.rows))
+    """The tables as Markdown, for docs/accuracy.md."""
+    return as_markdown(facts_of(record), tables(record), notes(record.rows))
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
@@ -52,23 +52,23 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 
 def figures(record: Record, folder: Path) -> None:
-    """`accuracy-adding.png` and `accuracy-copy.png`: the loss against training steps for each T."""
+    """`accuracy-adding.png` and `accuracy-copy.png`: loss over training steps, for each T."""
     for task in ("adding", "copy"):
         rows = [row for row in record.rows if row.task == task]
         if rows:
             draw(folder / f"accuracy-{task}.png", rows)
 
 
-def _goals(rows: Sequence[Row]) -> Sheet:
+def _goals(rows: Sequence[Row]) -> Table:
     cells = []
     for goal in judged(rows):
         wanted = f"below {_number(goal['wanted'])}"
         met = {True: "yes", False: "no", None: ""}[goal["met"]]
         cells.append((goal["goal"], wanted, _number(goal["reached"]), str(goal["seeds"]), met))
-    return Sheet("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)
+    return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)
 
 
-def _forecasting(rows: Sequence[Row], table: str) -> Sheet:
+def _forecasting(rows: Sequence[Row], table: str) -> Table:
     cells = []
     for horizon, published in ETTH1[table].items():
         ours = of(rows, table, horizon, OURS)
@@ -79,12 +79,12 @@ def _forecasting(rows: Sequence[Row], table: str) -> Sheet:
             name = f"{horizon}, {figure.upper()}"
             cells.append((name, f"{published[at]:.3f}", _spread(ours, figure), *(_cell(o, figure) for o in others)))
     columns = ("horizon", "published LSTMa", f"our LSTM, {len(_seeds(rows, table))} seeds", "persistence", "linear")
-    return Sheet(
+    return Table(
         f"ETTh1, {table}, test part, standardised. Published: {INFORMER.paper}, {INFORMER.url}", columns, cells
     )
 
 
-def _memory(rows: Sequence[Row], task: str) -> Sheet:
+def _memory(rows: Sequence[Row], task: str) -> Table:
     cells = []
     for length in dict.fromkeys(row.size for row in rows if row.task == task):
         for who in (OURS, THEIRS):
@@ -107,7 +107,7 @@ def _memory(rows: Sequence[Row], task: str) -> Sheet:
                 )
             )
     columns = ("", "steps", "guessing", "published", "loss", "symbols right", "seeds", "first losses part by")
-    return Sheet(f"{task}, sequences never seen in training. Published: {TCN.paper}, {TCN.url}", columns, cells)
+    return Table(f"{task}, sequences never seen in training. Published: {TCN.paper}, {TCN.url}", columns, cells)
 
 
 def _seeds(rows: Sequence[Row], table: str) -> set[int | None]:

@@ -1,4 +1,4 @@
-"""One trained model, or one baseline, as the record keeps it."""
+"""The rows of the record: one trained model, or one baseline, each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Row:
-    """`size` is the horizon in hours, or T. `seed` is None for what draws nothing.
+    """`size` is the horizon in hours, or T. `seed` is None for baselines.
 
-    `curve` are columns of equal length: `step` or `epoch`, and the losses there. `first` are the losses of the very
-    first steps, one by one. `published` are the figures to beat, `guess` those of a forecaster that ignores its input.
+    `curve`: columns of equal length, `step` or `epoch` and the losses. `first`: the losses of the first steps, one by
+    one. `published`: the figures to beat. `guess`: those of a model that ignores its input.
     """
 
     study: str
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """A row that is to be made. Who it is of, and the config, say whether a record has it already."""
+    """A row to make."""
 
     study: str
     task: str
@@ -43,8 +43,9 @@ class Job:
     run: Callable[[], Row] = field(compare=False)
 
     def made(self, row: Row) -> bool:
+        """Whether the row is this job's, with the same config."""
         return self.place(row) and self.config == row.config
 
     def place(self, row: Row) -> bool:
-        """Whether the row stands where this one will, whatever its config."""
+        """Whether the row is this job's, with any config."""
         return all(getattr(self, name) == getattr(row, name) for name in ("study", "task", "size", "who", "seed"))

@@ -1,4 +1,4 @@
-"""What to train, and how long."""
+"""What to train, and for how long."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -59,7 +59,6 @@ QUICK = Setting(
     Memory({20: _copy(600)}, {20: 1}),
 )
 
-# A new study is a row.
 STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
     "etth1": lambda setting, seeds: etth1.jobs(setting.etth1, seeds),
     "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),

@@ -1,4 +1,4 @@
-"""The adding problem and copy memory: batches as NumPy arrays, a pure function of the generator.
+"""The adding problem and copy memory: batches as NumPy arrays, drawn from a generator.
 
 Both are those of Bai et al. 2018 (https://arxiv.org/abs/1803.01271, section 4, and their code,
 https://github.com/locuslab/TCN), after Hochreiter & Schmidhuber 1997.
@@ -22,7 +22,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """With `classes` the answer is a class at every step, the loss cross-entropy; else a number at the end, and MSE."""
+    """With `classes`, a class at every step and cross-entropy; otherwise a number at the end and MSE."""
 
     draw: Callable[[np.random.Generator, int, int], Batch]
     input_size: int
@@ -31,7 +31,7 @@ class Task:
 
 
 def adding(random: np.random.Generator, length: int, batch_size: int) -> Batch:
-    """T numbers from U(0, 1), two of them, anywhere, marked: what is their sum?"""
+    """T numbers from U(0, 1), two of which are marked; the answer is their sum."""
     values = random.random((length, batch_size), np.float32)
     first = random.integers(0, length, batch_size)
     second = (first + random.integers(1, length, batch_size)) % length
@@ -41,9 +41,9 @@ def adding(random: np.random.Generator, length: int, batch_size: int) -> Batch:
 
 
 def copy(random: np.random.Generator, length: int, batch_size: int) -> Batch:
-    """Ten symbols of eight, T - 1 blanks, eleven markers: the symbols again at the last ten steps, blank before.
+    """Ten symbols out of eight, T - 1 blanks, eleven markers; the answer is blank, with the symbols at the end.
 
-    A blank is the zero vector, symbols and marker are one-hot, nine of them; class 0 is the blank. T + 20 steps.
+    T + 20 steps. Symbols and marker are one-hot, of nine units; a blank is zeros, and class 0.
     """
     symbols = random.integers(1, SYMBOLS + 1, (RECALLED, batch_size))
     tokens = np.zeros((length + 2 * RECALLED, batch_size), np.int32)

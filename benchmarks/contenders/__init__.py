@@ -1,4 +1,4 @@
-"""Who is measured: one row each."""
+"""The table of contenders."""
 
 from functools import partial
 
@@ -9,16 +9,11 @@ from benchmarks.contenders.in_keras import in_keras
 from benchmarks.contenders.onnx_runtime import in_onnx
 from benchmarks.contenders.ours import ours
 from benchmarks.contenders.torch_modules import in_torch, in_torch_cells
-from jax_lstm.kernels.auto import KERNELS
 
 BASELINE = "torch"
 
-# Of our own kernels all but the plain recurrence, which is there to be compared with in tests.
-OURS = {
-    name: Contender(ours(name), f"jax_lstm on its kernel `{name}`", backend=name)
-    for name in KERNELS
-    if name not in ("reference", "cudnn")
-}
+# "cudnn" is below; "reference" is for tests, and "plain" computes what "scan" computes.
+OURS = {name: Contender(ours(name), f"jax_lstm on its kernel `{name}`", backend=name) for name in ("native", "scan")}
 
 _in_torch = partial(Contender, packages=("torch",), install="pip install -c constraints.txt '.[torch]'")
 _in_jax = partial(Contender, other_jax=True, biases=1)
@@ -55,5 +50,5 @@ CONTENDERS = {
         lacks="it runs models and does not train",
     ),
 }
-# Whom the engine is held against.
+# Those that `engine` compares.
 ENGINE_CONTENDERS = {name: CONTENDERS[name] for name in (BASELINE, *OURS, "flax optimized", "flax", "keras", "equinox")}

@@ -1,9 +1,9 @@
 """Contenders, and the works that they make of a problem.
 
-A contender turns a problem into a work for each measure that it supports: forward, which returns the outputs of all
-steps and the last state; the gradients of `loss_scale * mean(outputs ** 2)` for the inputs and all weights and biases;
-a training step with Adam on the mean squared error; and a sequence that is fed step by step. All get the same weights
-and inputs, in their natural layout.
+It turns a problem into a `Work` for each measure that it supports: forward, which returns the outputs of all steps and
+the last state; gradients of `loss_scale * mean(outputs ** 2)` with respect to the inputs and all parameters; a training
+step with Adam on the mean squared error; and a sequence fed step by step. All get the same weights and inputs, each in
+its usual layout.
 """
 
 import math
@@ -13,16 +13,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.cases import Case, Problem
-from jax_lstm.checks import InputError
-from jax_lstm.kernels.auto import Request, choose
+from jax_lstm.kernels import KERNELS, Call
+from jax_lstm.kernels.base import this_platform
 
 FORWARD, BACKWARD, TRAINING, STREAMING = "forward", "forward+backward", "training step", "streaming step"
 RATE = 1e-3  # of Adam
-GATED_STEPS = 3  # of training, that the gate looks at
+GATED_STEPS = 3  # training steps that are checked
 
 Results = dict[str, np.ndarray]
 
@@ -57,7 +56,7 @@ class Contender:
     install: str = ""
     other_jax: bool = False
     backend: str = ""
-    platform: str = ""  # of JAX, that it needs
+    platform: str = ""  # the JAX platform that it needs
     refuses: Callable[[Case], str] = lambda case: ""
     lacks: str = ""
     biases: int = 2
@@ -70,12 +69,12 @@ class Contender:
             return f"{', '.join(missing)} not installed: {self.install}"
         if self.platform and jax.default_backend() != self.platform:
             return f"it needs a {self.platform}: {self.install}"
-        if self.backend:
-            try:
-                choose(self.backend, Request(jax.default_backend(), jnp.dtype("float32"), (1, 1, 1), None))
-            except InputError as error:
-                return str(error)
-        return ""
+        return refusal(self.backend) if self.backend else ""
+
+
+def refusal(kernel: str) -> str:
+    """Why one of our kernels does not run in float32 on this platform; empty if it does."""
+    return KERNELS[kernel].refuses(Call(this_platform(), np.dtype("float32"), 1, 1, 1, 1))
 
 
 def loss_scale(problem: Problem) -> float:

@@ -1,4 +1,4 @@
-"""Equinox: its cell under `lax.scan`, once for each layer and direction, as its documentation shows it."""
+"""Equinox: its cell under `lax.scan`, once per layer and direction, as in its documentation."""
 
 from typing import Any
 

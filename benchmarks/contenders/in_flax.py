@@ -1,4 +1,4 @@
-"""Flax: `nnx.RNN` and `linen.RNN` over their cells; more layers stacked, two directions in their `Bidirectional`."""
+"""Flax: `nnx.RNN` and `linen.RNN` over their cells; layers are stacked, directions in `Bidirectional`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,7 @@ def in_nnx(optimized: bool) -> Callable[[Problem], Runner]:
         layers = [[rnn(params) for params in layer] for layer in problem.layers]
         stack = Stack([nnx.Bidirectional(*layer, **options) if len(layer) == 2 else layer[0] for layer in layers])
         graph, weights, rest = nnx.split(stack, nnx.Param, ...)
-        start = (zeros(problem), zeros(problem))  # else it wants random numbers to draw zeros
+        start = (zeros(problem), zeros(problem))  # otherwise RNN needs a random key for its zeros
         carry = (start, start) if problem.case.bidirectional else start
 
         def apply(weights: Any, xs: Any) -> Any:

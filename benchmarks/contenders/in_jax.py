@@ -1,4 +1,4 @@
-"""A model in JAX, whatever it was built with, as works: jitted functions of its weights."""
+"""The measures of any model in JAX, as jitted functions of its weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,10 +29,10 @@ from jax_lstm.params import LSTMParams
 
 
 class Model(NamedTuple):
-    """Weights, and `apply(weights, xs) -> (ys, state)`; outputs are zero where a row has ended.
+    """Weights and `apply(weights, xs) -> (ys, state)`; outputs are zero in the padding.
 
-    `in_torch` brings weights, or gradients by them, under PyTorch's names and into its layout. `rows_first`: arrays are
-    (B, T, ...). `step(weights, x, state) -> (y, state)` makes one step of one layer from `start`; x (B, I), y (B, H).
+    `in_torch` converts weights or their gradients to PyTorch's names and layout. `rows_first`: arrays are (B, T, ...).
+    `step(weights, x, state) -> (y, state)` makes one step of one layer, from `start`; x (B, I), y (B, H).
     """
 
     weights: Any
@@ -44,7 +44,7 @@ class Model(NamedTuple):
 
 
 def runner(model: Model, problem: Problem) -> Runner:
-    """The works of a model; nothing is compiled before it is called."""
+    """The measures of a model; nothing is compiled before the first call."""
     xs, targets = (value.swapaxes(0, 1) if model.rows_first else value for value in (problem.xs, problem.targets))
     weights, xs, targets = jax.tree.map(jnp.asarray, (model.weights, xs, targets))
     works = {
@@ -82,7 +82,7 @@ def _backward(model: Model, weights: Any, xs: Any, scale: float) -> Work:
 
 
 def _training(model: Model, weights: Any, xs: Any, targets: Any) -> Work:
-    """One jitted step, to which weights and moments are given away."""
+    """One jitted step, with weights and moments donated."""
     adam = optax.adam(RATE)
 
     def loss(weights: Any, xs: Any, targets: Any) -> Any:
@@ -116,7 +116,7 @@ def _training(model: Model, weights: Any, xs: Any, targets: Any) -> Work:
 
 
 def _streaming(model: Model, weights: Any, problem: Problem) -> Work:
-    """All steps of the sequence, each of which has ended before the next begins."""
+    """All steps of the sequence; each is awaited before the next."""
     assert model.step is not None
     step, xs = jax.jit(model.step), [jnp.asarray(x) for x in problem.xs]
 
@@ -131,17 +131,17 @@ def _streaming(model: Model, weights: Any, problem: Problem) -> Work:
 
 
 def zeros(problem: Problem) -> Any:
-    """(B, H), where a layer begins."""
+    """The initial state (B, H) of a layer."""
     return jnp.zeros((problem.case.batch, problem.case.hidden_size))
 
 
 def directions(problem: Problem) -> tuple[bool, ...]:
-    """Whether each goes back in time."""
+    """Whether each direction runs backwards in time."""
     return (False, True) if problem.case.bidirectional else (False,)
 
 
 def torch_names(problem: Problem, layer_of: Callable[[int, int], LSTMParams]) -> dict[str, Any]:
-    """PyTorch's names, from the parameters of each layer and direction."""
+    """A state dict by PyTorch's names, from the parameters of each layer and direction."""
     found: dict[str, Any] = {}
     for at, (layer, suffix) in enumerate(problem.case.sizes.suffixes()):
         direction = at % problem.case.sizes.num_directions
@@ -150,7 +150,7 @@ def torch_names(problem: Problem, layer_of: Callable[[int, int], LSTMParams]) ->
 
 
 def cut(ys: Any, problem: Problem, rows_first: bool = False) -> Any:
-    """Outputs with zeros where a row has ended, for frameworks that leave something there."""
+    """Zero the outputs in the padding, for frameworks that do not."""
     if problem.valid is None:
         return ys
     valid = problem.valid.T if rows_first else problem.valid

@@ -1,4 +1,4 @@
-"""Keras 3 on JAX: `keras.layers.LSTM`, stacked or `Bidirectional`, its weights given to `stateless_call`."""
+"""Keras 3 on JAX: `keras.layers.LSTM`, stacked or `Bidirectional`, through `stateless_call`."""
 
 import os
 from typing import Any

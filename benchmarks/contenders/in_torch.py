@@ -1,4 +1,4 @@
-"""A module of PyTorch as works: calls of it, its gradients, and a step of its training."""
+"""The measures of a PyTorch module: calls, gradients, training steps."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,10 +24,10 @@ from benchmarks.contenders.base import (
 
 
 class Model(NamedTuple):
-    """A module whose parameters have `names` of PyTorch's LSTM, and `apply(xs) -> (ys, state)`, time first.
+    """A module, the names of its parameters in `torch.nn.LSTM`, and `apply(xs) -> (ys, state)`, time first.
 
-    `step(x, state) -> (y, state)` makes one step of one layer from `start`, x (B, I) and y (B, H). `note` is what must
-    be said about it.
+    `step(x, state) -> (y, state)` makes one step of one layer, beginning at `start`; x (B, I), y (B, H). `note`: a
+    remark for the tables.
     """
 
     module: Any
@@ -39,12 +39,12 @@ class Model(NamedTuple):
 
 
 def device() -> str:
-    """Where PyTorch computes: where JAX does."""
+    """PyTorch's device: the kind that JAX computes on."""
     return "cuda" if jax.default_backend() == "gpu" else "cpu"
 
 
 def wait() -> None:
-    """Until the device has done all that it was given; a CPU has, when a call returns."""
+    """Wait for the GPU; on a CPU a call has finished when it returns."""
     import torch
 
     if device() == "cuda":
@@ -52,14 +52,14 @@ def wait() -> None:
 
 
 def runner(make: Callable[[], Model], problem: Problem) -> Runner:
-    """The works of a model; training moves the weights of one of its own."""
+    """The measures of a model; training has a model of its own."""
     import torch
 
     model = make()
     like = next(model.module.parameters())
     xs = torch.tensor(problem.xs, dtype=like.dtype, device=like.device, requires_grad=True)
 
-    # cuDNN keeps what the way back needs as long as a module trains; on a CPU it makes no difference.
+    # In training mode cuDNN stores what the backward pass needs; on a CPU the mode makes no difference.
     inferring, scale = make() if device() == "cuda" else model, loss_scale(problem)
     inferring.module.train(inferring is model)
 

@@ -10,9 +10,9 @@ from benchmarks.contenders.in_torch import Model, device, runner
 def in_torch(
     problem: Problem, compiled: bool = False, dtype: str = "float32", biases: int = 2, place: str = ""
 ) -> Runner:
-    """`torch.nn.LSTM`, with one bias a layer the other is zero and stays so; where JAX computes if no `place` is named.
+    """`torch.nn.LSTM`. With `biases=1`, `bias_ih` is zero and not trained.
 
-    In float64 that is the CPU.
+    It runs on the device `place`; by default on JAX's kind of device for float32, else on the CPU.
     """
     place = place or (device() if dtype == "float32" else "cpu")
     return runner(lambda: _lstm(problem, compiled, dtype, biases, place), problem)
@@ -100,7 +100,7 @@ def _cells(problem: Problem, compiled: bool) -> Model:
 
 
 def _step_of(cell: Any) -> Any:
-    """A function of its own around a cell: once Dynamo has given up on an `nn.LSTM`, it skips PyTorch's own modules."""
+    """Wrap a cell in a function: after Dynamo has failed on `nn.LSTM`, it skips PyTorch's own modules."""
 
     def step(x: Any, state: Any) -> Any:
         return cell(x, state)
@@ -109,13 +109,13 @@ def _step_of(cell: Any) -> Any:
 
 
 class Compiled:
-    """`torch.compile`, with a count of the graphs that Inductor was given."""
+    """`torch.compile` that counts the graphs given to Inductor."""
 
     def __init__(self) -> None:
         import torch
 
         self.graphs = 0
-        torch._dynamo.reset()  # other shapes count towards a limit, beyond which all runs eagerly
+        torch._dynamo.reset()  # earlier shapes count towards the limit after which everything runs eagerly
 
     def __call__(self, function: Any) -> Any:
         import torch

@@ -1,1 +1,1 @@
-"""What an accelerator makes of our kernels, beside PyTorch's LSTM and beside what the device can do at all."""
+"""Our kernels on an accelerator, compared with PyTorch's LSTM and with the limits of the device."""

@@ -1,7 +1,7 @@
-"""A barrier for all blocks of a kernel that runs all steps: how long until each has what its neighbour wrote.
+"""The time of a barrier across all blocks of a kernel, as a kernel that runs all time steps would need.
 
-`python -m benchmarks.device.barrier gpu BLOCKS STEPS` prints the seconds of a step as JSON. In a process of its own,
-since a barrier hangs where not all blocks are at work at once.
+`python -m benchmarks.device.barrier gpu BLOCKS STEPS` prints the seconds per step as JSON. It is a child process, since
+the barrier hangs unless all blocks are resident at once.
 """
 
 import json
@@ -11,32 +11,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.device.alone import alone, given
+from benchmarks.device.child import child_arguments, run_child
 from benchmarks.sampling import Plan, Timed, sample
 
 BARRIER = "barrier in a kernel"
-STEPS, LIMIT = 1000, 60.0  # seconds, of which most go to starting JAX
+STEPS, LIMIT = 1000, 60.0  # seconds; most of them start JAX
 PLAN = Plan(budget=0.4, least=3, most=9)
 
 
 def barrier(blocks: int) -> Timed:
-    """Of so many blocks: no more than there are multiprocessors, so that all are at work at once."""
-    found, reason = alone(__name__, (blocks, STEPS), LIMIT)
+    """Measure it for at most as many `blocks` as there are multiprocessors, so that all are resident."""
+    found, reason = run_child(__name__, (blocks, STEPS), LIMIT)
     timed, calls, failed = (found["seconds"], found["calls"], {}) if found else ({}, {}, {"jax": reason})
     return Timed("limit", "grid", BARRIER, "jax", timed, calls, failed, shape=f"{blocks} blocks")
 
 
 def exchange(blocks: int, steps: int) -> Any:
-    """A step: each block writes to global memory, waits for all, and reads what the next one wrote.
+    """In each step, a block writes to global memory, waits for all others, and reads what the next block wrote.
 
-    To that it adds its own number and that of the step, so that the (2, blocks) int32 that comes back is known: see
-    `expected`. Of the two rows one is written while the other may still be read.
+    It writes the sum of what it read, its own index and the step, so the result, (2, blocks) int32, is known: see
+    `expected`. There are two rows, since the other one may still be read while one is written.
     """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
     def body(slots: Any) -> None:
-        arrived = pl.get_global(plgpu.SemaphoreType.REGULAR)  # one for all blocks; it only counts up
+        arrived = pl.get_global(plgpu.SemaphoreType.REGULAR)  # shared by all blocks; it only counts up
         block = jax.lax.axis_index("block")
 
         def step(at: jax.Array, seen: jax.Array) -> jax.Array:
@@ -52,7 +52,7 @@ def exchange(blocks: int, steps: int) -> Any:
 
 
 def expected(blocks: int, steps: int) -> np.ndarray:
-    """What every block wrote last to each of the two rows."""
+    """What `exchange` returns: the last value of every block in each of the two rows."""
     slots, seen = np.zeros((2, blocks), np.int32), np.zeros(blocks, np.int32)
     for at in range(steps):
         slots[at % 2] = at + np.arange(blocks) + seen
@@ -61,7 +61,7 @@ def expected(blocks: int, steps: int) -> np.ndarray:
 
 
 def measured(blocks: int, steps: int) -> dict[str, Any]:
-    """Seconds of a step and the calls in a sample, as `sample` gives them; checked before and after."""
+    """Seconds per step and calls per sample, from `sample`; results are checked before and after."""
     run, right = exchange(blocks, steps), expected(blocks, steps)
 
     def check() -> None:
@@ -76,4 +76,4 @@ def measured(blocks: int, steps: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(*given())))
+    print(json.dumps(measured(*child_arguments())))

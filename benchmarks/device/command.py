@@ -1,4 +1,4 @@
-"""`python -m benchmarks device`: parity, then speed, on whatever device JAX and PyTorch find."""
+"""`python -m benchmarks device`: parity and speed on the device that JAX and PyTorch find."""
 
 import os
 import time
@@ -15,35 +15,35 @@ from benchmarks.cases import Case
 from benchmarks.command import Command
 from benchmarks.device import floor, grid, scan_settings
 from benchmarks.device.parity import Parity, parity
-from benchmarks.device.tables import LATE, facts, markdown, sheets
+from benchmarks.device.tables import LATE, facts, markdown, tables
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed
-from benchmarks.sheets import print_facts, print_sheet
+from benchmarks.tables import print_facts, print_table
 from jax_lstm.checks import require, require_extra
 
 PLAN = Plan(budget=0.4, least=3, most=9)
-SMALL, TYPICAL = Case(2, 16, 8, 8), Case(16, 512, 256, 256)  # on which the settings of `scan` are tried
+SMALL, TYPICAL = Case(2, 16, 8, 8), Case(16, 512, 256, 256)  # for the settings of `scan`
 QUICK = grid.Grid((8, 16), (1, 2), 16)
-SOME = 2  # cases of the grid come before the settings of `scan`, which take long to compile
+SOME = 2  # cases of the grid before the settings of `scan`, which take long to compile
 
 
 @dataclass(frozen=True)
 class Device(Command):
-    """On a GPU, or whatever there is: parity of every kernel, then ours beside PyTorch's LSTM over many sizes."""
+    """Parity of every kernel on this device, then speed compared with PyTorch's LSTM over many sizes."""
 
     NAME = "device"
 
     minutes: float = 8.0
-    """Minutes that it may take; the cases that are not reached are listed as such."""
+    """Time limit in minutes; the record lists the cases that were not reached."""
     quick: bool = False
-    """Sizes so small that any machine measures them in a minute; the figures say nothing."""
+    """Tiny sizes, to see that everything runs; the figures mean nothing."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Exit status 1 where a kernel that serves a case does not agree, or a part ended early."""
-        # Else JAX takes most of a GPU's memory as it starts, and PyTorch and other processes find none.
+        """Exit status 1 if a kernel fails parity, or a part ended early."""
+        # Otherwise JAX takes most of a GPU's memory when it starts, and leaves none for PyTorch.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         require(self.minutes > 0, "--minutes", "be positive", self.minutes)
         torch: Any = require_extra("torch", "torch", "python -m benchmarks device")
@@ -62,11 +62,11 @@ class Device(Command):
                 )
 
         def tried(name: str, rows: Iterable[Any]) -> None:
-            """Add rows as they are measured; what is raised is a row too, and ends no more than these."""
+            """Add rows as they are measured; an exception becomes a row, and ends only this part."""
             try:
                 for row in rows:
                     add(row)
-            except Exception as error:  # a device, or a framework, may fail with anything
+            except Exception as error:  # frameworks raise anything
                 first = f"{type(error).__name__}: {error}".splitlines()[0]
                 add(Timed("broken", name, "", "", {}, failed={"all": first}))
 
@@ -87,13 +87,13 @@ class Device(Command):
                 continue
             tried(name, grid.rows(each, chosen, jax.default_backend(), plan, threads))
             longest, largest = max(longest, time.monotonic() - started), max(largest, size)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts(record))
         wrong = [row for row in record.rows if row.failed and (isinstance(row, Parity) or row.section == "broken")]
         return int(bool(wrong))
 
 
 def row_of(**values: Any) -> Parity | Timed:
-    """A row of the record."""
+    """Rebuild a row of the record."""
     return (Parity if "kernel" in values else Timed)(**values)

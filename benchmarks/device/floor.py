@@ -1,4 +1,4 @@
-"""What the device can do at all: products and memory, than which no LSTM is faster, and two ways to wait for a step."""
+"""Limits of the device: matrix products and memory, which bound any LSTM, and two ways to synchronise a step."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,7 +20,7 @@ KERNELS_IN_GRAPH = 1000
 
 
 class Sizes(NamedTuple):
-    """Rows of a square matrix, and bytes of an array, with which the device is measured."""
+    """Sizes to measure with: rows of a square matrix, bytes of an array."""
 
     matrix: int = 8192
     array: int = 2**30
@@ -59,21 +59,21 @@ def _product(name: str, size: int, plan: Plan) -> Timed:
 
 
 def _copy(size: int, plan: Plan) -> Timed:
-    """`flops` are bytes, read and written."""
+    """The copy; `flops` are bytes read and written."""
     array, plus = jnp.zeros(size // 4, jnp.float32), jax.jit(lambda array: array + 1)
     seconds, calls = sample({"jax": lambda: plus(array).block_until_ready()}, plan)
     return Timed("limit", "memory", COPY, "jax", seconds, calls, flops=2.0 * size, shape=f"{size:,} bytes")
 
 
 def _boundary(plan: Plan) -> Timed:
-    """From one small kernel to the next that needs its result, in a CUDA graph."""
+    """The time between two dependent small kernels in a CUDA graph."""
     import torch
 
     array = torch.zeros(1024, device="cuda")
     array.add_(1)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # JAX's threads may use the device meanwhile
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # JAX's threads may use the device
         for _ in range(KERNELS_IN_GRAPH):
             array.add_(1)
 
@@ -86,17 +86,17 @@ def _boundary(plan: Plan) -> Timed:
 
 
 class Floor(NamedTuple):
-    """Seconds that a call takes at least, and what makes it so."""
+    """A lower bound on the seconds of a call, and what sets it."""
 
     seconds: float
     bound: str
 
 
 def floor(record: Record, row: Timed) -> Floor | None:
-    """Of a row of the grid: its products at the measured rate, or weights and sequence through memory.
+    """The larger of the time for the products and for memory traffic, at the measured rates.
 
-    Forward the weights and inputs are read and the outputs written; with the backward pass as much again, since the
-    chip may keep the rest. None where the limits were not measured.
+    A forward pass reads weights and inputs and writes outputs; the backward pass moves as much again, since the chip
+    may keep the rest. None if the limits were not measured.
     """
     limit = {(each.case, each.measure): each for each in record.rows if getattr(each, "section", "") == "limit"}
     product, copied = limit.get((row.section, PRODUCT)), limit.get(("memory", COPY))
@@ -112,10 +112,10 @@ def floor(record: Record, row: Timed) -> Floor | None:
 
 
 def waits(record: Record, row: Timed, limit: str) -> float | None:
-    """Seconds of one such wait a step, BOUNDARY or BARRIER, two with the backward pass.
+    """Seconds of one BOUNDARY or BARRIER per step, two with the backward pass.
 
-    No floor: other kernel boundaries and other barriers may be cheaper, and blocks that wait for none, or for those of
-    a cluster alone, need neither. None where it was not measured.
+    This is no lower bound: there may be cheaper ones, and blocks that wait only within a cluster need neither. None if
+    it was not measured.
     """
     for each in record.rows:
         if getattr(each, "section", "") == "limit" and each.measure == limit and each.seconds:
@@ -125,5 +125,5 @@ def waits(record: Record, row: Timed, limit: str) -> float | None:
 
 
 def _rate(row: Timed) -> float:
-    """Operations, or bytes, a second."""
+    """Operations or bytes per second."""
     return row.flops / min(min(samples) for samples in row.seconds.values())

@@ -1,4 +1,4 @@
-"""Forward, and forward with backward, over sizes and precisions: ours on each kernel, and PyTorch's LSTM."""
+"""Speed over sizes and precisions, forward and forward+backward: our kernels and PyTorch's LSTM."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks.cases import Case, Problem, draw
-from benchmarks.contenders.base import BACKWARD, FORWARD, Results, Runner
+from benchmarks.contenders.base import BACKWARD, FORWARD, Results, Runner, refusal
 from benchmarks.contenders.in_torch import device
 from benchmarks.contenders.ours import ours
 from benchmarks.contenders.torch_modules import in_torch
@@ -18,19 +18,19 @@ from benchmarks.gate import LIMITS
 from benchmarks.sampling import Plan, Timed, sample
 from benchmarks.timed import operations
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.auto import KERNELS, Request, choose
+from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
 
 TORCH, PACKED = "torch", "torch packed"
-TORCH_HAS = ("gpu", "cpu")  # of JAX's platforms
-HUNGRY = ("cudnn",)  # JAX's binding asks for several times the memory that cuDNN needs
+TORCH_HAS = ("gpu", "cpu")  # JAX's platforms on which PyTorch runs too
+HUNGRY = ("cudnn",)  # JAX's binding allocates several times the memory that cuDNN needs
 MEASURES = (FORWARD, BACKWARD)
 
 
 class Grid(NamedTuple):
-    """Every H with every B, at T steps; inputs are as wide as the hidden layer."""
+    """Every H with every B, at T steps; I is H."""
 
-    hidden: tuple[int, ...] = (256, 1024, 64, 512, 768, 128, 384, 192)  # if time runs out, the rest of them
+    hidden: tuple[int, ...] = (256, 1024, 64, 512, 768, 128, 384, 192)  # time may run out: the rest last
     batch: tuple[int, ...] = (16, 64, 1, 128)
     steps: int = 512
     precisions: tuple[str, ...] = tuple(PRECISIONS)
@@ -41,20 +41,15 @@ class Grid(NamedTuple):
                 yield Case(batch, self.steps, hidden, hidden)
 
 
-def kernels(platform: str) -> list[str]:
-    """Ours that can run there, but for the textbook."""
-    found = []
-    for name in KERNELS:
-        with suppress(InputError):
-            choose(name, Request(platform, np.dtype("float32"), (1, 1, 1), None))
-            found.append(name)
-    return [name for name in found if name != "reference"]
+def kernels() -> list[str]:
+    """Our kernels that run on this platform; without "reference", and "plain", which computes what "scan" computes."""
+    return [name for name in KERNELS if name not in ("reference", "plain") and not refusal(name)]
 
 
 def _runners(
     problem: Problem, precision: Precision, names: list[str], platform: str
 ) -> tuple[dict[str, Runner], dict[str, str]]:
-    """By contender; and why those that are missing could not be built."""
+    """The measures by contender, and why the others could not be built."""
     full = np.full(problem.case.batch, problem.case.steps, np.int32)
     theirs = {
         TORCH: lambda: in_torch(problem, dtype=precision.dtype, place=device()),
@@ -68,13 +63,13 @@ def _runners(
     for name, build in builds.items():
         try:
             made[name] = build()
-        except Exception as error:  # a framework may fail with anything
+        except Exception as error:  # frameworks raise anything
             failed[name] = _first_line(error)
     return made, failed
 
 
 class Error(NamedTuple):
-    """The largest relative difference; or what was raised, or why a work does not serve the case (`refused`)."""
+    """The largest relative difference; or what was raised, or why the case is not supported (`refused`)."""
 
     relative: float
     text: str = ""
@@ -82,12 +77,12 @@ class Error(NamedTuple):
 
 
 def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Iterator[Timed]:
-    """A row a precision and measure. All that JAX has to compile is compiled first, on many threads.
+    """A row for each precision and measure. Everything in JAX is compiled first, on many threads.
 
-    PyTorch is what all are compared with: it is timed even where it lies further from float64 than the limits allow,
-    which is noted, and then ours may lie twice as far.
+    PyTorch is the baseline, so it is timed even if it differs from float64 by more than the limit. Then this is noted,
+    and ours may differ by twice as much as PyTorch.
     """
-    problem, names = draw(case), kernels(platform)
+    problem, names = draw(case), kernels()
     built = {name: _runners(problem, PRECISIONS[name], names, platform) for name in grid.precisions}
     _compile(
         {
@@ -126,7 +121,7 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
 
 
 def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """Who is timed, why others are not, and what is to be noted; see `rows`."""
+    """Those to time, why others failed, and notes; see `rows`."""
     theirs = errors[TORCH].relative if TORCH in errors else 0.0
     allowed = max(limit, 2 * theirs) if np.isfinite(theirs) else limit
     admitted, failed, notes = [], {}, {}
@@ -142,7 +137,7 @@ def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[
 
 
 def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[Any], Any], threads: int) -> Any:
-    """{job: its `call`}: on many threads, and one after the other for those that need much memory `alone`."""
+    """`call` every job: on threads, except those for which `alone` is true, which run one after the other."""
     together = [job for job in jobs if not alone(job)]
     with ThreadPoolExecutor(threads) as pool:
         done = dict(zip(together, pool.map(call, together), strict=True))
@@ -150,11 +145,11 @@ def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[
 
 
 def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int) -> None:
-    """Call each once, with its way to multiply; a thread has its own."""
+    """Call each once, with its matmul precision, which is local to a thread."""
 
     def tried(job: tuple[str, str, str]) -> None:
         matmul, call = calls[job]
-        with jax.default_matmul_precision(matmul), suppress(Exception):  # the gate will meet it again, and say so
+        with jax.default_matmul_precision(matmul), suppress(Exception):  # `_errors` reports it
             call()
 
     _in_turn(list(calls), lambda job: job[1] in HUNGRY, tried, threads)
@@ -163,17 +158,17 @@ def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int
 def _errors(
     made: Mapping[str, Runner], precision: str, expected: Mapping[str, Results], threads: int
 ) -> dict[tuple[str, str], Error]:
-    """By contender and measure, from PyTorch in float64. On threads, since comparing takes longer than running."""
+    """Errors by contender and measure, against PyTorch in float64; on threads, since comparing is slow."""
 
     def found(job: tuple[str, str]) -> Error:
         who, measure = job
         try:
-            with jax.default_matmul_precision(PRECISIONS[precision].matmul):  # each thread has its own
+            with jax.default_matmul_precision(PRECISIONS[precision].matmul):  # local to a thread
                 results = made[who][measure].results()
             return Error(max(difference(results[name], want).relative for name, want in expected[measure].items()))
         except InputError as error:
             return Error(np.inf, str(error), refused=True)
-        except Exception as error:  # a framework may fail with anything
+        except Exception as error:  # frameworks raise anything
             return Error(np.inf, _first_line(error))
 
     jobs = [(who, measure) for who in made for measure in MEASURES]

@@ -1,4 +1,4 @@
-"""The parity grid on this device: every kernel and option against PyTorch in float64, outputs and all gradients."""
+"""Parity on this device: outputs and all gradients of every kernel, against PyTorch in float64."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 import jax_lstm as jl
-from jax_lstm.kernels.auto import KERNELS
+from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import TOLERANCES, difference
 
 STEPS, BATCH, INPUT, HIDDEN, PROJECTED = 9, 5, 3, 8, 4
@@ -32,7 +32,7 @@ class Options(NamedTuple):
 
 @dataclass(frozen=True)
 class Parity:
-    """A row of the record: the `worst` relative differences, or why a kernel does not serve, or what it raised."""
+    """A row of the record: the `worst` relative differences, or why the kernel refused, or what it raised."""
 
     kernel: str
     options: str
@@ -45,7 +45,7 @@ GRID = [Options(*each) for each in product((1, 2), (False, True), (0, PROJECTED)
 
 
 def parity(threads: int) -> Iterator[Parity]:
-    """Float32 in full precision."""
+    """Compare every kernel at every point of `GRID`, in float32 at full precision."""
     jobs = [(name, options) for options in GRID for name in KERNELS]
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda job: _compared(*job), jobs)
@@ -56,7 +56,7 @@ def _compared(name: str, options: Options) -> Parity:
         worst = differences(name, options)
     except jl.InputError as error:
         return Parity(name, str(options), {}, refused=str(error))
-    except Exception as error:  # XLA may fail with anything
+    except Exception as error:  # XLA raises anything
         return Parity(name, str(options), {}, failed=f"{type(error).__name__}: {error}".splitlines()[0])
     wrong = [f"{kind} off by {found:.1e}" for kind, found in worst.items() if not found <= TOLERANCES[kind].float32]
     return Parity(name, str(options), worst, failed="; ".join(wrong))

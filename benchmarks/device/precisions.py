@@ -1,4 +1,4 @@
-"""The types and ways to multiply in which everything is measured, for both frameworks alike: a row each."""
+"""The types and matmul precisions to measure in, the same for both frameworks."""
 
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import jax
 
 
 class Precision(NamedTuple):
-    """`dtype` of weights, inputs and outputs; `matmul` is JAX's name for how float32 is multiplied."""
+    """`dtype` of weights, inputs and outputs; `matmul` is JAX's name of the precision of float32 products."""
 
     dtype: str
     matmul: str
@@ -24,7 +24,7 @@ PRECISIONS = {
 
 @contextmanager
 def computed_in(precision: Precision) -> Any:
-    """Both frameworks multiply so, inside."""
+    """Set the matmul precision of both frameworks in a context."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = precision.tf32

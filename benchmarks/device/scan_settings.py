@@ -1,7 +1,7 @@
-"""What one can set for `scan`: steps in a turn of its loop, the type, and flags of XLA, each in a process of its own.
+"""The `scan` kernel with several `unroll`, types and XLA flags.
 
-XLA reads its flags when it starts. `python -m benchmarks.device.scan_settings PLATFORM H B T UNROLL...` measures under
-those that are set and prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
+XLA reads its flags when it starts, so each set of flags has a child process. There, `python -m
+benchmarks.device.scan_settings PLATFORM H B T UNROLL...` prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
 """
 
 import json
@@ -15,9 +15,10 @@ import jax.numpy as jnp
 
 from benchmarks.cases import Case, draw
 from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.alone import alone, given
+from benchmarks.device.child import child_arguments, run_child
 from benchmarks.sampling import Plan, Timed, sample
 from jax_lstm import functional
+from jax_lstm.kernels import Scan
 
 UNROLLS, DTYPES = (1, 4, 8), ("float32", "bfloat16")
 FLAGS = {
@@ -29,10 +30,10 @@ PLAN = Plan(budget=0.5, least=3, most=9)
 
 
 def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[Timed]:
-    """A row for each way to set XLA; a process that fails, or takes longer than its share of `seconds`, has failed."""
+    """A row for each set of flags; a child has failed if it exceeds its share of `seconds`."""
     for name, flags in FLAGS.items():
         sizes = (case.hidden_size, case.batch, case.steps, *unrolls)
-        found, reason = alone(__name__, sizes, seconds / len(FLAGS), flags)
+        found, reason = run_child(__name__, sizes, seconds / len(FLAGS), flags)
         timed, failed = found or {}, {"scan": reason} if reason else {}
         rounds = min(map(len, timed.values()), default=0)
         timed = {key: samples[:rounds] for key, samples in timed.items()}
@@ -42,7 +43,7 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[T
 
 
 def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
-    """Seconds by unrolling, type and measure; float32 is multiplied as JAX does by default."""
+    """Seconds by `unroll`, type and measure; float32 at JAX's default matmul precision."""
     problem, turns = draw(case), {}
     for unroll in unrolls:
         for dtype in DTYPES:
@@ -50,7 +51,7 @@ def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
             xs = jnp.asarray(problem.xs, dtype)
 
             def loss(params: Any, xs: Any, unroll: int = unroll) -> Any:
-                ys = functional.lstm(params, xs, backend="scan", unroll=unroll)[0]
+                ys = functional.lstm(params, xs, backend=Scan(unroll=unroll))[0]
                 return jnp.mean(jnp.square(ys.astype(jnp.float32)))
 
             for measure, function in ((FORWARD, jax.jit(loss)), (BACKWARD, jax.jit(jax.value_and_grad(loss, (0, 1))))):
@@ -65,5 +66,5 @@ def _blocking(function: Any, *arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    hidden, batch, steps, *unrolls = given()
+    hidden, batch, steps, *unrolls = child_arguments()
     print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))

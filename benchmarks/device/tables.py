@@ -1,4 +1,4 @@
-"""Tables of a record of `device`, and what stands in docs/accelerators.md."""
+"""Tables of a record of `device`, for the terminal and docs/accelerators.md."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ from benchmarks.device.precisions import PRECISIONS
 from benchmarks.facts import timed_facts
 from benchmarks.record import Record
 from benchmarks.sampling import Timed
-from benchmarks.sheets import ABSENT, Sheet, as_markdown, marked, time_of
+from benchmarks.tables import ABSENT, Table, as_markdown, marked, time_of
 
 LATE = "no time was left"
 
 
-def sheets(record: Record) -> list[Sheet]:
+def tables(record: Record) -> list[Table]:
     made = [_parity(record), _limits(record), _settings(record)]
     made += [_grid(record, precision) for precision in PRECISIONS]
-    return [sheet for sheet in made if sheet.rows]
+    return [table for table in made if table.rows]
 
 
 def facts(record: Record) -> dict[str, str]:
@@ -32,11 +32,11 @@ def facts(record: Record) -> dict[str, str]:
 
 
 def markdown(record: Record) -> str:
-    return as_markdown(facts(record), sheets(record))
+    return as_markdown(facts(record), tables(record))
 
 
-def _parity(record: Record) -> Sheet:
-    """By kernel: how many of the cases agree, and the largest differences."""
+def _parity(record: Record) -> Table:
+    """For each kernel, how many cases agree, and the largest differences."""
     found: dict[str, list[Parity]] = {}
     for row in record.rows:
         if isinstance(row, Parity):
@@ -54,10 +54,10 @@ def _parity(record: Record) -> Sheet:
         notes += sorted({f"{kernel}: {row.refused}" for row in each if row.refused})
     columns = ("kernel", "agree", "outputs", "gradients", "not served")
     title = "Float32 in full precision against PyTorch in float64: cases that agree, largest relative differences"
-    return Sheet(title, columns, rows, notes=tuple(notes))
+    return Table(title, columns, rows, notes=tuple(notes))
 
 
-def _limits(record: Record) -> Sheet:
+def _limits(record: Record) -> Table:
     rows, notes = [], []
     for row in record.rows:
         if isinstance(row, Timed) and row.section == "limit":
@@ -67,11 +67,11 @@ def _limits(record: Record) -> Sheet:
                 best = min(min(samples) for samples in row.seconds.values())
                 rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
             rows.append((f"{row.measure}, {row.case}", row.shape, rate))
-    return Sheet("What the device can do at all", ("", "size", "measured"), rows, left=2, notes=tuple(notes))
+    return Table("What the device can do at all", ("", "size", "measured"), rows, left=2, notes=tuple(notes))
 
 
-def _settings(record: Record) -> Sheet:
-    """A call of `scan` under each setting."""
+def _settings(record: Record) -> Table:
+    """Times of `scan` with each setting."""
     rows = [row for row in record.rows if isinstance(row, Timed) and row.section == "scan"]
     keys = list(dict.fromkeys(key for row in rows for key in row.seconds))
     cells, notes = [], []
@@ -82,10 +82,10 @@ def _settings(record: Record) -> Sheet:
         notes += [f"{row.case}: `XLA_FLAGS={flags}`" for flags in row.notes.values()]
         notes += [f"{row.case}: failed: {reason}" for reason in row.failed.values()]
     shape = rows[0].shape if rows else ""
-    return Sheet(f"A call of `scan` at B,T,I,H = {shape}", ("", *(row.case for row in rows)), cells, notes=tuple(notes))
+    return Table(f"A call of `scan` at B,T,I,H = {shape}", ("", *(row.case for row in rows)), cells, notes=tuple(notes))
 
 
-def _grid(record: Record, precision: str) -> Sheet:
+def _grid(record: Record, precision: str) -> Table:
     rows = [row for row in record.rows if isinstance(row, Timed) and row.section == precision]
     names = list(dict.fromkeys(name for row in rows for name in (*row.seconds, *row.failed)))
     ours = [name for name in names if not name.startswith("torch")]
@@ -116,4 +116,4 @@ def _grid(record: Record, precision: str) -> Sheet:
     notes = ['Above 1, ours is faster. After a "~" it is not certain on which side of 1 it lies.']
     notes += [f"{name}: {reason}" for name, reason in refused.items()]
     notes += [f"{name}, {row.case}, {row.measure}: {note}" for row in rows for name, note in row.notes.items()]
-    return Sheet(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))
+    return Table(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""What compiling a program costs, stage by stage, and what the compiler made of it."""
+"""The time of each stage of compiling a program, and figures of the result."""
 
 import dataclasses
 import time
@@ -13,12 +13,12 @@ import numpy as np
 
 from benchmarks.jit import hlo
 
-COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX reports whenever XLA has compiled something
+COMPILED = "/jax/core/compile/backend_compile_duration"  # the event of JAX for each compilation by XLA
 
 
 @dataclass
 class Count:
-    """Of compilations by XLA, and their seconds together."""
+    """The number of compilations by XLA, and their seconds in total."""
 
     number: int = 0
     seconds: float = 0.0
@@ -26,7 +26,7 @@ class Count:
 
 @contextmanager
 def compilations() -> Iterator[Count]:
-    """Counts those within the block."""
+    """Count compilations in a context."""
     count = Count()
 
     def listen(event: str, duration_secs: float, **_: Any) -> None:
@@ -42,7 +42,7 @@ def compilations() -> Iterator[Count]:
 
 
 def in_stages(jitted: Any, arguments: tuple[Any, ...]) -> tuple[Any, Any, dict[str, float]]:
-    """The jaxpr, the executable and the seconds of each stage, from nothing: caches are cleared."""
+    """The jaxpr, the executable and the seconds of each stage, after clearing the caches."""
     jax.clear_caches()
     seconds, began = {}, time.perf_counter()
 
@@ -61,14 +61,14 @@ def in_stages(jitted: Any, arguments: tuple[Any, ...]) -> tuple[Any, Any, dict[s
 
 
 def clocked(call: Callable[[], Any]) -> tuple[Any, float]:
-    """The value of a call, when all of it is there, and its seconds."""
+    """The value of a call, awaited, and its seconds."""
     began = time.perf_counter()
     value = jax.block_until_ready(call())
     return value, time.perf_counter() - began
 
 
 def figures(jaxpr: Any, compiled: Any, text_to: Path | None = None) -> dict[str, Any]:
-    """The fields of a row that come from the jaxpr and the executable; the text of the HLO into a file if asked."""
+    """The fields of a row from the jaxpr and the executable; writes the HLO to `text_to`, if given."""
     text = compiled.as_text()
     if text_to:
         text_to.parent.mkdir(parents=True, exist_ok=True)
@@ -92,14 +92,15 @@ def figures(jaxpr: Any, compiled: Any, text_to: Path | None = None) -> dict[str,
 
 
 def equations(jaxpr: Any) -> int:
-    """Of a jaxpr and those within it."""
+    """The number of equations in a jaxpr and those within it."""
     return sum(1 + sum(map(equations, inner(equation))) for equation in jaxpr.eqns)
 
 
 def products(jaxpr: Any) -> float | None:
-    """FLOPs of the matrix products, those in a scan as often as it runs them, those of a device on all of them.
+    """FLOPs of the matrix products: those in a scan once a step, those of a device on all of them.
 
-    None where that cannot be known: a loop whose end the device decides, or products within a foreign call.
+    Of the branches of a `cond`, that with the most: our `scan` has one for each form of its products. None where the
+    count is unknown: in a loop whose end the device decides, or in the fused kernel's primitives.
     """
     total = 0.0
     for equation in jaxpr.eqns:
@@ -110,24 +111,23 @@ def products(jaxpr: Any) -> float | None:
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
             total += 2.0 * np.prod(equation.outvars[0].aval.shape) * np.prod([left[axis] for axis in contracted])
-        times = _times(equation)
-        for each in inner(equation):
-            within = products(each)
-            if within is None:
-                return None
-            total += times * within
+        within = [products(each) for each in inner(equation)]
+        known = [count for count in within if count is not None]
+        if len(known) < len(within):
+            return None
+        total += _times(equation) * (max(known) if name == "cond" else sum(known))
     return float(total)
 
 
 def _times(equation: Any) -> int:
-    """How often what is within an equation runs: at every step, or on every device."""
+    """How often the jaxpr in an equation runs: at every step, or on every device."""
     if equation.primitive.name == "scan":
         return equation.params["length"]
     return equation.params["mesh"].size if equation.primitive.name == "shard_map" else 1
 
 
 def inner(equation: Any) -> Iterator[Any]:
-    """The jaxprs among the parameters of an equation."""
+    """The jaxprs in the parameters of an equation."""
     for value in equation.params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             each = getattr(each, "jaxpr", each)

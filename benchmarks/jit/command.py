@@ -1,4 +1,4 @@
-"""`python -m benchmarks jit`: what jit costs and buys."""
+"""`python -m benchmarks jit`: what `jit` costs and gains."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ STUDY = "jit"
 
 @dataclass(frozen=True)
 class Jit(Command):
-    """Compile and time one LSTM written in many ways: compile time, speed, memory, HLO; write the record."""
+    """Compile and time one LSTM written in many ways: compile time, speed, memory, HLO."""
 
     NAME = STUDY
 
@@ -33,15 +33,15 @@ class Jit(Command):
     sweep: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """What to vary: base, steps, hidden, layers, shapes, precision, devices; may be repeated. All if not given."""
     threads: int = 0
-    """Cores to use, the same for everyone; all that there are if not given."""
+    """Cores to use, for all contenders; all cores if not given."""
     hlo: str = ""
-    """Folder for the text of every optimised HLO module."""
+    """Folder for the optimised HLO of every program."""
 
     def show(self, path: Path) -> int:
         return render(records.read(path, self.NAME, Row), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
-        """Exit status 1 where a variant failed the gate."""
+        """Exit status 1 if a variant failed the gate."""
         for name in self.sweep:
             require_one_of("--sweep", name, tuple(SWEEPS))
         use_cores(self.threads)
@@ -58,9 +58,9 @@ class Jit(Command):
 
 
 def study(setting: Setting, only: Sequence[str], command: str, path: Path, console: Console) -> records.Record:
-    """All sweeps, or `only` some; the record is written after every group of rows, so that none is lost."""
+    """Run all sweeps, or those in `only`; the record is written after every group of rows."""
     began = time.monotonic()
-    jax.config.update("jax_enable_compilation_cache", False)  # what was compiled another day must not shorten it
+    jax.config.update("jax_enable_compilation_cache", False)  # earlier compilations must not shorten this one
     absent = {}
     for name, variant in VARIANTS.items():
         if variant.backend and (reason := variant.refusal(setting.base, "")):

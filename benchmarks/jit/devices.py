@@ -1,6 +1,6 @@
-"""The batch spread over devices of the host, in a child process: how many there are is settled before JAX starts.
+"""Split the batch over devices of the host, in a child process, since their number is fixed when JAX starts.
 
-`python -m benchmarks.jit.devices ARGUMENTS`, where ARGUMENTS are JSON, prints the rows as JSON in its last line.
+`python -m benchmarks.jit.devices ARGUMENTS` takes JSON, and prints the rows as JSON on its last line.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from benchmarks.jit.variants import VARIANTS, YARDSTICK
 from benchmarks.record import ROOT
 from benchmarks.sampling import Plan
 
-SPREAD = ("scan", "scan kernel", "native")  # variants that are spread
+SPREAD = ("scan", "scan kernel", "native")  # variants to run on several devices
 WAYS = {
     "": "`{}` on one of {} devices",
     ", sharded inputs": "`{}` jitted, its inputs lying on {} devices: the compiler partitions the program",
@@ -37,7 +37,7 @@ WAYS = {
 def rows(
     size: Size, count: int, effort: Effort, measures: Sequence[str] = MEASURES, spread: Sequence[str] = SPREAD
 ) -> list[Row]:
-    """From a child process with `count` devices; it has the same number of threads as this one."""
+    """The rows, from a child process with `count` devices and as many threads as this process."""
     asked = {
         "size": dataclasses.asdict(size),
         "count": count,
@@ -62,7 +62,7 @@ def rows(
 
 
 def candidates(size: Size, count: int, name: str, spread: Sequence[str]) -> dict[str, Candidate]:
-    """PyTorch, and each variant on one device and in both ways on all."""
+    """PyTorch, and each variant on one device and, in two ways, on all."""
     found = {YARDSTICK: Candidate(lambda: VARIANTS[YARDSTICK].program(size, name), VARIANTS[YARDSTICK].about)}
     for variant in spread:
         refusal = VARIANTS[variant].refusal(size, name)
@@ -88,7 +88,7 @@ def _program(variant: str, way: str, size: Size, count: int, name: str) -> Progr
 
 
 def _mapped(network: Network, mesh: Any, rows: Any, everywhere: Any) -> Network:
-    # Without `check_vma`, which would want the zeros that a scan starts from to be marked as differing by device.
+    # `check_vma` would require the zeros that a scan starts from to be marked as varying by device.
     return jax.shard_map(network, mesh=mesh, in_specs=(everywhere, rows), out_specs=rows, check_vma=False)
 
 

@@ -1,6 +1,6 @@
-"""What devices send each other, from the text of an optimised HLO module that XLA has divided among them.
+"""Collectives between devices, from the text of an optimised, partitioned HLO module.
 
-XLA for CPU makes no asynchronous exchanges, `all-reduce-start` and the like, so none are looked for.
+Asynchronous ones, such as `all-reduce-start`, are not handled: XLA for CPU does not emit them.
 """
 
 import re
@@ -18,7 +18,7 @@ DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
 
 @dataclass(frozen=True)
 class Exchange:
-    """A collective: `bytes` of its result on one device, `arrays` in that, `group` devices, `times` that it runs."""
+    """A collective: `bytes` and `arrays` of its result on one device, devices in a `group`, `times` it runs."""
 
     kind: str
     bytes: int
@@ -28,7 +28,7 @@ class Exchange:
 
     @property
     def sent(self) -> float:
-        """Bytes that each device of a ring sends, all times together: what each kind must move at least.
+        """The least bytes that each device sends, in a ring, over all `times`.
 
         A reduction of b bytes over n devices is a scatter and a gather, (n - 1) / n of b each
         (https://doi.org/10.1016/j.jpdc.2008.09.002).
@@ -37,7 +37,7 @@ class Exchange:
         parts = {
             "all-reduce": 2 * (n - 1) / n,
             "all-gather": (n - 1) / n,
-            "reduce-scatter": n - 1.0,  # the result is an n-th of what goes in
+            "reduce-scatter": n - 1.0,  # the result is an n-th of the input
             "all-to-all": (n - 1) / n,
             "collective-permute": 1.0,
         }
@@ -45,10 +45,10 @@ class Exchange:
 
 
 def exchanges(text: str) -> list[Exchange]:
-    """All that a run of the module exchanges; those in loops with the product of the trips around them.
+    """The collectives in a run of the module; in a loop they run once per trip.
 
     Raises:
-        ValueError: one stands in a loop whose trips the compiler does not know.
+        ValueError: one is in a loop whose trip count the compiler does not know.
     """
     found, entry = computations(text)
     devices = DEVICES.search(text)
@@ -82,4 +82,4 @@ def _bytes(dtype: str, sizes: str) -> int:
     count = 1
     for size in filter(None, sizes.split(",")):
         count *= int(size)
-    return count * (int(bits[0]) if bits else 8) // 8  # pred has a byte
+    return count * (int(bits[0]) if bits else 8) // 8  # pred is one byte

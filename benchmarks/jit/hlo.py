@@ -1,4 +1,4 @@
-"""Counts from the text of an optimised HLO module: how many instructions there are, and what a loop runs at each step.
+"""Counts from the text of an optimised HLO module: of instructions, and of what a loop runs in each step.
 
 The text is what `compiled.as_text()` gives: computations, one `name (...) -> type {` each, with an instruction a line.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
-# `%name = type opcode(`: a type may be a tuple of types with layouts and comments, so the opcode is the first word that
-# follows a space and stands before a bracket.
+# `%name = type opcode(`: a type may be a tuple of types with layouts and comments, so the opcode is the first word
+# between a space and a bracket.
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ([a-z][\w\-]*)\(")
 CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 BODY = re.compile(r"body=%?([\w.\-]+)")
@@ -29,9 +29,9 @@ class Instruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Loop:
-    """A `while`: `trips` is None where the compiler does not know it, `kernels` are what a step launches.
+    """A `while`: `trips` is None if the compiler does not know it; `kernels` are the launches of a step.
 
-    `counts` are instructions by opcode in the body, those inside fusions too. `depth` counts the loops around it.
+    `counts`: instructions in the body by opcode, with those in fusions. `depth`: the number of loops around it.
     """
 
     trips: int | None
@@ -48,14 +48,14 @@ class Module:
 
 
 def read(text: str) -> Module:
-    """The module in its text."""
+    """Count the instructions and loops of a module."""
     found, entry = computations(text)
     counts = Counter(each.opcode for body in found.values() for each in body)
     return Module(counts.total(), dict(counts), list(_loops(found, entry, 0)))
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
-    """The instructions of each computation by its name, and which one the module begins with."""
+    """The instructions of each computation by its name, and the name of the entry."""
     found: dict[str, list[Instruction]] = {}
     entry, current = "", None
     for line in text.splitlines():
@@ -80,7 +80,7 @@ def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
 
 
 def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) -> Iterator[Loop]:
-    """The loops that a computation runs, each before those within it."""
+    """The loops that a computation runs, outer ones first."""
     for each in computations.get(name, ()):
         if each.body:
             kernels = sum(inner.opcode not in FREE for inner in computations[each.body])
@@ -90,7 +90,7 @@ def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) ->
 
 
 def _within(computations: dict[str, list[Instruction]], name: str) -> Counter[str]:
-    """Instructions of a computation and of what it calls; loops within it have counts of their own."""
+    """Count instructions of a computation and of those that it calls, except inner loops."""
     counts: Counter[str] = Counter()
     for each in computations.get(name, ()):
         counts[each.opcode] += 1

@@ -1,4 +1,4 @@
-"""Candidates side by side: the gate, the stages of compilation, the figures, and samples taken in turns."""
+"""Measure candidates: the gate, the stages of compilation, the figures, and samples in turns."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,14 +17,14 @@ from benchmarks.jit.sizes import Size, oracle
 from benchmarks.jit.variants import VARIANTS, of_sweep
 from benchmarks.sampling import Call, Plan, sample
 
-NO_REVERSE = "Reverse-mode differentiation does not work"  # what JAX says of a loop whose end the device decides
+NO_REVERSE = "Reverse-mode differentiation does not work"  # from JAX's error for a `while` loop
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How thoroughly: `compiles` times from nothing, samples by `plan`, and `without` some variants.
+    """How thoroughly: compile `compiles` times, sample by `plan`, leave out the variants in `without`.
 
-    `texts` is a folder for the HLO, if it is wanted.
+    `texts`: a folder for the HLO, or None.
     """
 
     plan: Plan = Plan()  # noqa: RUF009 immutable
@@ -34,7 +34,7 @@ class Effort:
 
 
 class Candidate(NamedTuple):
-    """`make` builds the program; `refusal` says why it is not to be measured, if it is not."""
+    """`make` builds the program; `refusal`: why it is not measured, or ""."""
 
     make: Callable[[], Program]
     about: str
@@ -56,7 +56,7 @@ def candidates(sweep: str, size: Size, measure: str, without: tuple[str, ...] = 
 
 
 class Taken(NamedTuple):
-    """One candidate, measured but for its samples: its program, a call of it, what is known."""
+    """One candidate before sampling: its program, a call, its value, and the fields of its row so far."""
 
     program: Program
     call: Call
@@ -67,7 +67,7 @@ class Taken(NamedTuple):
 def measure(
     sweep: str, size: Size, name: str, entries: Mapping[str, Candidate], effort: Effort, devices: int = 1
 ) -> list[Row]:
-    """A row for each candidate, all sampled in turns; `name` is that of the measure."""
+    """A row for each candidate, sampled in turns; `name` is the measure."""
     rows, taken = {}, {}
     for entry, candidate in entries.items():
         rows[entry] = unmeasured(sweep, size, name, entry, candidate, devices)
@@ -81,7 +81,7 @@ def measure(
             else:
                 taken[entry] = found
                 rows[entry] = replace(rows[entry], jitted=found.program.jitted, **found.known)
-        except Exception as error:  # JAX and PyTorch may fail with anything
+        except Exception as error:  # frameworks raise anything
             line = f"{type(error).__name__}: {error}".splitlines()[0]
             which = "not_offered" if NO_REVERSE in line else "failed"
             rows[entry] = replace(rows[entry], **{which: line})
@@ -93,7 +93,7 @@ def measure(
 
 
 def unmeasured(sweep: str, size: Size, name: str, entry: str, candidate: Candidate, devices: int) -> Row:
-    """The row of a candidate before anything is known of it."""
+    """The row of a candidate that has not been measured."""
     return Row(
         sweep, entry, name, f"{sweep} {size.shape} {name} {devices}", size.shape, size.batch, size.steps,
         size.input_size, size.hidden_size, size.layers, candidate.about, candidate.dtype, devices,
@@ -102,7 +102,7 @@ def unmeasured(sweep: str, size: Size, name: str, entry: str, candidate: Candida
 
 
 def _take(program: Program, texts: Path | None) -> Taken:
-    """Compile and call it for the first time."""
+    """Compile a program and call it for the first time."""
     if not program.jitted:
         jax.clear_caches()
         with compilations() as count:
@@ -119,7 +119,7 @@ def _take(program: Program, texts: Path | None) -> Taken:
 
 
 def _compile_again(taken: Mapping[str, Taken], times: int) -> None:
-    """Further samples of the stages, in turns, into what is known."""
+    """Add more samples of the stages, in turns."""
     for _ in range(times):
         for found in taken.values():
             if found.program.jitted:
@@ -132,14 +132,14 @@ def _compile_again(taken: Mapping[str, Taken], times: int) -> None:
 
 
 def _jitted(program: Program) -> Any:
-    def fresh(*arguments: Any) -> Any:  # a function of its own: JAX remembers what it traced, by the function
+    def fresh(*arguments: Any) -> Any:  # a new function, since JAX caches traces by function
         return program.function(*arguments)
 
     return jax.jit(fresh, donate_argnums=(0,) if program.donated else ())
 
 
 def _fresh(program: Program) -> tuple[Any, ...]:
-    """Arguments that may be donated."""
+    """The arguments, copied if they will be donated."""
     if not program.donated:
         return program.arguments
     return (jax.tree.map(jnp.copy, program.arguments[0]), *program.arguments[1:])

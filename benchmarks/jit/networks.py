@@ -1,7 +1,7 @@
-"""The recurrence once, and the ways to run it over a sequence: plain JAX, a few lines each, all on the same step.
+"""Ways to run the recurrence over a sequence, in a few lines of plain JAX each.
 
-A layer is `(params, xs (T, B, I)) -> ys (T, B, H)`, and a network the same of all layers' weights. State and sums are
-kept in float32 where weights and inputs are bfloat16, as everywhere in this project.
+A layer is `(params, xs (T, B, I)) -> ys (T, B, H)`; a network is the same with the parameters of all layers. State and
+sums are float32 if weights and inputs are bfloat16, as in `jax_lstm`.
 """
 
 import math
@@ -20,7 +20,7 @@ Step = Callable[[LSTMParams, LSTMState, Any], LSTMState]
 
 
 def project(params: LSTMParams, x: jax.Array) -> jax.Array:
-    """What the inputs add to the gates, (..., 4H): it does not depend on the state."""
+    """The input part of the pre-activations, (..., 4H)."""
     assert params.bias_ih is not None
     assert params.bias_hh is not None
     dtype = state_dtype(x.dtype)
@@ -29,13 +29,13 @@ def project(params: LSTMParams, x: jax.Array) -> jax.Array:
 
 
 def recur(params: LSTMParams, h: jax.Array) -> jax.Array:
-    """What the state adds, (B, 4H)."""
+    """The recurrent part of the pre-activations, (B, 4H)."""
     weight = params.weight_hh
     return jnp.matmul(h.astype(weight.dtype), weight.T, preferred_element_type=state_dtype(weight.dtype))
 
 
 def update(i: jax.Array, f: jax.Array, g: jax.Array, o: jax.Array, c: jax.Array) -> LSTMState:
-    """The state after a step, from the sums of its gates."""
+    """The next state, from the pre-activations of the gates."""
     c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(c), c)
 
@@ -51,23 +51,23 @@ def step_of_projected(params: LSTMParams, state: LSTMState, projected: jax.Array
 
 
 def step_of_four(params: LSTMParams, state: LSTMState, projected: list[jax.Array]) -> LSTMState:
-    """The same, where what the inputs add comes as four arrays, one a gate."""
+    """`step_of_projected`, with the input part as four arrays, one per gate."""
     by_state = jnp.split(recur(params, state.h), 4, axis=-1)
     i, f, g, o = (a + b for a, b in zip(projected, by_state, strict=True))
     return update(i, f, g, o, state.c)
 
 
 def start(params: LSTMParams, batch: int) -> LSTMState:
-    """Zeros."""
+    """The initial state, zeros."""
     shape = (batch, params.weight_hh.shape[1])
     return LSTMState.zeros(shape, state_dtype(params.weight_hh.dtype))
 
 
 def python_loop(step: Step = step) -> Layer:
-    """A loop in Python: unrolled where it is traced, a dispatch an operation where it is not.
+    """A loop in Python: unrolled when traced; otherwise every operation is dispatched.
 
-    The inputs are split in one operation. `xs[t]` would be one of its own for every t, with a gradient of its own, and
-    outside jit each would be compiled.
+    The inputs are split by one operation. `xs[t]` would be another one for every t, each with a gradient, and each
+    compiled outside `jit`.
     """
 
     def layer(params: LSTMParams, xs: jax.Array) -> jax.Array:
@@ -81,10 +81,10 @@ def python_loop(step: Step = step) -> Layer:
 
 
 def fori_loop(traced: bool) -> Layer:
-    """`fori_loop`, the outputs written into an array that is carried.
+    """`fori_loop` that carries the array of outputs.
 
-    With a number of steps that is known when tracing JAX makes a scan of it. `traced` hides the number, as a value of
-    the data would: then it is a `while` whose end only the device knows.
+    If the number of steps is known when tracing, JAX turns it into a scan. With `traced` it is a traced value, and the
+    loop is a `while`.
     """
 
     def layer(params: LSTMParams, xs: jax.Array) -> jax.Array:
@@ -108,7 +108,7 @@ def run_steps(params: LSTMParams, xs: jax.Array, steps: Any) -> jax.Array:
 
 
 def scan(step: Step = step, before: Callable[[LSTMParams, Any], Any] = lambda params, xs: xs, unroll: int = 1) -> Layer:
-    """`scan` of `step` over what `before` makes of the inputs of all steps."""
+    """`lax.scan` of `step` over `before(params, xs)`."""
 
     def layer(params: LSTMParams, xs: jax.Array) -> jax.Array:
         def body(state: LSTMState, x: Any) -> tuple[LSTMState, jax.Array]:
@@ -127,7 +127,7 @@ def project_four(params: LSTMParams, xs: jax.Array) -> list[jax.Array]:
 
 
 def in_chunks(params: LSTMParams, xs: jax.Array) -> jax.Array:
-    """A scan of scans of about sqrt(T) steps, each computed again on the way back; what is left over comes last."""
+    """A scan of scans of about sqrt(T) steps, each recomputed in the backward pass; a shorter piece is last."""
 
     def body(state: LSTMState, x: Any) -> tuple[LSTMState, jax.Array]:
         state = step(params, state, x)
@@ -154,7 +154,7 @@ def layer_by_layer(layer: Layer) -> Network:
 
 
 def scan_over_layers(weights: Sequence[LSTMParams], xs: jax.Array) -> jax.Array:
-    """The layers after the first have one shape: a scan over their stacked weights compiles one of them."""
+    """Scan over the stacked weights of the layers after the first, which have one shape."""
     layer = scan()
     stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *weights[1:])
     return lax.scan(lambda xs, params: (layer(params, xs), None), layer(weights[0], xs), stacked)[0]

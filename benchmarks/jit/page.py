@@ -1,26 +1,26 @@
-"""The part of docs/jit.md that comes from a record: facts, pictures, findings with their evidence, tables."""
+"""The generated part of docs/jit.md: facts, pictures, findings with their evidence, tables."""
 
 from pathlib import Path
 
 from benchmarks.facts import facts_of
 from benchmarks.jit.findings import judged
 from benchmarks.jit.pictures import PICTURES, draw
-from benchmarks.jit.tables import VERDICTS, legends, sheets
+from benchmarks.jit.tables import VERDICTS, legends, tables
 from benchmarks.page import render as render_text
 from benchmarks.record import Record
-from benchmarks.sheets import table
+from benchmarks.tables import markdown_of
 from jax_lstm.files import write_whole
 
 
 def render(record: Record, page: str) -> int:
-    """Print the text, or put it into the page and draw the pictures beside it."""
+    """Print the text, or insert it into the page and draw the pictures beside it."""
     for name in drawn(record) if page else ():
         write_whole(Path(page).with_name(name), draw(name, record.rows))
     return render_text("jit", markdown(record), page)
 
 
 def drawn(record: Record) -> list[str]:
-    """The pictures that there are rows for."""
+    """The pictures for which the record has rows."""
     return [
         name
         for name, picture in PICTURES.items()
@@ -40,7 +40,7 @@ def markdown(record: Record) -> str:
         )
         parts.append(f"**{at}. {finding.title}**\n\n{finding.do} {finding.why}\n\n> {verdict}")
     parts.append("### Tables")
-    parts += [table(sheet) for sheet in (*legends(record), *sheets(record))]
+    parts += [markdown_of(table) for table in (*legends(record), *tables(record))]
     return "\n\n".join(parts) + "\n"
 
 

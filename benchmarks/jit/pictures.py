@@ -1,4 +1,4 @@
-"""Pictures of a record, by matplotlib. Every curve has a marker of its own and its name at its end."""
+"""Pictures of a record, by matplotlib. Curves have different markers, and their names at their ends."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Value = Callable[[Row], float | None]
 
 
 class Panel(NamedTuple):
-    """What is shown of a row; nothing where it is None or zero, since axes are logarithmic."""
+    """What is shown of a row; nothing if it is None or zero, since axes are logarithmic."""
 
     label: str
     value: Value
@@ -52,7 +52,7 @@ def draw(name: str, rows: Sequence[Row]) -> bytes:
 
 
 def dots(*panels: Panel) -> Callable[[Any, list[Row]], None]:
-    """Forward and backward: a line a variant, a panel a figure."""
+    """Forward and backward: a line for each variant, and a panel for each figure."""
 
     def paint(figure: Any, rows: list[Row]) -> None:
         rows = [row for row in rows if row.measure == BOTH]
@@ -73,7 +73,7 @@ def dots(*panels: Panel) -> Callable[[Any, list[Row]], None]:
 
 
 def _size(row: Row, rows: Sequence[Row]) -> str:
-    """What tells rows of one variant apart."""
+    """H, if the rows of a variant differ in it."""
     return f", H={row.hidden_size}" * (len({each.hidden_size for each in rows}) > 1)
 
 
@@ -82,7 +82,7 @@ def _short(value: float) -> str:
 
 
 def curves(by: str, label: str, *panels: Panel) -> Callable[[Any, list[Row]], None]:
-    """Forward and backward over what is swept: a curve a variant."""
+    """Forward and backward over the swept size `by`: a curve for each variant."""
 
     def paint(figure: Any, rows: list[Row]) -> None:
         rows = [row for row in rows if row.measure == BOTH]
@@ -113,7 +113,7 @@ def curves(by: str, label: str, *panels: Panel) -> Callable[[Any, list[Row]], No
 
 
 def plain_ticks(axis: Any) -> None:
-    """1, 2, 5, 10 and so on, written out; powers of ten alone where there are many."""
+    """Ticks at 1, 2, 5, 10, ..., written out; on wide axes at powers of ten only."""
     low, high = sorted(axis.get_view_interval())
     subs = (1,) if high / low > 150 else (1, 2, 5)
     ticker = require_extra("matplotlib.ticker", "plot", "pictures")
@@ -127,7 +127,7 @@ def style(at: int) -> dict[str, Any]:
 
 
 def name_ends(figure: Any, axis: Any, ends: dict[str, tuple[float, float, str]]) -> None:
-    """Names beside the last points, moved apart where they would lie on each other."""
+    """Write names beside the last points, moved apart if they would overlap."""
     left, right = axis.get_xlim()
     axis.set_xlim(left, right * (right / left) ** 0.45)
     figure.canvas.draw()
@@ -140,16 +140,14 @@ def name_ends(figure: Any, axis: Any, ends: dict[str, tuple[float, float, str]])
 
 
 def paying(figure: Any, rows: list[Row]) -> None:
-    """Seconds after so many calls, compiling included: where a curve crosses PyTorch's, it has paid for itself."""
+    """Seconds over the number of calls, with compiling; it has paid off where a curve crosses PyTorch's."""
     rows = [row for row in rows if row.measure == BOTH]
     wanted = (YARDSTICK, "jitted cell", "scan", "scan, unroll=4", "scan kernel", "native")
     figure.set_size_inches(7.6, 4.6)
     axis, calls, ends = figure.subplots(), np.geomspace(1, 1000, 13), {}
     for at, row in enumerate(row for row in rows if row.variant in wanted):
         own = row.timing.median
-        first = (
-            own if row.variant == YARDSTICK else summary(row.first).median
-        )  # its first call is warm-up, not a compiler's
+        first = own if row.variant == YARDSTICK else summary(row.first).median  # PyTorch compiles nothing
         ys = first + (calls - 1) * own
         axis.plot(calls, ys, marker=MARKERS[at], **style(at))
         ends[row.variant] = (calls[-1], ys[-1], style(at)["color"])

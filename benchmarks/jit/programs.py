@@ -1,4 +1,4 @@
-"""A variant at a size, as something to call: a function of arguments, and how its value is held against the oracle."""
+"""A variant at a size: a function, its arguments, and the results to compare with the oracle."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ MEASURES = (FORWARD, BOTH)
 
 
 class Program(NamedTuple):
-    """`function(*arguments)`; `results` of its first value are what the gate looks at.
+    """`function(*arguments)`; `results` of its first value are what the gate checks.
 
-    `jitted`: it is to be compiled whole. `carried`: the first part of its value is the first argument of the next call,
-    and `donated`: takes over the memory of it.
+    `jitted`: compile it as a whole. `carried`: the first part of its value is the first argument of the next call.
+    `donated`: that argument is donated.
     """
 
     function: Callable[..., Any]
@@ -32,7 +32,7 @@ class Program(NamedTuple):
 def in_jax(
     network: Network, size: Size, measure: str, jitted: bool = True, dtype: str = "float32", place: Any = None
 ) -> Program:
-    """`place`: the shardings of weights and inputs, where they are spread over devices."""
+    """`place`: the shardings of weights and inputs, or None."""
     arguments = jax.tree.map(lambda array: jnp.asarray(array, dtype), problem(size))
     arguments = arguments if place is None else jax.device_put(arguments, place)
     if measure == FORWARD:

@@ -1,4 +1,4 @@
-"""The rows of a record as findings read them, by what they are of."""
+"""Look up rows of a record, for the findings."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ class NotMeasuredError(LookupError):
 
 
 class Rows:
-    """The rows of a record, by what they are of."""
+    """The rows of a record, by sweep, variant and measure."""
 
     def __init__(self, rows: Sequence[Row]):
         self.all = rows
@@ -29,21 +29,21 @@ class Rows:
         return found
 
     def ends(self, sweep: str, variant: str, by: str, measure: str = BOTH) -> tuple[Row, Row]:
-        """The rows with the least and the largest of what is swept."""
+        """The rows with the smallest and the largest value of `by`."""
         found = sorted(timed(self.all, sweep, variant, measure), key=lambda row: getattr(row, by))
         if len(found) < 2:
             raise NotMeasuredError(f"{sweep}, {variant}, {measure}")
         return found[0], found[-1]
 
     def time(self, row: Row, other: Row) -> float:
-        """How many times as long it takes."""
+        """The time of `row` relative to `other`."""
         found = ratio(self.all, row, other)
         assert found is not None
         return found
 
 
 def loops_of(row: Row) -> list[dict[str, Any]]:
-    """Those of the compiled program; a short one may have been compiled without."""
+    """The loops of the compiled program; a short one may have none."""
     if not row.loops:
         raise NotMeasuredError(f"{row.sweep}, {row.variant}: no loop")
     return row.loops

@@ -1,4 +1,4 @@
-"""One row of the record: one variant, at one size, by one measure."""
+"""The rows of the record: one variant at one size, by one measure, each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,18 +13,18 @@ YARDSTICK = "torch"
 
 @dataclass(frozen=True)
 class Row:
-    """Figures that there are none of are None: of what is not compiled whole, or what the compiler does not report.
+    """Figures are None if the variant is not compiled whole, or the compiler does not report them.
 
-    - `seconds` are those of a call, round by round; rows with the same `group` were sampled in turns.
-    - `trace`, `lower`, `compile`: seconds of JAX's three stages; `first`: of the first call, all of it.
-    - `compilations`: how often XLA compiled in the first call (or pass over all shapes), and its seconds together.
-    - `equations` of the jaxpr, those within loops too; `products`: FLOPs of its matrix products, loops counted out.
+    - `seconds` per call, by round; rows with the same `group` were sampled in turns.
+    - `trace`, `lower`, `compile`: seconds of JAX's three stages; `first`: of the whole first call.
+    - `compilations`: how often XLA compiled in the first call (or pass over all shapes), and its seconds in total.
+    - `equations` of the jaxpr, with those in loops; `products`: FLOPs of its matrix products, see `anatomy.products`.
     - `instructions`, `opcodes`, `loops`: of the optimised HLO, see `hlo`.
-    - `executable_bytes`: length of the serialised executable; `code_bytes`: XLA's own figure, which is 0 on CPU.
-    - `xla_flops`, `xla_bytes`: XLA's cost analysis. It counts the body of a loop once.
-    - `temporary_bytes` and the others: XLA's memory analysis; `aliased_bytes` are arguments whose memory is used again.
-    - `pays_after`: calls after which the first call is made up for against PyTorch; None: never. `speed` is PyTorch's
-      time over its own: median and quartiles over rounds of the ratio within a round.
+    - `executable_bytes`: size of the serialised executable; `code_bytes`: as XLA reports it, 0 on CPU.
+    - `xla_flops`, `xla_bytes`: XLA's cost analysis, which counts the body of a loop once.
+    - `temporary_bytes` and the others: XLA's memory analysis; `aliased_bytes`: arguments whose memory is reused.
+    - `pays_after`: calls until compiling has paid off against PyTorch; None: never. `speed`: relative to PyTorch, the
+      median and quartiles over rounds.
     """
 
     sweep: str
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def stages(self) -> float:
-        """Seconds until it is compiled, without running it; 0 for what is not compiled."""
+        """Seconds until it is compiled, without a call; 0 if it is not compiled."""
         return sum(summary(part).median for part in (self.trace, self.lower, self.compile) if part)
 
     @property
@@ -83,7 +83,7 @@ class Row:
 
 
 def compared(rows: Iterable[Row]) -> list[Row]:
-    """Rows of one group, with what follows from the yardstick's samples."""
+    """Add the figures relative to the baseline to the rows of one group."""
     rows = list(rows)
     yardstick = next((row for row in rows if row.variant == YARDSTICK and row.seconds), None)
     if yardstick is None:
@@ -100,7 +100,7 @@ def _against(row: Row, yardstick: Row) -> Row:
 
 
 def find(rows: Sequence[Row], sweep: str, variant: str, measure: str, **where: Any) -> Row | None:
-    """The first such row that was timed."""
+    """The first of the `timed` rows."""
     return next(iter(timed(rows, sweep, variant, measure, **where)), None)
 
 
@@ -115,7 +115,7 @@ def timed(rows: Sequence[Row], sweep: str, variant: str, measure: str, **where: 
 
 
 def ratio(rows: Sequence[Row], row: Row | None, other: Row | None) -> float | None:
-    """How many times as long `row` takes as `other`; within rounds where they were sampled in turns."""
+    """The time of `row` relative to `other`; by round if they were sampled in turns."""
     if row is None or other is None:
         return None
     if row.group == other.group and len(row.seconds) == len(other.seconds):

@@ -22,14 +22,14 @@ from jax_lstm.params import LSTMParams
 
 
 class Runs(NamedTuple):
-    """`call(at)` runs the length with that index; `results(value, at)` is what the gate looks at."""
+    """`call(at)` runs the length with that index; `results(value, at)` are what the gate checks."""
 
     call: Callable[[int], Any]
     results: Callable[[Any, int], Results]
 
 
 class Way(NamedTuple):
-    """`make(sizes, measure)` prepares the runs of all lengths; `measures` are those that it offers."""
+    """`make(sizes, measure)` prepares the runs of all lengths; `measures` are those it supports."""
 
     about: str
     make: Callable[[list[Size], str], Runs]
@@ -49,7 +49,7 @@ def bucket(steps: int) -> int:
 
 
 def padded(to: Callable[[int, int], int], backend: str) -> Callable[[list[Size], str], Runs]:
-    """`functional.lstm` on inputs that are padded to `to(steps, longest)`; with `lengths` where that is longer."""
+    """`functional.lstm` on inputs padded to `to(steps, longest)`, with `lengths` if any is padded."""
 
     def make(sizes: list[Size], measure: str) -> Runs:
         longest = max(size.steps for size in sizes)
@@ -98,7 +98,7 @@ def _by_fori_loop(sizes: list[Size], measure: str) -> Runs:
 
 
 def _by_cell(sizes: list[Size], measure: str) -> Runs:
-    """Inputs and outputs stay apart, step by step: cutting and stacking arrays would compile for every length."""
+    """Inputs and outputs are lists of steps, since slicing and stacking would compile for every length."""
     one = jax.jit(step)
     weights = [jax.tree.map(jnp.asarray, problem(size)[0][0]) for size in sizes]
     inputs = [[jnp.asarray(x) for x in problem(size)[1]] for size in sizes]
@@ -137,7 +137,7 @@ WAYS: dict[str, Way] = {
 
 
 def rows(sizes: list[Size], effort: Effort, measures: Sequence[str] = MEASURES) -> Iterator[list[Row]]:
-    """A row a way: `seconds` are those of a pass over all lengths, `first` of the first one."""
+    """A row for each way: `seconds` per pass over all lengths, `first` for the first pass."""
     for measure in measures:
         yield compared(_measured(sizes, measure, effort))
 
@@ -146,7 +146,7 @@ def _measured(sizes: list[Size], measure: str, effort: Effort) -> list[Row]:
     found, turns = {}, {}
     lengths, first = [size.steps for size in sizes], sizes[0]
     shape = f"{first.batch},{min(lengths)}..{max(lengths)},{first.input_size},{first.hidden_size},1"
-    jax.clear_caches()  # once: the ways are functions of their own, and are to stay compiled until they are sampled
+    jax.clear_caches()  # once, since the functions must stay compiled until they are sampled
     for name, way in WAYS.items():
         row = Row(
             "shapes", name, measure, f"shapes {shape} {measure}", shape, first.batch, max(lengths), first.input_size,
@@ -159,7 +159,7 @@ def _measured(sizes: list[Size], measure: str, effort: Effort) -> list[Row]:
             runs = way.make(sizes, measure)
             found[name] = _first_pass(row, runs, sizes)
             turns[name] = _a_pass(runs, len(sizes))
-        except Exception as error:  # JAX and PyTorch may fail with anything
+        except Exception as error:  # frameworks raise anything
             found[name] = replace(row, failed=f"{type(error).__name__}: {error}".splitlines()[0])
     seconds, calls = sample({name: turn for name, turn in turns.items() if not found[name].failed}, effort.plan)
     return [
@@ -187,7 +187,7 @@ def _a_pass(runs: Runs, count: int) -> Call:
 
 
 def _fault(results: Results, size: Size) -> str:
-    """Of one length; what belongs to padding is left out."""
+    """Check the results of one length, without the padding."""
     expected = oracle(size)
     results = {
         name: value[: size.steps] if name in ("outputs", "gradient of inputs") else value

@@ -48,7 +48,7 @@ def torch_lstm(size: Size, dtype: Any) -> tuple[Any, Any]:
     return lstm, torch.tensor(xs, dtype=dtype, requires_grad=True)
 
 
-@functools.lru_cache(maxsize=12)  # every variant of a size is held against it
+@functools.lru_cache(maxsize=12)  # used by every variant of a size
 def oracle(size: Size) -> Results:
     """Outputs, and gradients of `mean(outputs ** 2)`, by PyTorch in float64."""
     import torch
@@ -68,7 +68,7 @@ def torch_gradients(lstm: Any, xs: Any) -> Results:
 
 
 def gradients(d_weights: Sequence[LSTMParams], d_xs: Any) -> Results:
-    """Under the names of the gate. The two biases have one gradient."""
+    """Gradients by the names that the gate uses. The two biases have the same gradient."""
     found = {"gradient of inputs": d_xs}
     for layer, d in enumerate(d_weights):
         of = {"weight_ih": d.weight_ih, "weight_hh": d.weight_hh, "bias": d.bias_hh}

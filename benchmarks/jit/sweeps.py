@@ -1,4 +1,4 @@
-"""What is varied: one row each, run in this order."""
+"""The sweeps of `jit`, in the order in which they run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ from benchmarks.sampling import Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """`base` is varied by one of the others at a time; `lengths` are for `shapes`, `layers` run on `short` sequences.
+    """Sweeps vary one size of `base` at a time; `lengths` are for `shapes`, and `layers` uses `short` sequences.
 
-    `also` are measured beside forward+backward where something is varied.
+    `also`: measures of the sweeps in addition to forward+backward.
     """
 
     effort: Effort = Effort(Plan(budget=8.0, least=5, most=20), compiles=3)  # noqa: RUF009 immutable

@@ -9,52 +9,52 @@ from benchmarks.jit.findings import judged
 from benchmarks.jit.rows import Row
 from benchmarks.record import Record
 from benchmarks.sampling import WIDE
-from benchmarks.sheets import Sheet, print_sheet
+from benchmarks.tables import Table, print_table
 from jax_lstm.timing import summary
 
 VERDICTS = {True: "holds", False: "does not hold"}
 
 
-def sheets(record: Record) -> list[Sheet]:
-    """Two tables for every group of rows that were sampled in turns: times, and the compiled program."""
+def tables(record: Record) -> list[Table]:
+    """Two tables for every group of rows that were sampled in turns: times, and what the compiler made."""
     made = []
     for group in dict.fromkeys(row.group for row in record.rows):
         rows = [row for row in record.rows if row.group == group]
         made += [_costs(rows), _anatomy(rows)]
-    return [sheet for sheet in made if sheet.rows]
+    return [table for table in made if table.rows]
 
 
-def legends(record: Record) -> list[Sheet]:
+def legends(record: Record) -> list[Table]:
     """The meaning of the names of variants; in some sweeps the same names mean something else."""
     own = {"shapes": "Variants with ten lengths", "devices": "Variants on several devices"}
     made = []
     for sweep, title in ({"": "Variants"} | own).items():
         rows = [row for row in record.rows if (row.sweep == sweep if sweep else row.sweep not in own)]
-        about = {row.variant: row.about for row in reversed(rows)}  # the first of a name says it
+        about = {row.variant: row.about for row in reversed(rows)}  # the first row of a name
         names = dict.fromkeys(row.variant for row in rows)
-        made.append(Sheet(title, ("variant", "what it is"), [(name, about[name]) for name in names], left=2))
-    return [sheet for sheet in made if sheet.rows]
+        made.append(Table(title, ("variant", "what it is"), [(name, about[name]) for name in names], left=2))
+    return [table for table in made if table.rows]
 
 
-def verdicts(record: Record) -> Sheet:
+def verdicts(record: Record) -> Table:
     rows = [
         (finding.title, VERDICTS[found.holds] if found else "not measured") for finding, found in judged(record.rows)
     ]
-    return Sheet("Findings", ("finding", "in this record"), rows)
+    return Table("Findings", ("finding", "in this record"), rows)
 
 
 def print_tables(console: Console, record: Record) -> None:
-    for sheet in (*sheets(record), verdicts(record)):
-        print_sheet(console, sheet)
+    for table in (*tables(record), verdicts(record)):
+        print_table(console, table)
 
 
 def _title(row: Row) -> str:
     return f"{row.sweep}: {row.measure} at B,T,I,H,L = {row.shape}" + f", {row.devices} devices" * (row.devices > 1)
 
 
-def _costs(rows: Sequence[Row]) -> Sheet:
+def _costs(rows: Sequence[Row]) -> Table:
     columns = ("variant", "call", "speed", "trace", "lower", "compile", "first call", "compilations", "pays after")
-    return Sheet(_title(rows[0]), columns, [_cost(row) for row in rows])
+    return Table(_title(rows[0]), columns, [_cost(row) for row in rows])
 
 
 def _cost(row: Row) -> tuple[str, ...]:
@@ -83,13 +83,13 @@ def _pays(row: Row) -> str:
     return "never" if row.pays_after is None else units.calls(row.pays_after)
 
 
-def _anatomy(rows: Sequence[Row]) -> Sheet:
+def _anatomy(rows: Sequence[Row]) -> Table:
     columns = (
         "variant", "jaxpr", "HLO", "loops", "kernels per step", "products per step", "executable", "products",
         "XLA FLOPs", "XLA bytes", "temporary",
     )  # fmt: skip
     compiled = [row for row in rows if row.instructions is not None]
-    return Sheet(f"{_title(rows[0])}: the compiled program", columns, [_made(row) for row in compiled])
+    return Table(f"{_title(rows[0])}: the compiled program", columns, [_made(row) for row in compiled])
 
 
 def _made(row: Row) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from jax_lstm.params import LSTMParams
 
 STEP = "training step"
 RATE = 1e-3
-FRESH = 0.1  # of the first gradient lies in Adam's first moment after a step
+FRESH = 0.1  # Adam's first moment after one step, relative to the gradient
 
 
 def candidates(size: Size) -> dict[str, Candidate]:

@@ -1,4 +1,4 @@
-"""Figures as text."""
+"""Format figures with their units."""
 
 import math
 
@@ -34,7 +34,7 @@ def mega(value: float | None) -> str:
 
 
 def three(value: float) -> str:
-    """Three digits, never as a power of ten."""
+    """Three digits, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -49,7 +49,7 @@ def listed(parts: list[str]) -> str:
 
 
 def whole_calls(value: float) -> int:
-    """The calls after which a gain is there: a part of one counts."""
+    """Calls until break-even, rounded up."""
     return max(1, math.ceil(value))
 
 

@@ -1,6 +1,6 @@
-"""The ways to write and compile one LSTM: a row each. A new row is a new variant; sweeps, findings and page read it."""
+"""The variants of `jit`: ways to write and compile one LSTM."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,8 +25,7 @@ from benchmarks.jit.networks import (
 )
 from benchmarks.jit.programs import BOTH, FORWARD, Program, in_jax, in_torch
 from benchmarks.jit.sizes import Size
-from jax_lstm import kernels
-from jax_lstm.kernels.fused import native
+from jax_lstm.kernels import Fused, Kernel, Scan
 from jax_lstm.params import LSTMParams
 
 YARDSTICK = "torch"
@@ -36,9 +35,9 @@ BASE = ("base",)
 
 @dataclass(frozen=True)
 class Variant:
-    """`network` None is PyTorch; `jitted` false runs as it is, operation by operation.
+    """`network` None is PyTorch. Without `jitted` it runs operation by operation.
 
-    `most` caps the steps times layers of a measure, since `why` beyond; `deep` needs layers of one shape to be many.
+    `most`: the largest steps times layers of a measure, and `why`. `deep`: it needs several layers.
     """
 
     about: str
@@ -57,7 +56,7 @@ class Variant:
         return in_jax(self.network, size, measure, self.jitted, self.dtype)
 
     def refusal(self, size: Size, measure: str) -> str:
-        """Why it is not measured here; empty if it is."""
+        """Why it is not measured; empty if it is."""
         most = self.most.get(measure)
         if most is not None and size.steps * size.layers > most:
             return f"at most {most} steps times layers: {self.why}"
@@ -66,11 +65,11 @@ class Variant:
         return Contender(lambda problem: None, "", backend=self.backend).absent() if self.backend else ""  # type: ignore[arg-type, return-value]
 
 
-def by_kernel(kernel: Callable[..., Any], **options: Any) -> Network:
-    """Ours, layer by layer."""
+def by_kernel(kernel: Kernel) -> Network:
+    """One of our kernels, layer by layer."""
 
     def layer(params: LSTMParams, xs: jax.Array) -> jax.Array:
-        return kernel(params, xs, start(params, xs.shape[1]), **options)[0]
+        return kernel.sequence(params, start(params, xs.shape[1]), xs)[0]
 
     return layer_by_layer(layer)
 
@@ -129,27 +128,28 @@ VARIANTS: dict[str, Variant] = {
         "one scan over time whose step takes all layers", all_layers_in_a_step, ("layers",), deep=True
     ),
     "scan kernel": Variant(
-        "jax_lstm's `scan`: derivatives written by hand", by_kernel(kernels.scan), (*GRID, "precision")
+        "jax_lstm's `scan`: derivatives written by hand", by_kernel(Scan()), (*GRID, "precision")
     ),
-    "scan kernel, unroll=4": Variant("`scan kernel`, four steps an iteration", by_kernel(kernels.scan, unroll=4)),
+    "scan kernel, unroll=4": Variant("`scan kernel`, four steps an iteration", by_kernel(Scan(unroll=4))),
     'scan kernel, remat="gates"': Variant(
-        "`scan kernel`; keeps states, computes gates again", by_kernel(kernels.scan, remat="gates"), (*BASE, "steps")
+        "`scan kernel`; keeps states, computes gates again", by_kernel(Scan(remat="gates")), (*BASE, "steps")
     ),
     'scan kernel, remat="chunks"': Variant(
-        "`scan kernel`; keeps about sqrt(T) states", by_kernel(kernels.scan, remat="chunks"), (*BASE, "steps")
+        "`scan kernel`; keeps about sqrt(T) states", by_kernel(Scan(remat="chunks")), (*BASE, "steps")
     ),
     "native": Variant(
-        "jax_lstm's `native`: one call of a C++ library", by_kernel(native), (*GRID, "precision"), backend="native"
+        "jax_lstm's `native`: one call of a C++ library",
+        by_kernel(Fused("native")), (*GRID, "precision"), backend="native",
     ),
     "scan, bfloat16": Variant(
         "`scan` on weights and inputs in bfloat16; state and sums in float32",
         layer_by_layer(scan()), ("precision",), dtype="bfloat16",
     ),
     "scan kernel, bfloat16": Variant(
-        "`scan kernel`, likewise", by_kernel(kernels.scan), ("precision",), dtype="bfloat16"
+        "`scan kernel`, likewise", by_kernel(Scan()), ("precision",), dtype="bfloat16"
     ),
     "native, bfloat16": Variant(
-        "`native`, likewise", by_kernel(native), ("precision",), dtype="bfloat16", backend="native"
+        "`native`, likewise", by_kernel(Fused("native")), ("precision",), dtype="bfloat16", backend="native"
     ),
 }  # fmt: skip
 

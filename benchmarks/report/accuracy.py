@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from benchmarks.accuracy.goals import judged, of
 from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
-from benchmarks.accuracy.report import sheets
+from benchmarks.accuracy.report import tables
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from benchmarks.facts import facts_of
 from benchmarks.record import Record
@@ -18,14 +18,14 @@ POINTS = 300  # of a curve, at most
 
 def section(record: Record) -> Section:
     rows = record.rows
-    tables = [table for table in ETTH1 if any(row.task == table for row in rows)]
+    names = [table for table in ETTH1 if any(row.task == table for row in rows)]
     text = (
         f"Published: {INFORMER.paper}, {INFORMER.url}. Ours is the mean over seeds, the "
         "upright line goes from the best to the worst of them. Lower is better."
     )
     curves = f"A line a seed; dotted: guessing and, where there is one, the published loss ({TCN.paper}, {TCN.url})."
     groups = [
-        Group("ETTh1, errors over the horizon", text, [_errors(rows, table, at) for table in tables for at in (0, 1)]),
+        Group("ETTh1, errors over the horizon", text, [_errors(rows, table, at) for table in names for at in (0, 1)]),
         *(
             Group(f"Learning curves, {name}", curves, [_curve(rows, task, size) for size in _sizes(rows, task)])
             for task, name in TASKS.items()
@@ -36,7 +36,7 @@ def section(record: Record) -> Section:
         "Accuracy",
         "LSTMs trained from scratch, beside published figures.",
         [group for group in groups if group.charts],
-        sheets(record),
+        tables(record),
         facts_of(record),
         tiles=[(f"{sum(met)} of {len(met)}", "goals of accuracy met, published figures among them")] if met else [],
     )

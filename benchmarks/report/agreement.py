@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from benchmarks.report.parts import Chart, Group, Row, Section, numbered
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 from jax_lstm.compare import CompareConfig
 from jax_lstm.compare.config import upgraded
 from jax_lstm.timing import summary
@@ -22,8 +22,8 @@ def section(record: dict[str, Any]) -> Section:
     if any(len(epochs) > 1 for epochs in record.get("epochs", {}).values()):
         text = "Of the same training in both frameworks, by epoch. Where one line is seen, they lie on each other."
         groups.append(Group("Losses", text, [_losses(record, part) for part in ("train", "val")]))
-    sheets = [
-        Sheet(
+    tables = [
+        Table(
             "Agreement, relative to the largest value",
             ("what", "difference", "tolerance", "agrees"),
             [
@@ -33,14 +33,14 @@ def section(record: dict[str, Any]) -> Section:
         ),
     ]
     if record.get("scores"):
-        sheets.append(_scores(record))
+        tables.append(_scores(record))
     if record.get("training"):
-        sheets.append(_speeds(record))
+        tables.append(_speeds(record))
     return Section(
         f"Agreement with PyTorch, {dtype}",
         "The same weights, windows and order in both frameworks: `jax-lstm compare` on the bundled weather data.",
         groups,
-        sheets,
+        tables,
         _facts(record),
         tiles=[(f"{passed} of {len(checks)}", f"checks against PyTorch within tolerance, {dtype}")],
     )
@@ -50,7 +50,7 @@ def _checks(checks: list[dict[str, Any]]) -> Chart:
     rows = [
         {
             "check": check["name"],
-            "value": check["relative"] or 1e-18,  # equal to the last bit, which a logarithm cannot show
+            "value": check["relative"] or 1e-18,  # equal to the last bit, but the axis is logarithmic
             "limit": check["tolerance"],
             "tip": f"{check['name']}: {check['relative']:.1e}, tolerance {check['tolerance']:.0e}",
         }
@@ -78,13 +78,13 @@ def _losses(record: dict[str, Any], part: str) -> Chart:
     )
 
 
-def _scores(record: dict[str, Any]) -> Sheet:
+def _scores(record: dict[str, Any]) -> Table:
     names = list(next(iter(record["scores"].values())))
     rows = [(who, *(f"{scores[name]:.4g}" for name in names)) for who, scores in record["scores"].items()]
-    return Sheet("Errors on the test part", ("forecast by", *names), rows)
+    return Table("Errors on the test part", ("forecast by", *names), rows)
 
 
-def _speeds(record: dict[str, Any]) -> Sheet:
+def _speeds(record: dict[str, Any]) -> Table:
     rows = []
     for what in ("training", "inference"):
         found = record.get(what)
@@ -92,7 +92,7 @@ def _speeds(record: dict[str, Any]) -> Sheet:
             continue
         rates = [found["items"] / summary(found["seconds"][who]).median for who in ("JAX", "PyTorch")]
         rows.append((what, *(f"{rate:,.0f}" for rate in rates), f"{found['jax_speed_relative_to_pytorch']:.2f}"))
-    return Sheet("Windows a second", ("", "JAX", "PyTorch", "JAX relative to PyTorch"), rows)
+    return Table("Windows a second", ("", "JAX", "PyTorch", "JAX relative to PyTorch"), rows)
 
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:

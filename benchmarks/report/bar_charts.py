@@ -1,4 +1,4 @@
-"""Templates of charts with a row a name."""
+"""Templates of charts with a row for each name."""
 
 from benchmarks.report.pieces import (
     BY_NAME,
@@ -25,7 +25,7 @@ PALE: Spec = {"domain": [False, True], "range": [1, 0.4]}
 
 
 def ratios(limited: bool = False) -> Spec:
-    """Speeds beside the baseline's, from 1 to both sides, with their intervals."""
+    """Speeds relative to the baseline, as bars from 1, with their intervals."""
     bar: Spec = {
         "mark": {"type": "bar", "height": 11, "cornerRadiusEnd": 2},
         "encoding": {
@@ -57,12 +57,12 @@ def ratios(limited: bool = False) -> Spec:
 
 
 def limited_ratios() -> Spec:
-    """The same, and the speed at the matrix peak."""
+    """`ratios`, with the speed at the matrix peak."""
     return ratios(limited=True)
 
 
 def means() -> Spec:
-    """The geometric mean of the cases that are chosen, and each of them."""
+    """The geometric mean over the chosen cases, and each of them."""
     logs: list[Spec] = [
         {"filter": "isValid(datum.value)"},
         {"calculate": "log(datum.value)", "as": "log"},
@@ -95,7 +95,7 @@ def means() -> Spec:
 
 
 def stages() -> Spec:
-    """Seconds one after the other, from dark to light; the sum beside them."""
+    """Stacked seconds, from dark to light, with their sum."""
     parts = ["trace", "lower", "compile", "first call"]
     bar: Spec = {
         "mark": {"type": "bar", "height": 12, "stroke": "var(--paper)", "strokeWidth": 1},
@@ -114,7 +114,7 @@ def stages() -> Spec:
 
 
 def bars() -> Spec:
-    """Figures from zero."""
+    """Bars from zero."""
     bar: Spec = {
         "mark": {"type": "bar", "height": 11, "cornerRadiusEnd": 2},
         "encoding": {
@@ -128,7 +128,7 @@ def bars() -> Spec:
 
 
 def agreement() -> Spec:
-    """How far results part, each beside its tolerance."""
+    """Differences of results, each with its tolerance."""
     axis: Spec = {
         "title": "largest difference, relative",
         "format": ".0e",
@@ -159,7 +159,7 @@ def agreement() -> Spec:
 
 
 def shares() -> Spec:
-    """Parts of a whole as shades, each with its figure."""
+    """Shares of a whole as shades, each with its figure."""
     return spec(
         [
             {

@@ -1,4 +1,4 @@
-"""`python -m benchmarks report`: all records as one page."""
+"""`python -m benchmarks report`: render all records as one page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ RECORDS = ROOT / "benchmarks" / "records"
 
 @dataclass(frozen=True)
 class Report:
-    """Turn records into one page that needs no network, with charts to filter and sort; or into the tables of docs/."""
+    """Render records as one page with charts to filter and sort, which needs no network; or as the tables of docs/."""
 
     record: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Record to show; may be repeated. Those in benchmarks/records/ if not given."""
+    """Record to show; may be repeated. All of benchmarks/records/ if not given."""
     out: str = "runs/report.html"
     """File for the page."""
     pages: bool = False
-    """Instead: put the Markdown tables of every record into its page of docs/."""
+    """Instead: insert the tables of every record into its page of docs/."""
 
     def run(self, console: Console, arguments: Sequence[str]) -> int:
-        """Write the page, or the tables of docs/."""
+        """Write the page, or the tables of docs/; returns the exit status."""
         paths = [Path(name) for name in self.record] or sorted(RECORDS.glob("*.json"))
         require(bool(paths), "--record", "name a record", f"none, and there is none in {RECORDS}")
         if self.pages:
@@ -43,7 +43,7 @@ class Report:
 
 
 def _pages(console: Console, found: Sequence[Told]) -> int:
-    """Each study's own `--render`, one after the other."""
+    """Run `--render` of every study."""
     from benchmarks.commands import COMMANDS
 
     for each in found:

@@ -10,6 +10,6 @@ def section(record: Record) -> Section:
         "Device",
         "Parity of every kernel on an accelerator, and our LSTM beside PyTorch's and beside what the device can do.",
         [],
-        tables.sheets(record),
+        tables.tables(record),
         tables.facts(record),
     )

@@ -6,7 +6,7 @@ from benchmarks.facts import timed_facts
 from benchmarks.record import Record
 from benchmarks.report import speeds
 from benchmarks.report.parts import Chart, Group, Row, Section, numbered
-from benchmarks.sheets import time_of
+from benchmarks.tables import time_of
 
 # Sections of the record beside `layers`, and what is said about them.
 FURTHER = {
@@ -39,7 +39,7 @@ def section(record: Record) -> Section:
         "Our kernels beside every other LSTM and beside the goals that they are built for. Sizes are B,T,I,H: rows, "
         "time steps, inputs, hidden units.",
         [group for group in groups if group.charts],
-        tables.sheets(record),
+        tables.tables(record),
         timed_facts(record),
         BACKWARD,
         [(f"{sum(goal is True for goal in met)} of {len(met)}", "goals of the engine met")] if met else [],

@@ -11,6 +11,6 @@ def section(record: Record) -> Section:
         "Ensembles",
         "Many models trained by one compiled program, against the same models one after the other.",
         [],
-        [study.sheet(record)],
+        [study.table(record)],
         timed_facts(record),
     )

@@ -8,7 +8,7 @@ from benchmarks.record import Record
 from benchmarks.report import speeds
 from benchmarks.report.parts import Group, Section
 from benchmarks.sampling import Timed, geometric_mean
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 
 ROOF = (
     "GFLOP/s over arithmetic intensity: what one time step must compute for each byte that it must read or write. "
@@ -46,16 +46,16 @@ def section(record: Record) -> Section:
     )
 
 
-def _every(record: Record) -> list[Sheet]:
+def _every(record: Record) -> list[Table]:
     """The tables of all rows, one under the other: those with the same columns as one."""
     kinds = {COMPILE: "Compilation", MEMORY: "Peak memory"}
-    found: dict[str, Sheet] = {}
+    found: dict[str, Table] = {}
     for row in tables.measured(record):
-        sheet, title = tables.details(row, record.peak), kinds.get(row.measure, "Every time")
-        rows = [(row.case, row.measure, *cells) for cells in sheet.rows]
-        before = found.get(title, Sheet(title, ("case", "measure", *sheet.columns), [], left=3))
+        table, title = tables.details(row, record.peak), kinds.get(row.measure, "Every time")
+        rows = [(row.case, row.measure, *cells) for cells in table.rows]
+        before = found.get(title, Table(title, ("case", "measure", *table.columns), [], left=3))
         found[title] = before._replace(rows=[*before.rows, *rows])
-    return [sheet for sheet in found.values() if sheet.rows]
+    return [table for table in found.values() if table.rows]
 
 
 def _tiles(by_measure: dict[str, list[Timed]]) -> list[tuple[str, str]]:

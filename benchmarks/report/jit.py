@@ -11,7 +11,7 @@ from benchmarks.record import Record
 from benchmarks.report import parts
 from benchmarks.report.parts import Chart, Group, Section, listed, numbered
 from benchmarks.report.speeds import family, times
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 from jax_lstm.timing import summary
 
 Value = Callable[[Row], float | None]
@@ -79,14 +79,14 @@ def section(record: Record) -> Section:
         "One LSTM written in many ways: what it costs to compile each, and what that buys. Sizes are B,T,I,H,L: rows, "
         "time steps, inputs, hidden units, layers. What follows from it stands in docs/jit.md.",
         [group for group in groups if group.charts],
-        [_sheet(*each[:3]) for each in (tables.verdicts(record), *tables.legends(record), *tables.sheets(record))],
+        [_table(*each[:3]) for each in (tables.verdicts(record), *tables.legends(record), *tables.tables(record))],
         facts_of(record),
         BOTH if BOTH in measures else "",
     )
 
 
-def _sheet(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Sheet:
-    return Sheet(title, columns, rows, left=2 if len(columns) == 2 else 1)
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    return Table(title, columns, rows, left=2 if len(columns) == 2 else 1)
 
 
 def _grouped(rows: Sequence[Row], sweep: str) -> list[list[Row]]:

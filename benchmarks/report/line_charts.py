@@ -1,4 +1,4 @@
-"""Templates of charts over two axes, with names at the ends of lines or beside points."""
+"""Templates of charts with two axes, with names at the ends of lines or beside points."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from benchmarks.report.pieces import (
 
 
 def roof() -> Spec:
-    """One contender's GFLOP/s over arithmetic intensity, the others behind it in grey, under the matrix peak."""
+    """One contender's GFLOP/s over arithmetic intensity, the others in grey, and the matrix peak."""
     axis: Spec = {"grid": False, "ticks": False}
     on_x, on_y = (axis | {"labelExpr": round_labels(scale, "format(datum.value, '~g')")} for scale in "xy")
     x = over_x("x", on_x | {"title": "FLOP a byte"}, {"type": "log", "nice": False, "padding": 12})
@@ -86,22 +86,22 @@ def _curves(x_scale: Spec, y_scale: Spec, points: bool = False, limited: bool = 
 
 
 def curves() -> Spec:
-    """A line a contender over what is varied, both axes logarithmic, the names at the ends."""
+    """A line for each contender over the swept size, on logarithmic axes, with names at the ends."""
     return _curves({"type": "log", "base": 2, "nice": False}, {"type": "log", "nice": False, "padding": 8}, points=True)
 
 
 def losses() -> Spec:
-    """Over steps of training, a line a seed."""
+    """Losses over training steps, a line for each seed."""
     return _curves({"nice": False, "zero": False}, {"type": "log", "nice": False, "padding": 8})
 
 
 def limited_losses() -> Spec:
-    """The same, and the losses that are to be beaten."""
+    """`losses`, with the losses to beat."""
     return _curves({"nice": False, "zero": False}, {"type": "log", "nice": False, "padding": 8}, limited=True)
 
 
 def errors() -> Spec:
-    """Errors over the horizon: a marker for each who is compared, our spread over seeds."""
+    """Errors over the horizon: a marker for each contender, with our spread over seeds."""
     x = {"field": "case", "type": "ordinal", "sort": BY_RANK, "title": "{x}", "axis": {"labelAngle": 0, "grid": False}}
     y = over_x("value", {"title": "{y}", "domain": False, "tickCount": 5}, {"zero": True})
     looks = {"color": _place(COLOURS), "shape": _place(SHAPES)}

@@ -1,4 +1,4 @@
-"""The page: one file of HTML, with style, script, charts, tables and records in it. It asks the network for nothing."""
+"""The page: one HTML file with style, script, charts, tables and records, which needs no network."""
 
 import base64
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmarks.report.parts import ALSO, FILTERED, Chart, Group, Section, numbered
 from benchmarks.report.studies import Told
 from benchmarks.report.templates import TEMPLATES
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 from jax_lstm.checks import require_extra
 
 HERE = Path(__file__).parent
-# Nothing may be loaded from anywhere. Vega compiles its expressions, hence 'unsafe-eval'.
+# Nothing may be loaded. Vega compiles its expressions, hence 'unsafe-eval'.
 POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:"
 EMBED = "window.vegaEmbed = vegaEmbed;"
 CHOICES = {"case": "Cases", "contender": "Contenders", "measure": "Measure"}
@@ -27,7 +27,7 @@ def page(found: Sequence[Told]) -> str:
     charts: dict[str, Chart] = {}
     body = "\n".join([_header(found), *(_section(told, charts) for told in found), _records(found)])
     used = sorted({chart.template for chart in charts.values()})
-    rows = numbered(_json(chart.rows) for chart in charts.values())  # some charts show the same ones
+    rows = numbered(_json(chart.rows) for chart in charts.values())  # charts may share rows
     data = {
         "templates": {name: _compiled(name) for name in used},
         "rows": [json.loads(text) for text in rows],
@@ -72,7 +72,7 @@ def _file(name: str) -> str:
 
 
 def _json(value: object) -> str:
-    """For a script element, which ends at the first `</script`."""
+    """JSON for a script element, which ends at the first `</script`."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -114,14 +114,14 @@ def _section(told: Told, charts: dict[str, Chart]) -> str:
         parts.append(f'<p class="warning" role="note"><strong>⚠ Warning:</strong> {escape(warning)}</p>')
     parts.append(_filters(told))
     parts += [_group(told, at, group, charts) for at, group in enumerate(section.groups)]
-    if section.sheets:
+    if section.tables:
         parts.append('<h3>Tables</h3><p class="soft">A column sorts its table when its name is pressed.</p>')
-    parts += [_sheet(sheet, section, at == 0) for at, sheet in enumerate(section.sheets)]
+    parts += [_table(table, section, at == 0) for at, table in enumerate(section.tables)]
     return "\n".join([*parts, "</section>"])
 
 
 def _text(text: str) -> str:
-    """Escaped; `code` and addresses are marked up."""
+    """Escape text; `code` and addresses become HTML elements."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return re.sub(r"(https://[^\s,;)]+[^\s,;).])", r'<a href="\1">\1</a>', text)
 
@@ -134,12 +134,12 @@ def _command(command: str) -> str:
 
 
 def _download(told: Told) -> str:
-    """To the one copy of the record that the page holds."""
+    """A link to the record in the page."""
     return f'<a href="#record-{told.id}" class="record">{escape(told.path.name)}</a>'
 
 
 def _filters(told: Told) -> str:
-    """What can be chosen; nothing where there is one of each only."""
+    """The filters; empty if there is only one value of each."""
     menus = []
     for name, label in CHOICES.items():
         values = told.section.values(name)
@@ -188,11 +188,11 @@ def _group(told: Told, at: int, group: Group, charts: dict[str, Chart]) -> str:
     )
 
 
-def _sheet(sheet: Sheet, section: Section, is_open: bool) -> str:
-    title, contenders = escape(sheet.title), set(section.values("contender"))
-    heads = "".join(_head(column, at, sheet, contenders) for at, column in enumerate(sheet.columns))
-    rows = "".join(_row(row, sheet, section) for row in sheet.rows)
-    notes = "".join(f"<p>{_text(note)}</p>" for note in sheet.notes)
+def _table(table: Table, section: Section, is_open: bool) -> str:
+    title, contenders = escape(table.title), set(section.values("contender"))
+    heads = "".join(_head(column, at, table, contenders) for at, column in enumerate(table.columns))
+    rows = "".join(_row(row, table, section) for row in table.rows)
+    notes = "".join(f"<p>{_text(note)}</p>" for note in table.notes)
     return (
         f"<details class=sheet{' open' * is_open}><summary>{title}</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{title}"><table>'
@@ -201,31 +201,31 @@ def _sheet(sheet: Sheet, section: Section, is_open: bool) -> str:
     )
 
 
-def _head(column: str, at: int, sheet: Sheet, contenders: set[str]) -> str:
-    number = _number(at, sheet)
+def _head(column: str, at: int, table: Table, contenders: set[str]) -> str:
+    number = _number(at, table)
     name = f' data-contender="{escape(column)}"' if column in contenders else ""
     inside = f'<button type="button">{escape(column)}</button>' if column else '<span class="hidden">remark</span>'
     return f'<th scope="col"{number}{name}>{inside}</th>'
 
 
-def _number(at: int, sheet: Sheet) -> str:
-    """A column without a name holds remarks."""
-    return "" if at < sheet.left or not sheet.columns[at] else ' class="number"'
+def _number(at: int, table: Table) -> str:
+    """The class of a cell; a column without a name holds remarks."""
+    return "" if at < table.left or not table.columns[at] else ' class="number"'
 
 
-def _row(row: tuple[str, ...], sheet: Sheet, section: Section) -> str:
-    named = {ALSO.get(column, column): cell for column, cell in zip(sheet.columns, row, strict=True)}
-    chosen = {name: _choice(named.get(name, ""), sheet.title, section.values(name)) for name in FILTERED}
+def _row(row: tuple[str, ...], table: Table, section: Section) -> str:
+    named = {ALSO.get(column, column): cell for column, cell in zip(table.columns, row, strict=True)}
+    chosen = {name: _choice(named.get(name, ""), table.title, section.values(name)) for name in FILTERED}
     values = {name: value for name, value in chosen.items() if value} | {"value": named.get("speed", row[-1])}
     marks = "".join(f' data-{name}="{escape(value)}"' for name, value in values.items())
     cells = [f'<th scope="row">{_text(row[0])}</th>']
     for at, cell in enumerate(row[1:], 1):
-        cells.append(f"<td{_number(at, sheet)}>{_text(VERDICTS.get(cell, cell))}</td>")
+        cells.append(f"<td{_number(at, table)}>{_text(VERDICTS.get(cell, cell))}</td>")
     return f"<tr{marks}>{''.join(cells)}</tr>"
 
 
 def _choice(cell: str, title: str, values: list[str]) -> str:
-    """Which of the values a row is of, by its cell, by the beginning of that, or by the one that the title names."""
+    """The value that a row belongs to: its cell, a prefix of it, or the one in the title."""
     for value in (cell, cell.partition(",")[0]):
         if value in values:
             return value

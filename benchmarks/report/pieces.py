@@ -1,7 +1,7 @@
-"""What the templates of charts are made of, as Vega-Lite.
+"""Parts of the chart templates, in Vega-Lite.
 
-Colours are variables of the style sheet, so that light, dark and paper need no new drawing. No colour says anything
-that a name, a marker or a figure beside it does not say too.
+Colours are CSS variables, so that light, dark and print themes need no new drawing. Whatever a colour shows, a name, a
+marker or a figure shows too.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ CONFIG: Spec = {
     "text": {"color": INK, "fontSize": 11},
     "rule": {"color": INK},
 }  # fmt: skip
-# As the script has numbered the rows. An order of their own would be that in which they were first seen.
+# In the order in which the script numbered the rows; Vega-Lite's own order is that of first appearance.
 BY_RANK: Spec = {"field": "rank", "op": "min"}
 BY_NAME: Spec = {
     "field": "contender", "type": "nominal", "sort": BY_RANK, "title": None,
@@ -77,7 +77,7 @@ MANTISSA = "format(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)),
 
 
 def round_labels(scale: str, text: str) -> str:
-    """Of a logarithmic axis that spans much, label those ticks only that begin with 1, 2 or 5 and go no further."""
+    """On a wide logarithmic axis, label only the ticks at 1, 2 or 5 times a power of ten."""
     much = f"domain('{scale}')[1] > 20 * domain('{scale}')[0]"
     return f"{much} && indexof(['1', '2', '5'], {MANTISSA}) < 0 ? '' : {text}"
 

@@ -22,6 +22,6 @@ def section(record: Record) -> Section:
         "Profile",
         "Where the time of the native kernel goes, looked at from outside with Linux's `perf`.",
         [Group("Part of the time by kind of work", text, charts)],
-        [study.sheet(record)],
+        [study.table(record)],
         facts_of(record),
     )

@@ -6,7 +6,7 @@ from benchmarks.record import Record
 from benchmarks.report import parts
 from benchmarks.report.parts import Chart, Group, Section, listed
 from benchmarks.scaling.picture import ABOUT, PANELS, curves
-from benchmarks.scaling.tables import sheets
+from benchmarks.scaling.tables import tables
 
 
 def section(record: Record) -> Section:
@@ -15,7 +15,7 @@ def section(record: Record) -> Section:
         "Scaling",
         "What the devices of a training step send each other, counted in the compiled program; nothing was run.",
         [Group(ABOUT, text, [_chart(record, title) for title in PANELS])],
-        sheets(record),
+        tables(record),
         facts_of(record),
     )
 

@@ -1,10 +1,10 @@
-"""Charts of rows that were timed, whichever study they are of."""
+"""Charts of `Timed` rows, of any study."""
 
 from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.measures import COMPILE, MEMORY
 from benchmarks.report.parts import Chart, Row, listed
 from benchmarks.sampling import Timed
-from benchmarks.sheets import mebibytes, time_of
+from benchmarks.tables import mebibytes, time_of
 
 STAGES = ("trace", "lower", "compile", "first call")
 SPEED = (
@@ -18,7 +18,7 @@ PEAK = (
 
 
 def family(name: str) -> str:
-    """Of `pieces.FAMILIES`."""
+    """The name in `pieces.FAMILIES`."""
     found = CONTENDERS.get(name.split(",")[0])
     if name.startswith(BASELINE):
         return "PyTorch"
@@ -28,7 +28,7 @@ def family(name: str) -> str:
 
 
 def ratios(row: Timed, peak: float) -> Chart:
-    """One row of the record."""
+    """The speeds of one row of the record."""
     reached = {name: row.gflops(name) for name in row.seconds} if row.flops else {}
     limit = peak / reached[row.baseline] if peak and row.baseline in reached else None
     rows = [
@@ -62,14 +62,14 @@ def times(ratio: float) -> str:
 
 
 def means(rows: list[Timed], measure: str) -> Chart:
-    """Over the cases of one measure. The mean is taken in the page, of the cases that are chosen there."""
+    """Means over the cases of one measure; computed in the page, over the cases chosen there."""
     found = [_ratio(row, name, None, 0.0) for row in rows for name in row.seconds if name != row.baseline]
     shown = [{name: value for name, value in row.items() if name != "measure"} for row in found]
     return Chart("means", measure, f"{measure}: the geometric mean over cases, and every case; see the tables", shown)
 
 
 def roofs(rows: list[Timed], peak: float) -> list[Chart]:
-    """A chart a contender, all others in grey behind it; cases are numbered."""
+    """A roofline chart for each contender, with the others in grey; cases are numbered."""
     cases = {case: at for at, case in enumerate(dict.fromkeys(row.case for row in rows), 1)}
     points: list[Row] = [
         {
@@ -96,7 +96,7 @@ def roofs(rows: list[Timed], peak: float) -> list[Chart]:
 
 
 def intensity(shape: str) -> float:
-    """FLOPs a byte of one time step in float32: weights, inputs and state are read, and the state is written."""
+    """FLOPs per byte of one time step in float32: weights, inputs and state are read, and the state is written."""
     batch, _, inputs, hidden = (int(size) for size in shape.split(",")[:4])
     weights = 4 * hidden * (inputs + hidden)
     return 2 * batch * weights / (4 * (weights + batch * (inputs + 4 * hidden)))
@@ -108,7 +108,7 @@ def numbered_cases(rows: list[Timed]) -> str:
 
 
 def compiling(row: Timed) -> Chart:
-    """The stages of compiling one after the other."""
+    """The stages of compiling, stacked."""
     rows: list[Row] = []
     for name in row.seconds:
         total = time_of(row.timing(name).median)

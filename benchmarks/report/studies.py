@@ -1,4 +1,4 @@
-"""Who turns a record into a section, a row a study, in the order of the page."""
+"""The studies, in the order of the page, and how a record becomes a section."""
 
 import json
 from collections.abc import Callable
@@ -39,24 +39,28 @@ STUDIES = {
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
     "scaling": Study(("benchmarks.scaling.rows", "Row"), "docs/scaling.md"),
 }
-TAKEN = ("data", "main", "records", "theme")  # ids of the page's own
-AGREEMENT = "agreement"  # of `jax-lstm compare`, whose record has no field `study`
+TAKEN = ("data", "main", "records", "theme")  # ids that the page uses itself
+AGREEMENT = "agreement"  # `jax-lstm compare`, whose record has no field `study`
 
 
 @dataclass(frozen=True)
 class Told:
-    """A record that was read: whose it is, its file, its text, its section and its command."""
+    """A record that was read: its study, file, text, section and command."""
 
     study: str
     path: Path
     text: str
     section: Section
     command: str
-    id: str = ""  # for links within the page, another one for each record
+    id: str = ""  # unique, for links within the page
 
 
 def told(path: Path) -> Told:
-    """Raises InputError where the file is no record of a study that is known."""
+    """Read a record.
+
+    Raises:
+        InputError: it is not a record of a known study.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text)
@@ -80,7 +84,7 @@ def told(path: Path) -> Told:
 
 
 def in_order(found: list[Told]) -> list[Told]:
-    """In the order of the page, each with an id of its own."""
+    """Sort in the order of the page, and give each a unique id."""
     order = [*STUDIES, AGREEMENT]
     placed = sorted(found, key=lambda each: order.index(each.study))
     stems = ["".join(letter if letter.isalnum() else "-" for letter in each.path.stem) for each in placed]

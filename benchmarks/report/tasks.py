@@ -11,6 +11,6 @@ def section(record: Record) -> Section:
         "Tasks",
         "A language model, a classifier, and forecasters in each precision, each by the command of a user.",
         [],
-        study.sheets(record),
+        study.tables(record),
         facts_of(record),
     )

@@ -1,4 +1,4 @@
-"""The charts: one template each, for any number of pictures. A new one is a function and its name here."""
+"""The table of chart templates."""
 
 from collections.abc import Callable
 

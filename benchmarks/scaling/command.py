@@ -13,13 +13,13 @@ from benchmarks.page import render
 from benchmarks.scaling import picture
 from benchmarks.scaling.rows import Row, Size
 from benchmarks.scaling.step import MOST, rows
-from benchmarks.scaling.tables import mesh_of, sheets, titled
-from benchmarks.sheets import as_markdown, print_facts, print_sheet
+from benchmarks.scaling.tables import mesh_of, tables, titled
+from benchmarks.tables import as_markdown, print_facts, print_table
 from jax_lstm.checks import require
 from jax_lstm.files import write_whole
 
 SMALL, LARGE = Size(512, 2, 64, 32), Size(2048, 2, 64, 32)
-MODELS = (1, 2, 4, 8)  # devices along `model`, of the large one
+MODELS = (1, 2, 4, 8)  # devices along `model`, for the large model
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Scaling(Command):
                 record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
                 records.write(record, path)
                 console.print(f"{record.seconds:4.0f} s: {titled(size)}, {mesh_of(row)}", highlight=False, markup=False)
-        for sheet in sheets(record):
-            print_sheet(console, sheet)
+        for table in tables(record):
+            print_table(console, table)
         print_facts(console, facts_of(record))
         return 0
 
@@ -57,11 +57,11 @@ def small(most: int) -> list[tuple[int, int]]:
 
 
 def large(most: int) -> list[tuple[int, int]]:
-    """Every fourth number of devices, for each number along `model`."""
+    """`(data, model)`: 8, 32, 128 and `most` devices, for each number along `model`."""
     counts = [8 * 4**at for at in range(MOST) if 8 * 4**at < most] + [most]
     return [(count // model, model) for model in MODELS for count in counts if count % model == 0]
 
 
 def markdown(record: records.Record) -> str:
-    """The generated part of docs/scaling.md."""
-    return as_markdown(facts_of(record), sheets(record), [f"![{picture.ABOUT}]({picture.NAME})"])
+    """The tables as Markdown, for docs/scaling.md."""
+    return as_markdown(facts_of(record), tables(record), [f"![{picture.ABOUT}]({picture.NAME})"])

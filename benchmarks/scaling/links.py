@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Link(NamedTuple):
-    """`bandwidth`: bytes a second that a device sends over all its links; `peak`: its FLOP a second in bfloat16."""
+    """`bandwidth`: bytes per second that a device sends over all its links; `peak`: its FLOP/s in bfloat16."""
 
     name: str
     bandwidth: float
@@ -12,7 +12,7 @@ class Link(NamedTuple):
     source: str
 
 
-# ICI is given for both directions together, NVLink too: a device sends half of that.
+# ICI and NVLink are published as the sum of both directions: a device sends half of that.
 LINKS = (
     Link("TPU v5e, ICI", 400e9 / 2, 197e12, "https://cloud.google.com/tpu/docs/v5e"),
     Link("TPU v5p, ICI", 1200e9 / 2, 459e12, "https://cloud.google.com/tpu/docs/v5p"),

@@ -1,4 +1,4 @@
-"""The picture of a record: bytes over devices, a curve a size and number of model devices."""
+"""The picture of a record: bytes over devices, a curve for each size and number of model devices."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ PANELS: dict[str, Callable[[Row], float]] = {
 
 
 def draw(rows: Sequence[Row]) -> bytes:
-    """As PNG."""
+    """The picture as PNG."""
     figure = require_extra("matplotlib.figure", "plot", "pictures").Figure((12.8, 4.2), layout="constrained")
     figure.set_facecolor("white")
     for axis, (title, value) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
@@ -39,7 +39,7 @@ def draw(rows: Sequence[Row]) -> bytes:
 
 
 def curves(rows: Sequence[Row], value: Callable[[Row], float]) -> dict[str, list[tuple[int, float]]]:
-    """Devices and bytes by the name of the curve; one device has nobody to send to."""
+    """Devices and bytes by the name of the curve, without one device, which sends nothing."""
     found: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         if row.sent:

@@ -1,4 +1,4 @@
-"""The rows of the record: a training step on a mesh, and what its devices send each other."""
+"""The rows of the record: a training step on a mesh, and its communication."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from benchmarks.jit.exchanges import Exchange
 
 
 class Size(NamedTuple):
-    """A language model of bytes: hidden units, layers, time steps, and rows a device."""
+    """A language model of bytes: hidden units, layers, time steps, and rows per device."""
 
     hidden_size: int
     layers: int
@@ -17,9 +17,9 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """`exchanges` are those of a call of `calls` training steps, as `Exchange` has them; all else is of one step.
+    """`exchanges` are for `calls` training steps, as fields of `Exchange`; all else is for one step.
 
-    `parameters` are bytes, of which each device holds `held`; `flops` are those of a device. `seconds` compiled it.
+    `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile.
     """
 
     hidden_size: int
@@ -45,11 +45,11 @@ class Row:
 
     @property
     def sent(self) -> float:
-        """Bytes that a device sends in a step, in rings."""
+        """Bytes that a device sends in a step, with ring algorithms."""
         return sum(each.sent for each in self._all()) / self.calls
 
     def number(self, kind: str = "") -> float:
-        """Of exchanges in a step, one after the other."""
+        """The number of collectives in a step."""
         return sum(each.times for each in self._all() if kind in ("", each.kind)) / self.calls
 
     def _all(self) -> list[Exchange]:

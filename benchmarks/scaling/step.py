@@ -1,7 +1,7 @@
-"""A call of training steps over a mesh: compiled for devices of this host or lowered for others, never run.
+"""Compile training steps over a mesh for devices of this host, or lower them for others; they are never run.
 
-`python -m benchmarks.scaling.step ARGUMENTS`, where ARGUMENTS are JSON, prints a row as JSON, a line each. It is a
-process of its own, since the number of devices is settled before JAX starts.
+`python -m benchmarks.scaling.step ARGUMENTS` takes JSON, and prints each row as a line of JSON. It is a child process,
+since the number of devices is fixed when JAX starts.
 """
 
 import dataclasses
@@ -11,9 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import jax
 import numpy as np
@@ -35,12 +33,12 @@ from jax_lstm.train.step import init_state, scan_steps, step_of
 from jax_lstm.train.task import loss_of
 
 MOST = 256  # devices
-CALLS = 100  # training steps a call, as --chunk-steps has them
-BYTES = 256  # different ones
+CALLS = 100  # training steps per call, the default of --chunk-steps
+BYTES = 256  # symbols
 
 
 def rows(size: Size, meshes: Sequence[tuple[int, int]]) -> Iterator[Row]:
-    """A row for each `(data, model)`, as soon as it is there, from a child process with as many devices as it takes."""
+    """Yield a row for each `(data, model)`, from a child process with `MOST` devices."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={MOST}"
     child = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes])],
@@ -56,12 +54,11 @@ def rows(size: Size, meshes: Sequence[tuple[int, int]]) -> Iterator[Row]:
 
 
 def row(size: Size, data: int, model: int) -> Row:
-    """Compiled over the first devices of this process."""
+    """Compile for the first devices of this process."""
     mesh = Mesh(np.array(jax.devices()[: data * model]).reshape(data, model), (DATA, MODEL))
     began = time.monotonic()
-    with as_on_accelerators():
-        run, arguments = program(size, mesh)
-        compiled = run.lower(*arguments).compile()
+    run, arguments = program(size, mesh)
+    compiled = run.lower(*arguments).compile()
     params = jax.tree.leaves(arguments[0].params)
     found = [dataclasses.asdict(each) for each in exchanges(compiled.as_text())]
     held = sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params)
@@ -71,11 +68,10 @@ def row(size: Size, data: int, model: int) -> Row:
 
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:
-    """The StableHLO for a mesh of devices that are not there."""
+    """Lower for a mesh of devices of another platform; returns the StableHLO."""
     mesh = AbstractMesh((data, model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
-    with as_on_accelerators():
-        run, arguments = program(size, mesh)
-        return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+    run, arguments = program(size, mesh)
+    return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
 
 
 def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -103,17 +99,10 @@ def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def flops(size: Size) -> float:
-    """Of a device in a training step: two for each weight of a product and each character, there and twice back."""
+    """FLOPs per device and training step: 2 per weight and character forward, twice that backward."""
     units = size.hidden_size
     weights = size.layers * 4 * units * 2 * units + units * BYTES
     return 3 * 2.0 * weights * size.rows * size.steps
-
-
-@contextmanager
-def as_on_accelerators() -> Iterator[None]:
-    """The kernels ask what they are to run on; here it is what they would run on there that counts."""
-    with mock.patch.object(jax, "default_backend", return_value="accelerator"):
-        yield
 
 
 def _placed(leaf: Any, mesh: Any, spec: P) -> jax.ShapeDtypeStruct:

@@ -7,11 +7,11 @@ from benchmarks.jit.exchanges import KINDS
 from benchmarks.record import Record
 from benchmarks.scaling.links import LINKS, arithmetic, least
 from benchmarks.scaling.rows import Row, Size
-from benchmarks.sheets import Sheet
+from benchmarks.tables import Table
 
 
-def sheets(record: Record) -> list[Sheet]:
-    """For each size of the model, the bytes sent and the lower bound of their time."""
+def tables(record: Record) -> list[Table]:
+    """For each model size, the communication and lower bounds on its time."""
     made = []
     for size in dict.fromkeys(row.size for row in record.rows):
         rows = [row for row in record.rows if row.size == size]
@@ -27,7 +27,7 @@ def titled(size: Size) -> str:
     return f"H={size.hidden_size}, {size.layers} layers, {size.steps} time steps, {size.rows} rows a device"
 
 
-def _exchanged(size: Size, rows: Sequence[Row]) -> Sheet:
+def _exchanged(size: Size, rows: Sequence[Row]) -> Table:
     kinds = [kind for kind in KINDS if any(row.number(kind) for row in rows)]
     columns = ("mesh", "devices", "parameters", "held", "FLOPs", "exchanges", *kinds, "sent", "sent / parameters")
     lines = []
@@ -39,14 +39,14 @@ def _exchanged(size: Size, rows: Sequence[Row]) -> Sheet:
         "Of one training step and one device. Parameters: of the model; held: of them on a device. Exchanges: how "
         "often devices wait for each other, in all and by kind. Sent: bytes that a device of a ring sends.",
     )
-    return Sheet(f"What a training step exchanges: {titled(size)}", columns, lines, notes=notes)
+    return Table(f"What a training step exchanges: {titled(size)}", columns, lines, notes=notes)
 
 
 def _sent(row: Row) -> tuple[str, str]:
     return units.size(row.sent), units.three(row.sent / row.parameters)
 
 
-def _bounds(size: Size, rows: Sequence[Row]) -> Sheet:
+def _bounds(size: Size, rows: Sequence[Row]) -> Table:
     lines = [
         (mesh_of(row), *(units.seconds(least(row.sent, link)) for link in LINKS)) for row in rows if row.devices > 1
     ]
@@ -56,7 +56,7 @@ def _bounds(size: Size, rows: Sequence[Row]) -> Sheet:
         for link in LINKS
     )
     title = f"The least time in links by published speeds, not measured: {titled(size)}"
-    return Sheet(title, ("mesh", *(link.name for link in LINKS)), lines, notes=notes)
+    return Table(title, ("mesh", *(link.name for link in LINKS)), lines, notes=notes)
 
 
 def _count(value: float) -> str:

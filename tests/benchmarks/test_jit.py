@@ -27,7 +27,7 @@ from benchmarks.jit.sweeps import SWEEPS, Setting  # noqa: E402
 from benchmarks.jit.tables import print_tables, verdicts  # noqa: E402
 from benchmarks.jit.variants import VARIANTS  # noqa: E402
 from benchmarks.sampling import Plan  # noqa: E402
-from jax_lstm.kernels import reference  # noqa: E402
+from jax_lstm.kernels import Reference  # noqa: E402
 from jax_lstm.params import LSTMState  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_fori_loop_has_no_gradient() -> None:
 def test_the_oracle_is_the_recurrence_of_the_library() -> None:
     weights, xs = problem(DEEP)
     for params in weights:
-        xs = reference(params, jnp.asarray(xs), LSTMState.zeros((DEEP.batch, DEEP.hidden_size)))[0]
+        xs = Reference().sequence(params, LSTMState.zeros((DEEP.batch, DEEP.hidden_size)), jnp.asarray(xs))[0]
     assert not fault({"outputs": xs}, {"outputs": oracle(DEEP)["outputs"]})  # type: ignore[dict-item]
 
 
@@ -162,6 +162,8 @@ def test_counts_of_what_is_compiled() -> None:
         jaxpr = jax.make_jaxpr(program.function)(*program.arguments).jaxpr
         assert products(jaxpr) == times * forward
         assert equations(jaxpr) > len(jaxpr.eqns)
+    wide = VARIANTS["scan kernel"].program(dataclasses.replace(FLAT, batch=17), BOTH)  # with a form for each platform
+    assert products(jax.make_jaxpr(wide.function)(*wide.arguments).jaxpr) == 3 * forward * 17 / FLAT.batch
     program = VARIANTS["scan"].program(FLAT, BOTH)
     with compilations() as count:
         _, compiled, seconds = in_stages(jax.jit(program.function), program.arguments)

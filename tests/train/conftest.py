@@ -1,21 +1,11 @@
 """What all tests of training share."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fast_compile import FAST_FLAGS
 
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
-
-
-@pytest.fixture(scope="package", autouse=True)
-def processes_compile_fast() -> Iterator[None]:
-    """Those that a test starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XLA_FLAGS", FAST_FLAGS)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
 from jax_lstm.timing import Timing
 
@@ -14,8 +14,8 @@ ABSENT = "-"
 COLOURS = {"failed": "[bold red]failed[/]", "yes": "[green]yes[/]", "no": "[red]no[/]"}
 
 
-class Sheet(NamedTuple):
-    """A table: title, column names, rows of cells; the first `left` columns are text."""
+class Table(NamedTuple):
+    """Title, names of the columns, rows of cells; the first `left` columns are aligned to the left."""
 
     title: str
     columns: tuple[str, ...]
@@ -24,21 +24,21 @@ class Sheet(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def print_sheet(console: Console, sheet: Sheet) -> None:
-    table = Table(
-        title=escape(sheet.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+def print_table(console: Console, table: Table) -> None:
+    grid = Grid(
+        title=escape(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for at, column in enumerate(sheet.columns):
-        table.add_column(escape(column), justify="left" if at < sheet.left else "right")
-    for row in sheet.rows:
-        table.add_row(*map(_coloured, row))
-    console.print(table)
-    for note in sheet.notes:
+    for at, column in enumerate(table.columns):
+        grid.add_column(escape(column), justify="left" if at < table.left else "right")
+    for row in table.rows:
+        grid.add_row(*map(_coloured, row))
+    console.print(grid)
+    for note in table.notes:
         console.print(escape(note), highlight=False)
 
 
 def print_facts(console: Console, facts: dict[str, str]) -> None:
-    grid = Table.grid(padding=(0, 2))
+    grid = Grid.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()
     for fact, value in facts.items():
@@ -46,18 +46,18 @@ def print_facts(console: Console, facts: dict[str, str]) -> None:
     console.print(grid)
 
 
-def as_markdown(facts: dict[str, str], sheets: list[Sheet], notes: Sequence[str] = ()) -> str:
-    """Facts, notes and tables as Markdown."""
+def as_markdown(facts: dict[str, str], tables: list[Table], notes: Sequence[str] = ()) -> str:
+    """Facts, then notes, then tables."""
     parts = ["  \n".join(f"{fact}: {value}" for fact, value in facts.items())]
-    return "\n\n".join([*parts, *notes, *map(table, sheets)]) + "\n"
+    return "\n\n".join([*parts, *notes, *map(markdown_of, tables)]) + "\n"
 
 
-def table(sheet: Sheet) -> str:
-    """A table as Markdown, followed by its notes."""
-    lines = [f"**{sheet.title}**", "", _line(sheet.columns)]
-    lines.append("|" + " --- |" * sheet.left + " ---: |" * (len(sheet.columns) - sheet.left))
-    text = "\n".join(lines + [_line(row) for row in sheet.rows])
-    return "\n\n".join([text, *(["  \n".join(sheet.notes)] if sheet.notes else [])])
+def markdown_of(table: Table) -> str:
+    """One table, followed by its notes."""
+    lines = [f"**{table.title}**", "", _line(table.columns)]
+    lines.append("|" + " --- |" * table.left + " ---: |" * (len(table.columns) - table.left))
+    text = "\n".join(lines + [_line(row) for row in table.rows])
+    return "\n\n".join([text, *(["  \n".join(table.notes)] if table.notes else [])])
 
 
 def time_of(seconds: float) -> str:
