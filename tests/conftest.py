@@ -1,6 +1,7 @@
 """Fixtures and helpers that every test may use."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,3 +25,17 @@ def x64() -> Any:
     """Run the test with JAX's 64-bit types."""
     with jax.enable_x64(True):
         yield
+
+
+SLOW = [Path(__file__).with_name(name) for name in ("benchmarks", "proof")]  # folders in which every test is slow
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what the plain run leaves out."""
+    return True if collection_path in SLOW and config.option.markexpr == "not slow" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW):
+            item.add_marker(pytest.mark.slow)

@@ -60,6 +60,7 @@ print(list(jl.load_file("FILE")) == list(jl.state_dict(cell)), jl.interop.to_ker
 """
 
 
+@pytest.mark.slow
 def test_commands_and_weight_files_work_without_torch_and_matplotlib(tmp_path: Path) -> None:
     """All but the comparison with PyTorch; a note takes the place of pictures, and weights go to safetensors."""
     pytest.importorskip("safetensors")
@@ -90,6 +91,7 @@ assert main(["compare", "--out", {str(tmp_path / "compared")!r}]) == 2
     assert not (tmp_path / "compared").exists()
 
 
+@pytest.mark.slow
 def test_import_brings_nothing_optional_and_pt_files_need_no_safetensors(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     optional = {"torch", "torch_ref", "matplotlib", "safetensors", "keras", "equinox"}

@@ -53,6 +53,9 @@ MODELS = {
 }  # fmt: skip
 
 
+FEW = ("two layers, both directions, lengths", "projection, mask and resets", "random variant", "LanguageModel")
+
+
 def value_and_gradients(model: Any, inputs: dict[str, Any]) -> tuple[Any, Any]:
     """A function of the parameters and the inputs, and shapes of the former."""
     graph, params, rest = nnx.split(model, nnx.Param, ...)
@@ -67,8 +70,10 @@ def value_and_gradients(model: Any, inputs: dict[str, Any]) -> tuple[Any, Any]:
     return jax.value_and_grad(value), jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), params)
 
 
-@pytest.mark.parametrize("dtype", [None, "bfloat16"], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [None, pytest.param("bfloat16", marks=pytest.mark.slow)], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FEW else [pytest.mark.slow]) for name in MODELS]
+)
 def test_forward_and_backward(name: str, dtype: str | None) -> None:
     model = MODELS[name]
     function, params = value_and_gradients(model.build(dtype), model.inputs)
@@ -78,8 +83,8 @@ def test_forward_and_backward(name: str, dtype: str | None) -> None:
     assert ("bf16" in exported.mlir_module()) is (dtype == "bfloat16")
 
 
-@pytest.mark.parametrize("backend", ["auto", "scan"])
-@pytest.mark.parametrize("dtype", [None, "bfloat16"], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("backend", ["auto", pytest.param("scan", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", [None, pytest.param("bfloat16", marks=pytest.mark.slow)], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
     "build",
     [

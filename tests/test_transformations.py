@@ -126,6 +126,7 @@ def test_eval_shape() -> None:
     assert (ys.shape, state.h.shape, state.c.shape) == ((4, 2, 4), (4, 2, 2), (4, 2, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_export_with_symbolic_batch_and_time(platform: str, dtype: str) -> None:
@@ -152,6 +153,7 @@ def test_export_with_symbolic_batch_and_time(platform: str, dtype: str) -> None:
                 np.testing.assert_allclose(a, b, rtol, atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", [jl.Variant(layer_norm=True, peepholes=True), jl.Variant(0.2, 0.1, 0.1, 0.3)])
 def test_export_of_variants_with_symbolic_batch_and_time(variant: jl.Variant) -> None:
     lstm = jl.LSTM(3, 5, bidirectional=True, variant=variant, rngs=nnx.Rngs(0))
@@ -166,6 +168,7 @@ def test_export_of_variants_with_symbolic_batch_and_time(variant: jl.Variant) ->
     np.testing.assert_allclose(ys, run(lstm.params, XS, jax.random.key(0)), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_inside_flax_rnn_with_lengths() -> None:
     cell = jl.LSTMCell(3, 5, rngs=nnx.Rngs(0))
     lstm = jl.LSTM(3, 5, batch_first=True, rngs=nnx.Rngs(1))
@@ -205,11 +208,12 @@ for options in OPTIONS:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         ["dict(num_layers=2, dropout=0.5)", "dict(variant=jl.Variant(0.2, 0.1, 0.1, 0.3, True, True))"],
-        pytest.param(["dict(dtype=jnp.bfloat16, backend=jl.kernels.Scan(remat='gates'))"], marks=pytest.mark.slow),
+        ["dict(dtype=jnp.bfloat16, backend=jl.kernels.Scan(remat='gates'))"],
     ],
 )
 def test_under_jaxs_strictest_checks(options: list[str]) -> None:

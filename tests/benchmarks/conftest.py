@@ -1,19 +1,9 @@
-"""All tests of the benchmarks are slow, and use one thread of PyTorch."""
+"""Tests of the benchmarks use one thread of PyTorch."""
 
 import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder: a conftest.py sees those of every folder."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module", autouse=True)

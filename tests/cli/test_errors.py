@@ -230,7 +230,7 @@ def test_optimisers_that_cannot_be_used(
             "`--backend-args` must be NAME=VALUE, as unroll=4",
         ),
         (("train", "--backend-args", "unroll=4"), "`--backend-args` must come with --backend NAME; got unroll=4"),
-        (("train", "--backend", "none"), "`backend` must be one of"),
+        (("train", "--backend", "none"), "`backend` must be a kernel or one of"),
     ],
 )
 def test_options_that_do_not_apply(tmp_path: Path, fails: Fails, arguments: tuple[str, ...], message: str) -> None:

@@ -33,7 +33,8 @@ def make(csv: Path, x64: bool = False) -> tuple[TrainConfig, Forecasting]:
     return config, Forecasting(config, load_dataset(data, np.dtype(config.dtype)))
 
 
-@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("x64", [False, True])
 def test_they_agree_on_everything(csv: Path, x64: bool) -> None:
     with jax.enable_x64(x64):
         _agree_on_everything(*make(csv, x64))

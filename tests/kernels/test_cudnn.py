@@ -79,10 +79,15 @@ UNEQUAL = [6, 2, 6, 1]
 @pytest.mark.parametrize(
     ("layers", "bidirectional", "bias", "lengths"),
     [
-        (1, False, True, None),
-        (1, True, False, UNEQUAL),
-        (3, False, True, UNEQUAL),
-        (2, True, False, None),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                (1, False, True, None),
+                (1, True, False, UNEQUAL),
+                (3, False, True, UNEQUAL),
+                (2, True, False, None),
+            )
+        ),
         (2, True, True, UNEQUAL),
     ],
 )
@@ -96,6 +101,7 @@ def test_outputs_states_and_gradients(layers: int, bidirectional: bool, bias: bo
     assert {call["num_layers"] for call in on_cpu} == {layers}  # all in one call
 
 
+@pytest.mark.slow
 def test_rows_of_no_steps_hand_their_state_through(on_cpu: Any) -> None:
     _, ours = both_of(2, True, True)
     x, state = drawn(2, True)
@@ -114,6 +120,7 @@ def test_rows_of_no_steps_hand_their_state_through(on_cpu: Any) -> None:
     np.testing.assert_array_equal(found[0][1][1].h[:, 1], state[0][:, 1])
 
 
+@pytest.mark.slow
 def test_its_own_dropout_is_not_taken(on_cpu: Any) -> None:
     """Outputs are dropped between calls of a layer each, with the masks of every other kernel."""
     x, _ = drawn(3, False)
@@ -132,7 +139,14 @@ def test_its_own_dropout_is_not_taken(on_cpu: Any) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "tf32"),
-    [(None, True), ("default", True), ("tensorfloat32", True), ("high", True), ("highest", False), ("float32", False)],
+    [
+        (None, True),
+        ("highest", False),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("default", True), ("tensorfloat32", True), ("high", True), ("float32", False))
+        ),
+    ],
 )
 def test_precision_is_that_of_jax(asked: str | None, tf32: bool, on_cpu: Any) -> None:
     _, ours = both_of(1, False, True)
@@ -141,6 +155,7 @@ def test_precision_is_that_of_jax(asked: str | None, tf32: bool, on_cpu: Any) ->
     assert [call["cudnn_allow_tf32"] for call in on_cpu] == [tf32]
 
 
+@pytest.mark.slow
 def test_under_jit_with_traced_lengths(on_cpu: Any) -> None:
     reference, ours = both_of(1, True, True)
     x, _ = drawn(1, True)
@@ -151,6 +166,7 @@ def test_under_jit_with_traced_lengths(on_cpu: Any) -> None:
     np.testing.assert_array_equal(found[:, 3], 0)
 
 
+@pytest.mark.slow
 def test_unbatched_and_batch_first(on_cpu: Any) -> None:
     reference, ours = both_of(2, False, True)
     x, state = drawn(2, False, batch=1)

@@ -1,5 +1,8 @@
 """Every kernel against the float64 NumPy oracle: outputs, last state and all gradients."""
 
+import functools
+import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -45,7 +48,9 @@ CASES = {
     "all but projection": Case(11, 4, 3, 5, mask=True, resets=True, reverse=True),
 }
 RUN: dict[str, Kernel] = {name: kernel for name, kernel in KERNELS.items() if name != "cudnn"}
-RUN |= {"scan, gates": Scan(remat="gates"), "scan, chunks": Scan(remat="chunks"), "scan, unrolled": Scan(unroll=3)}
+OPTIONS = {"scan, gates": Scan(remat="gates"), "scan, chunks": Scan(remat="chunks"), "scan, unrolled": Scan(unroll=3)}
+ALL = RUN | OPTIONS
+FEW = ("plain", "all")  # on which all but `native` are tried in the plain run
 
 
 class Arrays(NamedTuple):
@@ -77,31 +82,25 @@ def draw(case: Case) -> Arrays:
     return Arrays(params, xs, h, c, d_ys, d_h, d_c, options)
 
 
-@pytest.mark.parametrize("name", RUN)
-@pytest.mark.parametrize("case", CASES)
+def grid() -> Iterator[Any]:
+    """Every kernel on every case, in both types; slow are all but `native` and, in float64, a few cases."""
+    for name, dtype in itertools.product(ALL, ("float32", "float64")):
+        for case in CASES:
+            few = case in FEW and name != "scan, unrolled"
+            slow = [] if name == "native" or (few and dtype == "float64") else [pytest.mark.slow]
+            if dtype == "float64" or CASES[case].input_size < 512:  # float32's tolerance is below such sums
+                yield pytest.param(case, name, dtype, marks=slow)
+
+
+@pytest.mark.parametrize(("case", "name", "dtype"), list(grid()))
 def test_is_the_oracle(case: str, name: str, dtype: str) -> None:
-    if dtype == "float32" and CASES[case].input_size >= 512:
-        pytest.skip(
-            "a sum of a thousand drawn terms is beyond float32's tolerance; float64 shows that the way is right"
-        )
-    arrays = draw(CASES[case])
-    if refusal := RUN[name].refuses(Call("cpu", dtype, *CASES[case][:4])):
+    if refusal := ALL[name].refuses(Call("cpu", dtype, *CASES[case][:4])):
         pytest.skip(refusal)
+    arrays = draw(CASES[case])
     ys, h_last, c_last, tapes = oracle.layer(arrays.params, arrays.xs, arrays.h, arrays.c, **arrays.options)
     d_params, *d_ins = oracle.layer_backward(arrays.params, tapes, arrays.d_ys, arrays.d_h, arrays.d_c)
-
-    def cast(value: Any) -> jax.Array:
-        return jnp.asarray(value, dtype)
-
-    @jax.jit
-    def run(params: LSTMParams, xs: jax.Array, state: LSTMState, cotangents: Any) -> Any:
-        run = sequence(RUN[name])
-        outputs, pullback = jax.vjp(lambda *ins: run(*ins, **arrays.options), params, xs, state)
-        return outputs, pullback(cotangents)
-
-    params = LSTMParams(**{key: cast(value) for key, value in arrays.params.items()})
-    state, d_state = LSTMState(cast(arrays.h), cast(arrays.c)), LSTMState(cast(arrays.d_h), cast(arrays.d_c))
-    outputs, (g_params, *g_ins) = run(params, cast(arrays.xs), state, (cast(arrays.d_ys), d_state))
+    few = case in FEW and name != "native"
+    outputs, (g_params, *g_ins) = computed(name, dtype, few)[case]
     for got, expected in zip(jax.tree.leaves(outputs), (ys, h_last, c_last), strict=True):
         assert_agree("outputs", got, expected, dtype)
     for key, expected in d_params.items():
@@ -110,19 +109,51 @@ def test_is_the_oracle(case: str, name: str, dtype: str) -> None:
         assert_agree("gradients", got, expected, dtype)
 
 
+@functools.cache
+def computed(name: str, dtype: str, few: bool) -> dict[str, Any]:
+    """Outputs and gradients of many cases of a kernel, in one program, which compiles faster than one for each."""
+    chosen = {
+        case: draw(CASES[case])
+        for case in (FEW if few else CASES)
+        if dtype == "float64" or CASES[case].input_size < 512
+    }
+
+    def call(arrays: Arrays) -> Any:
+        params = LSTMParams(**{key: jnp.asarray(value, dtype) for key, value in arrays.params.items()})
+        xs, h, c, d_ys, d_h, d_c = (jnp.asarray(part, dtype) for part in arrays[1:7])
+        run = functools.partial(sequence(ALL[name]), **arrays.options)
+        outputs, pullback = jax.vjp(run, params, xs, LSTMState(h, c))
+        return outputs, pullback((d_ys, LSTMState(d_h, d_c)))
+
+    with jax.enable_x64(dtype == "float64"):
+        statics = {case: arrays.options.pop("reverse") for case, arrays in chosen.items()}
+
+        @jax.jit
+        def every(chosen: dict[str, Arrays]) -> Any:
+            return {
+                case: call(arrays._replace(options=arrays.options | {"reverse": statics[case]}))
+                for case, arrays in chosen.items()
+            }
+
+        return every(chosen)
+
+
 @pytest.mark.parametrize("name", RUN)
 def test_masked_steps_put_out_zero_whatever_they_hold(name: str) -> None:
     params = LSTMParams(jnp.ones((8, 3)), jnp.ones((8, 2)))
     mask = jnp.asarray([[True, False], [False, False], [True, False]])
     xs = jnp.where(mask[..., None], 1.0, jnp.nan) * jnp.ones((3, 2, 3))
     start = LSTMState(jnp.full((2, 2), 0.3), jnp.full((2, 2), -0.2))
-    ys, state = sequence(RUN[name])(params, xs, start, mask=mask)
+    ys, state = sequence(ALL[name])(params, xs, start, mask=mask)
     assert (np.asarray(ys)[~np.asarray(mask)] == 0).all()
     np.testing.assert_array_equal(state.h[1], start.h[1])
     np.testing.assert_array_equal(state.c[1], start.c[1])
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize(
+    "name",
+    ["native", "scan", *(pytest.param(name, marks=pytest.mark.slow) for name in ALL if name not in ("native", "scan"))],
+)
 def test_a_nan_that_is_held_reaches_no_gradient(name: str) -> None:
     """In the state of a row whose every step is masked; what its own state is given goes through."""
     arrays = draw(Case(5, 3, 4, 7))
@@ -133,7 +164,7 @@ def test_a_nan_that_is_held_reaches_no_gradient(name: str) -> None:
     @jax.jit
     def gradients(params: LSTMParams, xs: jax.Array, c: jax.Array) -> Any:
         def loss(params: LSTMParams, xs: jax.Array, c: jax.Array) -> jax.Array:
-            ys, state = sequence(RUN[name])(params, xs, LSTMState(h, c), mask=jnp.asarray(mask))
+            ys, state = sequence(ALL[name])(params, xs, LSTMState(h, c), mask=jnp.asarray(mask))
             return ys.sum() + jnp.where(jnp.isnan(state.c), 0, state.c).sum()
 
         return jax.grad(loss, argnums=(0, 1, 2))(params, xs, c)
@@ -148,7 +179,7 @@ def test_no_rows(name: str) -> None:
     params = LSTMParams(jnp.ones((8, 3)), jnp.ones((8, 2)))
 
     def loss(params: LSTMParams) -> jax.Array:
-        ys, state = sequence(RUN[name])(params, jnp.ones((4, 0, 3)), LSTMState.zeros((0, 2)))
+        ys, state = sequence(ALL[name])(params, jnp.ones((4, 0, 3)), LSTMState.zeros((0, 2)))
         assert ys.shape == (4, 0, 2)
         assert state.h.shape == state.c.shape == (0, 2)
         return ys.sum()
@@ -161,7 +192,7 @@ def test_no_rows(name: str) -> None:
 def test_infinity_and_nan_go_through(name: str) -> None:
     params = LSTMParams(jnp.ones((4, 1)), jnp.zeros((4, 1)))
     xs = jnp.asarray([[[jnp.inf], [-jnp.inf], [jnp.nan]]])
-    _, state = sequence(RUN[name])(params, xs, LSTMState.zeros((3, 1)))
+    _, state = sequence(ALL[name])(params, xs, LSTMState.zeros((3, 1)))
     np.testing.assert_allclose(state.c[:2, 0], [1, 0], rtol=1e-6, atol=1e-30)  # i g = 1 * 1, and 0 * -1
     np.testing.assert_allclose(state.h[:2, 0], [np.tanh(1), 0], rtol=1e-6, atol=1e-30)
     assert np.isnan(state.h[2, 0])

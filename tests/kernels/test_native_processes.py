@@ -33,6 +33,7 @@ def available(instructions: str) -> bool:
     return instructions in text.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["avx512", "avx2", "plain"])
 def test_instruction_sets(name: str) -> None:
     needed = {"avx512": "avx512f", "avx2": "avx2"}.get(name)
@@ -41,6 +42,7 @@ def test_instruction_sets(name: str) -> None:
     assert_agrees(run(str(HERE / "in_set.py"), JAX_LSTM_ISA=name))
 
 
+@pytest.mark.slow
 def test_an_unknown_instruction_set_is_an_error_by_name() -> None:
     show = "from jax_lstm.kernels.fused import native_status, unavailable; print(native_status()); assert unavailable()"
     done = run("-c", show, JAX_LSTM_ISA="mmx")
@@ -48,12 +50,13 @@ def test_an_unknown_instruction_set_is_an_error_by_name() -> None:
     assert done.stdout.startswith("not available: JAX_LSTM_ISA=mmx is unknown")
 
 
-@pytest.mark.parametrize("devices", [2, 8])
+@pytest.mark.parametrize("devices", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_sharded(devices: int) -> None:
     """`jit` keeps the rows where they are and sums the gradients; `shard_map` in all its forms."""
     assert_agrees(run(str(HERE / "on_devices.py"), str(devices), devices=devices))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 8])
 def test_threads(devices: int) -> None:
     """Four Python threads at once; eight devices on whatever cores there are. Neither waits for ever."""

@@ -59,6 +59,7 @@ def test_vmap_over_data_is_more_rows_and_over_weights_more_members() -> None:
         assert f"= ({ys}" in next(line for line in text.splitlines() if '"jax_lstm_infer"' in line)
 
 
+@pytest.mark.slow
 def test_gradient_of_vmap() -> None:
     xs = several(CASE.xs)
     found = jax.jit(jax.grad(lambda params: jnp.sum(jax.vmap(lambda xs: value(params, xs, CASE.state))(xs))))(
@@ -100,6 +101,7 @@ def function(kernel: Any) -> Any:
     return lambda params, h: loss(kernel, params, SMALL.xs, LSTMState(h, SMALL.state.c), **SMALL.options)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "derivative",
     [
@@ -119,6 +121,7 @@ def test_other_derivatives(derivative: Any, x64: None) -> None:
     assert_same(derived(native), derived(reference), 1e-12)
 
 
+@pytest.mark.slow
 def test_second_derivative_by_parameters(x64: None) -> None:
     """A Hessian-vector product over all parameters, as optimisers of second order take it."""
 
@@ -129,12 +132,14 @@ def test_second_derivative_by_parameters(x64: None) -> None:
     assert_same(product(native), product(reference), 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", [None, jax.checkpoint_policies.dots_saveable], ids=["nothing", "products"])
 def test_remat_computes_again(policy: Any) -> None:
     remat = jax.jit(jax.grad(jax.checkpoint(value, policy=policy), argnums=(0, 1, 2)))
     assert_same(remat(*CASE[:3]), jax.jit(jax.grad(value, argnums=(0, 1, 2)))(*CASE[:3]), 1e-6)
 
 
+@pytest.mark.slow
 def test_inside_scan_and_cond() -> None:
     def total(params: Any) -> jax.Array:
         def body(state: Any, xs: Any) -> Any:

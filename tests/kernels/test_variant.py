@@ -35,7 +35,9 @@ def draw(names: tuple[str, ...], output: int, rng: np.random.Generator) -> oracl
 
 
 @pytest.mark.parametrize("bare", [False, True])
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "all" else [pytest.mark.slow]) for name in VARIANTS]
+)
 def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
     """`bare` is forward in time, without projection, mask and resets; else all of them come together."""
     rng = np.random.default_rng(0)

@@ -42,7 +42,8 @@ def _twins(sizes: tuple[int, ...], dtype: str) -> tuple[jl.LSTMModel, Any]:
     torch.manual_seed(0)
     reference = torch_ref.LSTMModel(input_size, hidden_size, output_size, num_layers).to(getattr(torch, dtype))
     with jax.enable_x64(True):
-        model = jl.LSTMModel(input_size, hidden_size, output_size, num_layers, param_dtype=dtype, rngs=nnx.Rngs(0))
+        sizes_of_ours = (input_size, hidden_size, output_size, num_layers)
+        model = nnx.eval_shape(lambda: jl.LSTMModel(*sizes_of_ours, param_dtype=dtype, rngs=nnx.Rngs(0)))
         jl.load_state_dict(model, reference.state_dict())
     return model, reference
 

@@ -55,6 +55,7 @@ def test_it_resumes_in_the_present_format(folder: Path, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_other_commands_take_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "lm-0", "--length", "5"]) == 0
     assert len(capfd.readouterr().out) == 6
