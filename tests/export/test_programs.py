@@ -296,6 +296,7 @@ print(json.dumps({"y": np.asarray(y).tolist(), "platforms": exported.platforms})
 """
 
 
+@pytest.mark.slow
 def test_stablehlo_runs_in_a_process_without_this_package(tmp_path: Path) -> None:
     module = Case(2, True).build()
     (tmp_path / "model").write_bytes(to_stablehlo(module, lengths=True, state=True))

@@ -137,15 +137,16 @@ def test_its_own_dropout_is_not_taken(on_cpu: Any) -> None:
     assert on_cpu[-1]["num_layers"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "tf32"),
     [
         (None, True),
         ("highest", False),
-        *(
-            pytest.param(*each, marks=pytest.mark.slow)
-            for each in (("default", True), ("tensorfloat32", True), ("high", True), ("float32", False))
-        ),
+        ("default", True),
+        ("tensorfloat32", True),
+        ("high", True),
+        ("float32", False),
     ],
 )
 def test_precision_is_that_of_jax(asked: str | None, tf32: bool, on_cpu: Any) -> None:

@@ -86,7 +86,7 @@ def grid() -> Iterator[Any]:
     """Every kernel on every case, in both types; slow are all but `native` and, in float64, a few cases."""
     for name, dtype in itertools.product(ALL, ("float32", "float64")):
         for case in CASES:
-            few = case in FEW and name != "scan, unrolled"
+            few = case in FEW and name not in ("reference", "scan, unrolled", "scan, gates")
             slow = [] if name == "native" or (few and dtype == "float64") else [pytest.mark.slow]
             if dtype == "float64" or CASES[case].input_size < 512:  # float32's tolerance is below such sums
                 yield pytest.param(case, name, dtype, marks=slow)

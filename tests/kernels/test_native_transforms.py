@@ -203,6 +203,7 @@ def test_eval_shape() -> None:
     assert (ys.shape, state.h.shape, state.c.shape) == ((4, 3, 2), (3, 2), (3, 5))
 
 
+@pytest.mark.slow
 def test_exported_programs_need_no_library() -> None:
     """With symbolic sizes, for two platforms, gradient included."""
     steps, batch = jax.export.symbolic_shape("steps, batch")

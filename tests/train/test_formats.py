@@ -30,7 +30,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path()
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "forecast-0" else [pytest.mark.slow]) for name in RUNS]
+)
 def test_it_has_the_scores_of_its_time(folder: Path, name: str) -> None:
     run = open_run(folder / name)
     assert run.config.task == RUNS[name]

@@ -88,6 +88,7 @@ def test_an_infinite_learning_rate_diverges(data: DataConfig, tmp_path: Path) ->
         fit(Forecasting(config, load_dataset(data)), tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_the_run_goes_on(data: DataConfig, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)  # a process in the background may be told to ignore it
     config, dataset = config_for(data, chunk_steps=4), load_dataset(data)
