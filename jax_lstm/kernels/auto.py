@@ -9,7 +9,7 @@ from jax_lstm.checks import InputError, require
 from jax_lstm.kernels.base import PLATFORMS, Call, Kernel, only_where_served, this_platform
 from jax_lstm.kernels.cudnn import Cudnn
 from jax_lstm.kernels.fused import Fused
-from jax_lstm.kernels.fused.lowerings import LOWERINGS, choose, refusals
+from jax_lstm.kernels.fused.lowerings import choose, refusals
 from jax_lstm.kernels.reference import Reference
 from jax_lstm.kernels.scan import Scan
 
@@ -91,16 +91,10 @@ def explain(kernel: Kernel, where: str, call: Call) -> Choice:
         raise InputError(_message(where, kernel, reason))
     if kernel != AUTO:
         return Choice(kernel.name, kernel.purpose if where == "variant" else f"named by `{where}`")
-    chosen = choose("auto", call)
     refused = {name: reason for name, reason in refusals(call).items() if reason}
-    refused |= {
-        row.name: "no record from this platform shows it ahead of plain JAX"
-        for row in LOWERINGS
-        if row.name not in refused and not row.ahead
-    }
-    if chosen is None:
-        return Choice("plain", AUTO.purpose, refused)
-    return Choice(chosen.name, chosen.purpose, refused)
+    if lowering := choose("auto", call):
+        return Choice(lowering.name, lowering.purpose, refused)
+    return Choice("plain", AUTO.purpose, refused)
 
 
 def _message(where: str, kernel: Kernel, reason: str) -> str:

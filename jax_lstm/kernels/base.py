@@ -180,6 +180,7 @@ def identity(name: str, lower: Callable[..., None] = lambda platform, **params: 
         lower(platform, **params)
         return [x]
 
+    mlir.register_lowering(primitive, lambda ctx, x, **params: [x])
     for platform in PLATFORMS:
         mlir.register_lowering(primitive, functools.partial(lower_on, platform), platform=platform)
     return primitive
