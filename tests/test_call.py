@@ -28,7 +28,7 @@ def own_functions() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[str, str]]]:
-    """By primitive and by target of the library: the functions on the way there."""
+    """By primitive and by target of the library: the functions that lead there."""
     found: dict[str, list[tuple[str, str]]] = {}
     bind, ffi_call = Primitive.bind, jax.ffi.ffi_call
 

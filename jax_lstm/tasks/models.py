@@ -13,7 +13,7 @@ from jax_lstm.train.config import ModelConfig, TrainConfig
 def backend(config: ModelConfig) -> Any:
     """What `LSTM` takes as its backend: the kernel's name, or with options the kernel itself."""
     options: dict[str, Any] = config.backend_options()
-    return kernels.named(config.backend, **options) if options else config.backend  # type: ignore[attr-defined]
+    return kernels.named(config.backend, **options) if options else config.backend
 
 
 def lstm_options(config: TrainConfig) -> dict[str, Any]:

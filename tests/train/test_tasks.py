@@ -148,11 +148,13 @@ def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
     assert np.mean(codes > 1) == pytest.approx(0.03, abs=0.01)  # 3.7 standard deviations
 
 
-def test_backend_args_make_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "named", lambda name, **options: (name, options), raising=False)
-    model = ModelConfig(backend="scan", backend_args=("unroll=4", "remat=chunks", "share=0.5"))
-    assert backend(model) == ("scan", {"unroll": 4, "remat": "chunks", "share": 0.5})
+def test_backend_args_make_a_kernel() -> None:
+    model = ModelConfig(backend="scan", backend_args=("unroll=4", "remat=chunks"))
+    assert backend(model) == kernels.Scan(unroll=4, remat="chunks")
     assert backend(ModelConfig(backend="reference")) == "reference"
+    for args, message in ((("share=0.5",), "options of scan: unroll, remat; got share"), (("unroll=0",), "at least 1")):
+        with pytest.raises(InputError, match=message):
+            backend(ModelConfig(backend="scan", backend_args=args))
     for text in ("unroll", "unroll=", "=4"):
         with pytest.raises(InputError, match="`--backend-args` must be NAME=VALUE"):
             ModelConfig(backend="scan", backend_args=(text,))
