@@ -1,4 +1,4 @@
-"""One LSTM layer to and from other frameworks: our layer computes what their cell does, and converting back is exact."""
+"""One LSTM layer to and from other frameworks: our layer computes what their cell does; converting back is exact."""
 
 import os
 from collections.abc import Callable
