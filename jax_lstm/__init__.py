@@ -1,4 +1,4 @@
-"""The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules over `jax.lax.scan`."""
+"""The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules."""
 
 from jax_lstm import export, functional, kernels
 from jax_lstm.checks import InputError, MissingExtraError

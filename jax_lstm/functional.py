@@ -70,7 +70,7 @@ def lstm(
         key: random key for dropout and the random parts of `variant`: give one in training only.
         dtype: type to compute in; None takes the widest of `params` and `x`.
         backend: "auto", a kernel's name, or a kernel with options, as `jax_lstm.kernels.Scan(unroll=4)`.
-        **options: none; `remat` and `unroll` are options of `jax_lstm.kernels.Scan`.
+        **options: no others are accepted; for `remat` and `unroll`, pass `backend=jax_lstm.kernels.Scan(...)`.
 
     Returns:
         ys: the last layer's outputs, of the shape of `x` with R*D in place of I, of the type computed in.
@@ -131,6 +131,8 @@ def explain_backend(
     params, sizes = _read_params(params, variant)
     for name in given:
         require_one_of("given", name, ("lengths", "mask", "resets"))
+    if platform == "gpu":  # what `jax.default_backend()` says
+        platform = this_platform() if jax.default_backend() == "gpu" else "cuda"
     require_one_of("platform", platform, (None, *PLATFORMS))
     x = x if isinstance(x, jax.ShapeDtypeStruct) else as_array("x", x)
     xs = jax.eval_shape(lambda x: _read(sizes, params, x, batch_first=batch_first, dtype=dtype).xs, x)
@@ -206,7 +208,8 @@ def _read_params(params: Any, variant: Variant) -> tuple[dict[str, Any], Sizes]:
     """The parameters by name, and the sizes that they imply; they must fit `variant`."""
     require(isinstance(variant, Variant), "variant", "be a jax_lstm.Variant", type(variant).__name__)
     if isinstance(params, nnx.State):
-        params = {str(name): value[...] for name, value in params.items() if isinstance(value, nnx.Param)}
+        named = {str(name): value for name, value in params.items() if name != "rngs"}
+        params = {name: value.get_value() if isinstance(value, nnx.Param) else value for name, value in named.items()}
     sizes = Sizes.of(params)
     for name in ("layer_norm", "peepholes"):
         wanted, there = getattr(variant, name), getattr(sizes, name)
@@ -220,8 +223,8 @@ def _kernel(backend: Backend, variant: Variant, training: bool) -> tuple[Kernel,
     kernel, where = auto.kernel_of(backend)
     if not variant.changes_recurrence(training):
         return kernel, where
-    require(where != "backend" or kernel == auto.AUTO, "backend", "be auto where a variant changes the recurrence",
-            repr(backend))  # fmt: skip
+    named = where == "backend" and kernel != auto.AUTO
+    require(not named, "backend", "be 'auto' with a `variant` that changes the recurrence", repr(backend))
     return VariantKernel(), "variant"
 
 

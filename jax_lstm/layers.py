@@ -43,11 +43,11 @@ class LSTM(nnx.Module):
             sums are float32.
         param_dtype: type of the parameters.
         backend: "auto", a kernel's name, or a kernel with options, as `jax_lstm.kernels.Scan(unroll=4)`.
-            `explain_backend` tells which one "auto" takes.
+            `explain_backend` tells which one a call uses.
         variant: options beyond PyTorch's: recurrent dropout, zoneout, layer normalisation, peepholes.
         init: initialisers, if not PyTorch's U(-1/sqrt(H), 1/sqrt(H)).
         rngs: random streams for the initial parameters (`params`) and dropout (`dropout`).
-        **options: none; `remat` and `unroll` are options of `jax_lstm.kernels.Scan`.
+        **options: no others are accepted; for `remat` and `unroll`, pass `backend=jax_lstm.kernels.Scan(...)`.
 
     Parameters, for layer k: `weight_ih_l{k}` (4H, I), or (4H, R*D) above the first layer, `weight_hh_l{k}` (4H, R),
     `bias_ih_l{k}` and `bias_hh_l{k}` (4H,), `weight_hr_l{k}` (P, H); gates i, f, g, o along 4H. Those of the reverse
@@ -127,7 +127,7 @@ class LSTM(nnx.Module):
     @property
     def params(self) -> dict[str, jax.Array]:
         """The parameters by PyTorch's names, for `jax_lstm.functional.lstm`."""
-        return {name: getattr(self, name)[...] for name in self.sizes.shapes()}
+        return {name: getattr(self, name).get_value() for name in self.sizes.shapes()}
 
     def __call__(
         self,
@@ -234,6 +234,8 @@ class LSTMCell(nnx.RNNCellBase):
         init: Init = Init(),  # noqa: B008 frozen
         rngs: nnx.Rngs,
     ):
+        for name, value, kind in (("init", init, Init), ("rngs", rngs, nnx.Rngs)):
+            require(isinstance(value, kind), name, f"be {kind.__module__.split('.')[0]}'s {kind.__name__}", repr(value))
         self.sizes = Sizes(input_size, hidden_size, bias=bias)
         init.check(bias)
         self.dtype, self.param_dtype = dtype, param_dtype
@@ -255,7 +257,7 @@ class LSTMCell(nnx.RNNCellBase):
             The new state and the output `h` (B, H). The state has the structure and the types of `carry`, so that a
             scan can carry it; after None it is an `LSTMState`, in float32 for 16-bit types.
         """
-        if isinstance(inputs, tuple | list) and not isinstance(carry, tuple | list | None):
+        if isinstance(inputs, tuple | list | None) and not isinstance(carry, tuple | list | None):
             got = "PyTorch's order, cell(inputs, carry)"
             require(False, "LSTMCell", "be called as cell(carry, inputs), as in Flax", got, "swap the two arguments")
         inputs = as_array("inputs", inputs)

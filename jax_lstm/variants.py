@@ -115,7 +115,7 @@ class Variant:
 class VariantKernel(Kernel):
     """The recurrence of a `Variant` under `jax.lax.scan`, differentiated by JAX; other kernels run the plain one."""
 
-    purpose: ClassVar[str] = "the recurrence with a variant's changes, which has a kernel of its own"
+    purpose: ClassVar[str] = "the kernel for variants, which change the recurrence"
 
     @property
     def name(self) -> str:

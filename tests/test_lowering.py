@@ -83,7 +83,8 @@ def test_forward_and_backward(name: str, dtype: str | None) -> None:
     assert ("bf16" in exported.mlir_module()) is (dtype == "bfloat16")
 
 
-@pytest.mark.parametrize("backend", ["auto", pytest.param("scan", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["auto", "scan", pytest.param("reference", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("check_vma", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", [None, pytest.param("bfloat16", marks=pytest.mark.slow)], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize(
     "build",
@@ -93,7 +94,7 @@ def test_forward_and_backward(name: str, dtype: str | None) -> None:
     ],
     ids=["LSTM", "LSTMModel"],
 )
-def test_a_step_over_eight_devices(build: Any, dtype: str | None, backend: str) -> None:
+def test_a_step_over_eight_devices(build: Any, dtype: str | None, backend: str, check_vma: bool) -> None:
     """`shard_map` over rows, gradients averaged, for devices that are only described."""
     mesh = AbstractMesh((BATCH,), ("data",))
     function, params = value_and_gradients(build(dtype=dtype, backend=backend), X | LENGTHS)
@@ -104,7 +105,7 @@ def test_a_step_over_eight_devices(build: Any, dtype: str | None, backend: str) 
     def placed(tree: Any, spec: P) -> Any:
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=NamedSharding(mesh, spec)), tree)
 
-    mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=False)
+    mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=check_vma)
     arguments = (placed(params, P()), placed(X | LENGTHS, P("data")))
     exported = export.export(jax.jit(mapped), platforms=ELSEWHERE)(*arguments)
     assert exported.nr_devices == BATCH

@@ -388,10 +388,17 @@ def test_options_of_a_kernel() -> None:
     for options, message in (
         ({"unroll": 0}, "`unroll` must be an integer of at least 1; got 0"),
         ({"remat": "all"}, "`remat` must be one of None, 'gates', 'chunks'; got 'all'"),
-        ({"rolled": 2}, "`backend` must be given options of scan: unroll, remat; got rolled"),
+        (
+            {"rolled": 2},
+            "`backend` must be given options that it has: 'scan' has the options unroll and remat; got rolled",
+        ),
     ):
         with pytest.raises(jl.InputError, match=message):
             jl.kernels.named("scan", **options)
+    with pytest.raises(jl.InputError, match=r"give backend=jax_lstm.kernels.Scan\(remat='gates', unroll=2\)"):
+        make_lstm(remat="gates", unroll=2)
+    with pytest.raises(jl.InputError, match=r"`backend` must be a kernel or .* \(an object: Scan\(\)\)"):
+        make_lstm(backend=jl.kernels.Scan)
     with pytest.raises(TypeError, match="LSTM got an unexpected keyword argument 'units'"):
         make_lstm(units=3)
 
@@ -403,6 +410,9 @@ def test_state_of_a_module_as_parameters() -> None:
     for state in (nnx.state(lstm), nnx.state(lstm, nnx.Param)):
         np.testing.assert_array_equal(jl.functional.lstm(state, XS)[0], expected)
     gradient = jax.grad(lambda state: jl.functional.lstm(state, XS)[0].sum())(nnx.state(lstm, nnx.Param))
+    np.testing.assert_array_equal(jl.functional.lstm(nnx.as_pure(nnx.state(lstm, nnx.Param)), XS)[0], expected)
+    with pytest.raises(jl.InputError, match="be a JAX or NumPy array; got State"):
+        jl.functional.lstm(nnx.state(jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0))), XS)
     by_name = jax.grad(lambda params: jl.functional.lstm(params, XS)[0].sum())(lstm.params)
     for name, expected in by_name.items():
         np.testing.assert_array_equal(gradient[name][...], expected)
@@ -411,6 +421,9 @@ def test_state_of_a_module_as_parameters() -> None:
 def test_the_public_face() -> None:
     assert dir(jl) == sorted(jl.__all__)
     assert not hasattr(jl, "lstm")
+    assert dir(jl.kernels) == sorted(jl.kernels.__all__)
+    abstract = nnx.eval_shape(lambda: jl.LSTM(3, 5, rngs=nnx.Rngs(0)))
+    assert jl.explain_backend(abstract, XS, platform="tpu").backend == "plain"
     cell = jl.LSTMCell(3, 5, rngs=nnx.Rngs(0))
     assert jl.explain_backend(cell, XS[0]).backend == "step"
     with pytest.raises(

@@ -119,7 +119,7 @@ def test_wrong_variants(options: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("backend", ["scan", jl.kernels.Scan(remat="gates")])
 def test_a_variant_has_its_own_kernel(backend: Any) -> None:
-    with pytest.raises(jl.InputError, match="`backend` must be auto where a variant changes the recurrence"):
+    with pytest.raises(jl.InputError, match="`backend` must be 'auto' with a `variant` that changes the recurrence"):
         make_lstm(backend=backend, variant=jl.Variant(peepholes=True))(XS)
 
 

@@ -31,15 +31,23 @@ def split_task(command: str, arguments: Sequence[str]) -> tuple[str, list[str]]:
     if old or "--task" in arguments:
         name = RENAMED_TASKS.get(old, old)
         form = f"jax-lstm {command} {name if name in TASKS else '|'.join(TASKS)}"
-        raise InputError(f"`--task` must be a subcommand: {form}; got --task {old}")
-    named = arguments[0] if arguments and arguments[0] in TASKS else ""
+        raise InputError(f"`--task` is now a subcommand: {form}; got --task {old}")
+    for name in ("remat", "unroll"):
+        value = value_of(f"--{name}", arguments)
+        fix = f"--backend scan --backend-args {name}={value}"
+        require(not value, f"--{name}", "be given to the kernel", value, fix)
+    word = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    name = RENAMED_TASKS.get(word, "")
+    fix = f"jax-lstm {command} {name}" if name else ""
+    require(not word or word in TASKS, command, f"be followed by {', '.join(TASKS)} or options", repr(word), fix)
+    named = word
     return named, list(arguments[bool(named) :])
 
 
 def of_task(config: C, train: TrainConfig, task: str, source: str, path: str) -> C:
     """`config`, whose training options `train` came from `path`, if it is of the `task` that is named."""
     fits = not task or task == train.task
-    require(fits, source, f"be of the task {task}, as the command says", f"{path}, of {train.task}")
+    require(fits, source, f"name a run or config of {task}", f"{path}, of {train.task}")
     return config
 
 

@@ -39,7 +39,10 @@ def data_and_model(console: Console, task: Task, models: int = 1) -> None:
     sizes = f"{lstm.input_size} > {lstm.hidden_size}{projected} x {lstm.num_layers} > {fc.bias.shape[0]}"
     kind = "bidirectional LSTM" if lstm.bidirectional else "LSTM"
     facts.add_row("model", f"{kind} {sizes}, {parameters:,} parameters, {config.dtype}")
-    facts.add_row("training", f"{config.epochs} epochs of {calls * steps:,} batches of {batch_size}")
+    facts.add_row(
+        "training",
+        f"{config.epochs} {'epoch' if config.epochs == 1 else 'epochs'} of {calls * steps:,} batches of {batch_size}",
+    )
     if models > 1:
         facts.add_row("", f"{models} models at once")
     console.print(facts)

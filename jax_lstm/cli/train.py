@@ -22,8 +22,8 @@ from jax_lstm.train.directory import CONFIG, METRICS, saved_config
 
 @dataclass(frozen=True)
 class Train:
-    """Train a model in JAX, without PyTorch. `jax-lstm train` or `train forecast` forecasts series, `train text` models
-    text, `train labels` classifies sequences; each has its own --help.
+    """Train a model in JAX, without PyTorch: `train` or `train forecast` a forecaster, `train text` a language model,
+    `train labels` a classifier of sequences. Each has its own --help.
     """
 
     train: TrainConfig = field(default_factory=TrainConfig)

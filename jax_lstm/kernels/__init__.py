@@ -13,3 +13,7 @@ from jax_lstm.kernels.reference import Reference, step
 from jax_lstm.kernels.scan import Scan
 
 __all__ = ["KERNELS", "Call", "Choice", "Cudnn", "Fused", "Kernel", "Reference", "Scan", "Stack", "named", "step"]
+
+
+def __dir__() -> list[str]:
+    return __all__

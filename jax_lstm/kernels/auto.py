@@ -35,27 +35,33 @@ class Choice:
         return "\n".join(lines + [f"not {name}: {reason}" for name, reason in self.refused.items()])
 
 
-def named(name: str, **options: Any) -> Kernel:
+def named(name: Any, **options: Any) -> Kernel:
     """The kernel of a name, with options of its own, as `named("scan", unroll=4)`.
 
     Raises:
         InputError: there is no kernel of that name, or it has no such option.
     """
     names = ("auto", *KERNELS)
-    require(isinstance(name, str) and name in names, "backend", f"be a kernel or one of {', '.join(names)}", repr(name))
+    fix = f"an object: {name.__name__}()" if isinstance(name, type) else ""
+    known_name = isinstance(name, str) and name in names
+    require(known_name, "backend", f"be a kernel or one of {', '.join(names)}", repr(name), fix)
     kernel = AUTO if name == "auto" else KERNELS[name]
     known = () if isinstance(kernel, Fused) else tuple(part.name for part in dataclasses.fields(kernel))
+    has = f"{name!r} has the options {' and '.join(known)}" if known else f"{name!r} has no options"
     for option in options:
-        require(option in known, "backend", f"be given options of {name}: {', '.join(known) or 'it has none'}", option)
+        require(option in known, "backend", f"be given options that it has: {has}", option)
     return dataclasses.replace(kernel, **options)
 
 
 def refuse_options(of: str, options: dict[str, Any]) -> None:
     """Raise for keyword arguments that `of` does not have; those that kernels have now say so."""
-    for name, value in options.items():
-        if name in ("remat", "unroll"):
-            raise InputError(f"`{name}` is an option of a kernel: give backend=jax_lstm.kernels.Scan({name}={value!r})")
-        raise TypeError(f"{of} got an unexpected keyword argument {name!r}")
+    if unknown := options.keys() - {"remat", "unroll"}:
+        raise TypeError(f"{of} got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    if options:
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        raise InputError(
+            f"`{next(iter(options))}` is an option of a kernel: give backend=jax_lstm.kernels.Scan({given})"
+        )
 
 
 def kernel_of(backend: Backend) -> tuple[Kernel, str]:
@@ -75,10 +81,15 @@ def guarded(kernel: Kernel, where: str, xs: Any, call: Call) -> Any:
         InputError: it refuses on every platform.
     """
     refused = {platform: kernel.refuses(call._replace(platform=platform)) for platform in PLATFORMS}
-    messages = {platform: _message(where, kernel, reason) for platform, reason in refused.items() if reason}
-    if len(messages) == len(PLATFORMS):
-        raise InputError(messages.get(this_platform(), messages["cpu"]))
-    return only_where_served.bind(xs, refusals=tuple(messages.items())) if messages else xs
+    if all(refused.values()):
+        here = this_platform()
+        elsewhere = [
+            f"; on {name}, {reason}" for name, reason in refused.items() if not reason.startswith("it runs on")
+        ]
+        reason = refused.get(here, refused["cpu"])
+        raise InputError(_message(where, kernel, reason + "".join(elsewhere) * reason.startswith("it runs on")))
+    refusals = {name: _message(where, kernel, reason) for name, reason in refused.items() if reason}
+    return only_where_served.bind(xs, refusals=tuple(refusals.items())) if refusals else xs
 
 
 def explain(kernel: Kernel, where: str, call: Call) -> Choice:

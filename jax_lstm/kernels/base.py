@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jax_lstm.checks import InputError
 from jax_lstm.params import LSTMState
@@ -112,7 +113,7 @@ class Kernel:
         raise NotImplementedError
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:
-        """Whether both directions of a layer are faster as one call of `sequence` under `vmap`."""
+        """Whether to run both directions of a layer as one call of `sequence` under `vmap`, because that is faster."""
         return False
 
     def layer(self, directions: tuple[Direction, ...], xs: Any, mask: Any, resets: Any) -> list[Outputs]:
@@ -139,10 +140,31 @@ class Kernel:
         xs, states = stack.xs, []
         for directions, drop in zip(stack.layers, stack.drops, strict=True):
             xs = xs if drop is None else xs * drop
+            directions = tuple(own._replace(state=aligned(own.state, xs, (own.params, stack))) for own in directions)
             outputs = self.layer(directions, xs, stack.mask, stack.resets)
             xs = outputs[0][0] if len(outputs) == 1 else jnp.concatenate([ys for ys, _ in outputs], axis=-1)
             states += [state for _, state in outputs]
         return xs, stacked(states)
+
+
+def aligned(state: LSTMState, xs: jax.Array, others: Any) -> LSTMState:
+    """`state` as a loop over `xs` will carry it: varying over the same axes of `shard_map`, sharded over the same rows.
+
+    Otherwise JAX refuses the loop, since the state that it returns has another type than the one that it starts from.
+    """
+    types = [jax.typeof(leaf) for leaf in jax.tree.leaves((state, xs, others))]
+    union = frozenset().union(*(at.manual_axis_type.varying for at in types))
+    rows = jax.typeof(xs).sharding.spec[1:2]
+
+    def align(part: jax.Array) -> jax.Array:
+        if missing := union - jax.typeof(part).manual_axis_type.varying:
+            part = jax.lax.pcast(part, tuple(missing), to="varying")
+        own = jax.typeof(part).sharding
+        if rows != (None,) and own.spec[:1] != rows:
+            part = jax.sharding.reshard(part, NamedSharding(jax.typeof(xs).sharding.mesh, PartitionSpec(*rows)))
+        return part
+
+    return LSTMState(*map(align, state))
 
 
 def stacked(states: list[LSTMState]) -> LSTMState:

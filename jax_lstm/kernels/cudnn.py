@@ -38,15 +38,16 @@ class Cudnn(Kernel):
         others = [name for name in call.given if name != "lengths"]
         if call.platform != PLATFORM:
             return f"it runs on {PLATFORM}; not on {call.platform}"
-        if not hasattr(binding().gpu_rnn, "compute_rnn_workspace_reserve_space_sizes"):
-            return "jax.experimental.rnn needs JAX's CUDA plugin, which is not installed"
         if call.dtype != jnp.float32:
             return f"jax.experimental.rnn computes in float32; not in {jnp.dtype(call.dtype).name}"
         if not all(isinstance(size, int) for size in (call.steps, call.batch)):
-            return f"it needs known sizes; T and B are {call.steps} and {call.batch}"
+            return "it needs fixed sizes; T or B is symbolic"
         if call.proj_size:
             return "jax.experimental.rnn has no projection"
-        return f"cuDNN takes lengths; not {' and '.join(others)}" if others else ""
+        if others:
+            return f"cuDNN takes lengths; not {' and '.join(others)}"
+        there = hasattr(binding().gpu_rnn, "compute_rnn_workspace_reserve_space_sizes")
+        return "" if there else "jax.experimental.rnn needs JAX's CUDA plugin, which is not installed"
 
     # Not compiled, so that JAX's error under `vmap` can be replaced.
     def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:  # type: ignore[override]

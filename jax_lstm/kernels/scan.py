@@ -75,8 +75,9 @@ class Scan(Kernel):
         self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
     ) -> Outputs:
         """Run one layer in one direction; see `Kernel.sequence`."""
-        xs, options = zero_padding(xs, mask), Options(reverse, self.remat, self.unroll)
-        if self.remat == "chunks" and isinstance(xs.shape[0], int):  # a symbolic T cannot be cut
+        fixed = isinstance(xs.shape[0], int)  # a symbolic T can be neither unrolled nor cut
+        xs, options = zero_padding(xs, mask), Options(reverse, self.remat, self.unroll if fixed else 1)
+        if self.remat == "chunks" and fixed:
             return _in_chunks(options, params, xs, state, mask, resets)
         return _recurrence(options, params, xs, state, mask, resets)
 

@@ -51,7 +51,7 @@ class ModelConfig:
     proj_size: int = 0
     """Project the output of every layer to this size; 0 for no projection."""
     backend: str = "auto"
-    """Kernel by name, as scan, native, cudnn or reference; `auto` chooses one."""
+    """Kernel by name: native, plain, cudnn, scan or reference; `auto` chooses one."""
     backend_args: tuple[str, ...] = ()
     """Options of the kernel, as NAME=VALUE: with --backend scan, unroll=4 remat=chunks."""
     embedding_size: Annotated[int, TEXT_ONLY] = 0
@@ -68,7 +68,7 @@ class ModelConfig:
         require(below, "--proj-size", f"be below --hidden-size, {self.hidden_size}", self.proj_size)
         require(0 <= self.dropout < 1, "--dropout", "be at least 0 and below 1", self.dropout)
         output_size = self.proj_size or self.hidden_size
-        fits = not self.tied or (self.embedding_size or self.hidden_size) == output_size
+        fits = not self.tied or self.embedding_size in (0, output_size)
         require(fits, "--embedding-size", f"be the LSTM's output size, {output_size}, with --tied", self.embedding_size)
         named = self.backend != "auto" or not self.backend_args
         require(named, "--backend-args", "come with --backend NAME", " ".join(self.backend_args))

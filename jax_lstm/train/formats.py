@@ -18,7 +18,7 @@ def require_known(number: Any, where: str) -> None:
     """Raise `InputError` for the format of a newer version."""
     if not (isinstance(number, int) and 0 <= number <= FORMAT):
         raise InputError(
-            f"{where}: has run format {number!r}, of a newer jax-lstm; this version reads formats up to {FORMAT}"
+            f"{where}: run format {number!r} was written by a newer jax-lstm; this version reads formats up to {FORMAT}"
         )
 
 

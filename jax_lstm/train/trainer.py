@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jax_lstm.checks import InputError, require
+from jax_lstm.layers import LSTM, explain_backend
 from jax_lstm.train import hosts
 from jax_lstm.train.checkpoint import has_checkpoint, restore_arrays, save_checkpoint
 from jax_lstm.train.debug import first_nonfinite
@@ -83,6 +84,12 @@ class Result:
     stopped_early: bool
 
 
+def require_served(lstm: LSTM, lengths: bool) -> None:
+    """Raise `InputError` if the kernel that was asked for cannot run `lstm`, before anything is written."""
+    x = jax.ShapeDtypeStruct((1, 1, lstm.input_size), lstm.dtype or lstm.param_dtype)
+    explain_backend(lstm, x, given=["lengths"] if lengths else [])
+
+
 def fit(
     task: Task,
     directory: Path,
@@ -117,7 +124,9 @@ class Trainer:
             require_resumable(self.config, directory)
         self.members = members(self.config)
         self.names, self.runs = list(self.members), list(self.members.values())
-        params = nnx.state(nnx.eval_shape(lambda: task.build(self.config)), nnx.Param)
+        model = nnx.eval_shape(lambda: task.build(self.config))
+        require_served(model.lstm, lengths=self.config.task == "labels")
+        params = nnx.state(model, nnx.Param)
         for run in self.runs:
             make_optimizer(run.optim, 1, params)
         self.mesh = _mesh_for(task, debug_nans)

@@ -1,7 +1,8 @@
 """Load and make PyTorch state dicts for whole Flax modules; `modules` maps names and layouts by layer type."""
 
+import itertools
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -41,6 +42,7 @@ def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
     Raises:
         InputError: the module holds a layer of Flax that is not supported.
     """
+    require(isinstance(module, nnx.Module), "module", "be a Flax module", type(module).__name__)
     found = tensors_of(module)
     if found.unsupported:
         raise InputError(f"`module` must hold supported layers only; got {_unsupported(found.unsupported)}")
@@ -61,12 +63,13 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
         strict: whether the names must match exactly; if not, the names that both have are set.
 
     Returns:
-        The names that `state_dict` lacks and those that `module` lacks; none of either if strict.
+        The names missing from `state_dict` and those unknown to `module`; both empty if strict.
 
     Raises:
         InputError: a name is missing or unknown, a layer is not supported, a shape or type does not fit, or two names
             of one tied parameter come with different values. The one error lists all faults; the module is unchanged.
     """
+    require(isinstance(module, nnx.Module), "module", "be a Flax module", type(module).__name__)
     require(isinstance(state_dict, Mapping), "state_dict", "be a mapping of names to arrays", type(state_dict).__name__)
     named, unsupported = tensors_of(module)
     values, wrappers = _unwrapped(state_dict, named)
@@ -86,8 +89,8 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
     if faults:
         raise InputError(f"`state_dict` must fit the parameters of {type(module).__name__}; {'; '.join(faults)}")
     if wrappers:
-        which = " and ".join(f"`{part}.` ({WRAPPERS[part]})" for part in wrappers)
-        warnings.warn(f"`state_dict` is loaded without {which} in its names", stacklevel=2)
+        which = " and ".join(f"`{part}.` (from {WRAPPERS[part]})" for part in wrappers)
+        warnings.warn(f"{which} was removed from the names in `state_dict`", stacklevel=2)
     for name, array in arrays.items():
         variable = tensors[name].variable
         variable.set_value(jnp.array(array, variable.dtype))  # a copy: torch trains its tensors in place
@@ -98,13 +101,22 @@ def _unwrapped(state_dict: Mapping[str, Any], names: Iterable[str]) -> tuple[dic
     """Drop the wrappers from names that match one of `names` only without them; returns the wrappers dropped, too."""
     values, wrappers = {}, dict.fromkeys(WRAPPERS, False)
     for name, value in state_dict.items():
-        parts = str(name).split(".")
-        bare = ".".join(part for part in parts if part not in WRAPPERS)
-        if name not in names and bare in names and bare not in state_dict and bare not in values:
-            wrappers |= {part: True for part in parts if part in WRAPPERS}
-            name = bare
+        for dropped in () if name in names else _wrapper_parts(str(name)):
+            parts = str(name).split(".")
+            bare = ".".join(part for at, part in enumerate(parts) if at not in dropped)
+            if bare in names and bare not in state_dict and bare not in values:
+                wrappers |= {parts[at]: True for at in dropped}
+                name = bare
+                break
         values[name] = value
     return values, [part for part, found in wrappers.items() if found]
+
+
+def _wrapper_parts(name: str) -> Iterator[tuple[int, ...]]:
+    """The places in a dotted name that wrappers may have added, as few as possible first."""
+    places = [at for at, part in enumerate(name.split(".")) if part in WRAPPERS]
+    for count in range(1, len(places) + 1):
+        yield from itertools.combinations(places, count)
 
 
 def _read(name: str, value: Any, tensor: Tensor) -> np.ndarray:

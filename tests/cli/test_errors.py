@@ -210,8 +210,16 @@ def test_optimisers_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "--task", "lm"), "`--task` must be a subcommand: jax-lstm train text; got --task lm"),
-        (("compare", "--task=classify"), "`--task` must be a subcommand: jax-lstm compare labels; got --task classify"),
+        (("train", "--task", "lm"), "`--task` is now a subcommand: jax-lstm train text; got --task lm"),
+        (("compare", "--task=classify"), "`--task` is now a subcommand: jax-lstm compare labels; got --task classify"),
+        (
+            ("train", "lm"),
+            "`train` must be followed by forecast, text, labels or options; got 'lm' (jax-lstm train text)",
+        ),
+        (
+            ("train", "--unroll", "4"),
+            "`--unroll` must be given to the kernel; got 4 (--backend scan --backend-args unroll=4)",
+        ),
         (("train", "--task", "other"), "jax-lstm train forecast|text|labels; got --task other"),
         (
             ("train", "text", "--bidirectional"),

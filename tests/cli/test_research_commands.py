@@ -188,9 +188,7 @@ def test_the_wrong_task_is_named(says: Prints) -> None:
     run = Path(__file__).parents[1] / "train" / "saved" / "lm-0"
     assert "forecast needs a run of the task forecast; this is a run of text" in says("forecast", run, status=2)
     assert "be left out for a run of the task text" in says("evaluate", run, "--csv", "a", status=2)
-    assert "`--resume` must be of the task labels, as the command says; got" in says(
-        "train", "labels", "--resume", run, status=2
-    )
+    assert "`--resume` must name a run or config of labels; got" in says("train", "labels", "--resume", run, status=2)
 
 
 @pytest.mark.slow

@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from problems import Sizes, native, problem
 
+import jax_lstm as jl
 from jax_lstm.tolerances import difference
 
 P = PartitionSpec
@@ -117,11 +119,35 @@ def check_two_axes() -> None:
     check("one axis of two", jax.jit(jax.value_and_grad(mapped, argnums=(0, 1, 2)))(*ARGS))
 
 
+def check_modules(kind: Any) -> None:
+    """Every kernel on a whole LSTM whose state begins at zero: the state takes the sharding of its input."""
+    mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(kind,))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 2 * COUNT, 3)), jnp.float32)
+    variant = jl.Variant(peepholes=True)
+    for options in ({"backend": "auto"}, {"backend": "scan"}, {"backend": "reference"}, {"variant": variant}):
+        lstm = jl.LSTM(3, 4, 2, bidirectional=True, **options, rngs=nnx.Rngs(0))
+
+        def total(params: Any, x: Any, options: Any = options) -> jax.Array:
+            return jnp.sum(jnp.sin(jl.functional.lstm(params, x, **options)[0]))
+
+        def over(params: Any, x: Any, total: Any = total) -> jax.Array:
+            return jax.lax.psum(total(params, x), "data")
+
+        expected = jax.jit(jax.value_and_grad(total))(lstm.params, x)
+        sharded = jax.device_put(x, NamedSharding(mesh, P(None, "data")))
+        replicated = jax.device_put(lstm.params, NamedSharding(mesh, P()))
+        mapped = jax.shard_map(over, mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P())
+        check(f"shard_map {kind} {options}", jax.jit(jax.value_and_grad(mapped))(replicated, sharded), expected)
+        check(f"jit {kind} {options}", jax.jit(jax.value_and_grad(total))(replicated, sharded), expected)
+
+
 if __name__ == "__main__":
     assert jax.device_count() == COUNT
     check_mesh(AxisType.Auto)
     if COUNT <= 2:
         check_mesh(AxisType.Explicit)
+        for kind in (AxisType.Auto, AxisType.Explicit):
+            check_modules(kind)
         check_rows_that_do_not_divide()
         check_in_mesh_and_exported()
     else:

@@ -81,8 +81,8 @@ def test_a_run_of_a_newer_version_is_refused_in_one_line(folder: Path, capsys: p
     for command in (["evaluate", "forecast-1"], ["train", "--resume", "forecast-1"], ["train", "--config", config]):
         assert main(command) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "config.json: has run format 7, of a newer jax-lstm; this version reads formats up to 1" in line
-    with pytest.raises(InputError, match="has run format '1', of a newer jax-lstm"):
+        assert "config.json: run format 7 was written by a newer jax-lstm; this version reads formats up to 1" in line
+    with pytest.raises(InputError, match="run format '1' was written by a newer jax-lstm"):
         upgraded({"format": "1"}, "here")
 
 

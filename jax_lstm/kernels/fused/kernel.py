@@ -18,11 +18,11 @@ class Fused(Kernel):
     """One primitive for a whole sequence, forward and backward.
 
     Args:
-        lowering: "auto": on each platform the lowering that a committed record from that platform shows to be ahead,
-            today C++ on CPU and plain JAX elsewhere. "native": the C++ library; a CPU only. "plain": plain JAX.
+        lowering: "auto": on each platform the fastest lowering that a committed record shows: today C++ on CPU, plain
+            JAX elsewhere. "native": the C++ library; on a CPU only. "plain": plain JAX.
     """
 
-    purpose: ClassVar[str] = "the whole sequence as one primitive, in plain JAX, for every platform and type"
+    purpose: ClassVar[str] = "plain JAX, for every platform and type"
     lowering: str = "auto"
 
     def __post_init__(self) -> None:
@@ -47,5 +47,5 @@ class Fused(Kernel):
         return found["ys"][0], LSTMState(found["h"][0], found["c"][0])
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:
-        """For few rows and units: two threads that share a direction would wait for each other at every step."""
+        """True for few rows and units, where threads that share a direction would wait for each other at every step."""
         return isinstance(batch, int) and batch <= 4 and hidden_size <= 64

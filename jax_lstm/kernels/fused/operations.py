@@ -6,8 +6,8 @@
     backward   the transpose of `tangents`
 
 `infer` is differentiated into `forward` and `tangents`, and `tangents` is transposed into `backward`, so that reverse
-mode runs on the platform's lowering. All else (forward mode, second derivatives, exported programs, platforms without a
-lowering of their own) runs in plain JAX, see `jax_lstm.kernels.fused.plain`.
+mode runs on the platform's lowering. Everything else (forward mode, second derivatives, exported programs, platforms
+without a lowering of their own) runs in plain JAX, see `jax_lstm.kernels.fused.plain`.
 """
 
 import functools

@@ -15,6 +15,6 @@ __all__ = ["native_status", "refuses", "unavailable"]
 def refuses(call: Call) -> str:
     """Why the C++ library cannot serve `call`; "" if it can."""
     if not all(isinstance(size, int) for size in (call.steps, call.batch)):
-        return f"it needs known sizes; T and B are {call.steps} and {call.batch}"
+        return "it needs fixed sizes; T or B is symbolic"
     name: Any = jnp.dtype(call.dtype).name
     return unavailable() or ("" if name in DTYPES else f"it computes in {', '.join(DTYPES)}; not in {name}")
