@@ -156,5 +156,24 @@ def test_auto_is_explained_for_a_platform_that_is_not_here() -> None:
     for platform in ("cuda", "rocm", "tpu"):
         choice = jl.explain_backend(lstm, x, platform=platform)
         assert (choice.backend, choice.refused) == ("plain", {"native": f"it runs on cpu; not on {platform}"})
-    with pytest.raises(jl.InputError, match="`platform` must be one of None, 'cpu', 'cuda', 'rocm', 'tpu'; got 'gpu'"):
-        jl.explain_backend(lstm, x, platform="gpu")
+    assert jl.explain_backend(lstm, x, platform="gpu") == jl.explain_backend(lstm, x, platform="cuda")
+    with pytest.raises(jl.InputError, match="`platform` must be one of None, 'cpu', 'cuda', 'rocm', 'tpu'; got 'ipu'"):
+        jl.explain_backend(lstm, x, platform="ipu")
+
+
+def test_a_symbolic_time_is_neither_unrolled_nor_cut() -> None:
+    steps = export.symbolic_shape("T")[0]
+    x = jax.ShapeDtypeStruct((steps, 2, 3), jnp.float32)
+    for kernel in (jl.kernels.Scan(unroll=3), jl.kernels.Scan(remat="chunks")):
+        lstm = jl.LSTM(3, 5, backend=kernel, rngs=nnx.Rngs(0))
+        exported = export.export(jax.jit(lambda x, lstm=lstm: lstm(x)[0]), platforms=("cpu",))(x)
+        arrays = np.ones((5, 2, 3), np.float32)
+        np.testing.assert_allclose(exported.call(arrays), lstm(arrays)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_why_no_platform_can_serve() -> None:
+    lstm = jl.LSTM(3, 5, backend="cudnn", dtype="float16", rngs=nnx.Rngs(0))
+    with pytest.raises(
+        jl.InputError, match="it runs on cuda; not on cpu; on cuda, jax.experimental.rnn computes in float32"
+    ):
+        lstm(jnp.zeros((4, 2, 3)))

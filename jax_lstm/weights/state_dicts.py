@@ -15,7 +15,8 @@ from jax_lstm.weights.tensors import as_array
 
 # {part of a name: the wrapper in PyTorch that adds it}
 WRAPPERS = {"module": "torch.nn.DataParallel", "_orig_mod": "torch.compile"}
-BY_HAND = "convert them by hand; `load_state_dict(..., strict=False)` loads the rest"
+BY_HAND = "convert them by hand"
+THE_REST = "`load_state_dict(..., strict=False)` loads the rest"
 
 
 class IncompatibleKeys(NamedTuple):
@@ -79,7 +80,7 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
     faults, arrays = [], {}
     if strict:
         faults += [f"{label} {', '.join(n)}" for label, n in (("missing", missing), ("unknown", unknown)) if n]
-        faults += [_unsupported(unsupported)] if unsupported else []
+        faults += [f"{_unsupported(unsupported)}; {THE_REST}"] if unsupported else []
     for name in (name for name in tensors if name in values):
         try:
             arrays[name] = _read(name, values[name], tensors[name])

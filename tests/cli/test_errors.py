@@ -376,3 +376,9 @@ def test_values_of_the_wrong_kind_exit_with_2(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("options", [("--epochs", "0"), ("--learning-rate", "0"), ("--batch-size", "-3")])
 def test_tutorial_checks_its_options(fails: Fails, options: tuple[str, str]) -> None:
     assert f"`{options[0]}` must be" in fails("tutorial", *options)
+
+
+def test_a_kernel_that_cannot_serve_leaves_no_directory(fails: Any, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert "it runs on cuda; not on cpu" in fails("train", "--backend", "cudnn", "--out", out)
+    assert not out.exists()

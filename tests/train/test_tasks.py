@@ -124,7 +124,7 @@ def test_a_text_of_pythons_own() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: float) -> None:
-    task = load_task(config_for(task="text", text=text, model=ModelConfig(8, 2, tied=True)))
+    task = load_task(config_for(task="text", text=text, model=ModelConfig(8, 2, tied=True, proj_size=4)))
     model = task.build(task.config)
     prompt = np.array([0, 1, 2])
     codes = list(generate(model, prompt, 6, temperature, seed=3))

@@ -186,8 +186,8 @@ def test_a_batch_norm_without_its_counter_loads() -> None:
 @pytest.mark.parametrize(
     ("rename", "said"),
     [
-        (lambda name: f"module.{name}", r"`module\.` \(torch\.nn\.DataParallel\)"),
-        (lambda name: f"_orig_mod.{name}", r"`_orig_mod\.` \(torch\.compile\)"),
+        (lambda name: f"module.{name}", r"`module\.` \(from torch\.nn\.DataParallel\)"),
+        (lambda name: f"_orig_mod.{name}", r"`_orig_mod\.` \(from torch\.compile\)"),
         (lambda name: f"_orig_mod.module.{name}", r"`module\.` .* and `_orig_mod\.`"),
         (lambda name: name.replace("lstm.", "lstm._orig_mod."), r"`_orig_mod\.`"),
     ],
@@ -200,6 +200,34 @@ def test_names_of_wrapped_models(rename: Callable[[str], str], said: str, strict
     assert len(warned) == 1
     assert warned[0].filename == __file__
     np.testing.assert_array_equal(ours.fc.kernel[...], theirs["fc.weight"].numpy().T)
+
+
+class Named(nnx.Module):
+    """A model with an attribute whose name is that of a wrapper."""
+
+    def __init__(self, **types: Any):
+        self.module = nnx.Linear(2, 3, **types)
+
+
+class TorchNamed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = torch.nn.Linear(2, 3)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.filterwarnings("ignore:.*was removed from the names")
+def test_a_part_of_a_model_may_have_the_name_of_a_wrapper(prefix: str) -> None:
+    theirs, ours = make_theirs(TorchNamed).state_dict(), make_ours(Named)
+    assert jl.load_state_dict(ours, {prefix + name: value for name, value in theirs.items()}) == ([], [])
+    np.testing.assert_array_equal(ours.module.kernel[...], theirs["module.weight"].numpy().T)
+
+
+def test_only_modules_have_state_dicts() -> None:
+    state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    for call in (jl.state_dict, lambda module: jl.load_state_dict(module, {})):
+        with pytest.raises(jl.InputError, match="`module` must be a Flax module; got State"):
+            call(state)
 
 
 @pytest.mark.filterwarnings("error")
