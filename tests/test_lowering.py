@@ -173,7 +173,5 @@ def test_a_symbolic_time_is_neither_unrolled_nor_cut() -> None:
 
 def test_why_no_platform_can_serve() -> None:
     lstm = jl.LSTM(3, 5, backend="cudnn", dtype="float16", rngs=nnx.Rngs(0))
-    with pytest.raises(
-        jl.InputError, match="it runs on cuda; not on cpu; on cuda, jax.experimental.rnn computes in float32"
-    ):
+    with pytest.raises(jl.InputError, match=r"not on cpu; on cuda, .* computes in float32; not in float16"):
         lstm(jnp.zeros((4, 2, 3)))

@@ -45,7 +45,7 @@ def named(name: Any, **options: Any) -> Kernel:
     fix = f"an object: {name.__name__}()" if isinstance(name, type) else ""
     known_name = isinstance(name, str) and name in names
     require(known_name, "backend", f"be a kernel or one of {', '.join(names)}", repr(name), fix)
-    kernel = AUTO if name == "auto" else KERNELS[name]
+    kernel: Kernel = {"auto": AUTO, **KERNELS}[str(name)]
     known = () if isinstance(kernel, Fused) else tuple(part.name for part in dataclasses.fields(kernel))
     has = f"{name!r} has the options {' and '.join(known)}" if known else f"{name!r} has no options"
     for option in options:

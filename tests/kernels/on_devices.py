@@ -123,8 +123,8 @@ def check_modules(kind: Any) -> None:
     """Every kernel on a whole LSTM whose state begins at zero: the state takes the sharding of its input."""
     mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(kind,))
     x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 2 * COUNT, 3)), jnp.float32)
-    variant = jl.Variant(peepholes=True)
-    for options in ({"backend": "auto"}, {"backend": "scan"}, {"backend": "reference"}, {"variant": variant}):
+    choices: list[dict[str, Any]] = [{"backend": name} for name in ("auto", "scan", "reference")]
+    for options in [*choices, {"variant": jl.Variant(peepholes=True)}]:
         lstm = jl.LSTM(3, 4, 2, bidirectional=True, **options, rngs=nnx.Rngs(0))
 
         def total(params: Any, x: Any, options: Any = options) -> jax.Array:

@@ -224,7 +224,7 @@ def test_a_part_of_a_model_may_have_the_name_of_a_wrapper(prefix: str) -> None:
 
 
 def test_only_modules_have_state_dicts() -> None:
-    state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    state: Any = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
     for call in (jl.state_dict, lambda module: jl.load_state_dict(module, {})):
         with pytest.raises(jl.InputError, match="`module` must be a Flax module; got State"):
             call(state)
