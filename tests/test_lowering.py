@@ -116,7 +116,7 @@ def projects_in_loop(text: str) -> list[bool]:
     """Of each loop of a program, whether a step multiplies the input, (32, 200)."""
     functions = re.split(r"^  func\.func \w+ @", text, flags=re.MULTILINE)[1:]
     bodies = {re.split(r"\W", body)[0]: body for body in functions}
-    loops = re.findall(r"\} do \{\n(.*?)stablehlo\.return", text, re.DOTALL)
+    loops = [found[1] for found in re.findall(r"^( *)\} do \{\n(.*?)^\1\}", text, re.DOTALL | re.MULTILINE)]
     steps = [loop + "".join(bodies[name] for name in re.findall(r"call @(\w+)\(", loop)) for loop in loops]
     return [re.search(r"dot_general.*tensor<32x200xf32>", step) is not None for step in steps]
 
