@@ -152,7 +152,10 @@ def test_backend_args_make_a_kernel() -> None:
     model = ModelConfig(backend="scan", backend_args=("unroll=4", "remat=chunks"))
     assert backend(model) == kernels.Scan(unroll=4, remat="chunks")
     assert backend(ModelConfig(backend="reference")) == "reference"
-    for args, message in ((("share=0.5",), "options of scan: unroll, remat; got share"), (("unroll=0",), "at least 1")):
+    for args, message in (
+        (("share=0.5",), "'scan' has the options unroll and remat; got share"),
+        (("unroll=0",), "at least 1"),
+    ):
         with pytest.raises(InputError, match=message):
             backend(ModelConfig(backend="scan", backend_args=args))
     for text in ("unroll", "unroll=", "=4"):
