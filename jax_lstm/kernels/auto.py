@@ -46,7 +46,7 @@ def named(name: Any, **options: Any) -> Kernel:
     known_name = isinstance(name, str) and name in names
     require(known_name, "backend", f"be a kernel or one of {', '.join(names)}", repr(name), fix)
     kernel: Kernel = {"auto": AUTO, **KERNELS}[str(name)]
-    known = () if isinstance(kernel, Fused) else tuple(part.name for part in dataclasses.fields(kernel))
+    known = tuple(part.name for part in dataclasses.fields(kernel) if part.name != "lowering")
     has = f"{name!r} has the options {' and '.join(known)}" if known else f"{name!r} has no options"
     for option in options:
         require(option in known, "backend", f"be given options that it has: {has}", option)

@@ -36,6 +36,7 @@ class Call(NamedTuple):
     """What a kernel is asked to serve: one platform, the type, the sizes, and which optional arguments are given.
 
     Sizes are those of the first layer; T and B may be symbolic. `given` are those of "lengths", "mask" and "resets".
+    `chip` is the one to be compiled for, if that was named.
     """
 
     platform: str
@@ -46,6 +47,7 @@ class Call(NamedTuple):
     hidden_size: int
     proj_size: int = 0
     given: tuple[str, ...] = ()
+    chip: str | None = None
 
 
 class Direction(NamedTuple):

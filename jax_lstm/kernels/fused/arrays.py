@@ -27,12 +27,19 @@ RESIDUALS = ("gates", "cs")  # for the backward pass, and `hs` with a mask
 
 
 class Signature(NamedTuple):
-    """What is static in an operation: the names of its operands and results, the direction, the lowering wanted."""
+    """What is static in an operation: the names of its operands and results, and what was asked for: the direction, the
+    lowering, and the chip to fit, as in `Fused`.
+    """
 
     operands: tuple[str, ...]
     results: tuple[str, ...]
     reverse: bool
     lowering: str
+    chip: str | None
+
+    @property
+    def asked(self) -> tuple[bool, str, str | None]:
+        return self.reverse, self.lowering, self.chip
 
 
 def as_lines() -> str:

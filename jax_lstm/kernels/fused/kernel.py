@@ -24,6 +24,7 @@ class Fused(Kernel):
 
     purpose: ClassVar[str] = "plain JAX, for every platform and type"
     lowering: str = "auto"
+    chip: str | None = None
 
     def __post_init__(self) -> None:
         require_one_of("lowering", self.lowering, lowerings.NAMES)
@@ -34,7 +35,7 @@ class Fused(Kernel):
 
     def refuses(self, call: Call) -> str:
         """Why the lowering that was named cannot serve `call`; "auto" and "plain" serve every call."""
-        return lowerings.refusals(call).get(self.lowering, "")
+        return lowerings.refusals(call._replace(chip=self.chip)).get(self.lowering, "")
 
     def sequence(
         self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
@@ -43,7 +44,7 @@ class Fused(Kernel):
         arrays = {"xs": xs, **params._asdict(), "h0": state.h, "c0": state.c, "mask": mask, "resets": resets}
         one = {name: jnp.asarray(array)[None] for name, array in arrays.items() if array is not None}
         one |= {name: one[name].astype(dtype(name, xs.dtype)) for name in ("bias_ih", "bias_hh") if name in one}
-        found = infer(one, OUTPUTS, reverse, self.lowering)
+        found = infer(one, OUTPUTS, reverse, self.lowering, self.chip)
         return found["ys"][0], LSTMState(found["h"][0], found["c"][0])
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:

@@ -33,21 +33,20 @@ LOWERINGS = (
         ahead=True,  # engine.json
     ),
 )
-NAMES = ("auto", "plain", *(row.name for row in LOWERINGS))  # what may be asked for
+NAMES = ("auto", "plain", *dict.fromkeys(row.name for row in LOWERINGS))  # what may be asked for
 
 
 def refusals(call: Call) -> dict[str, str]:
-    """Why each lowering cannot serve `call`; "" for one that can."""
-    return {
-        row.name: f"it runs on {row.platform}; not on {call.platform}"
-        if row.platform != call.platform
-        else row.refuses(call)
-        for row in LOWERINGS
-    }
+    """Why each lowering, by name, cannot serve `call`; "" for one that can."""
+    platforms: dict[str, list[str]] = {}
+    for row in LOWERINGS:
+        platforms.setdefault(row.name, []).append(row.platform)
+    found = {name: f"it runs on {' and '.join(on)}; not on {call.platform}" for name, on in platforms.items()}
+    return found | {row.name: row.refuses(call) for row in LOWERINGS if row.platform == call.platform}
 
 
 def choose(wanted: str, call: Call) -> Lowering | None:
     """The lowering that serves `call` where `wanted` is asked for; None for plain JAX."""
     refused = refusals(call)
-    served = (row for row in LOWERINGS if not refused[row.name] and wanted in (row.name, "auto" if row.ahead else ""))
-    return next(served, None)
+    here = (row for row in LOWERINGS if row.platform == call.platform and not refused[row.name])
+    return next((row for row in here if wanted in (row.name, "auto" if row.ahead else "")), None)

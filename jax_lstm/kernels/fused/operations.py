@@ -43,8 +43,8 @@ class Operation:
         batching.primitive_batchers[self.primitive] = self._fold if lowered else self._batch_plain
         ad.primitive_jvps[self.primitive] = self._jvp
 
-    def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], reverse: bool, lowering: str) -> Arrays:
-        signature = Signature(tuple(arrays), tuple(results), reverse, lowering)
+    def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], *asked: Any) -> Arrays:
+        signature = Signature(tuple(arrays), tuple(results), *asked)
         operands = with_devices(align(arrays), signature)
         return dict(zip(results, self.primitive.bind(*operands, signature=signature), strict=True))
 
@@ -59,7 +59,10 @@ class Operation:
     def _lower(self, platform: str, ctx: Any, *operands: Any, signature: Signature) -> Any:
         arrays = dict(zip(signature.operands, ctx.avals_in, strict=True))
         size = sizes({name: array.shape for name, array in arrays.items()})
-        call = Call(platform, arrays["xs"].dtype, size["T"], size["B"], size["I"], size["H"])
+        proj_size = size["R"] if "weight_hr" in arrays else 0
+        given = tuple(name for name in ("mask", "resets") if name in arrays)
+        shape = size["T"], size["B"], size["I"], size["H"]
+        call = Call(platform, arrays["xs"].dtype, *shape, proj_size, given, signature.chip)
         exporting = ctx.module_context.lowering_parameters.for_export
         row = None if exporting else lowerings.choose(signature.lowering, call)
         function = (
@@ -82,7 +85,7 @@ class Operation:
         )
         into = "B" if rows_suffice else "N"
         merged = {name: merge_axis(operand, axis, name, into, count) for name, operand, axis in named}
-        found = self(merged, signature.results, signature.reverse, signature.lowering)
+        found = self(merged, signature.results, *signature.asked)
         first, operand, axis = named[0]  # it has both axes
         own = [size for i, size in enumerate(operand.shape) if i != axis][axes(first).index(into)]
         places = [axes(name).index(into) for name in signature.results]
@@ -121,11 +124,10 @@ def _is_tangent(value: Any) -> bool:
 def _jvp_of_infer(primals: Sequence[Any], d: Sequence[Any], *, signature: Signature) -> tuple[list[Any], list[Any]]:
     arrays = dict(zip(signature.operands, primals, strict=True))
     kept = RESIDUALS + ("hs",) * ("mask" in arrays)
-    static = signature.reverse, signature.lowering
-    found = forward(arrays, (*OUTPUTS, *kept), *static)
+    found = forward(arrays, (*OUTPUTS, *kept), *signature.asked)
     d_arrays = {tangent(name): value for name, value in zip(arrays, d, strict=True) if _is_tangent(value)}
     known = arrays | {name: found[name] for name in RESIDUALS} | {"hs": found.get("hs", found["ys"])}
-    d_found = tangents(known | d_arrays, [tangent(name) for name in signature.results], *static)
+    d_found = tangents(known | d_arrays, [tangent(name) for name in signature.results], *signature.asked)
     return [found[name] for name in signature.results], list(d_found.values())
 
 
@@ -134,7 +136,7 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, signature: Signature) 
     wanted = [name for name, operand in named.items() if ad.is_undefined_primal(operand)]
     known = {name: operand for name, operand in named.items() if name.removeprefix("d_") == name}
     outer = {name: ad.instantiate_zeros(value) for name, value in zip(signature.results, cotangents, strict=True)}
-    found = backward(outer | known, wanted, signature.reverse, signature.lowering)
+    found = backward(outer | known, wanted, *signature.asked)
     return [found.get(name) for name in signature.operands]
 
 
