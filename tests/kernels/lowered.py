@@ -1,4 +1,4 @@
-"""A lowering of the fused primitive, called as the primitive calls it, for kernels that an interpreter runs on a CPU."""
+"""Lowerings of the fused primitive, called as the primitive calls them: for kernels that run in an interpreter."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
