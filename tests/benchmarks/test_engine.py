@@ -1,19 +1,18 @@
 """`python -m benchmarks engine`: a run of all sections, its record, its tables and its goals. No times."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmarks import record as records
 from benchmarks import streaming, timed, training
+from benchmarks.__main__ import main
 from benchmarks.cases import ENGINE_CASES, Case, Problem
 from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.contenders.base import FORWARD, Contender, Runner
-from benchmarks.engine import measure
-from benchmarks.engine_tables import markdown, print_tables
+from benchmarks.engine_tables import markdown
 from benchmarks.goals import GOALS, judged
-from benchmarks.record import Record
 from benchmarks.sampling import Plan, Timed
 from benchmarks.sections import SECTIONS
 from benchmarks.setting import Setting
@@ -26,43 +25,31 @@ def wrong(problem: Problem) -> Runner:
     return works | {FORWARD: works[FORWARD]._replace(results=lambda: off)}
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """A run of all sections, as small as it can be."""
-    path = tmp_path_factory.mktemp("records") / "run" / "engine.json"
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sections, as small as they can be; who is wrong is shown and not timed."""
     contenders = {name: CONTENDERS[name] for name in (BASELINE, "scan", "native")} | {"wrong": Contender(wrong, "")}
     plan, large = Plan(budget=0.0, least=2, sample=0.0), Case(1, 2, 3, 256)
     setting = Setting(plan, {"large": large}, contenders, long=Case(2, 25, 3, 4), lengths=(2, 4), sides=((1, 4),))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "STEPS", 3)
-        patch.setattr(streaming, "CASE", Case(1, 3, 4, 5, streamed=True))
-        patch.setattr(timed, "PEAK_SIZE", 64)
-        made = measure(setting, (), "python -m benchmarks engine", path, Console(quiet=True))
-    assert records.read(path) == made
-    return made
-
-
-def test_every_section_has_rows(record: Record) -> None:
+    monkeypatch.setattr("benchmarks.engine.QUICK", setting)
+    monkeypatch.setattr(training, "STEPS", 3)
+    monkeypatch.setattr(streaming, "CASE", Case(1, 3, 4, 5, streamed=True))
+    monkeypatch.setattr(timed, "PEAK_SIZE", 64)
+    assert main(["engine", "--quick", "--out", str(tmp_path / "run" / "engine.json")]) == 1
+    record = records.read(tmp_path / "run" / "engine.json")
     assert {row.section for row in record.rows} == set(SECTIONS)
     assert record.goals == judged(record)
     assert record.peak > 0
     remat = record.of("remat")[0]
     assert remat.seconds.keys() == remat.memory.keys() == {"keep all", "gates", "chunks"}
-
-
-def test_who_is_wrong_is_shown_and_not_timed(record: Record) -> None:
     assert not any(row.failed.keys() - {"wrong"} for row in record.rows)
     forward, backward = record.of("layers")
     assert forward.seconds.keys() == {BASELINE, "scan", "native"}
     assert backward.seconds.keys() == {BASELINE, "scan", "native", "wrong"}
+    assert "geometric mean" in capsys.readouterr().out
     text = markdown(record)
     assert "wrong (large, forward): outputs: off by 1.0e+00, more than 5e-06" in text
     assert "| failed |" in text
     assert all(goal.text in text for goal in GOALS)
-    console = Console(width=120)
-    with console.capture() as printed:
-        print_tables(console, record)
-    assert "geometric mean" in printed.get()
 
 
 @pytest.mark.parametrize(("native", "met"), [(1.0, True), (1.2, False)])

@@ -20,7 +20,7 @@ from benchmarks.comparison import compare
 from benchmarks.contenders import BASELINE, CONTENDERS
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
 from benchmarks.frameworks import Frameworks
-from benchmarks.frameworks_report import LATE, facts, markdown, print_tables, summary
+from benchmarks.frameworks_report import LATE, facts, markdown, summary
 from benchmarks.measures import COMPILE, MEASURES, MEMORY, SECTION
 from benchmarks.record import ROOT, Record
 from benchmarks.sampling import Plan, Timed
@@ -45,10 +45,9 @@ def wrong(problem: Problem) -> Runner:
     return works | {FORWARD: works[FORWARD]._replace(results=lambda: off)}
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """A run of all measures, as small as it can be; caches are off in every compilation that is timed."""
-    path, cleared = tmp_path_factory.mktemp("records") / "run" / "frameworks.json", []
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All measures, as small as they can be; who is wrong is shown and not timed."""
+    cleared: list[bool] = []
 
     @contextlib.contextmanager
     def counted() -> Iterator[None]:
@@ -59,69 +58,49 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     contenders = {name: CONTENDERS[name] for name in names} | {"wrong": Contender(wrong, "twice as much")}
     contenders["slow"] = Contender(wrong, "", slow=99.0)
     setting = Comparison(600.0, BRIEF, {MEMORY: ()}, {}, TINY, contenders)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("XLA_DUMP", "/some/where")
-        patch.setattr("benchmarks.measures.without_caches", counted)
-        made = compare(setting, "python -m benchmarks frameworks", path, Console(quiet=True))
-    assert records.read(path, "frameworks") == made
-    assert len(cleared) == sum(map(len, row_of(made, "tiny", COMPILE).seconds.values())) > 0
-    return made
+    monkeypatch.setattr("benchmarks.frameworks.QUICK_COMPARISON", setting)
+    monkeypatch.setattr("benchmarks.measures.without_caches", counted)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("XLA_DUMP", "/some/where")
+    path = tmp_path / "run" / "frameworks.json"
+    assert main(["frameworks", "--quick", "--out", str(path)]) == 1
+    record = records.read(path, "frameworks")
 
-
-def row_of(record: Record, case: str, measure: str) -> Timed:
-    row = record.row(SECTION, case, measure)
-    assert row is not None
-    return row
-
-
-def test_rows(record: Record) -> None:
-    assert [(row.case, row.measure) for row in record.of(SECTION)] == [
+    rows = {(row.case, row.measure): row for row in record.of(SECTION)}
+    forward, backward, training, compiled, fed = rows.values()
+    assert list(rows) == [
         ("tiny", FORWARD), ("tiny", BACKWARD), ("tiny", TRAINING), ("tiny", COMPILE), ("fed", STREAMING)
     ]  # fmt: skip
     assert record.peak > 0
     assert record.absent["cudnn"].startswith("it needs a gpu: pip install")
-    forward = row_of(record, "tiny", FORWARD)
     assert forward.failed.keys() == {"wrong"}
     assert forward.not_offered["slow"].startswith("takes about 99 s to compile")
     assert {"torch", "scan", "torch compile"} <= forward.seconds.keys()
     assert "wrong" not in forward.seconds
-    assert "wrong" in row_of(record, "tiny", BACKWARD).seconds
-    compiled = row_of(record, "tiny", COMPILE)
+    assert "wrong" in backward.seconds
     assert list(compiled.parts["scan"]) == ["trace", "lower", "compile", "first call"]
     assert list(compiled.parts["torch"]) == ["first call"]
     stages = compiled.parts["scan"].values()
     assert compiled.seconds["scan"] == [sum(turn) for turn in zip(*stages, strict=True)]
-    fed = row_of(record, "fed", STREAMING)
+    assert len(cleared) == sum(map(len, compiled.seconds.values())) > 0
     assert all(count % 3 == 0 for count in fed.calls.values())
     assert fed.flops == TINY["fed"].flops / 3
     if "onnxruntime" not in record.absent:
         assert "onnxruntime" in forward.seconds.keys() & fed.seconds.keys()
-        said = row_of(record, "tiny", TRAINING).not_offered["onnxruntime"]
-        assert said == "it runs models and does not train"
+        assert training.not_offered["onnxruntime"] == "it runs models and does not train"
 
-
-def test_the_record_knows_its_machine(record: Record) -> None:
-    environment = record.environment
-    assert environment["variables"]["OMP_NUM_THREADS"] == "1"
-    assert "XLA_DUMP" not in environment["variables"]  # a path
-    assert isinstance(environment["simd"], list)
-    assert environment["packages"]["torch"]
-
-
-def test_tables(record: Record) -> None:
-    text = markdown(record)
+    assert record.environment["variables"]["OMP_NUM_THREADS"] == "1"
+    assert "XLA_DUMP" not in record.environment["variables"]  # a path
+    assert record.environment["packages"]["torch"]
+    printed, text = capsys.readouterr().out, markdown(record)
+    assert "geometric mean" in printed
+    assert max(len(line) for line in printed.splitlines() if "record:" not in line) <= 120
     for part in (
         "failed: outputs: off by", "not offered: takes about 99 s", "**tiny (3,4,5,6): forward**",
         "nothing compiled: runs eagerly",
     ):  # fmt: skip
         assert part in text, part
     assert "| cudnn |" not in text
-    console = Console(width=120)
-    with console.capture() as printed:
-        print_tables(console, record)
-    assert "geometric mean" in printed.get()
-    assert max(map(len, printed.get().splitlines())) <= 120
 
 
 def test_when_the_time_is_up_the_rest_is_left_out(tmp_path: Path) -> None:
@@ -138,13 +117,10 @@ def test_settings() -> None:
     full, quick = FULL_COMPARISON.rows(), QUICK_COMPARISON.rows()
     assert {measure for _, measure in full} == {measure for _, measure in quick} == set(MEASURES)
     assert {case for case, _ in full} == set(CASES)
-    assert {row for row in quick if row[1] != MEMORY} <= set(full)
     assert [row for row in full if row[0] == "streaming"] == [("streaming", STREAMING)]
-    assert ("largest", TRAINING) not in full
     assert "torch compile cell" in FULL_COMPARISON.barred("largest", FORWARD)
-    assert not FULL_COMPARISON.barred("tutorial", FORWARD)
     named = Frameworks(case=("largest",), measure=(TRAINING,), contender=("scan",))._setting()
-    assert named.rows() == [("largest", TRAINING)]
+    assert named.rows() == [("largest", TRAINING)]  # which the full setting leaves out
     assert list(named.contenders) == [BASELINE, "scan"]
     assert not named.barred("largest", TRAINING)
 

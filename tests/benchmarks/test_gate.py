@@ -1,69 +1,20 @@
-"""The gate: its oracle is right, every contender passes, and one that computes something else does not."""
+"""The gate: every contender passes, whose code is independent of its oracle, and one that is off does not."""
 
 from typing import Any
 
 import jax
 import numpy as np
-import oracle as numpy_oracle
 import pytest
 
 from benchmarks.cases import Case, Problem, draw
 from benchmarks.contenders import BASELINE, CONTENDERS
-from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner, loss_scale
+from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
 from benchmarks.gate import admit, fault, lineup, oracle
 from benchmarks.timed import operations
 
 FLAT, DEEP = Case(3, 4, 5, 6), Case(3, 4, 5, 6, num_layers=2, bidirectional=True)
 UNEQUAL, STREAMED = Case(3, 4, 5, 6, unequal=True), Case(2, 3, 5, 6, streamed=True)
 SERVED = ((DEEP, TRAINING), (UNEQUAL, FORWARD), (UNEQUAL, BACKWARD), (STREAMED, STREAMING))
-
-
-def test_the_oracle_of_lengths_and_layers_agrees_with_numpy() -> None:
-    """One row at a time, cut at its length, through both layers and directions."""
-    case = Case(3, 4, 5, 6, num_layers=2, bidirectional=True, unequal=True)
-    problem, found = draw(case), oracle(case, FORWARD)["outputs"]
-    assert problem.lengths is not None
-    assert len(set(problem.lengths)) == 3
-    for row, length in enumerate(problem.lengths):
-        xs = problem.xs[:length, row : row + 1].astype(np.float64)
-        zeros = np.zeros((1, case.hidden_size))
-        for layer in problem.layers:
-            sides = []
-            for params, order in zip(layer, (slice(None), slice(None, None, -1)), strict=True):
-                named = {name: value for name, value in params._asdict().items() if value is not None}
-                sides.append(numpy_oracle.layer(named, xs[order], zeros, zeros)[0][order])
-            xs = np.concatenate(sides, axis=-1)
-        np.testing.assert_allclose(found[:length, row : row + 1], xs, rtol=1e-12, atol=1e-14)
-        assert not found[length:, row].any()
-
-
-def test_the_oracle_of_gradients_and_training_agrees_with_numpy() -> None:
-    """With three steps of Adam written out; an update of the bias is the sum of PyTorch's two."""
-    problem, zeros = draw(FLAT), np.zeros((FLAT.batch, FLAT.hidden_size))
-    weights = {name.removesuffix("_l0"): value.astype(np.float64) for name, value in problem.params.items()}
-    ys, _, _, tapes = numpy_oracle.layer(weights, problem.xs, zeros, zeros)
-    scale = loss_scale(problem) * 2 / ys.size
-    d_params, d_xs, _, _ = numpy_oracle.layer_backward(weights, tapes, scale * ys, zeros, zeros)
-    wanted = {"outputs": ys, "gradient of inputs": d_xs, "gradient of bias_l0": d_params["bias_hh"]}
-    wanted |= {f"gradient of {name}_l0": d_params[name] for name in ("weight_ih", "weight_hh")}
-
-    moved, first, second = ({name: np.zeros_like(value) for name, value in weights.items()} for _ in range(3))
-    for step in range(1, 4):
-        now = {name: weights[name] + moved[name] for name in weights}
-        ys, _, _, tapes = numpy_oracle.layer(now, problem.xs, zeros, zeros)
-        d_params = numpy_oracle.layer_backward(now, tapes, 2 * (ys - problem.targets) / ys.size, zeros, zeros)[0]
-        for name, d in d_params.items():
-            first[name] = 0.9 * first[name] + 0.1 * d
-            second[name] = 0.999 * second[name] + 0.001 * d**2
-            width = np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8
-            moved[name] = moved[name] - 1e-3 * first[name] / (1 - 0.9**step) / width
-    wanted |= {f"update of {name}_l0": moved[name] for name in ("weight_ih", "weight_hh")}
-    wanted["update of bias_l0"] = moved["bias_ih"] + moved["bias_hh"]
-
-    found = oracle(FLAT, FORWARD) | oracle(FLAT, BACKWARD) | oracle(FLAT, TRAINING)
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-9, atol=1e-14, err_msg=name)
 
 
 @pytest.mark.parametrize("name", [name for name, contender in CONTENDERS.items() if not contender.absent()])
@@ -105,7 +56,15 @@ def test_one_bias_trains_otherwise_and_the_gate_sees_it() -> None:
     [(FORWARD, "float32", 4e-6), (FORWARD, "bfloat16", 2e-2), (BACKWARD, "float32", 1e-5), (TRAINING, "float32", 8e-3)],
 )
 def test_every_result_is_looked_at(measure: str, dtype: str, passes: float) -> None:
-    expected = oracle(FLAT, measure)
+    expected, of = oracle(FLAT, measure), ("weight_ih_l0", "weight_hh_l0", "bias_l0")
+    assert (
+        expected.keys()
+        == {
+            FORWARD: {"outputs"},
+            BACKWARD: {"gradient of inputs", *(f"gradient of {name}" for name in of)},
+            TRAINING: {f"update of {name}" for name in of},
+        }[measure]
+    )
     for name, value in expected.items():
         assert not fault(expected | {name: value * (1 + passes)}, expected, dtype)
         for wrong, said in ((value * (1 + 3 * passes), "off by"), (value * np.nan, "off by inf"), (value[1:], "shape")):
