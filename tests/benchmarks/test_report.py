@@ -19,10 +19,7 @@ from benchmarks import record as records
 from benchmarks.__main__ import main
 from benchmarks.page import marks
 from benchmarks.report import command
-from benchmarks.report.speeds import intensity
-from benchmarks.report.studies import Told, in_order, told
 from benchmarks.report.templates import TEMPLATES
-from jax_lstm.checks import InputError
 
 VOID = {"meta", "link", "input"}
 
@@ -30,15 +27,20 @@ VOID = {"meta", "link", "input"}
 class Page(HTMLParser):
     """Elements in order, and what is wrong with how they are nested."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.text = text
+        self.text = path.read_text(encoding="utf-8")
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.open: list[str] = []
         self.wrong: list[str] = []
         self.rows: list[tuple[dict[str, str | None], list[str]]] = []  # of tables: their attributes and cells
-        self.feed(text)
+        self.feed(self.text)
         self.close()
+        found = re.search(r'<script id="data" type="application/json">(.*?)</script>', self.text, re.DOTALL)
+        assert found
+        self.data = json.loads(found[1])  # what the script draws
+        for chart in self.data["charts"].values():
+            chart["rows"] = self.data["rows"][chart["rows"]]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
@@ -59,20 +61,12 @@ class Page(HTMLParser):
         if {"td", "th"} & set(self.open):
             self.rows[-1][1][-1] += data
 
-    def of(self, *tags: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.elements if tag in tags]
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for each, attributes in self.elements if each == tag]
 
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the script draws."""
-        found = re.search(r'<script id="data" type="application/json">(.*?)</script>', self.text, re.DOTALL)
-        assert found
-        data = json.loads(found[1])
-        charts = {name: chart | {"rows": data["rows"][chart["rows"]]} for name, chart in data["charts"].items()}
-        return data | {"charts": charts}
 
-    def charts(self, *templates: str) -> list[dict[str, Any]]:
-        return [chart for chart in self.data["charts"].values() if chart["template"] in templates]
+def report(out: Path, *paths: Path) -> int:
+    return main(["report", "--out", str(out), *[word for path in paths for word in ("--record", str(path))]])
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +77,8 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def page(paths: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Page:
     out = tmp_path_factory.mktemp("page") / "runs" / "report.html"
-    assert (
-        main(["report", "--out", str(out), *[word for path in paths.values() for word in ("--record", str(path))]]) == 0
-    )
-    return Page(out.read_text(encoding="utf-8"))
+    assert report(out, *paths.values()) == 0
+    return Page(out)
 
 
 def test_the_page_is_well_formed(page: Page) -> None:
@@ -105,34 +97,22 @@ def test_nothing_is_loaded(page: Page) -> None:
     assert all((each["href"] or "").startswith("data:") for each in page.of("link"))
     style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
     assert style
-    assert "url(" not in style[1]
-    assert "@import" not in style[1]
+    assert not re.search(r"url\(|@import", style[1])
     policy = next(each["content"] for each in page.of("meta") if each.get("http-equiv") == "Content-Security-Policy")
     assert policy
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
 
 
-def test_each_record_has_an_id_of_its_own() -> None:
-    """Two files of one name in two folders, and one whose name the page has for its data."""
-    made = [Told("engine", Path(name), "", None, "") for name in ("a/mine-1.json", "b/mine_1.json", "c/data.json")]  # type: ignore[arg-type]
-    ids = [each.id for each in in_order(made)]
-    assert len(set(ids)) == 3
-    assert "data" not in ids
-
-
-@pytest.mark.parametrize("text", ['{"agreement": 3}', '{"study": ["a"]}', '{"study": "engine", "rows": []}'])
-def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InputError, match="not a record"):
-        told(tmp_path / "a.json")
-
-
-def test_every_study_has_its_section(page: Page, paths: dict[str, Path]) -> None:
-    sections = {each["id"] for each in page.of("section")}
-    assert sections == {path.stem for path in paths.values()} | {"records"}
+def test_every_record_has_its_section_and_can_be_downloaded(page: Page, paths: dict[str, Path]) -> None:
+    assert {each["id"] for each in page.of("section")} == {path.stem for path in paths.values()} | {"records"}
+    found = {each["download"]: each["href"] or "" for each in page.of("a") if "download" in each}
+    assert found.keys() == {path.name for path in paths.values()}
     for path in paths.values():
-        assert [name for name in page.data["charts"] if name.startswith(f"{path.stem}-")]
+        assert any(name.startswith(f"{path.stem}-") for name in page.data["charts"])
+        assert base64.b64decode(found[path.name].split(",")[1]) == path.read_bytes()
+    assert page.text.count('<p class="warning"') >= 1  # where the machine was busy
+    assert '<p class="warning"' not in page.text.split('<section id="engine"')[1].split("</section>")[0]
 
 
 def test_every_chart_is_named_and_has_its_record_and_command(page: Page) -> None:
@@ -142,16 +122,6 @@ def test_every_chart_is_named_and_has_its_record_and_command(page: Page) -> None
     figures = re.findall(r"<figure.*?</figure>", page.text, re.DOTALL)
     assert len(figures) == len(charts)
     assert all('href="#record-' in figure and ">command</a>" in figure for figure in figures)
-
-
-def test_records_can_be_downloaded_as_they_are(page: Page, paths: dict[str, Path]) -> None:
-    found = {each["download"]: each["href"] or "" for each in page.of("a") if "download" in each}
-    assert found.keys() == {path.name for path in paths.values()}
-    for path in paths.values():
-        assert base64.b64decode(found[path.name].split(",")[1]) == path.read_bytes()
-
-
-def test_every_template_is_drawn_or_left_out(page: Page) -> None:
     used = {chart["template"] for chart in page.data["charts"].values()}
     assert used == page.data["templates"].keys() <= TEMPLATES.keys()
     assert {"ratios", "limited_ratios", "means", "roof", "stages", "bars", "curves", "agreement", "shares"} <= used
@@ -221,39 +191,36 @@ def test_tiles_are_geometric_means(page: Page, paths: dict[str, Path]) -> None:
         assert float(found[1]) == pytest.approx(means[best], rel=0.006)
 
 
-def test_curves_are_those_of_the_record(page: Page) -> None:
-    (curve,) = (
-        chart for chart in page.charts("curves") if {row["contender"] for row in chart["rows"]} == {"scan", "native"}
-    )
-    found = {(row["contender"], row["x"]): row["value"] for row in curve["rows"]}
+def test_curves_and_roofs_are_those_of_the_record(page: Page) -> None:
+    charts = page.data["charts"].values()
+    curves = [chart["rows"] for chart in charts if chart["template"] == "curves"]
+    (rows,) = (rows for rows in curves if {row["contender"] for row in rows} == {"scan", "native"})
+    found = {(row["contender"], row["x"]): row["value"] for row in rows}
     assert found == {(who, steps): value for who, value in (("scan", 0.55), ("native", 0.11)) for steps in (16, 256)}
+    roof = next(chart["rows"] for chart in charts if chart["template"] == "roof")
+    # A step of 32 rows by hand: x (10), h and c (20 each) are read, h and c written; weights are 80 x 30.
+    bytes_moved = 4 * (80 * 30 + 32 * (10 + 4 * 20))
+    assert {row["x"] for row in roof if row["case"] == "tutorial"} == {2 * 32 * 80 * 30 / bytes_moved}
 
 
-def test_intensity() -> None:
-    """One step of one row, by hand: x (2), h and c (3 each) are read, h and c written; weights are 12 x 5."""
-    assert intensity("1,9,2,3, a step a call") == 2 * 60 / (4 * (60 + 2 + 12))
-
-
-def test_the_warning_is_shown_where_the_machine_was_busy(page: Page) -> None:
-    warnings = page.text.count('<p class="warning"')
-    assert warnings >= 1
-    engine = page.text.split('<section id="engine"')[1].split("</section>")[0]
-    assert '<p class="warning"' not in engine
-
-
-def test_text_is_escaped(tmp_path: Path) -> None:
+def test_text_is_escaped_and_ids_are_unique(tmp_path: Path) -> None:
+    """Also of two files of one name in two folders, and of one whose name the page has for its data."""
     record = study_records.frameworks()
     row = next(row for row in record.rows if row.failed)
     row.failed["onnxruntime"] = '</script><img src="x">'
-    path = tmp_path / 'a "b" <c>.json'
-    records.write(record, path)
+    paths = [tmp_path / name for name in ('a "b" <c>.json', "data.json", "mine-1.json", "b/mine_1.json")]
+    for path in paths:
+        records.write(record, path)
     out = tmp_path / "report.html"
-    assert main(["report", "--record", str(path), "--out", str(out)]) == 0
-    page = Page(out.read_text(encoding="utf-8"))
+    assert report(out, *paths) == 0
+    page = Page(out)
     assert not page.wrong
     assert not page.of("img")
     assert "A &lt;CPU&gt; &amp; more" in page.text
-    assert {each["id"] for each in page.of("section")} == {"a--b---c-", "records"}  # all others are left out
+    sections = [each["id"] for each in page.of("section")]
+    assert len(set(sections)) == len(sections) == 5
+    assert "data" not in sections
+    assert "a--b---c-" in sections
 
 
 @pytest.mark.parametrize(
@@ -261,6 +228,8 @@ def test_text_is_escaped(tmp_path: Path) -> None:
     [
         (None, "No such file or directory"),
         ("[1]", "not a record"),
+        ('{"study": ["a"]}', "not a record"),
+        ('{"agreement": 3}', "not a record of `jax-lstm compare`"),
         ('{"study": "something", "rows": []}', "not a record of frameworks"),
         ('{"study": "frameworks", "rows": []}', "not a record of `python -m benchmarks frameworks`"),
     ],
@@ -272,11 +241,8 @@ def test_what_is_no_record(
     wrong, out = tmp_path / "wrong.json", tmp_path / "report.html"
     if content is not None:
         wrong.write_text(content)
-    arguments = ["report", "--record", str(paths["engine"]), "--record", str(wrong), "--out", str(out)]
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert "wrong.json" in error
-    assert message in error
+    assert report(out, paths["engine"], wrong) == 2
+    assert re.search(f"wrong.json.*{re.escape(message)}", capsys.readouterr().err)
     assert not out.exists()
 
 
@@ -284,10 +250,9 @@ def test_without_the_extra(
     paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    out = tmp_path / "report.html"
-    assert main(["report", "--record", str(paths["engine"]), "--out", str(out)]) == 2
+    assert report(tmp_path / "report.html", paths["engine"]) == 2
     assert "jax-lstm[bench]" in capsys.readouterr().err
-    assert not out.exists()
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_tables_go_into_the_pages(paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
