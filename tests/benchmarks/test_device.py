@@ -9,58 +9,66 @@ from typing import Any
 
 import jax
 import pytest
-from rich.console import Console
 
 from benchmarks import record as records
+from benchmarks.__main__ import main
 from benchmarks.cases import Case
 from benchmarks.contenders.base import BACKWARD, FORWARD, Work
 from benchmarks.device import barrier, command, floor, grid, parity, scan_settings
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.device.tables import markdown
 from benchmarks.plain_options import parse
-from benchmarks.record import Record
 from benchmarks.sampling import Plan, Timed
 from jax_lstm.kernels.auto import KERNELS
 
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Record:
-    """A record with one case, one precision and one way to set XLA."""
-    path = tmp_path_factory.mktemp("device") / "device.json"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "PLAN", BRIEF)
-        patch.setattr(command, "QUICK", grid.Grid((4,), (2, 3), 6, ("bfloat16",)))
-        patch.setattr(parity, "GRID", parity.GRID[-1:])
-        patch.setattr(command, "SOME", 1)
-        patch.setattr(scan_settings, "FLAGS", {"XLA as it is": "", "nonsense": "--xla_no_such_flag=1"})
-        patch.setattr(floor, "KERNELS_IN_GRAPH", 2)
-        assert command.Device(quick=True).make("python -m benchmarks device", path, Console(quiet=True)) == 0
-    return records.read(path, "device", command.row_of)
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two small cases, one precision and two ways to set XLA."""
+    monkeypatch.setattr(command, "PLAN", BRIEF)
+    monkeypatch.setattr(command, "QUICK", grid.Grid((4,), (2, 3), 6, ("bfloat16",)))
+    monkeypatch.setattr(command, "SOME", 1)
+    monkeypatch.setattr(parity, "GRID", parity.GRID[-1:])
+    monkeypatch.setattr(scan_settings, "FLAGS", {"XLA as it is": "", "nonsense": "--xla_no_such_flag=1"})
+    path = tmp_path / "device.json"
+    assert main(["device", "--quick", "--out", str(path)]) == 0
+    made = records.read(path, "device", command.row_of)
 
+    kernels = {row.kernel: row for row in made.rows if isinstance(row, parity.Parity)}
+    assert kernels.keys() == KERNELS.keys()
+    assert kernels.pop("cudnn").refused.startswith("`backend` 'cudnn' cannot")
+    assert not any(row.failed or row.refused for row in kernels.values())
+    assert all(0 < row.worst["gradients"] < 2e-5 for row in kernels.values())
 
-def rows_of(record: Record, section: str) -> list[Timed]:
-    return [row for row in record.rows if isinstance(row, Timed) and row.section == section]
-
-
-def test_parity_of_every_kernel(made: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {row.kernel: row for row in made.rows if isinstance(row, parity.Parity)}
-    assert found.keys() == KERNELS.keys()
-    assert found.pop("cudnn").refused.startswith("`backend` 'cudnn' cannot")
-    assert not any(row.failed or row.refused for row in found.values())
-    assert all(0 < row.worst["gradients"] < 2e-5 for row in found.values())
-    monkeypatch.setattr(parity, "differences", lambda *_: {"outputs": 1e-3, "gradients": 0.0})
-    assert parity._compared("scan", parity.GRID[0]).failed == "outputs off by 1.0e-03"
-
-
-def test_the_grid_times_ours_beside_torch(made: Record) -> None:
-    rows = rows_of(made, "bfloat16")
+    timed = [row for row in made.rows if isinstance(row, Timed)]
+    limits, rows, settings = ([r for r in timed if r.section == name] for name in ("limit", "bfloat16", "scan"))
     assert [(row.case, row.measure) for row in rows] == [
         ("H=4, B=2", FORWARD), ("H=4, B=2", BACKWARD), ("H=4, B=3", FORWARD), ("H=4, B=3", BACKWARD)
     ]  # fmt: skip
     assert all({grid.TORCH, grid.PACKED, "scan"} <= row.seconds.keys() for row in rows)
     assert not any(row.failed for row in rows)
+    plain, nonsense = settings
+    assert len(plain.seconds) == 2 * 2 * 2  # unrolls, types, measures
+    assert "xla_no_such_flag" in nonsense.failed["scan"]
+
+    assert [row.case for row in limits] == [*PRECISIONS, "memory"]
+    least, both = (floor.floor(made, row) for row in rows[:2])
+    assert least is not None
+    assert both is not None
+    assert 2 * least.seconds <= both.seconds * 1.0001 <= 3.001 * least.seconds
+    product = next(row for row in limits if row.case == "bfloat16")
+    assert least.seconds >= rows[0].flops * min(min(samples) for samples in product.seconds.values()) / product.flops
+    assert floor.waits(made, rows[0], barrier.BARRIER) is None
+    made.rows.append(Timed("limit", "grid", barrier.BARRIER, "jax", {"jax": [3e-6, 2e-6]}))
+    assert [floor.waits(made, row, barrier.BARRIER) for row in rows[:2]] == pytest.approx([12e-6, 24e-6])
+    made.rows[-1] = replace(made.rows[-1], seconds={}, failed={"jax": "no such device"})
+    text = markdown(made)
+    for part in (
+        "| scan | 1 of 1 |", "| H=4, B=2 | forward |", "| product, TF32 |", "nonsense: failed: ", "Device: cpu",
+        "barrier in a kernel: no such device",
+    ):  # fmt: skip
+        assert part in text, part
 
 
 def test_who_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,42 +96,15 @@ def test_float16_has_gradients_over_many_steps() -> None:
     assert {grid.TORCH, "scan"} <= row.seconds.keys()
 
 
-def test_limits_and_floor(made: Record) -> None:
-    assert [row.case for row in rows_of(made, "limit")] == [*PRECISIONS, "memory"]
-    forward, backward = rows_of(made, "bfloat16")[:2]
-    least, both = (floor.floor(made, row) for row in (forward, backward))
-    assert least is not None
-    assert both is not None
-    assert 2 * least.seconds <= both.seconds * 1.0001 <= 3.001 * least.seconds
-    product = next(row for row in rows_of(made, "limit") if row.case == "bfloat16")
-    assert least.seconds >= forward.flops * min(min(samples) for samples in product.seconds.values()) / product.flops
-    assert floor.waits(made, forward, barrier.BARRIER) is None
-    waits = Timed("limit", "grid", barrier.BARRIER, "jax", {"jax": [3e-6, 2e-6]})
-    known = replace(made, rows=[*made.rows, waits])
-    assert floor.waits(known, forward, barrier.BARRIER) == pytest.approx(12e-6)
-    assert floor.waits(known, backward, barrier.BARRIER) == pytest.approx(24e-6)
-
-
-def test_tables(made: Record) -> None:
-    plain, nonsense = rows_of(made, "scan")
-    assert len(plain.seconds) == 2 * 2 * 2  # unrolls, types, measures
-    assert "xla_no_such_flag" in nonsense.failed["scan"]
-    failed = Timed("limit", "grid", barrier.BARRIER, "jax", {}, failed={"jax": "no such device"})
-    text = markdown(replace(made, rows=[*made.rows, failed]))
-    for part in (
-        "| scan | 1 of 1 |", "| H=4, B=2 | forward |", "| product, TF32 |", "nonsense: failed: ", "Device: cpu",
-        "barrier in a kernel: no such device",
-    ):  # fmt: skip
-        assert part in text, part
-
-
-def test_what_time_does_not_reach_and_what_breaks_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "parity", lambda _: [parity.Parity("scan", "", {"outputs": 0.0, "gradients": 0.0})])
+def test_what_fails_breaks_or_is_not_reached_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "GRID", parity.GRID[:1])
+    monkeypatch.setattr(parity, "differences", lambda *_: {"outputs": 1e-3, "gradients": 0.0})
     monkeypatch.setattr(command.scan_settings, "settings", lambda *_: [])
     monkeypatch.setattr(command.floor, "limits", lambda *_: (1 / at for at in (0,)))
-    path, device = tmp_path / "device.json", command.Device(minutes=1e-9, quick=True)
-    assert device.make("python -m benchmarks device", path, Console(quiet=True)) == 1
+    path = tmp_path / "device.json"
+    assert main(["device", "--quick", "--minutes", "1e-9", "--out", str(path)]) == 1
     text = markdown(records.read(path, "device", command.row_of))
+    assert "outputs off by 1.0e-03" in text
     assert "Ended early: limits: ZeroDivisionError" in text
     assert "Not reached: H=8, B=1, H=8, B=2" in text
 

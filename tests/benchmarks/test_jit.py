@@ -1,4 +1,4 @@
-"""`python -m benchmarks jit`: variants agree, what fails is not timed, findings can fail, pictures are drawn."""
+"""`python -m benchmarks jit`: variants agree, what fails is not timed, findings can fail."""
 
 import dataclasses
 from pathlib import Path
@@ -6,21 +6,18 @@ from typing import Any
 
 import jax
 import pytest
-from rich.console import Console
 
 from benchmarks import record as records
+from benchmarks.__main__ import main
 from benchmarks.gate import fault
 from benchmarks.jit import devices, hlo, shapes, training
-from benchmarks.jit.command import study
-from benchmarks.jit.findings import FINDINGS, judged
+from benchmarks.jit.findings import judged
 from benchmarks.jit.measuring import NO_REVERSE, Candidate, Effort, candidates, measure
-from benchmarks.jit.page import drawn, markdown
-from benchmarks.jit.pictures import PICTURES, draw
+from benchmarks.jit.page import drawn
 from benchmarks.jit.programs import BOTH, FORWARD, Program
 from benchmarks.jit.rows import Row, compared
 from benchmarks.jit.sizes import Size, oracle
 from benchmarks.jit.sweeps import SWEEPS, Setting
-from benchmarks.jit.tables import print_tables, verdicts
 from benchmarks.jit.variants import VARIANTS
 from benchmarks.sampling import Plan
 
@@ -132,26 +129,24 @@ def test_when_compiling_has_paid() -> None:
     assert not failed.speed
 
 
-def test_a_record_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, two = tmp_path / "jit.json", {name: VARIANTS[name] for name in ("torch", "scan")}
-    varied = dataclasses.replace(BRIEF, texts=tmp_path / "texts")
-    setting = dataclasses.replace(Setting(BRIEF, BRIEF, FLAT, steps=(2,), lengths=(2, 3)), varied=varied)
-    monkeypatch.setattr("benchmarks.jit.measuring.of_sweep", lambda sweep, without: two)
-    made = study(setting, ["steps"], "python -m benchmarks jit", path, Console(quiet=True))
-    assert records.read(path, "jit", Row) == made
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.jit.command.QUICK", Setting(BRIEF, BRIEF, FLAT, steps=(2,), also=()))
+    monkeypatch.setattr(
+        "benchmarks.jit.measuring.of_sweep", lambda sweep, without: {n: VARIANTS[n] for n in ("torch", "scan")}
+    )
+    path, texts = tmp_path / "jit.json", tmp_path / "texts"
+    assert main(["jit", "--quick", "--sweep", "steps", "--hlo", str(texts), "--out", str(path)]) == 0
+    made = records.read(path, "jit", Row)
     assert [(row.sweep, row.variant, row.steps) for row in made.rows] == [("steps", "torch", 2), ("steps", "scan", 2)]
-    assert hlo.read(next((tmp_path / "texts").iterdir()).read_text()).instructions == made.rows[1].instructions
-    assert "not measured" in {found for _, found in verdicts(made).rows}
+    assert hlo.read(next(texts.iterdir()).read_text()).instructions == made.rows[1].instructions
+    assert "not measured" in capsys.readouterr().out
     assert drawn(made) == ["jit-steps.png"]
 
 
-@pytest.fixture(scope="module")
-def record() -> records.Record:
-    return records.read(records.ROOT / "benchmarks" / "records" / "jit.json", "jit", Row)
-
-
-def test_findings_can_fail(record: records.Record) -> None:
-    """Each is judged on the record, and those on times turn when the times do."""
+def test_findings_can_fail() -> None:
+    """Each is judged on the committed record of all sweeps, and those on times turn when the times do."""
+    record = records.read(records.ROOT / "benchmarks" / "records" / "jit.json", "jit", Row)
+    assert {row.sweep for row in record.rows} == set(SWEEPS)
     assert all(found for _, found in judged(record.rows))
     slow = ("scan kernel", "native", "scan, shard_map", "scan", "native, bfloat16")
     slower = [
@@ -164,15 +159,3 @@ def test_findings_can_fail(record: records.Record) -> None:
     assert not any(found for _, found in judged([]))
     without = {finding.title: each for finding, each in judged([dataclasses.replace(r, loops=[]) for r in record.rows])}
     assert without["`unroll=k` does not pay on CPU"] is None
-
-
-def test_tables_and_pictures(record: records.Record) -> None:
-    text = markdown(record)
-    assert all(finding.title in text for finding in FINDINGS)
-    console = Console(width=160)
-    with console.capture() as printed:
-        print_tables(console, record)
-    assert "scan over layers" in printed.get()
-    assert drawn(record) == list(PICTURES)
-    assert draw("jit-steps.png", record.rows).startswith(b"\x89PNG")
-    assert {row.sweep for row in record.rows} == set(SWEEPS)

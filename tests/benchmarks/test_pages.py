@@ -18,7 +18,10 @@ PAGES = {
 
 @pytest.mark.parametrize("study", PAGES)
 def test_a_page_shows_the_committed_record(study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--render RECORD --page PAGE` puts back what is taken out of the committed page; without a page it prints it."""
+    """`--render RECORD --page PAGE` puts back what is taken out of the committed page, with its pictures.
+
+    Without a page it prints it.
+    """
     committed = (ROOT / "docs" / f"{PAGES[study]}.md").read_text(encoding="utf-8")
     begin, end = marks(study)
     before, shown, after = re.fullmatch(f"(.*{begin})(.*)({end}.*)", committed, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -28,6 +31,9 @@ def test_a_page_shows_the_committed_record(study: str, tmp_path: Path, capsys: p
     command = [study, "--render", str(RECORDS / f"{study}.json")]
     assert main([*command, "--page", str(page)]) == 0
     assert page.read_text(encoding="utf-8") == committed
+    pictures = re.findall(r"\]\(([\w-]+\.png)\)", committed)
+    assert len(pictures) >= {"jit": 4, "scaling": 1, "accuracy": 2}.get(study, 0)
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     capsys.readouterr()
     assert main(command) == 0
     assert capsys.readouterr().out.strip() == shown.strip()
