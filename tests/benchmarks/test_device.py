@@ -32,7 +32,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity, "GRID", parity.GRID[-1:])
     monkeypatch.setattr(scan_settings, "FLAGS", {"XLA as it is": "", "nonsense": "--xla_no_such_flag=1"})
     path = tmp_path / "device.json"
-    assert main(["device", "--quick", "--out", str(path)]) == 0
+    assert main(["device", "--quick", "--minutes", "60", "--out", str(path)]) == 0
     made = records.read(path, "device", command.row_of)
 
     kernels = {row.kernel: row for row in made.rows if isinstance(row, parity.Parity)}

@@ -34,13 +34,11 @@ class Tab:
     def js(self, code: str, *arguments: Any) -> Any:
         return self.driver.execute_script(code, *arguments)
 
-    def cdp(self, command: str, **arguments: Any) -> Any:
-        return self.driver.execute_cdp_cmd(command, arguments)
-
-    def look(self, width: int, scheme: str = "light", media: str = "") -> None:
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.cdp("Emulation.setEmulatedMedia", media=media, features=features)
+    def look(self, width: int, scheme: str = "light") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"media": "", "features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     def open(self, path: Path) -> None:
         self.driver.get(path.as_uri())
@@ -53,14 +51,6 @@ class Tab:
 
     def check(self, section: str, name: str, value: str) -> None:
         self.js(f"document.querySelector('#{section} input[name={name}][value=\"{value}\"]').click()")
-        self.settle()
-
-    def choose(self, section: str, name: str, value: str) -> None:
-        self.js(
-            f"const select = document.querySelector('#{section} select[name={name}]'); select.value = arguments[0];"
-            "select.dispatchEvent(new Event('change', {bubbles: true}))",
-            value,
-        )
         self.settle()
 
     def figures(self, section: str) -> list[str]:
@@ -180,7 +170,11 @@ def test_the_mean_is_that_of_the_chosen_cases(tab: Tab) -> None:
 
 def test_sorting_by_speed_moves_bars_and_rows(tab: Tab) -> None:
     before = tab.bars("frameworks", "tutorial")
-    tab.choose("frameworks", "order", "value")
+    tab.js(
+        "const select = document.querySelector('#frameworks select[name=order]'); select.value = 'value';"
+        "select.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    tab.settle()
     row = timed_rows("forward+backward")["tutorial"]
     speeds = {name: ratio.median for name in row.seconds if (ratio := row.ratio(name))}
     wanted = sorted(speeds, key=lambda name: -speeds[name])
