@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import Case, Problem, draw
-from benchmarks.contenders import BASELINE, CONTENDERS
+from benchmarks.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
 from benchmarks.gate import admit, fault, lineup, oracle
 from benchmarks.timed import operations
+from jax_lstm.kernels.auto import KERNELS
 
 FLAT, DEEP = Case(3, 4, 5, 6), Case(3, 4, 5, 6, num_layers=2, bidirectional=True)
 UNEQUAL, STREAMED = Case(3, 4, 5, 6, unequal=True), Case(2, 3, 5, 6, streamed=True)
@@ -36,6 +37,7 @@ def test_who_serves_what() -> None:
     refusing = {name for name, contender in CONTENDERS.items() if contender.refuses(UNEQUAL)}
     assert refusing == {"equinox", "torch cell", "torch compile cell"}
     assert not any(contender.refuses(DEEP) for contender in CONTENDERS.values())
+    assert OURS.keys() == KERNELS.keys() - {"reference", "cudnn", "plain"}
 
 
 def test_a_compiled_cell_is_compiled_beside_what_cannot_be() -> None:

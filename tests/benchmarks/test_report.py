@@ -106,7 +106,7 @@ def test_every_record_has_its_section_and_can_be_downloaded(page: Page) -> None:
     assert {each["id"] for each in page.of("section")} == {*PATHS, "records"}
     found = {each["download"]: each["href"] or "" for each in page.of("a") if "download" in each}
     assert found.keys() == {path.name for path in PATHS.values()}
-    drawn = {name.rpartition("-")[0] for name in page.data["charts"]}
+    drawn = {name.rsplit("-", 2)[0] for name in page.data["charts"]}
     assert PATHS.keys() - drawn == {"tasks", "ensemble"}  # of which there are tables alone
     for path in PATHS.values():
         assert base64.b64decode(found[path.name].split(",")[1]) == path.read_bytes()
