@@ -107,10 +107,8 @@ def test_floats_are_cast_as_pytorch_casts_them(dtype: str) -> None:
 def test_both_ways_arrays_are_copies() -> None:
     """PyTorch trains in place."""
     torch = pytest.importorskip("torch")
-    model, given = (
-        make_model(0),
-        {name: torch.from_numpy(array) for name, array in jl.state_dict(make_model(1)).items()},
-    )
+    model, weights = make_model(0), jl.state_dict(make_model(1))
+    given = {name: torch.from_numpy(array).clone() for name, array in weights.items()}
     jl.load_state_dict(model, given)
     taken, before = jl.state_dict(model), jl.state_dict(model)
     for name in given:
