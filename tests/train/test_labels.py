@@ -139,28 +139,25 @@ def test_the_archives_format(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.values[0], [[1, 4], [2, 5], [3, 6]])
     np.testing.assert_array_equal(found.values[1], [[1, 2], [np.nan, 3]])
     np.testing.assert_array_equal(found.values[2], [[7, 7], [8, 8]])
-    path.write_text(TS.replace("@classLabel true one two", "@classLabel false"))
-    with pytest.raises(InputError, match=r"two.ts, line 5: expected values alone and a label of each sequence"):
-        read_sequences(str(path), SequencesConfig())
-    path.write_text(TS + "1,2:3:one\n")
-    with pytest.raises(InputError, match=r"two.ts, line 10: expected dimensions of one length"):
-        read_sequences(str(path), SequencesConfig())
-    path.write_text(TS + "1,x:3,4:one\n")
-    with pytest.raises(InputError, match=r"line 10: expected a number; got 'x'"):
-        read_sequences(str(path), SequencesConfig())
 
 
-def test_faults_of_a_csv_of_sequences(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    for text, message in (
-        ("id,label,a\n1,x,1\n", "no column 'sequence', see --sequence"),
-        ("sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
-        ("sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
-        ("sequence,label,a\n", "no sequences in the file"),
-    ):
-        path.write_text(text)
-        with pytest.raises(InputError, match=message):
-            load_sequences(SequencesConfig(str(path)), 0.2, "float32")
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.ts", TS.replace("true one two", "false"), "line 5: expected values alone and a label of each sequence"),
+        ("a.ts", TS + "1,2:3:one\n", "line 10: expected dimensions of one length"),
+        ("a.ts", TS + "1,x:3,4:one\n", "line 10: expected a number; got 'x'"),
+        ("a.csv", "id,label,a\n1,x,1\n", "line 1: no column 'sequence', see --sequence"),
+        ("a.csv", "sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
+        ("a.csv", "sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
+        ("a.csv", "sequence,label,a\n", "no sequences in the file"),
+    ],
+)
+def test_faults_of_files(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"{name}.*{message}"):
+        load_sequences(SequencesConfig(str(path)), 0.2, "float32")
 
 
 @pytest.mark.slow
