@@ -37,6 +37,7 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TEXT = ("--hidden-size", 16, "--batch-size", 4, "--steps", 20, "--epochs", 2, "--learning-rate", 0.01, "--tied")
+DROPOUT = (*TEXT, "--dropout", 0.1)
 LABELS = ("--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.2)
 
 
@@ -44,7 +45,7 @@ LABELS = ("--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.
 def text_run(text: Path) -> Path:
     """Of two epochs."""
     out = text.parent / "run"
-    assert call("train", "text", "--text", text, *TEXT, "--out", out) == 0
+    assert call("train", "text", "--text", text, *DROPOUT, "--out", out) == 0
     return out
 
 
@@ -84,8 +85,11 @@ def test_the_same_seed_writes_the_same(text_run: Path, tmp_path: Path, says: Pri
 
 
 @pytest.mark.slow
-def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Path, says: Prints) -> None:
+def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(
+    text: Path, tmp_path: Path, says: Prints, pictures: None
+) -> None:
     said = says("train", "text", "--text", text, *TEXT, "--epochs", 1, "--units", "bytes", "--out", tmp_path / "run")
+    assert (tmp_path / "run" / "losses.png").exists()
     assert "bits per" in said
     assert "character" not in said
     written = says("generate", tmp_path / "run", "--prompt", "a\udcff", "--length", 5)  # as argv has the byte 0xff
@@ -115,7 +119,7 @@ def test_every_command_multiplies_as_the_run_did(
 def test_resumed_text_is_the_run_that_was_never_stopped(
     text: Path, text_run: Path, tmp_path: Path, says: Prints
 ) -> None:
-    says("train", "text", "--text", text, *TEXT, "--epochs", 3, "--out", tmp_path / "whole")
+    says("train", "text", "--text", text, *DROPOUT, "--epochs", 3, "--out", tmp_path / "whole")
     says("train", "--resume", shutil.copytree(text_run, tmp_path / "parts"), "--epochs", 3)
     assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
 
@@ -183,7 +187,7 @@ def test_a_nan_is_traced_to_its_tensor(wave: Any, tmp_path: Path, says: Prints) 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_learns(precision: str, text: Path, text_run: Path, tmp_path: Path, says: Prints) -> None:
-    says("train", "text", "--text", text, *TEXT, "--precision", precision, "--out", tmp_path)
+    says("train", "text", "--text", text, *DROPOUT, "--precision", precision, "--out", tmp_path)
     losses = [
         [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row] for run in (tmp_path, text_run)
     ]
