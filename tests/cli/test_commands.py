@@ -90,10 +90,13 @@ def test_scores_are_those_of_the_forecasts(trained: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_config_is_the_same_run_and_resuming_goes_on_to_it(
-    trained: Path, tmp_path: Path, says: Prints
+    trained: Path, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped, whole, again = Path(shutil.copytree(trained, tmp_path / "stopped")), tmp_path / "whole", tmp_path / "again"
-    says("train", "--config", trained / "config.json", "--out", again)
+    monkeypatch.chdir(tmp_path)
+    stopped, whole = Path(shutil.copytree(trained, tmp_path / "stopped")), tmp_path / "whole"
+    says("train", "--config", trained / "config.json")
+    (again,) = Path("runs").iterdir()
+    assert re.fullmatch(r"train-\d{8}-\d{6}", again.name)
     says("train", "--resume", stopped, "--epochs", 3)
     says("train", "--config", trained / "config.json", "--epochs", 3, "--out", whole)
     assert read_json(whole / "config.json") == read_json(trained / "config.json") | {"epochs": 3}
@@ -121,20 +124,6 @@ def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tm
     assert record["part"] == "val"
     assert record["scores"]["persistence"]["mse y"] == pytest.approx(np.mean(np.square(naive)), rel=1e-4)
     assert record["scores"]["persistence"]["mse"] == pytest.approx(np.mean(np.square(naive)) / scale**2, rel=1e-4)
-
-
-@pytest.mark.slow
-def test_a_file_whose_columns_moved_is_read_by_their_names(tmp_path: Path, says: Prints) -> None:
-    path, run, out = tmp_path / "data.csv", tmp_path / "run", tmp_path / "scores.json"
-    write(path, values := noisy_sine())
-    says("train", "--csv", path, *COLUMNS, *SMALL, "--out", run)
-    says("forecast", run)
-    before = (run / "forecast.csv").read_text()
-    path.write_text("x,extra,time,y\n" + "".join(f"{x},7,{stamp(at)},{y}\n" for at, (y, x) in enumerate(values)))
-    says("forecast", run)
-    assert (run / "forecast.csv").read_text() == before
-    says("evaluate", run, "--out", out)
-    assert read_json(out) == read_json(run / "scores.json")
 
 
 FORECASTS = {
@@ -195,21 +184,6 @@ def test_parts_may_be_left_out(data: str, tmp_path: Path, says: Prints, split: s
     says("train", "--csv", data, *COLUMNS, *SMALL, "--split", split, "--out", tmp_path / "run")
     for name in ("scores.json", "forecasts.png"):
         assert (tmp_path / "run" / name).exists() == (split != "1.0,0,0")
-
-
-@pytest.mark.slow
-def test_without_matplotlib_a_note_takes_the_place_of_pictures(
-    trained: Path, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.chdir(tmp_path)
-    note = r"no pictures: .*pip install 'jax-lstm\[plot\]'"
-    assert len(re.findall(note, says("train", "--config", trained / "config.json"))) == 2
-    (directory,) = Path("runs").iterdir()
-    assert re.fullmatch(r"train-\d{8}-\d{6}", directory.name)
-    assert names(directory) == [name for name in RUN_FILES if ".png" not in name]
-    assert re.search(note, says("forecast", directory))
-    assert [path.name for path in directory.glob("forecast.*")] == ["forecast.csv"]
 
 
 VARIANT = ("--bidirectional", "--proj-size", 3, "--loss", "huber", "--backend", "scan")

@@ -1,7 +1,6 @@
 """Training on series that stay on disk: the batches, the scores, a killed run, two hosts, and little memory."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from jax_lstm.cli import main
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task, open_run, streaming
 from jax_lstm.tasks.evaluation import evaluate
-from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 
 pytest.importorskip("grain")
 HERE = Path(__file__).parent
@@ -134,25 +133,6 @@ def options(folder: Path, out: Path) -> list[str]:
 @pytest.mark.slow
 def test_killed_and_resumed_is_bit_identical(folder: Path, tmp_path: Path) -> None:
     assert_killing_changes_nothing(lambda out: options(folder, out), tmp_path)
-
-
-@pytest.mark.slow
-def test_within_an_epoch_it_goes_on_with_the_next_call(folder: Path, tmp_path: Path) -> None:
-    """Ctrl-C at a call amid the second epoch."""
-    config = config_for(folder, epochs=3)
-    task = load_task(config)
-    whole = fit(task, tmp_path / "whole")
-
-    def interrupt(progress: Any) -> None:
-        if (progress.position.epoch, progress.position.call) == (1, 2):
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(InterruptedRunError, match="interrupted after step"):
-        fit(task, tmp_path / "cut", report=interrupt)
-    assert open_run(tmp_path / "cut").position.call > 0
-    resumed = fit(task, tmp_path / "cut", resume=True)
-    for got, expected in zip(*(jax.tree.leaves(result.params) for result in (resumed, whole)), strict=True):
-        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.slow

@@ -15,8 +15,7 @@ from jax_lstm import InputError, kernels
 from jax_lstm.data import DataConfig, TextConfig
 from jax_lstm.data.text import Alphabet, load_text
 from jax_lstm.models import LanguageModel
-from jax_lstm.tasks import load_task, open_run
-from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks import load_task
 from jax_lstm.tasks.models import backend
 from jax_lstm.tasks.scores import truth_of
 from jax_lstm.tasks.text import generate, in_streams, n_grams
@@ -46,26 +45,17 @@ def test_the_state_is_carried_from_batch_to_batch(text: TextConfig, tmp_path: Pa
     result = fit(task, tmp_path)
     assert result.position.best_loss is not None
     assert result.position.best_loss < 0.1
-    assert result.position.best_loss < n_gram_loss(task, 2)
+    assert result.position.best_loss < task.baselines("val")["2-grams"]["nats per character"]
 
 
-@pytest.mark.slow
 def test_a_text_resumes_only_on_itself(text: TextConfig, tmp_path: Path) -> None:
-    config = config_for(task="text", text=replace(text, text=str(tmp_path / "text.txt")), epochs=1)
-    path, longer, same = Path(config.text.text), replace(config, epochs=2), Path(text.text).read_text()
+    """By the checksum that a run keeps; another text of the same characters may be scored."""
+    path, same = tmp_path / "text.txt", Path(text.text).read_text()
+    config = config_for(task="text", text=replace(text, text=str(path)))
     path.write_text(same)
-    fit(load_task(config), tmp_path / "run")
+    before = load_task(config)
     path.write_text(same.replace("abc", "bac", 1))  # of the same characters, and as long
-    with pytest.raises(InputError, match="the data is not what the run was trained on: its checksum differs"):
-        fit(load_task(longer), tmp_path / "run", resume=True)
-    run = open_run(tmp_path / "run")
-    assert evaluate(run, load_task(config, run.about), "val").scores, "another text may be scored"
-    path.write_text(same)
-    fit(load_task(longer), tmp_path / "run", resume=True)
-
-
-def n_gram_loss(task: Any, order: int) -> float:
-    return task.baselines("val")[f"{order}-grams"]["nats per character"]
+    assert load_task(config, before.about).about["checksum"] != before.about["checksum"]
 
 
 def test_in_streams_has_every_character_once() -> None:
