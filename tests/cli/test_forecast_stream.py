@@ -80,8 +80,8 @@ def test_it_says_what_forecast_says_of_the_file_up_to_there(
     assert len(found) == len(text) - 1
     ends = ("", " low", " high") if "--seeds" in options else ("",)
     close = 2e-2 if "bfloat16" in options else 1e-5
-    first = WINDOW * (2 if group else 1)  # rows of all groups until each has a window of them
-    for upto in (first, len(text) * 2 // 3, len(text) - 1):
+    first = WINDOW * (1 + group)  # rows of all groups until each has a window of them
+    for upto in (first, 2 * first, len(text) * 2 // 3, len(text) - 1):  # the second has missing values in its window
         path, out = tmp_path / "upto.csv", tmp_path / "upto.out.csv"
         path.write_text("\n".join(text[: upto + 1]) + "\n")
         told = found[upto - 1]
