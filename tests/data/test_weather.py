@@ -28,7 +28,9 @@ def test_the_packaged_weather() -> None:
     assert [one.group for one in series] == ["EWR", "JFK", "LGA"]
     for one in series:
         assert (one.utc, one.step, len(one.values)) == (True, np.timedelta64(1, "h"), 8730)
-        np.testing.assert_array_equal(one.times, np.datetime64("2013-01-01T06:00") + np.arange(8730) * one.step)
+        np.testing.assert_array_equal(
+            one.times, np.datetime64("2013-01-01T06:00") + np.arange(8730) * np.timedelta64(1, "h")
+        )
     for values, (low, high) in zip(np.concatenate([one.values for one in series]).T, RANGES.values(), strict=True):
         assert low <= np.nanmin(values) < np.nanmax(values) <= high
 

@@ -13,7 +13,7 @@ from jax_lstm.train.config import from_dict, read_config, to_dict
 
 CSV = {"csv": "a.npy", "target": ["y"]}
 STREAM = CSV | {"stream": True}
-FAULTS: list[tuple[dict[str, Any], str]] = [
+FAULTS: list[tuple[Any, str]] = [
     *(({name: 0}, f"`--{name.replace('_', '-')}` must be an integer of at least 1; got 0")
       for name in ("epochs", "batch_size", "chunk_steps", "save_every")),
     *(({"data": {name: 0}}, f"`--{name}` must be an integer of at least 1; got 0")
