@@ -155,7 +155,9 @@ def test_auto_is_explained_for_a_platform_that_is_not_here() -> None:
     lstm, x = jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jax.ShapeDtypeStruct((4, 2, 3), jnp.float32)
     for platform in ("cuda", "rocm", "tpu"):
         choice = jl.explain_backend(lstm, x, platform=platform)
-        assert (choice.backend, choice.refused) == ("plain", {"native": f"it runs on cpu; not on {platform}"})
+        assert (choice.backend, choice.refused["native"]) == ("plain", f"it runs on cpu; not on {platform}")
+    on_tpu = jl.explain_backend(lstm, x, platform="tpu")
+    assert on_tpu.refused["pallas"] == "no record from tpu shows it ahead; it must be named"
     assert jl.explain_backend(lstm, x, platform="gpu") == jl.explain_backend(lstm, x, platform="cuda")
     with pytest.raises(jl.InputError, match="`platform` must be one of None, 'cpu', 'cuda', 'rocm', 'tpu'; got 'ipu'"):
         jl.explain_backend(lstm, x, platform="ipu")
