@@ -1,13 +1,20 @@
-"""Lowering of the fused operations for NVIDIA Hopper: a whole sequence in one kernel, in Pallas on Mosaic GPU.
+"""The fused operations on NVIDIA Hopper, in Pallas on Mosaic GPU: one kernel for a whole sequence.
 
-A cluster of `BLOCKS` blocks runs `ROWS` rows. Each block owns a slice of the hidden units, keeps their part of
-`weight_hh` in shared memory for all steps, and carries their state in registers. At every step it writes its slice to
-global memory, waits for the others at a barrier of the cluster, and multiplies what all have written, chunk by chunk,
-by its weights. Forward, that is h; backward, the gradients of the gates. Products that do not depend on the step before
-are left to XLA: the projection of the inputs, and all gradients of weights and inputs.
+A cluster of blocks runs 64 rows. Each block keeps the part of `weight_hh` for its slice of the hidden units in shared
+memory, and their state in registers. At every step the blocks exchange their slices (forward those of `h`, backward
+the gradients of the gates) through global memory, wait at one barrier of the cluster, and multiply what all of them
+wrote by their own weights, in the tensor cores. The products with the inputs of all steps, and those for the gradients
+of weights and inputs, are large products of XLA before and after the kernel.
+
+In bfloat16, products take bfloat16. In float32, they take TF32, as XLA's do, or, where a `jax.default_matmul_precision`
+of float32 is asked for, the sum of three TF32 products, which is as exact as float32. Sums and states are in float32.
+
+Nothing here has run on a GPU yet. Its numbers are tested in Pallas's interpreter, and XLA and Mosaic compile it for an
+H100: docs/accelerators.md says what that proves.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,323 +22,345 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused.arrays import Arrays, Signature, results
+from jax_lstm.kernels.fused.arrays import Arrays, Signature, axes, dtype, sizes
 from jax_lstm.kernels.fused.gradients import gradients
+from jax_lstm.kernels.fused.padding import resized
 from jax_lstm.kernels.masking import zero_padding
 
-BLOCKS = 8  # of a cluster: as many as every Hopper GPU can place
-ROWS = 64  # of a cluster: the rows of one instruction of the tensor cores
-SHARED_MEMORY = 227 * 1024  # bytes of a block, of which barriers take less than the last
-BARRIERS = 1024
+NEEDS = (0, 11, 2)  # version of JAX
+CHIPS = ("h100", "h200")  # Hopper, compute capability 9
+CLUSTERS = (8, 16)  # blocks: as many as every Hopper chip places, and as many as most do
+ROWS = 64  # of a cluster, as many as an instruction of the tensor cores takes
+KIB = 1024
+SHARED_MEMORY = 227 * KIB  # of a block
+BARRIERS = KIB  # of it; more than they take
+LINE = 128  # bytes of a row of a chunk: as wide as shared memory is swizzled
+
+INTERPRET: Any = False  # tests run the kernels on a CPU, in Pallas's interpreter
 
 
 class Plan(NamedTuple):
-    """How a layer is laid out: padded `hidden` units, `units` of a block, `chunk` columns of a product, of which `slots` are in
-    shared memory at once."""
+    """How a layer is cut: blocks of a cluster, hidden units of each, columns of a chunk of a product, chunks in shared
+    memory at once; parts that a float32 is split into; H padded; bytes of shared memory of a block.
+    """
 
-    hidden: int
+    blocks: int
     units: int
     chunk: int
     slots: int
-    bytes: int
-
-    @classmethod
-    def of(cls, hidden_size: int, dtype: Any) -> "Plan":
-        item = jnp.dtype(dtype).itemsize
-        hidden = -(-hidden_size // 64) * 64  # 8 units of each block, and whole chunks
-        units, chunk = hidden // BLOCKS, 128 // item  # the widest row that shared memory is swizzled in
-        fixed = 4 * hidden * units * item + ROWS * units * item + BARRIERS
-        slot = ROWS * chunk * item
-        return cls(hidden, units, chunk, min((SHARED_MEMORY - fixed) // slot, 16), fixed + 2 * slot)
+    parts: int
+    hidden: int
+    shared: int
 
 
-def run(call: Signature, *operands: Any) -> list[Any]:
-    """The results that `call` names: outputs and last state, with or without residuals, or gradients."""
-    arrays = dict(zip(call.operands, operands, strict=True))
-    types = results(call.results, arrays)
-    function = _backward if "d_ys" in arrays else _forward
-    found = function(arrays, call.results, call.reverse)
-    return [found[name].astype(at.dtype) for name, at in types.items()]
+def refuses(call: Call) -> str:
+    """Why this lowering cannot serve `call`; "" if it can."""
+    if jax.__version_info__ < NEEDS:
+        return f"it needs JAX {'.'.join(map(str, NEEDS))} or later; this is {jax.__version__}"
+    if jnp.dtype(call.dtype) not in (jnp.float32, jnp.bfloat16):
+        return f"it computes in float32 or bfloat16; not in {jnp.dtype(call.dtype).name}"
+    if not all(isinstance(size, int) for size in (call.steps, call.batch)):
+        return "it needs fixed sizes; T or B is symbolic"
+    if call.proj_size:
+        return "it has no projection; proj_size must be 0"
+    if call.chip not in (None, *CHIPS):
+        return f"its instructions are Hopper's ({', '.join(CHIPS)}); not those of {call.chip}"
+    others = [device for device in jax.devices() if getattr(device, "compute_capability", "9.0")[:2] != "9."]
+    if call.chip is None and others:
+        at = f"{others[0].device_kind} has {others[0].compute_capability}"
+        return f"its instructions are Hopper's (compute capability 9.x); {at}"
+    needed = plan(call.hidden_size, call.dtype).shared / KIB
+    has = SHARED_MEMORY / KIB
+    return "" if needed <= has else f"it needs {needed:.0f} KiB of shared memory a block, of {has:.0f}"
 
 
-def _forward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
-    xs = zero_padding(arrays["xs"], arrays.get("mask"))
-    members, steps, batch, _ = xs.shape
-    size = arrays["weight_hh"].shape[-1]
-    plan = Plan.of(size, xs.dtype)
-    weight_ih, weight_hh = (_by_block(arrays[name], plan) for name in ("weight_ih", "weight_hh"))
-    weight_hh = _pad(weight_hh, 2, plan.hidden)
-    biases = sum(_by_block(arrays[name], plan) for name in ("bias_ih", "bias_hh") if name in arrays)
-    rows = functools.partial(_pad, axis=-2, to=-(-batch // ROWS) * ROWS)
-    units = functools.partial(_pad, axis=-1, to=plan.hidden)
-    dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-    xw = dot("ntbi,ngi->ntbg", rows(xs), weight_ih) + jnp.reshape(biases, (-1, 1, 1, 4 * plan.hidden))
-    h0, c0 = rows(units(arrays["h0"])), rows(units(arrays["c0"]))
-    hw = dot("nbh,ngh->nbg", h0.astype(xs.dtype), weight_hh)
-    weight = _chunks(weight_hh.reshape(members, BLOCKS, 4 * plan.units, plan.hidden), plan)
-    given = {"xw": xw, "hw": hw, "h0": h0, "c0": c0, "weight": weight}
-    given |= {name: _flag(arrays[name], rows) for name in ("mask", "resets") if name in arrays}
-    names = {"hs": xs.dtype, "h": c0.dtype, "c": c0.dtype}
-    if "mask" in arrays:
-        names["ys"] = xs.dtype
-    if "gates" in wanted:
-        names |= {"gates": c0.dtype, "cs": c0.dtype}
-    leading = {name: (members,) if name in "hc" else (members, steps) for name in names}
-    width = {name: 4 * plan.hidden if name == "gates" else plan.hidden for name in names}
-    out = {
-        name: jax.ShapeDtypeStruct((*leading[name], c0.shape[1], width[name]), dtype) for name, dtype in names.items()
-    }
-    found = _kernel(_forward_steps, plan, given, out, steps, reverse)
-    found.setdefault("ys", found["hs"])
-    gates = found.pop("gates", None)
-    found = {name: array[..., :batch, :size] for name, array in found.items()}
-    if gates is not None:
-        gates = gates.reshape(*gates.shape[:-1], 4, plan.hidden)[..., :batch, :, :size]
-        found["gates"] = gates.reshape(*gates.shape[:-2], 4 * size)
+def plan(hidden_size: int, compute: Any) -> Plan:
+    """The smallest cluster whose shared memory holds the weights; if none does, the largest."""
+    item = jnp.dtype(compute).itemsize
+    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    parts = 2 if item == 4 and asked in ("float32", "highest", "F32_F32_F32") else 1
+    for blocks in CLUSTERS:
+        hidden = -(-hidden_size // (8 * blocks)) * 8 * blocks  # the tensor cores take 8 columns or more
+        units, slot = hidden // blocks, ROWS * LINE * parts
+        fixed = (4 * hidden * parts + ROWS) * units * item + BARRIERS
+        slots = max(2, min((SHARED_MEMORY - fixed) // slot, 4 * hidden * item // LINE))
+        found = Plan(blocks, units, LINE // item, slots, parts, hidden, fixed + slots * slot)
+        if found.shared <= SHARED_MEMORY:
+            break
     return found
 
 
-def _forward_steps(refs: Any, scratch: Any, plan: Plan, n: Any, rows: Any, block: Any, times: Any) -> None:
-    from jax.experimental import pallas as pl
-    from jax.experimental.pallas import mosaic_gpu as plgpu
-
-    steps, reverse = times
-    own = pl.ds(block * plan.units, plan.units)
-    load, store = _access()
-    each = functools.partial(plgpu.load, layout=plgpu.Layout.WGMMA, optimized=False)
-
-    def step(t: Any, carry: Any) -> Any:
-        hw, h, c = carry
-        at = steps - 1 - t if reverse else t
-        if "resets" in refs:
-            reset = load(refs["resets"].at[n, at, rows], plan.units)
-            h, c = jnp.where(reset, 0, h), jnp.where(reset, 0, c)
-
-        def gate(k: int) -> Any:
-            columns = pl.ds((4 * block + k) * plan.units, plan.units)
-            own = hw[:, k * plan.units : (k + 1) * plan.units]
-            own = jnp.where(reset, 0, own) if "resets" in refs else own
-            return own + each(refs["xw"].at[n, at, rows, columns])
-
-        i, f, g, o = _sigmoid(gate(0)), _sigmoid(gate(1)), _tanh(gate(2)), _sigmoid(gate(3))
-        c_next = f * c + i * g
-        h_next = o * _tanh(c_next)
-        if "gates" in refs:
-            for k, gate in enumerate((i, f, g, o)):
-                columns = pl.ds(k * plan.hidden + block * plan.units, plan.units)
-                store(refs["gates"].at[n, at, rows, columns], gate)
-        if "mask" in refs:
-            valid = load(refs["mask"].at[n, at, rows], plan.units)
-            c_next, h_next = jnp.where(valid, c_next, c), jnp.where(valid, h_next, h)
-            store(refs["ys"].at[n, at, rows, own], jnp.where(valid, h_next, 0).astype(refs["ys"].dtype))
-        if "cs" in refs:
-            store(refs["cs"].at[n, at, rows, own], c_next)
-        scratch["own"][...] = h_next.astype(scratch["own"].dtype)
-        plgpu.commit_smem()
-        plgpu.copy_smem_to_gmem(scratch["own"], refs["hs"].at[n, at, rows, own])
-        plgpu.wait_smem_to_gmem(0)
-        plgpu.barrier_arrive(scratch["together"])
-        plgpu.barrier_wait(scratch["together"])
-        return _product(refs["hs"].at[n, at, rows], scratch, plan.hidden // plan.chunk, plan), h_next, c_next
-
-    hw = each(refs["hw"].at[n, rows, pl.ds(block * 4 * plan.units, 4 * plan.units)])
-    carry = hw, each(refs["h0"].at[n, rows, own]), each(refs["c0"].at[n, rows, own])
-    _, h, c = jax.lax.fori_loop(0, steps, step, carry)
-    store(refs["h"].at[n, rows, own], h)
-    store(refs["c"].at[n, rows, own], c)
+def run(signature: Signature, *operands: Any) -> list[Any]:
+    """The results that `signature` names: outputs and last state, with or without residuals, or gradients."""
+    arrays = dict(zip(signature.operands, operands, strict=True))
+    found = (_backward if "d_ys" in arrays else _forward)(arrays, signature)
+    return [found[name] for name in signature.results]
 
 
-def _backward(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
-    members, steps, batch, size = arrays["cs"].shape
-    plan = Plan.of(size, arrays["xs"].dtype)
-    rows = functools.partial(_pad, axis=-2, to=-(-batch // ROWS) * ROWS)
-    units = functools.partial(_pad, axis=-1, to=plan.hidden)
-    given = {name: rows(units(arrays[name])) for name in ("cs", "c0", "d_ys", "d_h", "d_c")}
-    gates = units(arrays["gates"].reshape(members, steps, batch, 4, size))
-    given["gates"] = rows(gates.reshape(members, steps, batch, 4 * plan.hidden))
-    given |= {name: _flag(arrays[name], rows) for name in ("mask", "resets") if name in arrays}
-    weight = units(_pad(arrays["weight_hh"].reshape(members, 4, size, size), 2, plan.hidden))
-    columns = jnp.swapaxes(weight.reshape(members, 4 * plan.hidden, plan.hidden), 1, 2)
-    given["weight"] = _chunks(columns.reshape(members, BLOCKS, plan.units, 4 * plan.hidden), plan)
-    types = {"d_gates": arrays["xs"].dtype, "d_h0": arrays["c0"].dtype, "d_c0": arrays["c0"].dtype}
-    found = _kernel(
-        _backward_steps,
-        plan,
-        given,
-        {
-            name: jax.ShapeDtypeStruct(given["gates" if name == "d_gates" else "c0"].shape, dtype)
-            for name, dtype in types.items()
-        },
-        steps,
-        reverse,
-    )
-    d_gates = found.pop("d_gates").reshape(members, steps, -1, 4, plan.hidden)[:, :, :batch, :, :size]
-    found = {name: array[:, :batch, :size] for name, array in found.items()}
-    return found | gradients(arrays, d_gates.reshape(members, steps, batch, 4 * size), wanted, reverse)
+def _forward(arrays: Arrays, signature: Signature) -> Arrays:
+    cut = plan(arrays["weight_hh"].shape[-1], arrays["xs"].dtype)
+    dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    inputs = dot("ntbi,ngi->ntbg", zero_padding(arrays["xs"], arrays.get("mask")), arrays["weight_ih"])
+    for name in ("bias_ih", "bias_hh"):
+        inputs += arrays[name][:, None, None] if name in arrays else 0.0
+    sums = dot("nbr,ngr->nbg", arrays["h0"].astype(arrays["xs"].dtype), arrays["weight_hh"])
+    given = {"inputs": ("NTBG", inputs), "sums": ("NBG", sums)} | _named(arrays, "h0", "c0")
+    weight = resized("NGR", arrays["weight_hh"], {"H": cut.hidden, "R": cut.hidden})
+    weight = weight.reshape(-1, 4, cut.blocks, cut.units, cut.hidden // cut.chunk, cut.chunk)
+    weight = weight.transpose(0, 2, 4, 1, 3, 5)  # axes N, block, chunk, gate, unit, column
+    return _loop(_forward_steps, given, arrays, weight, ("h", "c", *signature.results), signature.reverse, cut)
 
 
-def _backward_steps(refs: Any, scratch: Any, plan: Plan, n: Any, rows: Any, block: Any, times: Any) -> None:
-    from jax.experimental import pallas as pl
-    from jax.experimental.pallas import mosaic_gpu as plgpu
+def _forward_steps(block: "Block", steps: int, reverse: bool) -> None:
+    """From `h0` and `c0` to `h` and `c`; `sums` is the product of the weights with the state before a step."""
 
-    steps, reverse = times
-    own = pl.ds(block * plan.units, plan.units)
-    load, store = _access()
-    each = functools.partial(plgpu.load, layout=plgpu.Layout.WGMMA, optimized=False)
+    def step(turn: Any, carry: Any) -> Any:
+        at = steps - 1 - turn if reverse else turn
+        kept, valid = block.flag("kept", at), block.flag("mask", at)
+        *sums, h, c = (_select(kept, part, 0.0) for part in carry)
+        z = [part + block.load("inputs", at, gate=gate) for gate, part in enumerate(sums)]
+        i, f, g, o = gates = _sigmoid(z[0]), _sigmoid(z[1]), _tanh(z[2]), _sigmoid(z[3])
+        next_c = f * c + i * g
+        next_h = o * _tanh(next_c)
+        block.store("ys", _select(valid, next_h, 0.0), at)
+        next_h, next_c = _select(valid, next_h, h), _select(valid, next_c, c)
+        block.store("hs", next_h, at)
+        block.store("cs", next_c, at)
+        for gate, value in enumerate(gates):
+            block.store("gates", value, at, gate=gate)
+        return *block.product([next_h], turn), next_h, next_c
 
-    def step(t: Any, carry: Any) -> Any:
+    start = *(block.load("sums", gate=gate) for gate in range(4)), block.load("h0"), block.load("c0")
+    *_, h, c = jax.lax.fori_loop(0, steps, step, start)
+    block.store("h", h)
+    block.store("c", c)
+
+
+def _backward(arrays: Arrays, signature: Signature) -> Arrays:
+    cut = plan(arrays["weight_hh"].shape[-1], arrays["xs"].dtype)
+    given = _named(arrays, "gates", "cs", "c0", "d_ys", "d_h", "d_c")
+    weight = resized("NGR", arrays["weight_hh"], {"H": cut.hidden, "R": cut.hidden})
+    weight = weight.reshape(-1, 4 * cut.hidden // cut.chunk, cut.chunk, cut.blocks, cut.units)
+    weight = weight.transpose(0, 3, 1, 4, 2)  # axes N, block, chunk, unit, column
+    wanted = ("d_gates", "d_h0", "d_c0")
+    found = _loop(_backward_steps, given, arrays, weight, wanted, signature.reverse, cut)
+    products = functools.partial(gradients, d_hs=None, wanted=signature.results, reverse=signature.reverse)
+    return found | jax.vmap(products)(arrays, found["d_gates"])
+
+
+def _backward_steps(block: "Block", steps: int, reverse: bool) -> None:
+    """From `d_h` and `d_c` to `d_h0` and `d_c0`."""
+
+    def step(turn: Any, carry: Any) -> Any:
         d_h, d_c = carry
-        at = t if reverse else steps - 1 - t
-        i, f, g, o = (
-            each(refs["gates"].at[n, at, rows, pl.ds(k * plan.hidden + block * plan.units, plan.units)])
-            for k in range(4)
-        )
-        before = jnp.minimum(at + 1, steps - 1) if reverse else jnp.maximum(at - 1, 0)
-        c = jax.lax.cond(
-            t == steps - 1,
-            lambda: each(refs["c0"].at[n, rows, own]),
-            lambda: each(refs["cs"].at[n, before, rows, own]),
-        )
-        if "resets" in refs:
-            reset = load(refs["resets"].at[n, at, rows], plan.units)
-            c = jnp.where(reset, 0, c)
-        shown = _tanh(f * c + i * g)
-        d_y = d_h + each(refs["d_ys"].at[n, at, rows, own]).astype(jnp.float32)
-        d_state = d_c + d_y * o * (1 - shown * shown)
-        d_gates = [
-            d_state * g * i * (1 - i),
-            d_state * c * f * (1 - f),
-            d_state * i * (1 - g * g),
-            d_y * shown * o * (1 - o),
-        ]
-        d_state = d_state * f
-        held = None
-        if "mask" in refs:
-            valid = load(refs["mask"].at[n, at, rows], plan.units)
-            d_gates = [jnp.where(valid, d_gate, 0) for d_gate in d_gates]
-            d_state, held = jnp.where(valid, d_state, d_c), jnp.where(valid, 0, d_h)
-        for k, d_gate in enumerate(d_gates):
-            columns = pl.ds(k * plan.hidden + block * plan.units, plan.units)
-            plgpu.wait_smem_to_gmem(0, wait_read_only=True)
-            scratch["own"][...] = d_gate.astype(scratch["own"].dtype)
-            plgpu.commit_smem()
-            plgpu.copy_smem_to_gmem(scratch["own"], refs["d_gates"].at[n, at, rows, columns])
-        plgpu.wait_smem_to_gmem(0)
-        plgpu.barrier_arrive(scratch["together"])
-        plgpu.barrier_wait(scratch["together"])
-        d_h = _product(refs["d_gates"].at[n, at, rows], scratch, 4 * plan.hidden // plan.chunk, plan)
-        d_h = d_h if held is None else d_h + held
-        if "resets" in refs:
-            d_h, d_state = jnp.where(reset, 0, d_h), jnp.where(reset, 0, d_state)
-        return d_h, d_state
+        at, before = (turn, turn + 1) if reverse else (steps - 1 - turn, steps - 2 - turn)
+        kept, valid = block.flag("kept", at), block.flag("mask", at)
+        i, f, g, o = (block.load("gates", at, gate=gate) for gate in range(4))
+        c = jax.lax.cond(turn == steps - 1, lambda: block.load("c0"), lambda: block.load("cs", before))
+        c = _select(kept, c, 0.0)
+        tanh_c = _tanh(f * c + i * g)
+        d_hs = d_h + block.load("d_ys", at)
+        d_cs = d_c + d_hs * o * (1 - tanh_c * tanh_c)
+        d_gates = d_cs * g * i * (1 - i), d_cs * c * f * (1 - f), d_cs * i * (1 - g * g), d_hs * tanh_c * o * (1 - o)
+        d_gates = [_select(valid, part, 0.0) for part in d_gates]
+        for gate, value in enumerate(d_gates):
+            block.store("d_gates", value, at, gate=gate)
+        held = 0.0 if valid is None else jnp.where(valid, 0.0, d_h)
+        d_c = _select(valid, d_cs * f, d_c)
+        d_h = block.product(d_gates, turn)[0] + held
+        return _select(kept, d_h, 0.0), _select(kept, d_c, 0.0)
 
-    carry = tuple(each(refs[name].at[n, rows, own]) for name in ("d_h", "d_c"))
-    d_h, d_c = jax.lax.fori_loop(0, steps, step, carry)
-    store(refs["d_h0"].at[n, rows, own], d_h)
-    store(refs["d_c0"].at[n, rows, own], d_c)
+    d_h, d_c = jax.lax.fori_loop(0, steps, step, (block.load("d_h"), block.load("d_c")))
+    block.store("d_h0", d_h)
+    block.store("d_c0", d_c)
 
 
-def _product(written: Any, scratch: Any, chunks: int, plan: Plan) -> Any:
-    """The product of what all blocks have `written` with this block's weights."""
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + jnp.exp(-x))
+
+
+def _tanh(x: Any) -> Any:
+    return 2 * _sigmoid(2 * x) - 1
+
+
+def _select(flag: Any, value: Any, other: Any) -> Any:
+    return value if flag is None else jnp.where(flag, value, other)
+
+
+def _pieces(x: Any, compute: Any, parts: int) -> list[Any]:
+    """`x` as a sum of `parts` numbers that the tensor cores take: bfloat16, or float32 rounded to TF32."""
+    if compute == jnp.bfloat16:
+        return [x.astype(compute)]
+    found = []
+    for _ in range(parts):
+        bits = jax.lax.bitcast_convert_type(x, jnp.int32)
+        rounded = jax.lax.bitcast_convert_type((bits + 0x1000) & -0x2000, jnp.float32)
+        found.append(jnp.where(x == x, rounded, x))  # the addition turns some NaNs into zero
+        x = x - found[-1]
+    return found
+
+
+def _named(arrays: Arrays, *names: str) -> dict[str, tuple[str, Any]]:
+    return {name: (axes(name), arrays[name]) for name in names}
+
+
+def _loop(
+    steps: Callable[["Block", int, bool], None],
+    given: dict[str, tuple[str, Any]],
+    arrays: Arrays,
+    weight: Any,
+    wanted: tuple[str, ...],
+    reverse: bool,
+    cut: Plan,
+) -> Arrays:
+    """Run `steps` on every block of every cluster.
+
+    Args:
+        steps: the program of a block: it reads what is `given`, and writes those `wanted` that it computes.
+        given: axes and array of each operand.
+        arrays: all operands of the operation.
+        weight: (N, blocks, chunks, ..., columns of a chunk): of each block, the columns of `weight_hh` that it
+            multiplies by.
+        wanted: names of results.
+        reverse: the direction of the forward pass.
+        cut: how the layer is cut.
+    """
     from jax.experimental import pallas as pl
     from jax.experimental.pallas import mosaic_gpu as plgpu
 
-    def fetch(k: Any) -> None:
-        slot, columns = k % plan.slots, pl.ds(k * plan.chunk, plan.chunk)
-        plgpu.copy_gmem_to_smem(written.at[:, columns], scratch["ring"].at[slot], scratch["full"].at[slot])
-
-    def accumulate(sums: Any) -> Any:
-        def add(k: Any, _: None) -> None:
-            slot = k % plan.slots
-            plgpu.barrier_wait(scratch["full"].at[slot])
-            plgpu.wgmma(sums, scratch["ring"].at[slot], scratch["weight"].at[k].T)
-            if chunks > plan.slots:
-                plgpu.wgmma_wait(1)  # the chunk before is done, and its slot free
-                pl.when((0 < k) & (k <= chunks - plan.slots))(lambda: fetch(k - 1 + plan.slots))
-
-        jax.lax.fori_loop(0, chunks, add, None)
-        return sums[...]
-
-    for k in range(min(chunks, plan.slots)):
-        fetch(k)
-    return pl.run_scoped(accumulate, plgpu.ACC((ROWS, scratch["weight"].shape[1]), jnp.float32))
-
-
-def _kernel(body: Callable[..., None], plan: Plan, given: Arrays, out: Any, steps: int, reverse: bool) -> Arrays:
-    from jax.experimental import pallas as pl
-    from jax.experimental.pallas import mosaic_gpu as plgpu
-
-    members, chunks, width = given["weight"].shape[0], *given["weight"].shape[2:4]
-    dtype = given["weight"].dtype
-    tiles = given["c0"].shape[1] // ROWS
-    swizzled = plgpu.TilingTransform((8, plan.chunk)), plgpu.SwizzleTransform(128)
+    size, compute = sizes({name: array.shape for name, array in arrays.items()}), arrays["xs"].dtype
+    tiles = max(1, -(-size["B"] // ROWS))
+    padded = size | {"B": tiles * ROWS, "H": cut.hidden, "R": cut.hidden, "G": 4 * cut.hidden}
+    flags = {"mask": arrays.get("mask"), "kept": ~arrays["resets"] if "resets" in arrays else None}
+    given |= {name: ("NTB", flag.astype(jnp.float32)) for name, flag in flags.items() if flag is not None}
+    chunks, columns = weight.shape[2], math.prod(weight.shape[3:-1])
+    pieces = jnp.stack(_pieces(weight.reshape(size["N"], cut.blocks, chunks, columns, cut.chunk), compute, cut.parts), 3)
+    operands = {name: resized(of, array, padded) for name, (of, array) in given.items()}
+    operands["weight"] = pieces.reshape(size["N"], cut.blocks, chunks * cut.parts, columns, cut.chunk)
+    out = {
+        name: jax.ShapeDtypeStruct(
+            tuple(padded[axis] for axis in axes(name)), compute if name == "d_gates" else dtype(name, compute)
+        )
+        for name in dict.fromkeys(wanted)
+    }
+    exchanged = size["N"], 2, cut.parts, padded["B"], chunks * cut.chunk
+    swizzled = plgpu.TilingTransform((8, cut.chunk)), plgpu.SwizzleTransform(LINE)
     scratch = {
-        "weight": plgpu.SMEM((chunks, width, plan.chunk), dtype, transforms=swizzled),
-        "ring": plgpu.SMEM((plan.slots, ROWS, plan.chunk), dtype, transforms=swizzled),
-        "own": plgpu.SMEM((ROWS, plan.units), dtype),
-        "full": plgpu.Barrier(num_barriers=plan.slots),
+        "weight": plgpu.SMEM(operands["weight"].shape[2:], compute, transforms=swizzled),
+        "chunks": plgpu.SMEM((cut.slots * cut.parts, ROWS, cut.chunk), compute, transforms=swizzled),
+        "own": plgpu.SMEM((ROWS, cut.units), compute),
         "loaded": plgpu.Barrier(),
+        "filled": plgpu.Barrier(num_arrivals=cut.parts, num_barriers=cut.slots),
         "together": plgpu.ClusterBarrier(collective_axes=("block",)),
     }
 
     def kernel(*refs: Any, **scratch: Any) -> None:
-        named = dict(zip((*given, *out), refs, strict=True))
-        tile, block = jax.lax.axis_index("tile"), jax.lax.axis_index("block")
-        n, rows = tile // tiles, pl.ds(tile % tiles * ROWS, ROWS)
-        plgpu.copy_gmem_to_smem(named["weight"].at[n, block], scratch["weight"], scratch["loaded"])
+        tile = jax.lax.axis_index("tile")
+        named = dict(zip((*operands, *out, "exchanged"), refs, strict=True))
+        rows = pl.ds(tile % tiles * ROWS, ROWS)
+        block = Block(named, scratch, cut, tile // tiles, rows, jax.lax.axis_index("block"))
+        plgpu.copy_gmem_to_smem(named["weight"].at[block.member, block.index], scratch["weight"], scratch["loaded"])
         plgpu.barrier_wait(scratch["loaded"])
-        body(named, scratch, plan, n, rows, block, (steps, reverse))
+        steps(block, size["T"], reverse)
 
     found = plgpu.kernel(
         kernel,
-        out_type=tuple(out.values()),
+        out_type=(*out.values(), jax.ShapeDtypeStruct(exchanged, compute)),
         scratch_types=scratch,
-        grid=(members * tiles,),
+        grid=(size["N"] * tiles,),
         grid_names=("tile",),
-        cluster=(BLOCKS,),
+        cluster=(cut.blocks,),
         cluster_names=("block",),
-    )(*given.values())
-    return dict(zip(out, found, strict=True))
+        interpret=INTERPRET,
+        kernel_name="lstm",
+    )(*operands.values())
+    return {name: resized(axes(name), array, size) for name, array in zip(out, found, strict=False)}
 
 
-def _access() -> Any:
-    from jax.experimental.pallas import mosaic_gpu as plgpu
+class Block(NamedTuple):
+    """One block of a cluster: its arrays in global memory by name, and in shared memory; its member of the ensemble, its
+    rows, and its place in the cluster.
+    """
 
-    def flags(ref: Any, units: int) -> Any:
+    refs: Arrays
+    scratch: Arrays
+    cut: Plan
+    member: Any
+    rows: Any
+    index: Any
+
+    def _own(self, gate: int) -> Any:
+        """The columns of the block's units in a gate."""
+        from jax.experimental import pallas as pl
+
+        return pl.ds(gate * self.cut.hidden + self.index * self.cut.units, self.cut.units)
+
+    def load(self, name: str, *at: Any, gate: int = 0) -> Any:
+        """The block's part of an array at a step."""
+        from jax.experimental.pallas import mosaic_gpu as plgpu
+
+        ref = self.refs[name].at[self.member, *at, self.rows, self._own(gate)]
+        return plgpu.load(ref, layout=plgpu.Layout.WGMMA, optimized=False).astype(jnp.float32)
+
+    def flag(self, name: str, at: Any) -> Any:
+        """A flag of each row, for all units; None if it was not given."""
+        from jax.experimental.pallas import mosaic_gpu as plgpu
+
+        if name not in self.refs:
+            return None
+        ref = self.refs[name].at[self.member, at, self.rows]
         found = plgpu.load(ref, layout=plgpu.Layout.WGMMA.reduce(1), optimized=False)
-        return jax.lax.broadcast_in_dim(found > 0, (ROWS, units), (0,))
+        return jax.lax.broadcast_in_dim(found != 0, (ROWS, self.cut.units), (0,))
 
-    return flags, functools.partial(plgpu.store, optimized=False)
+    def store(self, name: str, value: Any, *at: Any, gate: int = 0) -> None:
+        """Write the block's part of an array at a step, if it is wanted."""
+        from jax.experimental.pallas import mosaic_gpu as plgpu
 
+        if name in self.refs:
+            ref = self.refs[name].at[self.member, *at, self.rows, self._own(gate)]
+            plgpu.store(ref, value.astype(ref.dtype), optimized=False)
 
-def _sigmoid(z: Any) -> Any:
-    return 1 / (1 + jnp.exp(-z))
+    def product(self, values: list[Any], turn: Any) -> list[Any]:
+        """The block's weights times `values` of all blocks; one array for `units` columns."""
+        from jax.experimental import pallas as pl
+        from jax.experimental.pallas import mosaic_gpu as plgpu
 
+        cut, own = self.cut, self.scratch["own"]
+        exchanged = self.refs["exchanged"].at[self.member, turn % 2]  # others may still read that of the turn before
+        for gate, value in enumerate(values):
+            for part, piece in enumerate(_pieces(value, own.dtype, cut.parts)):
+                plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+                own[...] = piece
+                plgpu.commit_smem()
+                plgpu.copy_smem_to_gmem(own, exchanged.at[part, self.rows, self._own(gate)])
+        plgpu.wait_smem_to_gmem(0)
+        plgpu.barrier_arrive(self.scratch["together"])
+        plgpu.barrier_wait(self.scratch["together"])
 
-def _tanh(z: Any) -> Any:
-    return 2 * _sigmoid(2 * z) - 1
+        weight, chunks, filled = (self.scratch[name] for name in ("weight", "chunks", "filled"))
+        count = weight.shape[0] // cut.parts
+        pairs = [(a, b) for a in range(cut.parts) for b in range(cut.parts - a)]  # of small parts, no product counts
 
+        def fetch(k: Any) -> None:
+            slot, columns = k % cut.slots, pl.ds(k * cut.chunk, cut.chunk)
+            for part in range(cut.parts):
+                to = chunks.at[slot * cut.parts + part]
+                plgpu.copy_gmem_to_smem(exchanged.at[part, self.rows, columns], to, filled.at[slot])
 
-def _pad(array: Any, axis: int, to: int) -> Any:
-    """The array with zeros behind it up to the size `to` along `axis`."""
-    more = [(0, 0)] * array.ndim
-    more[axis] = (0, to - array.shape[axis])
-    return jnp.pad(array, more)
+        def accumulate(sums: Any) -> Any:
+            def add(k: Any, _: None) -> None:
+                slot = k % cut.slots
+                plgpu.barrier_wait(filled.at[slot])
+                for a, b in pairs:
+                    plgpu.wgmma(sums, chunks.at[slot * cut.parts + a], weight.at[k * cut.parts + b].T)
+                if count > cut.slots:
+                    plgpu.wgmma_wait(len(pairs))  # the chunk before is done, and its slot free
+                    pl.when((k > 0) & (k <= count - cut.slots))(lambda: fetch(k - 1 + cut.slots))
 
+            jax.lax.fori_loop(0, count, add, None)
+            return sums[...]
 
-def _flag(flag: Any, rows: Callable[..., Any]) -> Any:
-    return rows(flag[..., None].astype(jnp.float32))[..., 0]
-
-
-def _by_block(array: Any, plan: Plan) -> Any:
-    """(N, 4H, ...) in the order of PyTorch to (N, 4H, ...) in the order block, gate, unit of the block; padded."""
-    members, gates, *others = array.shape
-    padded = _pad(array.reshape(members, 4, gates // 4, *others), 2, plan.hidden)
-    split = padded.reshape(members, 4, BLOCKS, plan.units, *others)
-    return jnp.swapaxes(split, 1, 2).reshape(members, 4 * plan.hidden, *others)
-
-
-def _chunks(weights: Any, plan: Plan) -> Any:
-    """(N, blocks, columns, K) to (N, blocks, chunks of K, columns, chunk)."""
-    members, blocks, columns, _ = weights.shape
-    return jnp.swapaxes(weights.reshape(members, blocks, columns, -1, plan.chunk), 2, 3)
+        for k in range(min(count, cut.slots)):
+            fetch(k)
+        found = pl.run_scoped(accumulate, plgpu.ACC((ROWS, weight.shape[1]), jnp.float32))
+        return [found[:, start : start + cut.units] for start in range(0, weight.shape[1], cut.units)]

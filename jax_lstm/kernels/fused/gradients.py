@@ -1,36 +1,54 @@
-"""Gradients of the weights, biases and inputs from those of the gates: products over all steps at once."""
+"""Gradients of the inputs and parameters from those of the gates: what a lowering's loop leaves to large products."""
 
-from collections.abc import Iterable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.fused.arrays import Arrays
+from jax_lstm.kernels.fused.arrays import Arrays, dtype
 from jax_lstm.kernels.masking import zero_padding
 
 
-def gradients(arrays: Arrays, d_gates: Any, wanted: Iterable[str], reverse: bool) -> Arrays:
-    """Those `wanted` of d_xs, d_weight_ih, d_weight_hh, d_bias_ih and d_bias_hh.
+def before(arrays: Arrays, name: str, first: str, reverse: bool) -> jax.Array:
+    """The state before every step, from `name`, (T, B, ...), the one after it; zero at resets and in the padding."""
+    after = arrays[name]
+    start = arrays[first].astype(after.dtype)[None]
+    steps = jnp.concatenate([after[1:], start] if reverse else [start, after[:-1]])
+    if "resets" in arrays:
+        steps = jnp.where(arrays["resets"][..., None], jnp.zeros_like(steps), steps)
+    return zero_padding(steps, arrays.get("mask"))
 
-    `d_gates` (N, T, B, 4H): gradients of the gates before their activations, zero at masked steps. Sums are in float32.
+
+def gradients(
+    arrays: Arrays, d_gates: jax.Array, d_hs: jax.Array | None, wanted: tuple[str, ...], reverse: bool
+) -> Arrays:
+    """The gradients `wanted` of one member's inputs, weights and biases.
+
+    Args:
+        arrays: the operands of the operation `backward`, without the axis N.
+        d_gates: (T, B, 4H), of the gates before their activations; zero at masked steps.
+        d_hs: (T, B, R), of `h` after the projection; zero at masked steps. None without a projection.
+        wanted: names of gradients.
+        reverse: the direction of the forward pass.
     """
-    mask, resets = arrays.get("mask"), arrays.get("resets")
+    compute = arrays["xs"].dtype
 
-    def product(equation: str, *factors: Any) -> Any:
-        return jnp.einsum(equation, *factors, preferred_element_type=jnp.float32)
+    def product(equation: str, *factors: Any) -> jax.Array:
+        state = dtype("h", compute)
+        return jnp.einsum(equation, *(at.astype(compute) for at in factors), preferred_element_type=state)
 
-    def hs_before() -> Any:
-        """h before every step, in the type of `xs`."""
-        hs, first = arrays["hs"], arrays["h0"][:, None].astype(arrays["hs"].dtype)
-        hs = jnp.concatenate([hs[:, 1:], first] if reverse else [first, hs[:, :-1]], axis=1)
-        return zero_padding(hs if resets is None else jnp.where(resets[..., None], 0, hs), mask)
-
-    d_gates = d_gates.astype(arrays["xs"].dtype)
+    xs = zero_padding(arrays["xs"], arrays.get("mask"))
     found = {
-        "d_xs": lambda: product("ntbg,ngi->ntbi", d_gates, arrays["weight_ih"]),
-        "d_weight_ih": lambda: product("ntbg,ntbi->ngi", d_gates, zero_padding(arrays["xs"], mask)),
-        "d_weight_hh": lambda: product("ntbg,ntbh->ngh", d_gates, hs_before()),
-        "d_bias_ih": lambda: jnp.sum(d_gates, axis=(1, 2), dtype=jnp.float32),
-        "d_bias_hh": lambda: jnp.sum(d_gates, axis=(1, 2), dtype=jnp.float32),
+        "d_xs": lambda: product("tbg,gi->tbi", d_gates, arrays["weight_ih"]),
+        "d_weight_ih": lambda: product("tbg,tbi->gi", d_gates, xs),
+        "d_weight_hh": lambda: product("tbg,tbr->gr", d_gates, before(arrays, "hs", "h0", reverse)),
+        "d_bias_ih": lambda: d_gates.sum((0, 1), dtype("bias_ih", compute)),
+        "d_bias_hh": lambda: d_gates.sum((0, 1), dtype("bias_hh", compute)),
+        "d_weight_hr": lambda: product("tbr,tbh->rh", d_hs, _before_projection(arrays)),
     }
-    return {name: function() for name, function in found.items() if name in wanted}
+    return {name: found[name]().astype(dtype(name, compute)) for name in wanted if name in found}
+
+
+def _before_projection(arrays: Arrays) -> jax.Array:
+    o = jnp.split(arrays["gates"], 4, axis=-1)[3]
+    return zero_padding(o * jnp.tanh(arrays["cs"]), arrays.get("mask"))
