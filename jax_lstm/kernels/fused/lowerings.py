@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused import cpu
+from jax_lstm.kernels.fused import cpu, gpu
 from jax_lstm.kernels.fused.cpu import lowering as native
 
 
@@ -31,6 +31,13 @@ LOWERINGS = (
         cpu.refuses,
         native.run,
         ahead=True,  # engine.json
+    ),
+    Lowering(
+        "pallas",
+        "cuda",
+        "a Pallas kernel for the whole sequence, with its weights in shared memory, on Hopper",
+        gpu.refuses,
+        gpu.run,
     ),
 )
 NAMES = ("auto", "plain", *dict.fromkeys(row.name for row in LOWERINGS))  # what may be asked for
