@@ -124,7 +124,7 @@ def on_clusters(
         cluster=(cut.blocks,),
         cluster_names=("block",),
         compiler_params=plgpu.CompilerParams(approx_math=True),  # exp and division to a few units in the last place
-        kernel_name="lstm",
+        kernel_name=f"lstm{steps.__name__.removesuffix('_steps')}",
     )(*operands.values())
     return {name: resized(axes(name), array, size) for name, array in zip(out, found, strict=False)}
 
