@@ -20,6 +20,7 @@ ROWS = 64  # of a cluster, as many as an instruction of the tensor cores takes
 KIB = 1024
 SHARED_MEMORY = 227 * KIB  # of a block
 BARRIERS = KIB  # of it; more than they take
+EXACT = ("float32", "highest", "F32_F32_F32", "TF32_TF32_F32_X3")  # precisions for which TF32 is not enough
 LINE = 128  # bytes of a row of a chunk, the widest that shared memory is swizzled in
 
 
@@ -41,16 +42,17 @@ def plan(hidden_size: int, compute: Any) -> Plan:
     """The smallest cluster whose shared memory holds the weights; if none does, the largest."""
     item = jnp.dtype(compute).itemsize
     asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    parts = 2 if item == 4 and asked in ("float32", "highest", "F32_F32_F32") else 1
-    for blocks in CLUSTERS:
+    parts = 2 if item == 4 and asked in EXACT else 1
+
+    def cut(blocks: int) -> Plan:
         hidden = -(-hidden_size // (8 * blocks)) * 8 * blocks  # the tensor cores take 8 columns or more
         units, slot = hidden // blocks, ROWS * LINE * parts
         fixed = (4 * hidden * parts + ROWS) * units * item + BARRIERS
         slots = max(2, min((SHARED_MEMORY - fixed) // slot, 4 * hidden * item // LINE))
-        found = Plan(blocks, units, LINE // item, slots, parts, hidden, fixed + slots * slot)
-        if found.shared <= SHARED_MEMORY:
-            break
-    return found
+        return Plan(blocks, units, LINE // item, slots, parts, hidden, fixed + slots * slot)
+
+    small, large = map(cut, CLUSTERS)
+    return small if small.shared <= SHARED_MEMORY else large
 
 
 def on_clusters(
@@ -76,8 +78,8 @@ def on_clusters(
         cut: how the layer is cut.
     """
     from jax.experimental import pallas as pl
-    from jax.experimental.pallas import mosaic_gpu as plgpu
 
+    plgpu = mosaic()
     size, compute = sizes({name: array.shape for name, array in arrays.items()}), arrays["xs"].dtype
     tiles = max(1, -(-size["B"] // ROWS))
     padded = size | {"B": tiles * ROWS, "H": cut.hidden, "R": cut.hidden, "G": 4 * cut.hidden}
@@ -129,6 +131,13 @@ def on_clusters(
     return {name: resized(axes(name), array, size) for name, array in zip(out, found, strict=False)}
 
 
+def mosaic() -> Any:
+    """Mosaic GPU without types, since those of an older JAX lack some of its names."""
+    from jax.experimental.pallas import mosaic_gpu
+
+    return mosaic_gpu
+
+
 class Block(NamedTuple):
     """One block of a cluster: arrays by name in global and in shared memory; its member of the ensemble, its rows, and
     its place in the cluster.
@@ -149,15 +158,13 @@ class Block(NamedTuple):
 
     def load(self, name: str, *at: Any, gate: int = 0) -> Any:
         """The block's part of an array at a step."""
-        from jax.experimental.pallas import mosaic_gpu as plgpu
-
+        plgpu = mosaic()
         ref = self.refs[name].at[self.member, *at, self.rows, self._own(gate)]
         return plgpu.load(ref, layout=plgpu.Layout.WGMMA, optimized=False).astype(jnp.float32)
 
     def flag(self, name: str, at: Any) -> Any:
         """A flag of each row, for all units; None if it was not given."""
-        from jax.experimental.pallas import mosaic_gpu as plgpu
-
+        plgpu = mosaic()
         if name not in self.refs:
             return None
         ref = self.refs[name].at[self.member, at, self.rows]
@@ -166,8 +173,7 @@ class Block(NamedTuple):
 
     def store(self, name: str, value: Any, *at: Any, gate: int = 0) -> None:
         """Write the block's part of an array at a step, if it is wanted."""
-        from jax.experimental.pallas import mosaic_gpu as plgpu
-
+        plgpu = mosaic()
         if name in self.refs:
             ref = self.refs[name].at[self.member, *at, self.rows, self._own(gate)]
             plgpu.store(ref, value.astype(ref.dtype), optimized=False)
@@ -175,8 +181,8 @@ class Block(NamedTuple):
     def product(self, values: list[Any], turn: Any) -> list[Any]:
         """The block's weights times `values` of all blocks; one array for `units` columns."""
         from jax.experimental import pallas as pl
-        from jax.experimental.pallas import mosaic_gpu as plgpu
 
+        plgpu = mosaic()
         cut, own = self.cut, self.scratch["own"]
         exchanged = self.refs["exchanged"].at[self.member, turn % 2]  # others may still read that of the turn before
         for gate, value in enumerate(values):
