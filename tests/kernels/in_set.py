@@ -2,35 +2,14 @@
 
 import os
 
-import jax
-from problems import Sizes, gradients, native, problem, scan
+from kernels.cases import CASES, assert_is_the_oracle, run_cases
 
+from jax_lstm.kernels import Fused
 from jax_lstm.kernels.fused import native_status
-from jax_lstm.tolerances import TOLERANCES, difference
-
-BFLOAT16 = 3e-2  # see test_native.py
-
-
-def main() -> None:
-    assert os.environ["JAX_LSTM_ISA"] in native_status(), native_status()
-    for sizes, options in (
-        (Sizes(5, 33, 19, 37, 9), {"mask": True, "resets": True}),
-        (Sizes(4, 1, 1, 50), {"bias": False}),
-    ):
-        with jax.enable_x64(True):
-            expected = gradients(scan, problem(sizes, "float64", **options))
-            found = gradients(native, problem(sizes, "float64", **options))
-        check("float64", found, expected)
-        for dtype in ("float32", "bfloat16"):
-            check(dtype, gradients(native, problem(sizes, dtype, **options)), expected)
-
-
-def check(dtype: str, found: object, expected: object) -> None:
-    limit = BFLOAT16 if dtype == "bfloat16" else TOLERANCES["gradients"].of(dtype)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert difference(a, b).relative <= limit, f"{dtype}: {difference(a, b)}"
-
 
 if __name__ == "__main__":
-    main()
+    assert os.environ["JAX_LSTM_ISA"] in native_status(), native_status()
+    for dtype in ("float32", "float64", "bfloat16"):
+        for case, found in run_cases(Fused("native"), CASES.values(), dtype).items():
+            assert_is_the_oracle(found, case, dtype)
     print("agrees")

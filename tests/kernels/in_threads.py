@@ -2,11 +2,12 @@
 
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from problems import Sizes, gradients, loss, native, problem
+from kernels.cases import Case, draw, gradients, loss, native
 
 from jax_lstm.tolerances import difference
 
@@ -16,9 +17,9 @@ THREADS, CALLS = 4, 30
 def main(devices: int) -> None:
     """Large enough calls that the library splits each over threads, by rows or by hidden units."""
     assert jax.device_count() == devices
-    cases = [problem(sizes) for sizes in (Sizes(20, 64, 32, 64), Sizes(30, 2, 32, 160), Sizes(3, 2, 3, 4))]
-    steps = [jax.jit(jax.grad(lambda *args: loss(native, *args)[0], argnums=(0, 1, 2))) for _ in cases]
-    expected = [jax.tree.map(np.asarray, gradients(native, case)[0]) for case in cases]
+    cases = [draw(case, "float32") for case in (Case(20, 64, 32, 64), Case(30, 2, 32, 160), Case(3, 2, 3, 4))]
+    steps = [jax.jit(jax.grad(partial(loss, native), argnums=(0, 1, 2))) for _ in cases]
+    expected = [jax.tree.map(np.asarray, gradients(native, case)) for case in cases]
     errors: list[Any] = []
 
     def calls(thread: int) -> None:

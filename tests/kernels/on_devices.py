@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from problems import Sizes, native, problem
+from kernels.cases import Case, draw, native
 
 import jax_lstm as jl
 from jax_lstm.tolerances import difference
 
 P = PartitionSpec
-COUNT = int(sys.argv[1])
-CASE = problem(Sizes(5, 2 * COUNT, 3, 6, 4), mask=True, resets=True)
+COUNT = jax.device_count()
+CASE = draw(Case(5, 2 * COUNT, 3, 6, 4, mask=True, resets=True), "float32")
 MASK, RESETS = CASE.options.values()
 SPECS = (P(), P(None, "data"), P("data"), P(None, "data"), P(None, "data"))
 
@@ -119,38 +119,42 @@ def check_two_axes() -> None:
     check("one axis of two", jax.jit(jax.value_and_grad(mapped, argnums=(0, 1, 2)))(*ARGS))
 
 
-def check_modules(kind: Any) -> None:
-    """Every kernel on a whole LSTM whose state begins at zero: the state takes the sharding of its input."""
+def check_modules(kind: Any, names: tuple[str, ...], **sizes: Any) -> None:
+    """Kernels on a whole LSTM whose state begins at zero: the state takes the sharding of its input."""
     mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(kind,))
     x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 2 * COUNT, 3)), jnp.float32)
-    choices: list[dict[str, Any]] = [{"backend": name} for name in ("auto", "scan", "reference")]
-    for options in [*choices, {"variant": jl.Variant(peepholes=True)}]:
-        lstm = jl.LSTM(3, 4, 2, bidirectional=True, **options, rngs=nnx.Rngs(0))
+    options = {n: {"variant": jl.Variant(peepholes=True)} if n == "variant" else {"backend": n} for n in names}
+    params = {n: jl.LSTM(3, 4, **sizes, **given, rngs=nnx.Rngs(0)).params for n, given in options.items()}
 
-        def total(params: Any, x: Any, options: Any = options) -> jax.Array:
-            return jnp.sum(jnp.sin(jl.functional.lstm(params, x, **options)[0]))
+    def totals(params: Any, x: Any) -> Any:
+        return {n: jnp.sum(jnp.sin(jl.functional.lstm(params[n], x, **given)[0])) for n, given in options.items()}
 
-        def over(params: Any, x: Any, total: Any = total) -> jax.Array:
-            return jax.lax.psum(total(params, x), "data")
+    def gradients(params: Any, x: Any, totals: Any = totals) -> Any:
+        return jax.grad(lambda params: sum(totals(params, x).values()))(params), totals(params, x)
 
-        expected = jax.jit(jax.value_and_grad(total))(lstm.params, x)
-        sharded = jax.device_put(x, NamedSharding(mesh, P(None, "data")))
-        replicated = jax.device_put(lstm.params, NamedSharding(mesh, P()))
-        mapped = jax.shard_map(over, mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P())
-        check(f"shard_map {kind} {options}", jax.jit(jax.value_and_grad(mapped))(replicated, sharded), expected)
-        check(f"jit {kind} {options}", jax.jit(jax.value_and_grad(total))(replicated, sharded), expected)
+    expected = jax.jit(gradients)(params, x)
+    sharded = jax.device_put(x, NamedSharding(mesh, P(None, "data")))
+    replicated = jax.device_put(params, NamedSharding(mesh, P()))
+    over = jax.shard_map(
+        lambda params, x: jax.lax.psum(totals(params, x), "data"),
+        mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P(),
+    )  # fmt: skip
+    check(f"shard_map {kind}", jax.jit(lambda params, x: gradients(params, x, over))(replicated, sharded), expected)
+    check(f"jit {kind}", jax.jit(gradients)(replicated, sharded), expected)
 
 
 if __name__ == "__main__":
-    assert jax.device_count() == COUNT
-    check_mesh(AxisType.Auto)
-    if COUNT <= 2:
+    if sys.argv[1] == "kernel":
+        check_mesh(AxisType.Auto)
+        check_ensemble()
+        if COUNT > 2:
+            check_two_axes()
+        else:
+            check_rows_that_do_not_divide()
+            check_in_mesh_and_exported()
+            check_modules(AxisType.Explicit, ("auto", "scan"))
+    else:
         check_mesh(AxisType.Explicit)
         for kind in (AxisType.Auto, AxisType.Explicit):
-            check_modules(kind)
-        check_rows_that_do_not_divide()
-        check_in_mesh_and_exported()
-    else:
-        check_two_axes()
-    check_ensemble()
+            check_modules(kind, ("auto", "scan", "reference", "variant"), num_layers=2, bidirectional=True)
     print("agrees")

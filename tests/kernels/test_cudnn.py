@@ -42,7 +42,14 @@ def backward(dy: Any, dh: Any, dc: Any, x: Any, h: Any, c: Any, weights: Any, y:
 
 
 @pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel refuses the CPU no more."""
+    monkeypatch.setattr(rnn, "gpu_rnn", SimpleNamespace(compute_rnn_workspace_reserve_space_sizes=lambda *_: (1, 1)))
+    monkeypatch.setattr(kernel, "PLATFORM", "cpu")
+
+
+@pytest.fixture
+def on_cpu(served: None) -> Iterator[list[dict[str, Any]]]:
     """The binding's primitives lowered for the CPU; returns what was asked of them, call by call."""
     asked: list[dict[str, Any]] = []
 
@@ -50,8 +57,6 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         asked.append({"batch": arrays[0].shape[0], **sizes})
         return forward(*arrays, **sizes)
 
-    monkeypatch.setattr(rnn, "gpu_rnn", SimpleNamespace(compute_rnn_workspace_reserve_space_sizes=lambda *_: (1, 1)))
-    monkeypatch.setattr(kernel, "PLATFORM", "cpu")
     for primitive, function in ((rnn.rnn_fwd_p, noted), (rnn.rnn_bwd_p, backward)):
         mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True), platform="cpu")
     jax.clear_caches()
@@ -179,35 +184,49 @@ def test_unbatched_and_batch_first(on_cpu: Any) -> None:
     np.testing.assert_allclose(ours(x.swapaxes(0, 1), state)[0][0], ys, rtol=1e-5)
 
 
-def test_what_is_missing_is_said(on_cpu: Any) -> None:
-    _, ours = both_of(1, False, True)
-    x = jnp.zeros((4, 2, 3))
-    with pytest.raises(jl.InputError, match="cannot be used under vmap; take 'scan', or add a batch axis"):
-        jax.vmap(lambda x: ours(x)[0])(jnp.zeros((2, 4, 2, 3)))
-    refused = {
-        "has no projection": jl.LSTM(3, 5, proj_size=2, backend="cudnn", rngs=nnx.Rngs(0)),
-        "computes in float32; not in bfloat16": jl.LSTM(3, 5, dtype="bfloat16", backend="cudnn", rngs=nnx.Rngs(0)),
-    }
-    for reason, lstm in refused.items():
-        with pytest.raises(jl.InputError, match=f"`backend` 'cudnn' cannot serve this call: .*{reason}"):
-            lstm(x)
-    for given, reason in ((("mask",), "not mask"), (("lengths", "resets"), "not resets"),
-                          (("mask", "resets"), "not mask and resets")):  # fmt: skip
-        with pytest.raises(jl.InputError, match=reason):
-            jl.explain_backend(ours, x, given=given)
-        options: Any = {"mask": jnp.ones((2, 4), bool), "resets": jnp.ones((2, 4), bool), "lengths": jnp.array([4, 3])}
-        with pytest.raises(jl.InputError, match=reason):
-            ours(x, **{name: options[name] for name in given})
-    assert jl.explain_backend(ours, x, given=["lengths"]).backend == "cudnn"
+def abstract(**options: Any) -> jl.LSTM:
+    return nnx.eval_shape(lambda: jl.LSTM(3, 5, **options, rngs=nnx.Rngs(0)))
 
 
-def test_auto_leaves_it_out(on_cpu: Any) -> None:
-    plain = jl.explain_backend(jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jax.ShapeDtypeStruct((4, 2, 3), "float32"))
-    assert plain.backend != "cudnn"
+X = jax.ShapeDtypeStruct((4, 2, 3), jnp.float32)
+MASK, LENGTHS = jnp.ones((2, 4), bool), jnp.array([4, 3])
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"mask": MASK}, "not mask"),
+        ({"lengths": LENGTHS, "resets": MASK}, "not resets"),
+        ({"mask": MASK, "resets": MASK}, "not mask and resets"),
+    ],
+)
+def test_arguments_that_it_does_not_take(given: dict[str, Any], reason: str, served: None) -> None:
+    lstm = abstract(backend="cudnn")
+    with pytest.raises(jl.InputError, match=reason):
+        jl.explain_backend(lstm, X, given=given)
+    with pytest.raises(jl.InputError, match=reason):
+        jax.eval_shape(lambda lstm, x: lstm(x, **given), lstm, X)
+    assert jl.explain_backend(lstm, X, given=["lengths"]).backend == "cudnn"
+    assert jl.explain_backend(abstract(), X).backend != "cudnn"  # it is never chosen
+
+
+REFUSED = "`backend` 'cudnn' cannot serve this call: .*"
 
 
 def test_not_here() -> None:
-    with pytest.raises(jl.InputError, match=r"`backend` 'cudnn' cannot serve this call: it runs on cuda; not on cpu"):
-        jl.LSTM(3, 5, backend="cudnn", rngs=nnx.Rngs(0))(jnp.zeros((4, 2, 3)))
+    with pytest.raises(jl.InputError, match=REFUSED + "it runs on cuda; not on cpu"):
+        jl.explain_backend(abstract(backend="cudnn"), X)
     with pytest.raises(jl.InputError, match="`given` must be one of 'lengths', 'mask', 'resets'; got 'length'"):
-        jl.explain_backend(jl.LSTM(3, 5, rngs=nnx.Rngs(0)), jnp.zeros((4, 2, 3)), given=["length"])
+        jl.explain_backend(abstract(), X, given=["length"])
+
+
+def test_calls_that_it_does_not_serve(served: None) -> None:
+    with pytest.raises(jl.InputError, match=REFUSED + "has no projection"):
+        jl.explain_backend(abstract(proj_size=2, backend="cudnn"), X)
+    with pytest.raises(jl.InputError, match=REFUSED + "computes in float32; not in bfloat16"):
+        jl.explain_backend(abstract(dtype="bfloat16", backend="cudnn"), X)
+    with pytest.raises(jl.InputError, match="cannot be used under vmap; take 'scan', or add a batch axis"):
+        jax.eval_shape(
+            lambda lstm, x: jax.vmap(lambda x: lstm(x)[0])(x),
+            abstract(backend="cudnn"), jax.ShapeDtypeStruct((2, *X.shape), X.dtype),
+        )  # fmt: skip

@@ -50,10 +50,13 @@ def test_an_unknown_instruction_set_is_an_error_by_name() -> None:
     assert done.stdout.startswith("not available: JAX_LSTM_ISA=mmx is unknown")
 
 
-@pytest.mark.parametrize("devices", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_sharded(devices: int) -> None:
+@pytest.mark.parametrize(
+    ("part", "devices"),
+    [("kernel", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("kernel", 8), ("modules", 2)))],
+)
+def test_sharded(part: str, devices: int) -> None:
     """`jit` keeps the rows where they are and sums the gradients; `shard_map` in all its forms."""
-    assert_agrees(run(str(HERE / "on_devices.py"), str(devices), devices=devices))
+    assert_agrees(run(str(HERE / "on_devices.py"), part, devices=devices))
 
 
 @pytest.mark.slow

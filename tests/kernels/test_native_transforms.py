@@ -1,21 +1,24 @@
-"""The native kernel under JAX's transformations. What is transformed gives what plain calls and the reference give."""
+"""Kernels under JAX's transformations: what is transformed gives what plain calls and the reference give."""
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracle
 import pytest
-from problems import Problem, Sizes, gradients, loss, native, problem, reference
+from kernels.cases import ALL, Case, draw, gradients, loss, named, native, scan, sequence
 
 from jax_lstm.params import LSTMState
 from jax_lstm.tolerances import TOLERANCES, difference
 
-CASE = problem(Sizes(4, 3, 3, 5, 2), mask=True, resets=True)
+CASE = draw(Case(4, 3, 3, 5, 2, mask=True, resets=True), "float32")
 
 
 def value(params: Any, xs: Any, state: Any, kernel: Any = native, **options: Any) -> jax.Array:
-    return loss(kernel, params, xs, state, **(CASE.options | options))[0]
+    return loss(kernel, params, xs, state, **(CASE.options | options))
 
 
 def assert_same(got: Any, reference: Any, tolerance: float = TOLERANCES["gradients"].float32) -> None:
@@ -36,15 +39,18 @@ def at(tree: Any, index: int) -> Any:
     return jax.tree.map(lambda array: array[index], tree)
 
 
-@pytest.mark.parametrize("batched", ["xs", "params", "params and xs", "state", "all"])
-def test_vmap(batched: str) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "batched"),
+    [*((native, names) for names in ("xs", "params", "params xs", "state")), *((k, "all") for k in (native, scan))],
+    ids=lambda value: value if isinstance(value, str) else "native" if value is native else "scan",
+)
+def test_vmap(kernel: Any, batched: str) -> None:
     """Values and gradients of a batch of calls, whatever is batched, in one native call each."""
-    names = {"all": "params xs state"}.get(batched, batched).replace(" and", "").split()
-    axes = tuple(0 if name in names else None for name in ("params", "xs", "state"))
+    axes = tuple(0 if batched == "all" or name in batched.split() else None for name in ("params", "xs", "state"))
     args = tuple(several(arg) if axis == 0 else arg for arg, axis in zip(CASE[:3], axes, strict=True))
-    step = jax.value_and_grad(value, argnums=(0, 1, 2))
+    step = jax.value_and_grad(partial(value, kernel=kernel), argnums=(0, 1, 2))
     compiled = jax.jit(jax.vmap(step, in_axes=axes)).lower(*args).compile()
-    assert calls(compiled.as_text() or "") == ["forward", "backward"]
+    assert calls(compiled.as_text() or "") == (["forward", "backward"] if kernel is native else [])
     found, single = compiled(*args), jax.jit(step)
     for i in range(3):
         one = [at(arg, i) if axis == 0 else arg for arg, axis in zip(args, axes, strict=True)]
@@ -71,7 +77,8 @@ def test_gradient_of_vmap() -> None:
 
 def test_nested_vmap_in_other_axes() -> None:
     """Members of an ensemble, each over several sequences batched along the last axis."""
-    params, xs = several(CASE.params, 2), np.moveaxis(several(CASE.xs), 0, -1)
+    xs = np.nan_to_num(CASE.xs)
+    params, xs = several(CASE.params, 2), np.moveaxis(several(xs), 0, -1)
     inner = jax.vmap(native, in_axes=(None, -1, None), out_axes=1)
     found = jax.jit(jax.vmap(inner, in_axes=(0, None, None)))(params, xs, CASE.state)
     single = jax.jit(native)
@@ -82,54 +89,14 @@ def test_nested_vmap_in_other_axes() -> None:
 
 
 def test_vmap_over_masks_and_over_nothing() -> None:
+    params, xs, state = CASE.params, np.nan_to_num(CASE.xs), CASE.state
     masks = np.stack([CASE.options["mask"], ~CASE.options["mask"]])
-    found = jax.jit(jax.vmap(lambda mask: native(*CASE[:3], mask=mask)))(masks)
-    single = jax.jit(lambda mask: native(*CASE[:3], mask=mask))
+    found = jax.jit(jax.vmap(lambda mask: native(params, xs, state, mask=mask)))(masks)
+    single = jax.jit(lambda mask: native(params, xs, state, mask=mask))
     for i in range(2):
         assert_same(at(found, i), single(masks[i]), 1e-6)
-    ys, _ = jax.jit(jax.vmap(native, in_axes=(None, 0, None)))(
-        CASE.params, np.ones((0, *CASE.xs.shape), np.float32), CASE.state
-    )
+    ys, _ = jax.jit(jax.vmap(native, in_axes=(None, 0, None)))(params, np.ones((0, *xs.shape), np.float32), state)
     assert ys.shape == (0, 4, 3, 2)
-
-
-SMALL = problem(Sizes(3, 2, 2, 3), "float64", mask=True)
-
-
-def function(kernel: Any) -> Any:
-    """Of the parameters and the state, not linear in either; in float64."""
-    return lambda params, h: loss(kernel, params, SMALL.xs, LSTMState(h, SMALL.state.c), **SMALL.options)[0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "derivative",
-    [
-        jax.jacfwd,
-        jax.hessian,
-        lambda f: jax.jacrev(jax.jacrev(f)),
-        lambda f: jax.grad(lambda h: jax.jvp(f, (h,), (h,))[1]),
-    ],
-    ids=["forward mode", "hessian", "reverse over reverse", "reverse over forward"],
-)
-def test_other_derivatives(derivative: Any, x64: None) -> None:
-    """Forward mode and second derivatives, which fall back on plain JAX."""
-
-    def derived(kernel: Any) -> Any:
-        return jax.jit(derivative(lambda h: function(kernel)(SMALL.params, h)))(SMALL.state.h)
-
-    assert_same(derived(native), derived(reference), 1e-12)
-
-
-@pytest.mark.slow
-def test_second_derivative_by_parameters(x64: None) -> None:
-    """A Hessian-vector product over all parameters, as optimisers of second order take it."""
-
-    def product(kernel: Any) -> Any:
-        gradient = jax.grad(lambda params: function(kernel)(params, SMALL.state.h))
-        return jax.jit(lambda params: jax.jvp(gradient, (params,), (params,))[1])(SMALL.params)
-
-    assert_same(product(native), product(reference), 1e-12)
 
 
 @pytest.mark.slow
@@ -141,21 +108,78 @@ def test_remat_computes_again(policy: Any) -> None:
 
 @pytest.mark.slow
 def test_inside_scan_and_cond() -> None:
+    batches = several(np.nan_to_num(CASE.xs))
+
     def total(params: Any) -> jax.Array:
         def body(state: Any, xs: Any) -> Any:
             step = lambda state: native(params, xs, state, **CASE.options)[1]  # noqa: E731
             return jax.lax.cond(xs[0, 0, 0] > 0, step, lambda state: LSTMState(*step(state)), state), None
 
-        last, _ = jax.lax.scan(body, LSTMState(*map(jnp.asarray, CASE.state)), several(CASE.xs))
+        last, _ = jax.lax.scan(body, LSTMState(*map(jnp.asarray, CASE.state)), batches)
         return jnp.sum(last.h)
 
     def by_hand(params: Any) -> jax.Array:
         state = CASE.state
-        for i in range(3):
-            _, state = native(params, several(CASE.xs)[i], state, **CASE.options)
+        for xs in batches:
+            _, state = native(params, xs, state, **CASE.options)
         return jnp.sum(state.h)
 
     assert_same(jax.jit(jax.grad(total))(CASE.params), jax.jit(jax.grad(by_hand))(CASE.params))
+
+
+DERIVED = Case(3, 2, 2, 3, mask=True)
+
+
+def dot(a: Any, b: Any) -> Any:
+    return sum((x * y).sum() for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def second_derivative_of_the_oracle(along: Any) -> Any:
+    """That of the outputs weighted by their cotangents: central differences of the oracle's gradients."""
+    arrays = draw(DERIVED)
+
+    def gradients(step: float) -> dict[str, np.ndarray]:
+        params, xs, (h, c) = jax.tree.map(lambda array, other: array + step * other, tuple(arrays[:3]), along)
+        *_, tapes = oracle.layer(named(params), xs, h, c, **arrays.options)
+        d_params, *others = oracle.layer_backward(named(params), tapes, arrays.d_ys, *arrays.d_state)
+        return d_params | dict(zip(("xs", "h", "c"), others, strict=True))
+
+    above, below = gradients(1e-5), gradients(-1e-5)
+    return {name: (above[name] - below[name]) / 2e-5 for name in above}
+
+
+DERIVATIVES: dict[str, Any] = {
+    "forward over reverse": lambda f, point, along: jax.jvp(jax.grad(f), (point,), (along,))[1],
+    "reverse over forward": lambda f, point, along: jax.grad(lambda point: jax.jvp(f, (point,), (along,))[1])(point),
+    "reverse over reverse": lambda f, point, along: jax.grad(lambda point: dot(jax.grad(f)(point), along))(point),
+}
+
+
+QUICK = ("native", "forward over reverse")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "name"),
+    [
+        pytest.param(*each, marks=[] if each == QUICK else [pytest.mark.slow])
+        for each in product(("native", "scan", "scan, gates", "scan, chunks"), DERIVATIVES)
+    ],
+)
+def test_second_derivatives(kernel: str, name: str, x64: None) -> None:
+    """Of everything along random directions, two at once."""
+    params, xs, state, *cotangents, options = draw(DERIVED)
+    point, rng = (params, xs, state), np.random.default_rng(1)
+    along: Any = jax.tree.map(lambda array: rng.standard_normal((2, *array.shape)), point)
+
+    def outputs(point: Any) -> Any:
+        return dot(sequence(ALL[kernel])(*point, **options), cotangents)
+
+    derivative = partial(DERIVATIVES[name], outputs)
+    d_params, d_xs, d_state = jax.jit(jax.vmap(derivative, in_axes=(None, 0)))(point, along)
+    found = named(d_params) | {"xs": d_xs, "h": d_state.h, "c": d_state.c}
+    for i in range(2):
+        for key, expected in second_derivative_of_the_oracle(at(along, i)).items():
+            assert difference(found[key][i], expected).relative < 1e-7, key
 
 
 def test_every_check_of_jax() -> None:
@@ -167,16 +191,17 @@ def test_every_check_of_jax() -> None:
         jax.debug_nans(True),
     ):
         for dtype in ("float32", "bfloat16"):
-            gradients(native, problem(Sizes(3, 2, 2, 3, 2), dtype, mask=True, resets=True))
+            gradients(native, draw(Case(3, 2, 2, 3, 2, mask=True, resets=True), dtype))
         with pytest.raises(FloatingPointError):
             native(CASE.params, np.full_like(CASE.xs, np.nan), CASE.state)
 
 
 def test_without_jit() -> None:
-    case: Problem = problem(Sizes(2, 2, 2, 3))
+    params, xs, state, *_ = draw(Case(2, 2, 2, 3), "float32")
+    function = jax.grad(lambda xs: loss(native, params, xs, state))
     with jax.disable_jit():
-        found = jax.grad(lambda xs: loss(native, case.params, xs, case.state)[0])(case.xs)
-    assert_same(found, gradients(native, case)[0][1], 1e-6)
+        found = function(xs)
+    assert_same(found, jax.jit(function)(xs), 1e-6)
 
 
 def test_compiles_once_and_donates() -> None:
@@ -196,38 +221,3 @@ def test_compiles_once_and_donates() -> None:
     compiled(found, CASE.xs)
     assert traced <= 1
     assert compiled._cache_size() == 1
-
-
-def test_eval_shape() -> None:
-    ys, state = jax.eval_shape(native, *CASE[:3])
-    assert (ys.shape, state.h.shape, state.c.shape) == ((4, 3, 2), (3, 2), (3, 5))
-
-
-@pytest.mark.slow
-def test_exported_programs_need_no_library() -> None:
-    """With symbolic sizes, for two platforms, gradient included."""
-    steps, batch = jax.export.symbolic_shape("steps, batch")
-
-    def shape(array: Any, *sizes: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((*sizes, *array.shape[len(sizes) :]), array.dtype)
-
-    args = (
-        jax.tree.map(shape, CASE.params),
-        shape(CASE.xs, steps, batch),
-        jax.tree.map(lambda array: shape(array, batch), CASE.state),
-    )
-    masks = jax.tree.map(lambda array: shape(array, steps, batch), CASE.options)
-
-    @jax.value_and_grad
-    def step(params: Any, xs: Any, state: Any, options: Any) -> jax.Array:
-        ys, last = native(params, xs, state, **options)
-        return jnp.sum(jnp.sin(ys)) + jnp.sum(last.h * last.h) + jnp.sum(last.c)
-
-    exported = jax.export.export(jax.jit(step), platforms=("cpu", "cuda"))(*args, masks)
-    assert "jax_lstm_" not in exported.mlir_module()
-    assert_same(exported.call(*CASE[:3], CASE.options), jax.jit(step)(*CASE[:3], CASE.options))
-
-
-def test_lowered_for_another_platform_it_is_plain_jax() -> None:
-    lowered = jax.jit(jax.grad(value)).trace(*CASE[:3]).lower(lowering_platforms=("tpu",))
-    assert "jax_lstm_" not in lowered.as_text()

@@ -1,7 +1,6 @@
 """Every combination of options against `torch.nn.LSTM` in float64: outputs, last states and all gradients.
 
-The native kernel runs all of them. So does `scan`, which takes longer to compile: ten in the plain run, in which every
-pair of options occurs, and the rest with `-m slow`.
+The native kernel runs all of them. So does `scan`, which takes longer to compile, with `-m slow`: ten in the plain run.
 """
 
 import functools
@@ -19,6 +18,7 @@ from jax_lstm.kernels.fused import unavailable
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 LENGTHS = {"no lengths": None, "sorted": np.array((5, 3, 1)), "unsorted": np.array((2, 5, 4))}
 BOOLS = (False, True)
+CHUNK = 32  # combinations a program
 
 
 class Combination(NamedTuple):
@@ -34,34 +34,35 @@ class Combination(NamedTuple):
 GRID = [Combination(*values) for values in product(BOOLS, BOOLS, BOOLS, LENGTHS, BOOLS, (0, 3), (1, 2))]
 
 
-def is_slow(backend: str, of: Combination) -> bool:
-    return backend == "scan" and GRID.index(of) % 21 != 0
+FEW = GRID[::21]  # every pair of options occurs in these
 
 
-RUNS = [(backend, each) for backend in ("native", "scan") for each in GRID]
+@pytest.mark.parametrize("combination", GRID, ids=lambda of: "-".join(map(str, of)))
+@pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+def test_native_is_pytorchs(combination: Combination) -> None:
+    assert_same(compared("native", tuple(GRID))[combination], "float64")
 
 
-@pytest.mark.parametrize(
-    ("backend", "combination"),
-    [
-        pytest.param(*run, marks=[pytest.mark.slow] if is_slow(*run) else [], id="-".join(map(str, (run[0], *run[1]))))
-        for run in RUNS
-    ],
-)
-def test_is_pytorchs(backend: str, combination: Combination) -> None:
-    if backend == "native" and unavailable():
-        pytest.skip(unavailable())
-    assert_same(compared(backend, is_slow(backend, combination))[combination], "float64")
+@pytest.mark.parametrize("combination", FEW, ids=lambda of: "-".join(map(str, of)))
+def test_scan_is_pytorchs(combination: Combination) -> None:
+    assert_same(compared("scan", tuple(FEW))[combination], "float64")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("combination", GRID, ids=lambda of: "-".join(map(str, of)))
+def test_scan_is_pytorchs_on_all(combination: Combination) -> None:
+    assert_same(compared("scan", tuple(GRID))[combination], "float64")
 
 
 @functools.cache
-def compared(backend: str, slow: bool) -> dict[Combination, Compared]:
-    """All combinations of a kernel in one program, which is called with sorted and with unsorted lengths."""
+def compared(backend: str, combinations: tuple[Combination, ...]) -> dict[Combination, Compared]:
+    """Programs of CHUNK combinations each; those of sorted and of unsorted lengths are the same ones."""
     found = {}
-    for left_out in ("unsorted", "sorted"):
-        chosen = [each for each in GRID if each.lengths != left_out and is_slow(backend, each) == slow]
-        with jax.enable_x64(True):
-            found |= dict(zip(chosen, compare([make(each, backend) for each in chosen]), strict=True))
+    with jax.enable_x64(True):
+        for lengths in LENGTHS:
+            alike = [each for each in combinations if each.lengths == lengths]
+            for chunk in (alike[at : at + CHUNK] for at in range(0, len(alike), CHUNK)):
+                found |= dict(zip(chunk, compare([make(each, backend) for each in chunk]), strict=True))
     return found
 
 
