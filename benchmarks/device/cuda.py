@@ -35,7 +35,7 @@ from jax_lstm import functional
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.kernels import Call, Fused
 from jax_lstm.kernels.fused import gpu
-from jax_lstm.kernels.fused.cluster import plan
+from jax_lstm.kernels.fused.gpu_cluster import plan
 from jax_lstm.params import Sizes
 
 PACKAGES = ("jax-cuda12-plugin", "nvidia-cuda-nvcc", "nvidia-cuda-nvdisasm")

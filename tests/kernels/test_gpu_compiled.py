@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.device import cuda
 from benchmarks.device.cuda import BACKWARD, EXACT, FORWARD, INFER, Size
-from jax_lstm.kernels.fused import cluster, gpu
+from jax_lstm.kernels.fused import gpu, gpu_cluster
 
 # The least and the most that a block holds, in each type.
 SMALL, LARGE = Size(7, 3, "bfloat16"), [Size(640, 64, "bfloat16"), Size(320, 130, "float32"), Size(192, 64, EXACT)]
@@ -31,7 +31,7 @@ def test_fits_a_block_without_spilling(size: Size) -> None:
     for row in rows:
         assert not row.failed
         assert row.spilled == 0
-        assert 0 < row.shared <= cluster.SHARED_MEMORY
+        assert 0 < row.shared <= gpu_cluster.SHARED_MEMORY
         assert row.products > 0
 
 

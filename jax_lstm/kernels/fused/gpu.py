@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from jax_lstm.kernels.base import Call
 from jax_lstm.kernels.fused.arrays import Arrays, Signature, axes
-from jax_lstm.kernels.fused.cluster import KIB, SHARED_MEMORY, Block, on_clusters, plan
+from jax_lstm.kernels.fused.gpu_cluster import KIB, SHARED_MEMORY, Block, on_clusters, plan
 from jax_lstm.kernels.fused.gradients import gradients
 from jax_lstm.kernels.fused.padding import resized
 from jax_lstm.kernels.masking import zero_padding
