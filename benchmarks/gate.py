@@ -1,7 +1,7 @@
 """The gate: contenders whose results differ from a float64 LSTM are not timed.
 
 The oracle is PyTorch's LSTM in float64 with autograd, and its Adam. It shares no code with the contenders in JAX, nor
-the kernel of PyTorch's float32 LSTM, which is oneDNN's. Tests compare it with the NumPy oracle in `tests/oracle.py`.
+the kernel of PyTorch's float32 LSTM, which is oneDNN's. Tests run every contender against it.
 """
 
 import functools

@@ -121,7 +121,7 @@ def projects_in_loop(text: str) -> list[bool]:
     return [re.search(r"dot_general.*tensor<32x200xf32>", step) is not None for step in steps]
 
 
-@pytest.mark.parametrize("backend", ["auto", "scan", "plain"])
+@pytest.mark.parametrize("backend", ["auto", "scan", pytest.param("plain", marks=pytest.mark.slow)])
 def test_one_export_holds_the_form_of_each_platform(backend: str) -> None:
     """On a CPU the input is projected in the loop, elsewhere before it; no export holds the call of the C++ library."""
     lstm = jl.LSTM(200, 100, backend=backend, rngs=nnx.Rngs(0))  # large enough for two products a step on a CPU

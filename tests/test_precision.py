@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 from flax import nnx
+from kernels.cases import Case, draw, named
 
 import jax_lstm as jl
 from jax_lstm.kernels import KERNELS, Call
@@ -19,7 +20,8 @@ HALVES = ["bfloat16", "float16"]
 @pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("dtype", [*HALVES, "float32"])
 def test_types_of_what_comes_out(dtype: str, param_dtype: str) -> None:
-    lstm = jl.LSTM(3, 5, 2, bidirectional=True, dtype=dtype, param_dtype=param_dtype, rngs=nnx.Rngs(0))
+    options: Any = {"bidirectional": True, "dtype": dtype, "param_dtype": param_dtype}
+    lstm = nnx.eval_shape(lambda: jl.LSTM(3, 5, 2, **options, rngs=nnx.Rngs(0)))
 
     def run(lstm: jl.LSTM) -> Any:
         return lstm(jnp.ones((4, 2, 3))), nnx.grad(lambda m: m(jnp.ones((4, 2, 3)))[0].astype(jnp.float32).sum())(lstm)
@@ -31,14 +33,14 @@ def test_types_of_what_comes_out(dtype: str, param_dtype: str) -> None:
 
 
 def test_without_dtype_the_widest_counts(x64: None) -> None:
-    lstm = jl.LSTM(3, 5, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    lstm = nnx.eval_shape(lambda: jl.LSTM(3, 5, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))
     for x_dtype, expected in (
         ("bfloat16", "bfloat16"),
         ("float16", "float32"),
         ("float32", "float32"),
         ("float64", "float64"),
     ):
-        ys, state = jax.eval_shape(lstm, jax.ShapeDtypeStruct((4, 2, 3), x_dtype))
+        ys, state = nnx.eval_shape(lambda lstm, x: lstm(x), lstm, jax.ShapeDtypeStruct((4, 2, 3), x_dtype))
         assert ys.dtype == expected
         assert state.c.dtype == ("float64" if expected == "float64" else "float32")
 
@@ -63,16 +65,13 @@ def test_state_and_sums_are_float32(name: str, dtype: str) -> None:
     np.testing.assert_allclose(state.c, 0.5 * np.tanh(4097 * 2.0**-13), rtol=1e-6)  # 4097 needs 13 bits
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [("bfloat16", 2e-2), pytest.param("float16", 3e-3, marks=pytest.mark.slow)]
-)
-def test_close_to_the_oracle(dtype: str, tolerance: float) -> None:
-    rng = np.random.default_rng(0)
-    params = oracle.random_params(rng, 4, 6)
-    xs = rng.standard_normal((9, 3, 4))
-    rounded: dict[str, Any] = {name: jnp.asarray(value, dtype) for name, value in params.items()}
-    ys, _ = jl.functional.lstm({f"{name}_l0": value for name, value in rounded.items()}, jnp.asarray(xs, dtype))
-    exact = {name: np.asarray(value, np.float64) for name, value in rounded.items()}
-    zeros = np.zeros((3, 6))
-    expected, *_ = oracle.layer(exact, np.asarray(jnp.asarray(xs, dtype), np.float64), zeros, zeros)
-    assert np.abs(np.asarray(ys, np.float64) - expected).max() < tolerance
+@pytest.mark.slow
+def test_float16_is_close_to_the_oracle() -> None:
+    """tests/kernels has bfloat16."""
+    case = Case(9, 3, 4, 6)
+    params, xs, *_ = draw(case, "float16")
+    start = LSTMState.zeros((3, 6))
+    ys, _ = KERNELS["plain"].sequence(jax.tree.map(jnp.asarray, params), start, jnp.asarray(xs))
+    expected, *_ = oracle.layer(named(draw(case).params), xs, *start)
+    assert ys.dtype == np.float16
+    assert np.abs(np.asarray(ys, np.float64) - expected).max() < 3e-3

@@ -1,4 +1,4 @@
-"""The README: its figures are those of the committed records, and its code runs."""
+"""The figures in the README are those of the committed records."""
 
 import json
 import re
@@ -11,23 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RECORDS = {"float32": "compare-weather", "float64": "compare-weather-x64"}
-KINDS = {
-    "outputs": r"outputs",
-    "every gradient": r"gradient of .*",
-    "losses of 50 Adam steps": r"losses of 50 Adam steps",
-    "weights after 50 Adam steps": r".* after 50 steps",
-}
+KINDS = {"every gradient": r"gradient of .*", "weights after 50 Adam steps": r".* after 50 steps"}
 
 
 def record(dtype: str) -> dict[str, Any]:
     return json.loads((ROOT / "benchmarks" / "records" / f"{RECORDS[dtype]}.json").read_text())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["outputs", "every gradient", "losses of 50 Adam steps", "weights after 50 Adam steps"]
+)
 def test_agreement(kind: str) -> None:
     cells = [kind]
     for dtype in RECORDS:
-        checks = [check for check in record(dtype)["agreement"] if re.fullmatch(KINDS[kind], check["name"])]
+        checks = [check for check in record(dtype)["agreement"] if re.fullmatch(KINDS.get(kind, kind), check["name"])]
         assert all(check["passed"] for check in checks)
         cells += [f"{max(check['relative'] for check in checks):.1e}", f"{checks[0]['tolerance']:.0e}"]
     assert f"| {' | '.join(cells)} |" in README

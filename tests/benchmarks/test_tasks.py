@@ -1,13 +1,14 @@
 """`python -m benchmarks tasks` in small: the command of a user is run, recorded, shown and not run twice."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchmarks import record as records
 from benchmarks import tasks
-from benchmarks.tasks import SETTINGS, SHAKESPEARE, TEXT, VOWELS, Row, Tasks, markdown
+from benchmarks.__main__ import main
+from benchmarks.tasks import SETTINGS, SHAKESPEARE, TEXT, VOWELS, Row, markdown
 from jax_lstm.checks import InputError
 
 SMALL = {
@@ -17,53 +18,43 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    (tmp_path / "text.txt").write_text("one two three four\nfive six seven eight\n" * 60)
-    monkeypatch.setenv("TINYSHAKESPEARE", str(tmp_path / "text.txt"))
-    monkeypatch.setattr(tasks, "SETTINGS", SMALL)
-    return tmp_path
-
-
-def make(path: Path, **options: object) -> records.Record:
-    assert Tasks(**options).make("python -m benchmarks tasks", path, Console(quiet=True)) == 0  # type: ignore[arg-type]
+def make(path: Path, *options: str) -> records.Record:
+    assert main(["tasks", "--out", str(path), *options]) == 0
     return records.read(path, "tasks", Row)
 
 
-def test_settings_are_run_and_not_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = make(small / "tasks.json")
+def test_settings_are_run_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.txt").write_text("one two three four\nfive six seven eight\n" * 60)
+    monkeypatch.setenv("TINYSHAKESPEARE", str(tmp_path / "text.txt"))
+    monkeypatch.setattr(tasks, "SETTINGS", SMALL)
+    record = make(tmp_path / "tasks.json")
     assert [row.setting for row in record.rows] == list(SMALL)
     assert all(row.seconds > 0 and len(row.losses) == int(row.options.split("--epochs ")[1][0]) for row in record.rows)
-    text = markdown(record)
-    lowest = min(record.rows[0].losses)
+    text, (shakespeare, full, half) = markdown(record), record.rows
+    lowest = min(shakespeare.losses)
     assert f"lowest validation loss {lowest:.4f}, after epoch 2; aimed at: below 1.47, missed" in text
-    assert f"| 1-grams | {record.rows[0].scores['1-grams']['nats per character']:.4f} |" in text
-    apart = [
-        record.rows[2].scores[f"seed {at}"]["mse"] / record.rows[1].scores[f"seed {at}"]["mse"] - 1 for at in (0, 1)
-    ]
+    assert f"| 1-grams | {shakespeare.scores['1-grams']['nats per character']:.4f} |" in text
+    apart = [half.scores[seed]["mse"] / full.scores[seed]["mse"] - 1 for seed in ("seed 0", "seed 1")]
     assert f"{min(apart):+.2%} to {max(apart):+.2%}" in text
 
-    monkeypatch.setattr(tasks, "run", lambda *_: pytest.fail("it is run again"))
-    again = make(small / "again.json", resume=str(small / "tasks.json"))
+    ran = []
+    monkeypatch.setattr(
+        tasks, "run", lambda name, options: ran.append(name) or dataclasses.replace(half, options=options)
+    )
+    again = make(tmp_path / "again.json", "--resume", str(tmp_path / "tasks.json"))
     assert again.rows == record.rows
+    assert not ran
+    changed = half.options + " --window 24"
+    monkeypatch.setattr(tasks, "SETTINGS", {half.setting: changed})
+    alone = make(tmp_path / "alone.json", "--resume", str(tmp_path / "tasks.json"))
+    assert [row.options for row in alone.rows] == [changed]
+    assert ran == [half.setting]
+    assert "| bfloat16 |" in markdown(dataclasses.replace(alone, rows=[half]))  # without float32 to compare with
 
 
-def test_a_setting_that_has_changed_is_run_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = {"weather, bfloat16": SMALL["weather, bfloat16"]}
-    monkeypatch.setattr(tasks, "SETTINGS", one)
-    record = make(small / "tasks.json")
-    assert "| bfloat16 |" in markdown(record)  # without float32 there is nothing to compare with
-    monkeypatch.setattr(tasks, "SETTINGS", {name: options + " --window 24" for name, options in one.items()})
-    again = make(small / "again.json", resume=str(small / "tasks.json"))
-    assert [row.options[-11:] for row in again.rows] == ["--window 24"]
-
-
-def test_a_run_that_fails_is_said(small: Path) -> None:
+def test_a_run_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="jax-lstm train --epochs 0: ended with exit status 2"):
         tasks.run("weather, float32", "--epochs 0")
-
-
-def test_the_text_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYSHAKESPEARE", "/no/such/file")
     with pytest.raises(InputError, match=r"tinyshakespeare.txt: not found at .*; get it from .*TINYSHAKESPEARE=FILE"):
         tasks.run(SHAKESPEARE, SETTINGS[SHAKESPEARE])

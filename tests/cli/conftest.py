@@ -2,13 +2,28 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-
-from jax_lstm.cli import main
+from small_run import COLUMNS, SMALL, call, noisy_sine, write
 
 Prints = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(tmp_path_factory.mktemp("data") / "sine.csv", noisy_sine())
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: str) -> Path:
+    """A run of `jax-lstm train`, with its pictures; no test changes it."""
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "matplotlib.figure", raising=False)  # where a module is without pictures
+        assert call("train", "--csv", data, *COLUMNS, *SMALL, "--out", directory) == 0
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +47,8 @@ def says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
     def run(*arguments: Any, status: int = 0) -> str:
         capfd.readouterr()
-        assert main([str(argument) for argument in arguments]) == status
+        assert call(*arguments) == status
         said = capfd.readouterr()
-        return said.out if status == 0 else said.err
+        return said.out if status == 0 else said.err or said.out
 
     return run

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,8 @@ import numpy as np
 import pytest
 
 import jax_lstm as jl
-from jax_lstm.cli import main
 
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+Prints = Callable[..., str]
 
 
 @pytest.fixture
@@ -27,61 +24,53 @@ def lstm(tmp_path: Path) -> Any:
     return lstm
 
 
-def convert(*arguments: Any) -> int:
-    return main(["convert", *map(str, arguments)])
-
-
-def fails(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
-    assert convert(*arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("jax-lstm: error: ")
-    return line
-
-
-def test_there_and_back(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_and_back(tmp_path: Path, lstm: Any, says: Prints) -> None:
     torch = pytest.importorskip("torch")
     ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth"
-    assert convert(tmp_path / "in.pt", ours) == 0
-    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    printed = [line.split() for line in says("convert", tmp_path / "in.pt", ours).splitlines()]
     arrays = jl.load_file(ours)
     assert list(arrays) == list(lstm.state_dict())
     for name, array in arrays.items():
         assert [name, *str(array.shape).split(), "bfloat16"] in printed
     assert printed[-1] == ["16", "arrays,", f"{sum(array.size for array in arrays.values()):,}", "numbers"]
-    assert convert(ours, back) == 0
+    says("convert", ours, back)
     found = torch.load(back, weights_only=True)
     assert list(found) == list(lstm.state_dict())
-    twin = torch.nn.LSTM(3, 5, num_layers=2, bidirectional=True, dtype=torch.bfloat16)
-    twin.load_state_dict(found, strict=True)
     for name, tensor in lstm.state_dict().items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name].view(torch.int16), tensor.view(torch.int16))
 
 
-def test_a_file_is_replaced_only_if_asked(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_replaced_only_if_asked(tmp_path: Path, lstm: Any, says: Prints) -> None:
     out = tmp_path / "out.safetensors"
     out.write_text("mine")
-    message = fails(capsys, tmp_path / "in.pt", out)
+    message = says("convert", tmp_path / "in.pt", out, status=2)
     assert f"`OUT` must be a new file; got {out}, which exists (--overwrite replaces it)" in message
     assert out.read_text() == "mine"
-    assert convert(tmp_path / "in.pt", out, "--overwrite") == 0
+    says("convert", tmp_path / "in.pt", out, "--overwrite")
     assert list(jl.load_file(out)) == list(lstm.state_dict())
 
 
-def test_names_must_end_in_what_is_known(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    ending = "the name must end in .safetensors, .pt, .pth; got"
-    assert f"out.npz: {ending} '.npz'" in fails(capsys, tmp_path / "none.pt", tmp_path / "out.npz")
-    assert f"in: {ending} ''" in fails(capsys, tmp_path / "in", tmp_path / "out.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
-
-
-def test_files_that_cannot_be_used(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    out, bad = tmp_path / "out.safetensors", tmp_path / "bad.pt"
-    assert f"{bad}: no such file" in fails(capsys, bad, out)
-    bad.write_bytes((tmp_path / "in.pt").read_bytes()[:100])
-    assert f"{bad}: damaged" in fails(capsys, bad, out)
-    assert "cannot be written" in fails(capsys, tmp_path / "in.pt", tmp_path / "none" / "out.pt")
-    assert not out.exists()
+@pytest.mark.parametrize(
+    ("source", "out", "message"),
+    [
+        ("none.pt", "out.npz", "out.npz: the name must end in .safetensors, .pt, .pth; got '.npz'"),
+        ("in", "out.pt", "in: the name must end in .safetensors, .pt, .pth; got ''"),
+        ("none.pt", "out.safetensors", "none.pt: no such file"),
+        ("bad.pt", "out.safetensors", "bad.pt: damaged"),
+        ("in.pt", "none/out.pt", "cannot be written"),
+        ("hostile.pt", "out.safetensors", "hostile.pt: refused"),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tmp_path: Path, lstm: Any, says: Prints, source: str, out: str, message: str
+) -> None:
+    (tmp_path / "bad.pt").write_bytes((tmp_path / "in.pt").read_bytes()[:100])
+    pytest.importorskip("torch").save(lstm.state_dict() | {"extra": Hostile(tmp_path / "ran")}, tmp_path / "hostile.pt")
+    (line,) = says("convert", tmp_path / source, tmp_path / out, status=2).splitlines()
+    assert line.startswith("jax-lstm: error: ")
+    assert message in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.pt", "hostile.pt", "in.pt"]
 
 
 class Hostile:
@@ -92,27 +81,15 @@ class Hostile:
         return os.mkdir, (str(self.trace),)
 
 
-def test_a_hostile_checkpoint_does_not_run(tmp_path: Path, lstm: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    torch = pytest.importorskip("torch")
-    torch.save(lstm.state_dict() | {"extra": Hostile(tmp_path / "trace")}, tmp_path / "in.pt")
-    assert "in.pt: refused" in fails(capsys, tmp_path / "in.pt", tmp_path / "out.safetensors")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.pt"]
-
-
 @pytest.mark.parametrize(
     ("module", "extra", "name"), [("safetensors", "interop", "in.safetensors"), ("torch", "torch", "in.pt")]
 )
 def test_what_is_missing_is_named(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    module: str,
-    extra: str,
-    name: str,
+    tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch, module: str, extra: str, name: str
 ) -> None:
     (tmp_path / name).write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, module, None)
-    message = fails(capsys, tmp_path / name, tmp_path / f"out{Path(name).suffix}")
+    message = says("convert", tmp_path / name, tmp_path / f"out{Path(name).suffix}", status=2)
     assert f"needs {module}: pip install 'jax-lstm[{extra}]'" in message
     monkeypatch.setitem(sys.modules, f"{module}.numpy", None)
     with pytest.raises(jl.MissingExtraError, match=rf"needs {module}.*: pip install 'jax-lstm\[{extra}\]'"):

@@ -10,8 +10,8 @@ from typing import Any, cast
 import jax
 import numpy as np
 import pytest
+from small_run import SMALL, call, noisy_sine, write
 
-from jax_lstm.cli import main
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
 
@@ -36,7 +36,8 @@ def csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-TEXT = ("--hidden-size", 16, "--batch-size", 4, "--steps", 20, "--epochs", 2, "--learning-rate", 0.01)
+TEXT = ("--hidden-size", 16, "--batch-size", 4, "--steps", 20, "--epochs", 2, "--learning-rate", 0.01, "--tied")
+DROPOUT = (*TEXT, "--dropout", 0.1)
 LABELS = ("--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.2)
 
 
@@ -44,18 +45,24 @@ LABELS = ("--hidden-size", 8, "--batch-size", 8, "--epochs", 2, "--held-out", 0.
 def text_run(text: Path) -> Path:
     """Of two epochs."""
     out = text.parent / "run"
-    assert main([str(word) for word in ("train", "text", "--text", text, *TEXT, "--out", out)]) == 0
+    assert call("train", "text", "--text", text, *DROPOUT, "--out", out) == 0
     return out
+
+
+@pytest.fixture
+def wave(tmp_path: Path) -> tuple[Any, ...]:
+    """The options of a small forecaster."""
+    path = write(tmp_path / "wave.csv", noisy_sine(), time=False)
+    return ("train", "--csv", path, "--target", "y", *SMALL, "--features", "y")
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Prints, pictures: None) -> None:
+def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Prints) -> None:
     run = tmp_path / "run"
-    said = says("train", "text", "--text", text, *TEXT, "--out", run, "--tied", "--dropout", 0.1)
-    assert (run / "losses.png").exists()
+    said = says("train", "text", "--text", text, *TEXT, "--out", run)
     assert re.search(r"characters, 16 distinct", said)
     scores = json.loads((run / "scores.json").read_text())
     assert scores["part"] == "val"
@@ -66,7 +73,6 @@ def test_a_language_model_from_text_to_text(text: Path, tmp_path: Path, says: Pr
     written = says("generate", run, "--prompt", "one ", "--length", 30, "--seed", 1)
     assert written.startswith("one ")
     assert len(written) == len("one ") + 30 + 1
-    assert "the character 'Z' at 0 is not in the text" in says("generate", run, "--prompt", "Z", status=2)
 
 
 @pytest.mark.slow
@@ -79,8 +85,11 @@ def test_the_same_seed_writes_the_same(text_run: Path, tmp_path: Path, says: Pri
 
 
 @pytest.mark.slow
-def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Path, says: Prints) -> None:
+def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(
+    text: Path, tmp_path: Path, says: Prints, pictures: None
+) -> None:
     said = says("train", "text", "--text", text, *TEXT, "--epochs", 1, "--units", "bytes", "--out", tmp_path / "run")
+    assert (tmp_path / "run" / "losses.png").exists()
     assert "bits per" in said
     assert "character" not in said
     written = says("generate", tmp_path / "run", "--prompt", "a\udcff", "--length", 5)  # as argv has the byte 0xff
@@ -89,7 +98,7 @@ def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(text: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_every_command_multiplies_as_the_run_did(
-    text: Path, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
+    text: Path, wave: Any, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, read, config = [], Run.all_weights, cast(Any, jax.config)
 
@@ -98,11 +107,9 @@ def test_every_command_multiplies_as_the_run_did(
         return read(run)
 
     monkeypatch.setattr(Run, "all_weights", noted)
-    series = tmp_path / "wave.csv"
-    series.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
-    small = ("--hidden-size", 4, "--epochs", 1, "--matmul-precision", "highest")
-    says("train", "--csv", series, "--target", "y", "--window", 6, "--horizon", 3, *small, "--out", tmp_path / "a")
-    says("train", "text", "--text", text, *TEXT, *small, "--out", tmp_path / "b")
+    precision = ("--epochs", 1, "--matmul-precision", "highest")
+    says(*wave, *precision, "--out", tmp_path / "a")
+    says("train", "text", "--text", text, *TEXT, *precision, "--out", tmp_path / "b")
     for command, run in (("evaluate", "a"), ("forecast", "a"), ("generate", "b")):
         says(command, tmp_path / run)
     assert asked == ["highest"] * 5
@@ -112,18 +119,21 @@ def test_every_command_multiplies_as_the_run_did(
 def test_resumed_text_is_the_run_that_was_never_stopped(
     text: Path, text_run: Path, tmp_path: Path, says: Prints
 ) -> None:
-    says("train", "text", "--text", text, *TEXT, "--epochs", 3, "--out", tmp_path / "whole")
+    says("train", "text", "--text", text, *DROPOUT, "--epochs", 3, "--out", tmp_path / "whole")
     says("train", "--resume", shutil.copytree(text_run, tmp_path / "parts"), "--epochs", 3)
     assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
 
 
-def test_a_classifier(csv: Path, tmp_path: Path, says: Prints) -> None:
-    said = says("train", "labels", "--sequences", csv, *LABELS, "--out", tmp_path / "run")
+def test_two_classifiers_at_once(csv: Path, tmp_path: Path, says: Prints) -> None:
+    said = says("train", "labels", "--sequences", csv, *LABELS, "--seeds", "0:2", "--out", tmp_path / "run")
     assert re.search(r"60 sequences of 3 to 8 steps", said)
-    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
-    assert (scores["part"], list(scores["scores"])) == ("test", ["LSTM", "class frequencies", "nearest mean"])
+    assert "2 models at once" in said
     assert "confusion matrix" in said
-    assert f"{scores['scores']['LSTM']['accuracy']:.4f}" in said
+    record = json.loads((tmp_path / "run" / "scores.json").read_text())
+    names = ["all 2 together", "seed 0", "seed 1", "class frequencies", "nearest mean"]
+    assert (record["part"], list(record["scores"])) == ("test", names)
+    assert f"{record['scores']['all 2 together']['accuracy']:.4f}" in said
+    assert open_run(tmp_path / "run").names == ["seed 0", "seed 1"]
 
 
 @pytest.mark.slow
@@ -143,21 +153,8 @@ def test_compare_holds_for_every_task(task: str, text: Path, csv: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_many_seeds_at_once(tmp_path: Path, csv: Path, says: Prints) -> None:
-    said = says("train", "labels", "--sequences", csv, *LABELS, "--seeds", "0:3", "--out", tmp_path / "run")
-    assert "3 models at once" in said
-    scores = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]
-    assert list(scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
-    assert open_run(tmp_path / "run").names == ["seed 0", "seed 1", "seed 2"]
-    assert re.search(r"mean of 3", said)
-
-
-@pytest.mark.slow
-def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints, pictures: None) -> None:
-    path = tmp_path / "wave.csv"
-    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
-    small = ("--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
-    says("train", "--csv", path, "--target", "y", *small, "--seeds", "0:4", "--out", tmp_path / "run")
+def test_an_ensemble_forecasts_with_an_interval(wave: Any, tmp_path: Path, says: Prints, pictures: None) -> None:
+    says(*wave, "--seeds", "0:4", "--out", tmp_path / "run")
     says("forecast", tmp_path / "run")
     header, *lines = (tmp_path / "run" / "forecast.csv").read_text().splitlines()
     assert header == "row,y,y low,y high"
@@ -168,43 +165,29 @@ def test_an_ensemble_forecasts_with_an_interval(tmp_path: Path, says: Prints, pi
 
 
 @pytest.mark.slow
-def test_members_that_diverged_are_named(tmp_path: Path, says: Prints, pictures: None) -> None:
-    path, run = tmp_path / "wave.csv", tmp_path / "run"
-    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
-    small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 2)
-    said = says("train", *small, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
+def test_members_that_diverged_are_named(wave: Any, tmp_path: Path, says: Prints, pictures: None) -> None:
+    run = tmp_path / "run"
+    said = says(*wave, "--optimizer", "sgd", "--sweep", "learning_rate=1e30,0.1", "--out", run)
     line = "left out, since their loss became NaN or infinite: learning_rate 1e+30"
     assert all(line in each for each in (said, says("evaluate", run), says("forecast", run)))
-    assert list(json.loads((run / "scores.json").read_text())["scores"])[:2] == [
-        "learning_rate 0.1",
-        "learning_rate 1e+30",
-    ]
+    scores = json.loads((run / "scores.json").read_text())["scores"]
+    assert list(scores)[:2] == ["learning_rate 0.1", "learning_rate 1e+30"]
     header, first, *_ = (run / "forecast.csv").read_text().splitlines()
     assert (header, first.count(",")) == ("row,y", 1)
     assert {path.name for path in run.glob("*.png")} == {"losses.png", "forecasts.png", "forecast.png"}
 
 
-def test_the_wrong_task_is_named(says: Prints) -> None:
-    run = Path(__file__).parents[1] / "train" / "saved" / "lm-0"
-    assert "forecast needs a run of the task forecast; this is a run of text" in says("forecast", run, status=2)
-    assert "be left out for a run of the task text" in says("evaluate", run, "--csv", "a", status=2)
-    assert "`--resume` must name a run or config of labels; got" in says("train", "labels", "--resume", run, status=2)
-
-
 @pytest.mark.slow
-def test_a_nan_is_traced_to_its_tensor(tmp_path: Path, says: Prints) -> None:
-    path = tmp_path / "wave.csv"
-    path.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
-    small = ("--csv", path, "--target", "y", "--window", 6, "--horizon", 3, "--hidden-size", 4, "--epochs", 1)
+def test_a_nan_is_traced_to_its_tensor(wave: Any, tmp_path: Path, says: Prints) -> None:
     options = ("--optimizer", "sgd", "--learning-rate", 1e30, "--debug-nans", "--out", tmp_path / "run")
-    said = says("train", *small, *options, status=1)
+    said = says(*wave, *options, status=1)
     assert re.search(r"the first number that is not finite: step 2, loss is inf, one of 1 in \(\)", said)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_learns(precision: str, text: Path, text_run: Path, tmp_path: Path, says: Prints) -> None:
-    says("train", "text", "--text", text, *TEXT, "--precision", precision, "--out", tmp_path)
+    says("train", "text", "--text", text, *DROPOUT, "--precision", precision, "--out", tmp_path)
     losses = [
         [row["val_loss"] for row in rows(run / "metrics.jsonl") if "val_loss" in row] for run in (tmp_path, text_run)
     ]

@@ -102,10 +102,10 @@ def standardised_by_loop(series: Mapping[str, np.ndarray], share: float) -> list
 
 
 def test_windows_hold_what_a_slow_loop_finds(path: str, series: dict[str, np.ndarray]) -> None:
+    """With the scaler of the training part alone."""
     dataset = load(path, ("x", "y"), dtype=np.float64)
     rows = standardised_by_loop(series, 0.6)
-    for part in PARTS:
-        starts = dataset.starts[part]
+    for starts in (*dataset.starts.values(), np.zeros(0, np.int32)):
         x = input_windows(dataset.inputs, starts, WINDOW)
         y = target_windows(dataset.targets, starts, WINDOW, HORIZON)
         assert x.shape == (len(starts), WINDOW, 3)
@@ -117,40 +117,14 @@ def test_windows_hold_what_a_slow_loop_finds(path: str, series: dict[str, np.nda
             np.testing.assert_allclose(got_y, [row[at] for row in ahead for at in (2, 0)], atol=1e-12)
 
 
-def test_no_windows_are_arrays_without_rows(path: str) -> None:
-    dataset, none = load(path, ("x", "y")), np.zeros(0, np.int32)
-    assert input_windows(dataset.inputs, none, WINDOW).shape == (0, WINDOW, 3)
-    assert target_windows(dataset.targets, none, WINDOW, HORIZON).shape == (0, HORIZON * 2)
-
-
-def test_the_scaler_sees_the_training_part_alone(path: str, series: dict[str, np.ndarray], tmp_path: Path) -> None:
-    scaler = load(path).scaler
-    later = {site: values.copy() for site, values in series.items()}
-    for values in later.values():
-        values[round(len(values) * 0.6) :] += 1000
-    changed = load(write(tmp_path / "later.csv", later))
-    np.testing.assert_array_equal(changed.scaler.mean, scaler.mean)
-    np.testing.assert_array_equal(changed.scaler.scale, scaler.scale)
-    rows = np.concatenate([values[: round(len(values) * 0.6)] for values in series.values()])
-    np.testing.assert_allclose(scaler.mean, np.nanmean(rows, axis=0))
-    np.testing.assert_allclose(scaler.scale, np.nanstd(rows, axis=0))
-
-
 def test_a_scaler_of_another_run_is_taken_as_it_is(path: str) -> None:
     other = Scaler(COLUMNS, np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0]))
     own, given = load(path, dtype=np.float64), load(path, dtype=np.float64, scaler=other)
     assert given.scaler is other
     # Where a value was seen, both stand for the same number.
     np.testing.assert_allclose(other.restore(given.inputs)[2:80], own.scaler.restore(own.inputs)[2:80])
-
-
-def test_scaler_restores_what_it_standardised_and_picks_columns() -> None:
-    scaler = Scaler(COLUMNS, np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0]))
-    values = np.random.default_rng(0).standard_normal((4, 3))
-    np.testing.assert_allclose(scaler.restore(scaler.standardise(values)), values)
-    picked = scaler.pick(("x", "y"))
-    assert picked.columns == ("x", "y")
-    assert (picked.mean.tolist(), picked.scale.tolist()) == ([3, 1], [30, 10])
+    picked = other.pick(("x", "y"))
+    assert (picked.columns, picked.mean.tolist(), picked.scale.tolist()) == (("x", "y"), [3, 1], [30, 10])
 
 
 def test_gaps_are_counted(path: str, series: dict[str, np.ndarray]) -> None:
@@ -171,12 +145,7 @@ def test_features_and_targets_may_differ(path: str) -> None:
     assert (dataset.features, dataset.target, dataset.input_size, dataset.output_size) == (("x", "z"), ("y",), 2, 3)
     np.testing.assert_array_equal(dataset.inputs, whole.inputs[:, [2, 1]])
     np.testing.assert_array_equal(dataset.targets, whole.targets)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_arrays_have_the_type_asked_for(path: str, dtype: Any) -> None:
-    dataset = load(path, dtype=dtype)
-    assert (dataset.inputs.dtype, dataset.targets.dtype) == (dtype, dtype)
+    assert (dataset.inputs.dtype, dataset.targets.dtype) == (np.float32, np.float32)
     assert dataset.times is not None
     assert len(dataset.times) == len(dataset.inputs) == len(dataset.targets) == 221
 
@@ -205,18 +174,25 @@ def test_splits_by_rows_and_by_fractions(tmp_path: Path, split: str, expected: S
         assert dataset.starts[part].tolist() == ([] if edges is None else list(range(edges[0], edges[1] + 1)))
 
 
+TOO_FEW = "rows of one series.*; the longest has"
+
+
 @pytest.mark.parametrize(
-    ("split", "message"),
+    ("values", "split", "message"),
     [
-        ("7,3,3", r"the train part needs at least window \+ horizon = 8 rows of one series.*; the longest has 7"),
-        ("20,2,3", "the val part needs at least horizon = 3 rows of one series.*; the longest has 2"),
-        ("0.7,0.25,0.05", "the test part needs at least horizon = 3 rows of one series.*; the longest has 2"),
-        ("20,10,11", "`--split` must ask for at most the 40 rows of a series; got 20,10,11"),
+        (range(40), "7,3,3", rf"the train part needs at least window \+ horizon = 8 {TOO_FEW} 7"),
+        (range(40), "20,2,3", f"the val part needs at least horizon = 3 {TOO_FEW} 2"),
+        (range(40), "0.7,0.25,0.05", f"the test part needs at least horizon = 3 {TOO_FEW} 2"),
+        (range(40), "20,10,11", "`--split` must ask for at most the 40 rows of a series; got 20,10,11"),
+        (range(40), "40,1,0", "`--split` must ask for at most the 40 rows of a series; got 40,1,0"),
+        ([1e200, -1e200] * 20, "20,10,10", r"column 'y' holds values too large to standardise, up to 1e\+200"),
+        ([1.0, 2.0] * 19 + [1e300] * 2, "20,10,10", r"column 'y' holds 1e\+300, too far from its mean"),
+        ([np.nan] * 20 + [1.0, 2.0] * 10, "20,10,10", "column 'y' has no value in the training part"),
     ],
 )
-def test_splits_that_do_not_fit_the_rows(tmp_path: Path, split: str, message: str) -> None:
+def test_rows_that_cannot_be_used(tmp_path: Path, values: Sequence[float], split: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plain(tmp_path, range(40), split)
+        plain(tmp_path, values, split)
 
 
 def test_a_constant_column_warns_and_is_not_divided_by_zero(tmp_path: Path) -> None:
@@ -226,34 +202,3 @@ def test_a_constant_column_warns_and_is_not_divided_by_zero(tmp_path: Path) -> N
     assert dataset.scaler.scale.tolist() == [1.0]
     np.testing.assert_allclose(dataset.inputs[:, 0], [0] * 30 + [0, 2] * 10, atol=1e-6)
     assert plain(tmp_path, range(50), "30,10,10").warnings == ()
-
-
-def test_columns_that_cannot_be_standardised(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"column 'y' holds values too large to standardise, up to 1e\+200"):
-        plain(tmp_path, [1e200, -1e200] * 20, "20,10,10")
-    with pytest.raises(InputError, match="column 'y' has no value in the training part"):
-        plain(tmp_path, [np.nan] * 20 + [1.0, 2.0] * 10, "20,10,10")
-
-
-@pytest.mark.parametrize("split", ["nonsense", "", "1,2", "1,2,3,4", "0.7,0.2,0.2", "0,10,10", "5,-1,2", "nan,0.1,0.1"])
-def test_splits_that_make_no_sense(split: str) -> None:
-    with pytest.raises(InputError, match="`--split` must be three numbers of rows"):
-        DataConfig(split=split)
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"window": 0}, "--window"),
-        ({"horizon": -1}, "--horizon"),
-        ({"season": 0}, "--season"),
-        ({"time": "time"}, "--time"),
-        ({"group": "site"}, "--group"),
-        ({"csv": "data.csv"}, "--target"),
-        ({"csv": "data.csv", "target": ("y", "y")}, "--target"),
-        ({"features": ("temp", "temp")}, "--features"),
-    ],
-)
-def test_options_that_cannot_be_used(options: dict[str, Any], name: str) -> None:
-    with pytest.raises(InputError, match=f"`{name}` must "):
-        DataConfig(**options)

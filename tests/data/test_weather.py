@@ -5,61 +5,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jax_lstm.data import DataConfig, Dataset, load_dataset, read_series
+from jax_lstm.data import DataConfig, load_dataset, read_series
 
 ETTH1 = Path(__file__).parents[2].parent / "shared" / "data" / "ETTh1.csv"
-COLUMNS = ("temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib")
+RANGES = {
+    "temp": (0, 110), "dewp": (-20, 90), "humid": (0, 100), "wind_speed": (0, 60), "precip": (0, 5),
+    "pressure": (950, 1060), "visib": (0, 10),
+}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def weather() -> Dataset:
-    return load_dataset(DataConfig())
-
-
-def test_rows_and_gaps_are_those_of_the_source(weather: Dataset) -> None:
-    assert weather.rows == 26115
-    assert weather.absent_rows == 75
+def test_the_packaged_weather() -> None:
+    """Rows and gaps are those of the source; each airport is a series of hours in UTC, and no window crosses two."""
+    weather, (series, _, _) = load_dataset(DataConfig()), read_series(DataConfig())
+    assert (weather.rows, weather.absent_rows, weather.warnings) == (26115, 75, ())
     assert weather.missing_values == {"temp": 1, "dewp": 1, "humid": 1, "wind_speed": 5, "pressure": 2729}
-    assert len(weather.first_rows) == 3
-    assert len(weather.inputs) == len(weather.targets) == 26115 + 75
-    assert weather.warnings == ()
-
-
-def test_temperature_is_forecast_from_all_columns(weather: Dataset) -> None:
-    assert (weather.features, weather.target) == (COLUMNS, ("temp",))
-    assert (weather.input_size, weather.output_size) == (7, 12)
-    np.testing.assert_array_equal(weather.targets[:, 0], weather.inputs[:, 0])
+    assert (weather.features, weather.target, weather.output_size) == (tuple(RANGES), ("temp",), 12)
+    assert weather.first_rows.tolist() == [0, 8730, 2 * 8730]
     assert np.isfinite(weather.inputs).all()
-    assert {part: len(starts) > 0 for part, starts in weather.starts.items()} == dict.fromkeys(weather.starts, True)
-
-
-def test_no_window_crosses_airports(weather: Dataset) -> None:
-    ends = np.append(weather.first_rows[1:], len(weather.inputs))
     for starts in weather.starts.values():
-        series = np.searchsorted(weather.first_rows, starts, side="right") - 1
-        assert (starts + 48 + 12 <= ends[series]).all()
-
-
-def test_each_airport_is_a_series_of_hours_in_utc() -> None:
-    series, features, target = read_series(DataConfig(target=("temp", "dewp"), features=("pressure",)))
+        assert len(starts) > 0
+        assert (starts % 8730 + 48 + 12 <= 8730).all()
     assert [one.group for one in series] == ["EWR", "JFK", "LGA"]
-    assert (features, target) == (("pressure",), ("temp", "dewp"))
     for one in series:
-        assert one.utc
-        assert one.times is not None
-        assert one.step == np.timedelta64(1, "h")
-        assert one.times[0] == np.datetime64("2013-01-01T06:00")
-        assert len(one.values) == len(one.times) == 8730
-        assert one.columns == ("pressure", "temp", "dewp")
-
-
-def test_values_are_those_of_weather() -> None:
-    series, _, _ = read_series(DataConfig())
-    values = np.concatenate([one.values for one in series])
-    low = {"temp": 0, "dewp": -20, "humid": 0, "wind_speed": 0, "precip": 0, "pressure": 950, "visib": 0}
-    high = {"temp": 110, "dewp": 90, "humid": 100, "wind_speed": 60, "precip": 5, "pressure": 1060, "visib": 10}
-    for at, name in enumerate(COLUMNS):
-        assert low[name] <= np.nanmin(values[:, at]) < np.nanmax(values[:, at]) <= high[name], name
+        assert (one.utc, one.step, len(one.values)) == (True, np.timedelta64(1, "h"), 8730)
+        np.testing.assert_array_equal(
+            one.times, np.datetime64("2013-01-01T06:00") + np.arange(8730) * np.timedelta64(1, "h")
+        )
+    for values, (low, high) in zip(np.concatenate([one.values for one in series]).T, RANGES.values(), strict=True):
+        assert low <= np.nanmin(values) < np.nanmax(values) <= high
 
 
 @pytest.mark.skipif(not ETTH1.exists(), reason=f"{ETTH1} is not there")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import drawn
 from flax import nnx
 
 import jax_lstm as jl
@@ -43,6 +44,10 @@ def export(to: str, module: nnx.Module, **options: Any) -> bytes:
     return FORMATS[to].export(module, **options)
 
 
+def make(kind: Any, *arguments: Any, **options: Any) -> Any:
+    return drawn(lambda: kind(*arguments, **options, rngs=nnx.Rngs(0)))
+
+
 class Case(NamedTuple):
     layers: int = 1
     bidirectional: bool = False
@@ -52,7 +57,7 @@ class Case(NamedTuple):
     state: bool = False
 
     def build(self) -> jl.LSTM:
-        return jl.LSTM(3, 5, self.layers, self.bias, self.batch_first, 0.0, self.bidirectional, rngs=nnx.Rngs(0))
+        return make(jl.LSTM, 3, 5, self.layers, self.bias, self.batch_first, 0.0, self.bidirectional)
 
 
 CASES = [Case(*each) for each in product((1, 2), (False, True), (True,), (True,), (False, True), (False, True))]
@@ -64,7 +69,7 @@ def name_of(case: Case) -> str:
     return "-".join([f"{case.layers} layers", *flags])
 
 
-def drawn(module: jl.LSTM, batch: int, steps: int, lengths: bool, state: bool) -> Arrays:
+def inputs_for(module: jl.LSTM, batch: int, steps: int, lengths: bool, state: bool) -> Arrays:
     rng, sizes = np.random.default_rng(1), module.sizes
     shape = (batch, steps) if module.batch_first else (steps, batch)
     given: Arrays = {"x": rng.normal(size=(*shape, sizes.input_size)).astype(np.float32)}
@@ -120,25 +125,26 @@ def test_an_lstm(case: Case, to: str) -> None:
     module = case.build()
     file = export(to, module, lengths=case.lengths, state=case.state)
     for batch, steps in SHAPES:
-        given = drawn(module, batch, steps, case.lengths, case.state)
+        given = inputs_for(module, batch, steps, case.lengths, case.state)
         assert_close(run(to, file, given), by_torch(module, given))
-
-
-def test_one_operator_a_layer() -> None:
-    file = to_onnx(Case(3, True).build(), lengths=True, state=True)
-    kinds = [node.op_type for node in onnx.load_from_string(file).graph.node]
-    assert kinds.count("LSTM") == 3
-    assert not {"Loop", "Scan", "If"} & set(kinds)
 
 
 SCALED: Any = {"standardise": Scaling(np.array([10.0, -2.0, 0.5]), np.array([3.0, 0.1, 1.0])),
           "restore": Scaling(np.array([100.0, -50.0]), np.array([7.0, 20.0]))}  # fmt: skip
 
 
-def test_all_constants_are_used() -> None:
-    model = jl.LSTMModel(3, 5, 2, 2, rngs=nnx.Rngs(0))
-    graph = onnx.load_from_string(export("onnx", model, lengths=True, **SCALED)).graph
-    assert {each.name for each in graph.initializer} <= {name for node in graph.node for name in node.input}
+def test_the_graph() -> None:
+    """One operator a layer, no constant that is not used, and facts as metadata."""
+    module = make(jl.LSTMModel, 3, 5, 2, 3, bidirectional=True)
+    model = onnx.load_from_string(
+        to_onnx(module, lengths=True, facts={"task": "none", "columns": ["a", "b"]}, **SCALED)
+    )
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("LSTM") == 3
+    assert not {"Loop", "Scan", "If"} & set(kinds)
+    assert {each.name for each in model.graph.initializer} <= {name for node in model.graph.node for name in node.input}
+    assert {prop.key: prop.value for prop in model.metadata_props} == {"task": "none", "columns": '["a", "b"]'}
+    assert (model.producer_name, model.producer_version) == ("jax_lstm", jl.__version__)
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -152,11 +158,11 @@ def test_all_constants_are_used() -> None:
     ],
 )
 def test_a_model(to: str, layers: int, both: bool, lengths: bool, scaled: bool) -> None:
-    model = jl.LSTMModel(3, 5, 2, layers, bidirectional=both, rngs=nnx.Rngs(0))
+    model = make(jl.LSTMModel, 3, 5, 2, layers, bidirectional=both)
     scalings = SCALED if scaled else {}
     file = export(to, model, lengths=lengths, **scalings)
     for batch, steps in SHAPES:
-        given = drawn(model.lstm, batch, steps, lengths, False)
+        given = inputs_for(model.lstm, batch, steps, lengths, False)
         x = given["x"].astype(np.float64)
         given["x"] = (x * scalings["standardise"].scale + scalings["standardise"].mean if scaled else x).astype("f4")
         ys = by_torch(model.lstm, {**given, "x": x})["y"]
@@ -169,7 +175,7 @@ def test_a_model(to: str, layers: int, both: bool, lengths: bool, scaled: bool) 
 @pytest.mark.parametrize("to", ["onnx", slow("stablehlo")])
 def test_means_that_float32_cannot_represent(to: str) -> None:
     """float32 rounds 1e5 + 0.3 to 1e5 + 0.297; the difference is subtracted too."""
-    model = jl.LSTMModel(1, 5, 1, rngs=nnx.Rngs(0))
+    model = make(jl.LSTMModel, 1, 5, 1)
     scaling = Scaling(np.array([1e5 + 0.3]), np.array([0.5]))
     raw = (scaling.mean + scaling.scale * np.random.default_rng(0).normal(size=(2, 9, 1))).astype(np.float32)
     expected = model(((raw.astype(float) - scaling.mean) / scaling.scale).astype(np.float32))
@@ -181,7 +187,7 @@ def test_means_that_float32_cannot_represent(to: str) -> None:
     ("to", "state"), [("onnx", False), ("onnx", True), slow("stablehlo", False), slow("stablehlo", True)]
 )
 def test_a_language_model(to: str, state: bool, tied: bool) -> None:
-    model = jl.LanguageModel(7, 5, 2, embedding_size=5, tied=tied, dropout=0.5, rngs=nnx.Rngs(0))
+    model = make(jl.LanguageModel, 7, 5, 2, embedding_size=5, tied=tied, dropout=0.5)
     reference = TorchLanguageModel(7, 5, 5, 2, tied)
     weights = {name: torch.tensor(array) for name, array in jl.state_dict(model).items()}
     reference.load_state_dict(weights)
@@ -189,7 +195,7 @@ def test_a_language_model(to: str, state: bool, tied: bool) -> None:
     file = export(to, model, state=state)
     for batch, steps in SHAPES:
         tokens = np.random.default_rng(0).integers(0, 7, (batch, steps)).astype(np.int32)
-        given = drawn(model.lstm, batch, steps, False, state) | {"tokens": tokens}
+        given = inputs_for(model.lstm, batch, steps, False, state) | {"tokens": tokens}
         del given["x"]
         before = [given.get(name, np.zeros((2, batch, 5))) for name in ("h_0", "c_0")]
         with torch.no_grad():
@@ -202,15 +208,15 @@ def test_a_language_model(to: str, state: bool, tied: bool) -> None:
 
 @pytest.mark.slow
 def test_projections_in_stablehlo() -> None:
-    module = jl.LSTM(3, 5, 2, proj_size=2, bidirectional=True, rngs=nnx.Rngs(0))
-    given = drawn(module, 2, 4, True, True)
+    module = make(jl.LSTM, 3, 5, 2, proj_size=2, bidirectional=True)
+    given = inputs_for(module, 2, 4, True, True)
     assert_close(run("stablehlo", to_stablehlo(module, lengths=True, state=True), given), by_torch(module, given))
 
 
 def test_peepholes_in_onnx() -> None:
     """Against the module, since PyTorch has none."""
-    module = jl.LSTM(3, 5, bidirectional=True, variant=jl.Variant(peepholes=True), rngs=nnx.Rngs(0))
-    given = drawn(module, 2, 4, False, True)
+    module = make(jl.LSTM, 3, 5, bidirectional=True, variant=jl.Variant(peepholes=True))
+    given = inputs_for(module, 2, 4, False, True)
     ys, last = module(given["x"], (given["h_0"], given["c_0"]))
     assert_close(run("onnx", to_onnx(module, state=True), given), {"y": ys, "h_n": last.h, "c_n": last.c})
 
@@ -220,7 +226,7 @@ def test_peepholes_in_onnx() -> None:
 def test_float64(to: str) -> None:
     """ONNX Runtime has no LSTM in float64, the reference evaluator of ONNX has."""
     with jax.enable_x64(True):
-        module = jl.LSTM(3, 5, param_dtype="float64", rngs=nnx.Rngs(0))
+        module = make(jl.LSTM, 3, 5, param_dtype="float64")
         given = {"x": np.random.default_rng(0).normal(size=(4, 2, 3))}
         file = export(to, module)
         expected = by_torch(module, given)
@@ -239,7 +245,7 @@ def evaluator(file: bytes) -> Any:
 def test_the_reference_evaluator_ignores_lengths() -> None:
     """As docs/export.md says; it computes every row to the end of the padding."""
     module = Case(lengths=True).build()
-    given = drawn(module, 3, 8, True, False)
+    given = inputs_for(module, 3, 8, True, False)
     found = evaluator(to_onnx(module, lengths=True)).run(None, given)[0]
     assert difference(found, by_torch(module, {"x": given["x"]})["y"]).relative <= CLOSE
     assert difference(found, by_torch(module, given)["y"]).relative > 0.1
@@ -255,7 +261,7 @@ def test_the_reference_evaluator_ignores_lengths() -> None:
 )
 @pytest.mark.filterwarnings("default:the graph:UserWarning")
 def test_warnings_of_what_runtimes_ignore(variant: jl.Variant, lengths: bool, message: str) -> None:
-    module = jl.LSTM(3, 5, variant=variant, rngs=nnx.Rngs(0))
+    module = make(jl.LSTM, 3, 5, variant=variant)
     with warnings.catch_warnings(record=True, action="always") as caught:
         to_onnx(module, lengths=lengths)
     assert [str(warning.message)[: len(message)] for warning in caught] == [message] * bool(message)
@@ -265,9 +271,9 @@ def test_warnings_of_what_runtimes_ignore(variant: jl.Variant, lengths: bool, me
 @pytest.mark.parametrize("to", ["onnx", slow("stablehlo")])
 def test_a_model_that_computes_in_bfloat16(to: str) -> None:
     """ONNX computes in the type of the parameters; StableHLO as the module does."""
-    model = jl.LSTMModel(3, 5, 2, dtype="bfloat16", rngs=nnx.Rngs(0))
-    full = jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0))
-    given = drawn(model.lstm, 2, 6, False, False)
+    model = make(jl.LSTMModel, 3, 5, 2, dtype="bfloat16")
+    full = make(jl.LSTMModel, 3, 5, 2)
+    given = inputs_for(model.lstm, 2, 6, False, False)
     found = run(to, export(to, model), given)["y"]
     assert found.dtype == np.float32
     apart = difference(found, full(given["x"])).relative
@@ -276,7 +282,7 @@ def test_a_model_that_computes_in_bfloat16(to: str) -> None:
 
 @pytest.mark.slow
 def test_states_of_a_16_bit_module_are_float32() -> None:
-    module = jl.LSTM(3, 5, param_dtype="bfloat16", rngs=nnx.Rngs(0))
+    module = make(jl.LSTM, 3, 5, param_dtype="bfloat16")
     state = tuple(np.random.default_rng(0).normal(size=(2, 1, 2, 5)).astype(np.float32))
     x = np.ones((4, 2, 3), jnp.bfloat16)
     found = run("stablehlo", to_stablehlo(module, state=True), {"x": x, "h_0": state[0], "c_0": state[1]})
@@ -300,7 +306,7 @@ print(json.dumps({"y": np.asarray(y).tolist(), "platforms": exported.platforms})
 def test_stablehlo_runs_in_a_process_without_this_package(tmp_path: Path) -> None:
     module = Case(2, True).build()
     (tmp_path / "model").write_bytes(to_stablehlo(module, lengths=True, state=True))
-    given = drawn(module, 4, 6, True, True)
+    given = inputs_for(module, 4, 6, True, True)
     np.savez(tmp_path / "inputs.npz", **given)  # type: ignore[arg-type]
     command = [sys.executable, "-c", ALONE, str(tmp_path / "model"), str(tmp_path / "inputs.npz")]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -309,16 +315,9 @@ def test_stablehlo_runs_in_a_process_without_this_package(tmp_path: Path) -> Non
 
 
 def test_the_module_is_not_changed() -> None:
-    model = jl.LanguageModel(7, 5, dropout=0.5, dtype="bfloat16", rngs=nnx.Rngs(0))
+    model = make(jl.LanguageModel, 7, 5, dropout=0.5, dtype="bfloat16")
     model.train()
     for to in FORMATS:
         export(to, model)
     assert (model.lstm.backend, model.lstm.dtype, model.lstm.deterministic) == ("auto", "bfloat16", False)
     assert not model.drop.deterministic  # type: ignore[union-attr]
-
-
-def test_facts_become_metadata() -> None:
-    file = to_onnx(Case().build(), facts={"task": "none", "columns": ["a", "b"]})
-    model = onnx.load_from_string(file)
-    assert {prop.key: prop.value for prop in model.metadata_props} == {"task": "none", "columns": '["a", "b"]'}
-    assert (model.producer_name, model.producer_version) == ("jax_lstm", jl.__version__)

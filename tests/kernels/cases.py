@@ -73,7 +73,7 @@ class Arrays(NamedTuple):
     state: LSTMState
     d_ys: np.ndarray
     d_state: LSTMState
-    options: dict[str, np.ndarray]  # mask, resets
+    options: dict[str, Any]  # mask, resets: arrays
 
 
 def draw(case: Case, dtype: Any = "float64") -> Arrays:

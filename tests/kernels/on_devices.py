@@ -123,7 +123,9 @@ def check_modules(kind: Any, names: tuple[str, ...], **sizes: Any) -> None:
     """Kernels on a whole LSTM whose state begins at zero: the state takes the sharding of its input."""
     mesh = jax.make_mesh((COUNT,), ("data",), axis_types=(kind,))
     x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 2 * COUNT, 3)), jnp.float32)
-    options = {n: {"variant": jl.Variant(peepholes=True)} if n == "variant" else {"backend": n} for n in names}
+    options: dict[str, dict[str, Any]] = {
+        n: {"variant": jl.Variant(peepholes=True)} if n == "variant" else {"backend": n} for n in names
+    }
     params = {n: jl.LSTM(3, 4, **sizes, **given, rngs=nnx.Rngs(0)).params for n, given in options.items()}
 
     def totals(params: Any, x: Any) -> Any:

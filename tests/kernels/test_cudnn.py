@@ -203,7 +203,7 @@ MASK, LENGTHS = jnp.ones((2, 4), bool), jnp.array([4, 3])
 def test_arguments_that_it_does_not_take(given: dict[str, Any], reason: str, served: None) -> None:
     lstm = abstract(backend="cudnn")
     with pytest.raises(jl.InputError, match=reason):
-        jl.explain_backend(lstm, X, given=given)
+        jl.explain_backend(lstm, X, given=list(given))
     with pytest.raises(jl.InputError, match=reason):
         jax.eval_shape(lambda lstm, x: lstm(x, **given), lstm, X)
     assert jl.explain_backend(lstm, X, given=["lengths"]).backend == "cudnn"

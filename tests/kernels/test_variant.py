@@ -34,9 +34,13 @@ def draw(names: tuple[str, ...], output: int, rng: np.random.Generator) -> oracl
     return oracle.Variant(**arrays)
 
 
-@pytest.mark.parametrize("bare", [False, True])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "all" else [pytest.mark.slow]) for name in VARIANTS]
+    ("name", "bare"),
+    [
+        pytest.param(name, bare, marks=[] if (name, bare) == ("all", False) else [pytest.mark.slow])
+        for name in VARIANTS
+        for bare in (False, True)
+    ],
 )
 def test_is_the_oracle(name: str, bare: bool, x64: None) -> None:
     """`bare` is forward in time, without projection, mask and resets; else all of them come together."""

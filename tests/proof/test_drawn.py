@@ -14,45 +14,18 @@ import functools
 import itertools
 import os
 import random
+from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from side_by_side import Case, Compared, assert_same, by_torch_with_gradients, compare, torch, with_weights_of
 
 import jax_lstm as jl
 from jax_lstm.tolerances import TOLERANCES, difference
-
-
-class Configuration(NamedTuple):
-    """What is compiled anew when it changes."""
-
-    dtype: str
-    backend: str
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    bidirectional: bool
-    proj_size: int
-    steps: int
-    rows: int | None  # None: unbatched
-    with_state: bool
-    with_lengths: bool
-
-    def fits(self) -> bool:
-        return self.proj_size < self.hidden_size and not (self.rows is None and self.with_lengths)
-
-    def options(self) -> tuple[int | bool | float, ...]:
-        """The arguments of PyTorch's constructor, in its order."""
-        sizes = (self.input_size, self.hidden_size, self.num_layers)
-        return (*sizes, self.bias, self.batch_first, 0.0, self.bidirectional, self.proj_size)
-
 
 # `scan` computes pre-activations in three ways: up to 16 rows; more rows; more rows and more than 256 inputs.
 SIZES, BOOLS = range(1, 8), (False, True)
@@ -67,22 +40,30 @@ SPACE: dict[str, Sequence[Any]] = {
     "bidirectional": BOOLS,
     "proj_size": (0, 0, 0, 1, 2, 3),
     "steps": range(1, 7),
-    "rows": (1, 2, 3, 4, 17, None),
+    "rows": (1, 2, 3, 4, 17, None),  # None: unbatched
     "with_state": BOOLS,
     "with_lengths": BOOLS,
 }
 
 
-def pool(size: int) -> list[Configuration]:
-    rng = random.Random(221)  # the first seed with which the pool holds every pair of options
-    drawn = (Configuration(**{name: rng.choice(values) for name, values in SPACE.items()}) for _ in itertools.count())
-    return list(itertools.islice(filter(Configuration.fits, drawn), size))
+class Configuration(namedtuple("Configuration", [*SPACE])):
+    """What is compiled anew when it changes."""
+
+    def fits(self) -> bool:
+        return self.proj_size < self.hidden_size and not (self.rows is None and self.with_lengths)
+
+    def options(self) -> tuple[int | bool | float, ...]:
+        """The arguments of PyTorch's constructor, in its order."""
+        sizes = (self.input_size, self.hidden_size, self.num_layers)
+        return (*sizes, self.bias, self.batch_first, 0.0, self.bidirectional, self.proj_size)
 
 
-POOL = pool(24)
-ANY = st.builds(Configuration, **{name: st.sampled_from(values) for name, values in SPACE.items()}).filter(
-    Configuration.fits
-)
+# The first seed with which 24 hold every pair of options.
+RNG = random.Random(221)
+DRAWN = (Configuration(*map(RNG.choice, SPACE.values())) for _ in itertools.count())
+POOL = list(itertools.islice(filter(Configuration.fits, DRAWN), 24))
+PARTS = {name: st.sampled_from(values) for name, values in SPACE.items()}
+ANY = st.builds(Configuration, **PARTS).filter(Configuration.fits)
 
 
 class Numbers(NamedTuple):
@@ -91,9 +72,6 @@ class Numbers(NamedTuple):
     seed: int
     scale: float  # weights are uniform between its negative and itself: small, or beyond the linear part of the gates
     lengths: list[int]  # of as many rows as there may be
-
-    def of_rows(self, configuration: Configuration) -> list[int]:
-        return [1 + (length - 1) % configuration.steps for length in self.lengths[: configuration.rows]]
 
 
 NUMBERS = st.builds(
@@ -152,7 +130,7 @@ def case(of: Configuration, numbers: Numbers) -> Case:
         layers = of.num_layers * (2 if of.bidirectional else 1)
         sizes = (of.proj_size or of.hidden_size, of.hidden_size)
         state = tuple(rng.standard_normal((layers, *batch, size)).astype(of.dtype) for size in sizes)
-    lengths = np.array(numbers.of_rows(of)) if of.with_lengths else None
+    lengths = 1 + (np.array(numbers.lengths[: of.rows]) - 1) % of.steps if of.with_lengths else None
     split = with_weights_of(reference, jl.LSTM, *of.options(), param_dtype=of.dtype, backend=of.backend)
     return Case(reference, *split, x, state, lengths, numbers.seed)
 
@@ -173,7 +151,6 @@ def test_drawn_numbers(numbers: Numbers) -> None:
     check(POOL, numbers)
 
 
-@pytest.mark.slow
 @plain(max_examples=int(os.environ.get("DRAWN", "60")))
 @given(ANY, NUMBERS)
 def test_drawn_configurations(configuration: Configuration, numbers: Numbers) -> None:

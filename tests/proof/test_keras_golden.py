@@ -30,15 +30,11 @@ if keras.backend.backend() != "jax":
 
 GOLDEN = {
     lstm_test.LSTMTest: {
-        "test_correctness0",
-        "test_correctness1",
-        "test_masking",
-        "test_pass_initial_state",
-        "test_statefulness",
+        "test_correctness0", "test_correctness1", "test_masking", "test_pass_initial_state", "test_statefulness"
     },
     bidirectional_test.SimpleRNNTest: {"test_pass_initial_state", "test_return_state", "test_statefulness"},
-}
-RUNS = []  # the options of every run of our loop
+}  # fmt: skip
+RUNS = []  # one entry for each run of our loop
 
 
 @keras.saving.register_keras_serializable("proof")  # `Bidirectional` makes its layers anew, by name
@@ -55,7 +51,7 @@ class Ours(keras.layers.LSTM):
         ys, (h, c) = jl.functional.lstm(
             params, xs[:, at], tuple(part[None] for part in initial_state), batch_first=True, mask=mask
         )
-        RUNS.append((self.go_backwards, self.use_bias, mask is not None))
+        RUNS.append(ys.shape)
         if mask is not None and not self.zero_output_for_mask:
             ys = repeat_where_masked(np.asarray(ys), mask, np.asarray(initial_state[0]))
         last = ys[:, -1] if self.zero_output_for_mask else h[0]  # the state, which masked steps hold
@@ -70,33 +66,23 @@ def repeat_where_masked(ys: np.ndarray, mask: np.ndarray, before: np.ndarray) ->
     return np.stack(held, axis=1)
 
 
-@pytest.fixture
-def ours_in_keras(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras's test modules see `layers.LSTM` as ours."""
-    for module in (lstm_test, bidirectional_test):
-        monkeypatch.setattr(module, "layers", SimpleNamespace(**vars(module.layers) | {"LSTM": Ours}))
-    RUNS.clear()
-
-
 def test_no_golden_value_is_left_out() -> None:
     """All tests of the LSTM but one that looks at shapes alone; of `Bidirectional` those of an LSTM with arrays."""
-    assert methods_of(lstm_test.LSTMTest).keys() - GOLDEN[lstm_test.LSTMTest] == {"test_basics"}
+    own = {suite: {name for name in vars(suite) if name.startswith("test_")} for suite in GOLDEN}
+    assert own[lstm_test.LSTMTest] - GOLDEN[lstm_test.LSTMTest] == {"test_basics"}
     suite = bidirectional_test.SimpleRNNTest
     golden = re.compile(r"layers\.LSTM\(.*assertAllClose\(\s*output,\s*np\.array\(", re.DOTALL)
-    assert {name for name, source in methods_of(suite).items() if golden.search(source)} == GOLDEN[suite]
-
-
-def methods_of(suite: Any) -> dict[str, str]:
-    """The tests that a class of Keras has beyond those of its base, and their source."""
-    names = [name for name in vars(suite) if name.startswith("test_")]
-    return {name: inspect.getsource(getattr(suite, name)) for name in names}
+    found = {name for name in own[suite] if golden.search(inspect.getsource(getattr(suite, name)))}
+    assert found == GOLDEN[suite]
 
 
 @pytest.mark.parametrize(
     ("suite", "name"), [(suite, name) for suite, names in GOLDEN.items() for name in sorted(names)]
 )
-@pytest.mark.usefixtures("ours_in_keras")
-def test_kerass_own(suite: Any, name: str) -> None:
+def test_kerass_own(suite: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (lstm_test, bidirectional_test):
+        monkeypatch.setattr(module, "layers", SimpleNamespace(**vars(module.layers) | {"LSTM": Ours}))
+    RUNS.clear()
     result = suite(name).run()
     assert result is not None
     for _, text in result.failures + result.errors:

@@ -29,27 +29,24 @@ def config_for(data: DataConfig, **options: Any) -> TrainConfig:
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
 
 
-SLOW = pytest.mark.slow
+def assert_same(weights: Any, alone: Any) -> None:
+    for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         {"sweep": ("learning_rate=0.01,0.03",)},
-        pytest.param({"seeds": "0:3"}, marks=SLOW),
-        pytest.param({"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)}, marks=SLOW),
-        pytest.param(
-            {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
-            marks=SLOW,
-        ),
-        pytest.param(
-            {
-                "seeds": "0:2",
-                "sweep": ("b1=0.8,0.95",),
-                "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
-            },
-            marks=SLOW,
-        ),
+        {"seeds": "0:3"},
+        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
+        {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
+        {
+            "seeds": "0:2",
+            "sweep": ("b1=0.8,0.95",),
+            "optim": OptimConfig(optimizer_args=("b1=0.9",), schedule="cosine", warmup_steps=3, clip_norm=0.5),
+        },
     ],
 )
 def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path, options: dict[str, Any]) -> None:
@@ -60,8 +57,7 @@ def test_each_member_is_what_it_would_be_alone(data: DataConfig, tmp_path: Path,
     for at, (run, weights) in enumerate(zip(runs, open_run(tmp_path / "together").all_weights(), strict=True)):
         alone = fit(load_task(run), tmp_path / str(at))
         assert together.position.members[at].best_loss == pytest.approx(alone.position.best_loss, rel=1e-4)
-        for got, expected in zip(jax.tree.leaves(weights), jax.tree.leaves(alone.params), strict=True):
-            np.testing.assert_allclose(got, expected, atol=TOLERANCE * np.abs(expected).max())
+        assert_same(weights, alone.params)
 
 
 @pytest.mark.slow
@@ -73,26 +69,16 @@ def test_rows_of_the_log_bear_the_members_names(data: DataConfig, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_member_that_diverges_leaves_the_others(data: DataConfig, tmp_path: Path) -> None:
-    optim = OptimConfig(optimizer="sgd")
-    config, dataset = config_for(data, optim=optim, sweep=("learning_rate=0.1,1e30",)), load_dataset(data)
-    result = fit(Forecasting(config, dataset), tmp_path / "both")
-    good, bad = result.position.members
-    assert (good.diverged, bad.diverged) == (False, True)
-    assert result.position.best == 0
-    alone = fit(Forecasting(next(iter(members(config).values())), dataset), tmp_path / "alone")
-    assert good.best_loss == pytest.approx(alone.position.best_loss, rel=1e-5)
-
-
-@pytest.mark.parametrize("split", ["0.7,0.1,0.2", pytest.param("0.8,0,0.2", marks=SLOW)])
+@pytest.mark.parametrize("split", ["0.7,0.1,0.2", "0.8,0,0.2"])
 def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_path: Path, split: str) -> None:
     data = replace(data, split=split)
     config = config_for(data, optim=OptimConfig(optimizer="sgd"), sweep=("learning_rate=1e30,0.1,0.2",))
     task = Forecasting(config, load_dataset(data))
-    result = fit(task, tmp_path)
-    run = open_run(tmp_path)
+    result = fit(task, tmp_path / "run")
+    run = open_run(tmp_path / "run")
     good, better = [f"learning_rate {rate}" for rate in (0.1, 0.2)]
     assert (run.names, run.diverged) == ([good, better], ["learning_rate 1e+30"])
+    assert [member.diverged for member in result.position.members] == [True, False, False]
     assert result.position.best == run.position.best + 1 > 0
     found = evaluate(run, task, "test")
     assert list(found.scores)[:4] == ["all 2 together", good, better, "learning_rate 1e+30"]
@@ -101,41 +87,22 @@ def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_
     written = json.loads(json.dumps(as_json(task, found, "test"), allow_nan=False))["scores"]
     assert set(written["learning_rate 1e+30"].values()) == {None}
     assert written[better]["mse"] == task.score(found.members[1], "test")["mse"]
-
-
-@pytest.mark.slow
-def test_a_stopped_ensemble_goes_on(data: DataConfig, tmp_path: Path) -> None:
-    dataset = load_dataset(data)
-    config = config_for(data, seeds="0:2", epochs=4)
-    longer = fit(Forecasting(config, dataset), tmp_path / "longer")
-    fit(Forecasting(replace(config, epochs=2), dataset), tmp_path / "grown")
-    grown = fit(Forecasting(config, dataset), tmp_path / "grown", resume=True)
-    assert grown.position == longer.position
-    for got, expected in zip(jax.tree.leaves(grown.params), jax.tree.leaves(longer.params), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_same(run.all_weights()[0], fit(load_task(members(config)[good]), tmp_path / "alone").params)
 
 
 @pytest.mark.slow
 def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
-    """A member that is out of patience keeps its best weights while others go on."""
-    dataset = load_dataset(data)
-    optim = OptimConfig(learning_rate=0.5)
-    config = config_for(data, sweep=("learning_rate=0.5,0.01",), optim=optim, epochs=12, patience=2)
-    result = fit(Forecasting(config, dataset), tmp_path / "both")
+    """A member that is out of patience keeps its best weights while others go on, and is not told of."""
+    dataset, reports, both = load_dataset(data), list[Progress](), tmp_path / "both"
+    config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
+    result = fit(Forecasting(config, dataset), both, report=reports.append)
+    stopped, going = result.position.members
+    assert (stopped.stopped, going.stopped) == (True, False), "the test needs one that stops"
     for at, run in enumerate(members(config).values()):
         alone = fit(Forecasting(run, dataset), tmp_path / str(at))
-        one = result.position.members[at]
-        assert one.best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
-        assert one.stopped == alone.stopped_early
-
-
-@pytest.mark.slow
-def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_path: Path) -> None:
-    dataset, reports = load_dataset(data), list[Progress]()
-    config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
-    stopped, going = fit(Forecasting(config, dataset), tmp_path, report=reports.append).position.members
-    assert (stopped.stopped, going.stopped) == (True, False), "the test needs one that stops"
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+        assert result.position.members[at].best_loss == pytest.approx(alone.position.best_loss, rel=1e-3)
+        assert result.position.members[at].stopped == alone.stopped_early
+    rows = [json.loads(line) for line in (both / "metrics.jsonl").read_text().splitlines()]
     told = {row["epoch"]: None not in row.values() for row in rows if row["member"] == "learning_rate 0.5"}
     last = max(epoch for epoch, known in told.items() if known)
     assert 2 < last < 12
@@ -143,10 +110,10 @@ def test_what_a_member_does_that_has_stopped_is_not_told(data: DataConfig, tmp_p
     assert all(None not in row.values() for row in rows if row["member"] == "learning_rate 0.01")
     assert (reports[-1].train_loss, reports[-1].val_loss) == (reports[-1].train_losses[1], reports[-1].val_losses[1])
 
-    before = open_run(tmp_path).all_weights()[0]
+    before = open_run(both).all_weights()[0]
     longer = Forecasting(replace(config, epochs=13, patience=50), dataset)
-    assert fit(longer, tmp_path, resume=True).position.members[0] == stopped, "its weights have gone on"
-    for got, expected in zip(*map(jax.tree.leaves, (open_run(tmp_path).all_weights()[0], before)), strict=True):
+    assert fit(longer, both, resume=True).position.members[0] == stopped, "its weights have gone on"
+    for got, expected in zip(*map(jax.tree.leaves, (open_run(both).all_weights()[0], before)), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
@@ -160,18 +127,6 @@ def test_a_member_that_has_stopped_does_not_diverge_any_more() -> None:
     assert (position.members[0], better) == (done, [False, False])
     assert position_of(asdict(position), config) == position
     assert math.isnan(Progress(position, 3, 3, (np.nan, np.nan)).train_loss)
-
-
-@pytest.mark.slow
-def test_an_ensemble_forecasts_its_mean(data: DataConfig, tmp_path: Path) -> None:
-    config, dataset = config_for(data, seeds="0:3"), load_dataset(data)
-    task = Forecasting(config, dataset)
-    fit(task, tmp_path)
-    run = open_run(tmp_path)
-    found = evaluate(run, task, "test")
-    assert list(found.scores)[:4] == ["all 3 together", "seed 0", "seed 1", "seed 2"]
-    starts = dataset.starts["test"]
-    np.testing.assert_allclose(run.forecast(dataset.inputs, starts), found.members.mean(axis=0), rtol=1e-5)
 
 
 def test_forecasts_in_16_bits_have_their_mean_in_full(data: DataConfig) -> None:

@@ -6,13 +6,11 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from processes import PROGRAM, after_checkpoint, environment, weights
 
-from jax_lstm import InputError
 from jax_lstm.tasks import open_run
 from jax_lstm.train.mesh import parse_mesh
 
@@ -31,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def close(folder: Path, name: str, reference: str, tolerance: float = TOLERANCE) -> None:
+def close(folder: Path, name: str, reference: str, tolerance: float) -> None:
     found, expected = (list(np.load(folder / f"{each}.npz").values()) for each in (name, reference))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
@@ -62,7 +60,7 @@ def test_many_devices_train_as_one(folder: Path, kind: str, meshes: list[str], t
         close(folder, f"{kind} {mesh}", f"{kind} one", tolerance)
         np.testing.assert_allclose(norms(folder, f"{kind} {mesh}"), norms(folder, f"{kind} one"), rtol=tolerance)
     if kind == "forecast":
-        close(folder, "forecast moved", "forecast one")
+        close(folder, "forecast moved", "forecast one", tolerance)
 
 
 def options(folder: Path, out: Path) -> list[str]:
@@ -132,9 +130,6 @@ def test_a_signal_to_one_process_stops_all_after_saving(folder: Path, signum: in
 def test_meshes() -> None:
     assert parse_mesh("") == {"data": 1, "model": 1}
     assert parse_mesh("model=2, data=4") == {"data": 4, "model": 2}
-    for text in ("data", "data=0", "rows=2", "data=2;model=2"):
-        with pytest.raises(InputError, match="`--mesh` must be data=N"):
-            parse_mesh(text)
 
 
 @pytest.mark.slow
@@ -157,19 +152,3 @@ def test_rows_that_do_not_divide_over_the_devices(folder: Path) -> None:
     for line, (_, message) in zip(done.stderr.splitlines(), cases, strict=True):
         assert message in line
     assert not (folder / "refused").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--mesh", "data=64", "--batch-size", "64"], "needs 64 devices"),
-        (["--coordinator", "127.0.0.1:1"], "`--num-processes` must be given with --coordinator"),
-        (["--coordinator", "a:1", "--num-processes", "2", "--process-id", "2"], "`--process-id` must be below"),
-    ],
-)
-def test_faults_are_named(tmp_path: Path, options: list[str], message: str, capsys: Any) -> None:
-    from jax_lstm.cli import main
-
-    assert main(["train", *options, "--out", str(tmp_path / "run")]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()

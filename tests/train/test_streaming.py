@@ -1,7 +1,6 @@
 """Training on series that stay on disk: the batches, the scores, a killed run, two hosts, and little memory."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -12,15 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from processes import environment, killed_and_resumed, weights
+from processes import assert_killing_changes_nothing, environment
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.cli import main
-from jax_lstm.compare.config import CompareConfig
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task, open_run, streaming
 from jax_lstm.tasks.evaluation import evaluate
-from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 
 pytest.importorskip("grain")
 HERE = Path(__file__).parent
@@ -82,7 +80,6 @@ def test_an_epoch_takes_each_window_once_in_an_order_of_its_own(folder: Path) ->
 def test_an_epoch_of_some_windows_draws_others_each_time(folder: Path) -> None:
     config = config_for(folder, epoch_windows=80)
     task = load_task(config)
-    assert task.shape == (1, 5, 16)
     drawn = [set(numbers(task, task.batches(config, epoch)).ravel().tolist()) for epoch in range(10)]
     assert all(len(each) == 80 for each in drawn)
     assert len(set.union(*drawn)) > 0.8 * TRAIN  # of 413 one is left out with a chance of (1 - 80/413)^10 = 0.12
@@ -100,12 +97,12 @@ def test_a_batch_is_what_the_file_holds_standardised(folder: Path) -> None:
     np.testing.assert_allclose(y, values[rows[:, WINDOW:]][..., [1, 0]].reshape(16, -1), atol=1e-6)
 
 
-def test_a_call_holds_no_more_than_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "CALL_BYTES", 2 * 16 * 8 * 2 * 4 + 1)  # two batches
-    task = load_task(config_for(folder))
-    assert task.shape == (13, 1, 16)  # 25 batches in 13 calls of at most 2
-    monkeypatch.setattr(streaming, "CALL_BYTES", 1)
-    assert load_task(config_for(folder)).shape == (25, 1, 16)
+@pytest.mark.parametrize(("batches", "shape"), [(2, (13, 1, 16)), (0, (25, 1, 16))])  # of 25 batches
+def test_a_call_holds_no_more_than_fits(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batches: int, shape: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(streaming, "CALL_BYTES", batches * 16 * 8 * 2 * 4 + 1)
+    assert load_task(config_for(folder)).shape == shape
 
 
 @pytest.mark.slow
@@ -135,28 +132,7 @@ def options(folder: Path, out: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_killed_and_resumed_is_bit_identical(folder: Path, tmp_path: Path) -> None:
-    whole, killed = killed_and_resumed(lambda out: options(folder, out), tmp_path)
-    for got, expected in zip(weights(killed), weights(whole), strict=True):
-        np.testing.assert_array_equal(got, expected)
-
-
-@pytest.mark.slow
-def test_within_an_epoch_it_goes_on_with_the_next_call(folder: Path, tmp_path: Path) -> None:
-    """Ctrl-C at a call amid the second epoch."""
-    config = config_for(folder, epochs=3)
-    task = load_task(config)
-    whole = fit(task, tmp_path / "whole")
-
-    def interrupt(progress: Any) -> None:
-        if (progress.position.epoch, progress.position.call) == (1, 2):
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(InterruptedRunError, match="interrupted after step"):
-        fit(task, tmp_path / "cut", report=interrupt)
-    assert open_run(tmp_path / "cut").position.call > 0
-    resumed = fit(task, tmp_path / "cut", resume=True)
-    for got, expected in zip(*(jax.tree.leaves(result.params) for result in (resumed, whole)), strict=True):
-        np.testing.assert_array_equal(got, expected)
+    assert_killing_changes_nothing(lambda out: options(folder, out), tmp_path)
 
 
 @pytest.mark.slow
@@ -225,17 +201,6 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr[-3000:]
     small, large = json.loads(done.stdout.splitlines()[-1])
     assert large - small < 100e6
-
-
-@pytest.mark.parametrize(("name", "value"), [("seeds", "0:2"), ("sweep", ("learning_rate=1e-3,1e-2",))])
-def test_many_models_are_refused(folder: Path, name: str, value: Any) -> None:
-    with pytest.raises(InputError, match="`--seeds and --sweep` must be left out with --stream, since every model"):
-        config_for(folder, **{name: value})
-
-
-def test_compare_refuses_it(folder: Path) -> None:
-    with pytest.raises(InputError, match="`--stream` must be left out of compare"):
-        CompareConfig(TrainConfig(data=config_for(folder).data))
 
 
 @pytest.mark.slow

@@ -25,20 +25,6 @@ def test_names_and_shapes_are_pytorchs() -> None:
     }
 
 
-def test_a_round_trip_is_exact() -> None:
-    source, target = make_model(0), make_model(1)
-    jl.load_state_dict(target, jl.state_dict(source))
-    for name, array in jl.state_dict(source).items():
-        np.testing.assert_array_equal(jl.state_dict(target)[name], array)
-
-
-def test_arrays_are_copies() -> None:
-    model = make_model()
-    weights = jl.state_dict(model)
-    weights["fc.bias"][:] = 7
-    assert not (jl.state_dict(model)["fc.bias"] == 7).any()
-
-
 def assert_unchanged(model: jl.LSTMModel, before: dict[str, np.ndarray]) -> None:
     for name, array in jl.state_dict(model).items():
         np.testing.assert_array_equal(array, before[name])
@@ -118,15 +104,14 @@ def test_floats_are_cast_as_pytorch_casts_them(dtype: str) -> None:
         np.testing.assert_array_equal(array, expected.state_dict()[name].numpy())
 
 
-def test_integers_of_pytorch_are_refused_too() -> None:
+def test_both_ways_arrays_are_copies() -> None:
+    """PyTorch trains in place."""
     torch = pytest.importorskip("torch")
-    weights = jl.state_dict(make_model()) | {"fc.bias": torch.zeros(2, dtype=torch.int64)}
-    with pytest.raises(jl.InputError, match=r"`fc\.bias` must be an array of floating-point numbers; got int64"):
-        jl.load_state_dict(make_model(), weights)
-
-
-def test_an_abstract_module_can_be_loaded() -> None:
-    weights = jl.state_dict(make_model())
-    model = nnx.eval_shape(lambda: jl.LSTMModel(3, 5, 2, num_layers=2, rngs=nnx.Rngs(0)))
-    jl.load_state_dict(model, weights)
-    assert_unchanged(model, weights)
+    model, weights = make_model(0), jl.state_dict(make_model(1))
+    given = {name: torch.from_numpy(array).clone() for name, array in weights.items()}
+    jl.load_state_dict(model, given)
+    taken, before = jl.state_dict(model), jl.state_dict(model)
+    for name in given:
+        given[name].add_(1)
+        taken[name] += 1
+    assert_unchanged(model, before)

@@ -1,0 +1,102 @@
+"""Counts from HLO and from jaxprs: loops and their instructions, exchanges between devices, matrix products."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from benchmarks.jit import hlo
+from benchmarks.jit.anatomy import compilations, equations, in_stages, products
+from benchmarks.jit.exchanges import Exchange, exchanges
+from benchmarks.jit.programs import BOTH, FORWARD
+from benchmarks.jit.sizes import Size
+from benchmarks.jit.variants import VARIANTS
+
+MIB = 2**20
+TEXT = """HloModule m, is_scheduled=true, entry_computation_layout={(f32[2]{0})->f32[2]{0}}, num_partitions=8
+
+%fused (p: f32[2]) -> f32[2] {
+  %s.1 = f32[1,2]{1,0} dynamic-slice(%p, %p), dynamic_slice_sizes={1,2}
+  ROOT %d = f32[2]{0} dot(%s.1, %p), metadata={op_name="a(b)"}
+}
+
+%inner (t: (s32[], f32[2])) -> (s32[], f32[2]) {
+  %g = f32[8,4]{1,0} all-gather(%x), channel_id=1, replica_groups=[2,4]<=[8], dimensions={0}, use_global_device_ids=true
+  %p.1 = bf16[6]{0} collective-permute(%y), channel_id=4, source_target_pairs={{0,1},{1,0}}
+  ROOT %r = (s32[], f32[2]{0}) tuple(%g)
+}
+
+%body (t: (s32[], f32[2])) -> (s32[], f32[2]) {
+  %t.2 = (s32[], /*index=1*/f32[2]{0}) parameter(0)
+  %f = f32[2]{0} fusion(%t.2), kind=kLoop, calls=%fused
+  %r.3 = (f32[10]{0}, pred[4]{0}) all-reduce(%u, %v), replica_groups={{0,1},{2,3},{4,5},{6,7}}, to_apply=%add
+  %w.2 = (s32[]) while(%t.2), condition=%c, body=%inner, backend_config={"known_trip_count":{"n":"5"}}
+}
+
+ENTRY %main (x: f32[2]) -> f32[2] {
+  %w = (s32[], f32[2]{0}) while(%x), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"3"}}
+  %alone = f32[9]{0} all-reduce(%x), replica_groups={{0},{1}}, to_apply=%add
+  %s.2 = f32[3]{0} reduce-scatter(%x), channel_id=3, replica_groups={}, dimensions={0}, to_apply=%add
+}
+"""
+UNKNOWN = TEXT.replace('{"known_trip_count":{"n":"3"}}', "{}")
+
+
+def test_loops() -> None:
+    module = hlo.read(TEXT)
+    assert module.instructions == 12
+    assert module.counts["while"] == 2
+    outer, inner = module.loops
+    assert (outer.trips, outer.depth, outer.kernels) == (3, 0, 3)
+    assert outer.counts["dot"] == outer.counts["dynamic-slice"] == 1
+    assert "all-gather" not in outer.counts
+    assert (inner.trips, inner.depth, inner.kernels, inner.counts["all-gather"]) == (5, 1, 2, 1)
+    assert hlo.read(UNKNOWN).loops[0].trips is None
+
+
+def test_exchanges() -> None:
+    assert exchanges(TEXT) == [
+        Exchange("all-reduce", 44, 2, 2, 3),
+        Exchange("all-gather", 128, 1, 4, 15),
+        Exchange("collective-permute", 12, 1, 8, 15),
+        Exchange("reduce-scatter", 12, 1, 8, 1),
+    ]
+    with pytest.raises(ValueError, match="all-reduce in a loop of unknown length"):
+        exchanges(UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_a_result", "sent"),
+    [  # of 4 devices that hold or end up with 4 MiB, ring by ring: each passes on 3 pieces of 1 MiB
+        ("reduce-scatter", MIB, 3 * MIB),
+        ("all-gather", 4 * MIB, 3 * MIB),
+        ("all-reduce", 4 * MIB, 6 * MIB),
+        ("all-to-all", 4 * MIB, 3 * MIB),
+        ("collective-permute", MIB, MIB),
+    ],
+)
+def test_what_a_ring_sends(kind: str, of_a_result: int, sent: int) -> None:
+    assert Exchange(kind, of_a_result, 1, 4, 10).sent == 10 * sent
+
+
+def test_what_is_compiled() -> None:
+    """By hand: the products of the LSTM, and the loops that its text has."""
+    flat = Size(2, 5, 3, 4)
+    forward = 2.0 * flat.steps * flat.batch * 4 * flat.hidden_size * (flat.input_size + flat.hidden_size)
+    wide = dataclasses.replace(flat, batch=17)  # with a form for each platform
+    for variant, size, times in (
+        ("scan", flat, 3), ("scan kernel", flat, 3), ("scan, remat steps", flat, 4), ("scan kernel", wide, 3)
+    ):  # fmt: skip
+        program = VARIANTS[variant].program(size, BOTH)
+        jaxpr = jax.make_jaxpr(program.function)(*program.arguments).jaxpr
+        assert products(jaxpr) == times * forward * size.batch / flat.batch
+        assert equations(jaxpr) > len(jaxpr.eqns)
+    program = VARIANTS["scan"].program(flat, BOTH)
+    with compilations() as count:
+        _, compiled, seconds = in_stages(jax.jit(program.function), program.arguments)
+        jax.block_until_ready(compiled(*program.arguments))
+    assert count.number == 1
+    assert seconds.keys() == {"trace", "lower", "compile"}
+    assert [loop.trips for loop in hlo.read(compiled.as_text()).loops] == [flat.steps, flat.steps]  # there and back
+    loop = VARIANTS["fori_loop"].program(flat, FORWARD)
+    assert products(jax.make_jaxpr(loop.function)(*loop.arguments).jaxpr) is None
