@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from agree import assert_agree
+from jax.sharding import AbstractMesh, AxisType, PartitionSpec
 from kernels.lowered import Case, draw, expected, lowered
 
 from jax_lstm import functional
@@ -121,7 +122,7 @@ def test_a_nan_that_is_held_reaches_no_other_row_and_no_gradient() -> None:
 
 @needs_mosaic
 def test_is_what_a_gpu_program_calls() -> None:
-    """One kernel forward and one backward, also under `vmap` over rows and over members."""
+    """One kernel forward and one backward, also under `vmap` over rows and members, and on each device of a mesh."""
     params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in Sizes(3, 5, 1).shapes().items()}
     xs = jax.ShapeDtypeStruct((4, 2, 3), jnp.float32)
 
@@ -131,8 +132,15 @@ def test_is_what_a_gpu_program_calls() -> None:
     def several(of: Any, count: int) -> Any:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), of)
 
-    step = jax.grad(loss, (0, 1))
+    step, over = jax.grad(loss, (0, 1)), PartitionSpec(None, "data")
+    divided = jax.shard_map(
+        step,
+        mesh=AbstractMesh((2,), ("data",), axis_types=(AxisType.Auto,)),
+        in_specs=(PartitionSpec(), over),
+        out_specs=(PartitionSpec(), over),
+    )
     for function, given in (
+        (divided, (params, xs)),
         (step, (params, xs)),
         (jax.vmap(step, (None, 0)), (params, several(xs, 3))),
         (jax.vmap(step), (several(params, 3), several(xs, 3))),
