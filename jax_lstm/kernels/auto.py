@@ -102,10 +102,14 @@ def explain(kernel: Kernel, where: str, call: Call) -> Choice:
         raise InputError(_message(where, kernel, reason))
     if kernel != AUTO:
         return Choice(kernel.name, kernel.purpose if where == "variant" else f"named by `{where}`")
-    lowering = choose("auto", call)
-    name, purpose = (lowering.name, lowering.purpose) if lowering else ("plain", AUTO.purpose)
-    unproved = f"no record from {call.platform} shows it ahead; it must be named"
-    return Choice(name, purpose, {other: why or unproved for other, why in refusals(call).items() if other != name})
+    chosen = choose("auto", call)
+    name, purpose = (chosen.name, chosen.purpose) if chosen else ("plain", AUTO.purpose)
+    refused = {
+        other: reason or f"no record shows it ahead on {call.platform}; jax_lstm.kernels.Fused({other!r}) names it"
+        for other, reason in refusals(call).items()
+        if other != name
+    }
+    return Choice(name, purpose, refused)
 
 
 def _message(where: str, kernel: Kernel, reason: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused import cpu, tpu
+from jax_lstm.kernels.fused import cpu, gpu, tpu
 from jax_lstm.kernels.fused.cpu import lowering as native
 
 
@@ -34,6 +34,13 @@ LOWERINGS = (
     ),
     Lowering(
         "pallas", "tpu", "a Pallas kernel for the whole sequence, with its weights on the chip", tpu.refuses, tpu.run
+    ),
+    Lowering(
+        "pallas",
+        "cuda",
+        "a Pallas kernel for the whole sequence, with its weights on the chip, on Hopper",
+        gpu.refuses,
+        gpu.run,
     ),
 )
 NAMES = ("auto", "plain", *dict.fromkeys(row.name for row in LOWERINGS))  # what may be asked for

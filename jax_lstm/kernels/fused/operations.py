@@ -22,7 +22,7 @@ from jax_lstm.kernels.base import Call, compiled
 from jax_lstm.kernels.fused import lowerings, plain
 from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, Signature, axes, each, results, sizes, tangent
 from jax_lstm.kernels.fused.batching import merge_axis
-from jax_lstm.kernels.fused.sharding import align, partitioned, spec_of, split_of, with_devices
+from jax_lstm.kernels.fused.sharding import align, partitioned, spec_of, split_of, with_devices, without_axes
 
 
 class Operation:
@@ -65,11 +65,10 @@ class Operation:
         call = Call(platform, arrays["xs"].dtype, *shape, proj_size, given, signature.chip)
         exporting = ctx.module_context.lowering_parameters.for_export
         row = None if exporting else lowerings.choose(signature.lowering, call)
-        function = (
-            functools.partial(self.in_plain_jax, signature=signature)
-            if row is None
-            else partitioned(row.run, signature)
-        )
+        if row is None:
+            function = functools.partial(self.in_plain_jax, signature=signature)
+        else:
+            function, ctx = partitioned(row.run, signature), without_axes(ctx)
         return mlir.lower_fun(function, multiple_results=True)(ctx, *operands)
 
     def _batch_plain(self, operands: Sequence[Any], at: Sequence[Any], *, signature: Signature) -> tuple[Any, Any]:

@@ -71,6 +71,18 @@ def with_devices(operands: Sequence[Any], signature: Signature) -> list[Any]:
     return [first if manual or signature.lowering == "plain" else needs_devices.bind(first), *others]
 
 
+def without_axes(ctx: Any) -> Any:
+    """The context of a lowering, without the axes of `shard_map` over which arrays vary.
+
+    Within a kernel, what is loaded would vary and what is computed would not, and JAX would refuse its loops.
+    """
+
+    def plain(avals: Sequence[Any]) -> list[Any]:
+        return [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in avals]
+
+    return ctx.replace(avals_in=plain(ctx.avals_in), avals_out=plain(ctx.avals_out))
+
+
 @functools.cache
 def partitioned(run: Callable[..., list[Any]], call: Signature) -> Callable[..., list[Any]]:
     """`run(call, ...)` as a function of its operands that XLA partitions along their sharded N and B."""
