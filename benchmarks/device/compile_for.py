@@ -32,7 +32,8 @@ from jax_lstm.checks import MissingExtraError
 TOPOLOGIES = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
 # FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
 # device of a v5p), or two of 256 x 256 that do twice as much (`jax.experimental.pallas.tpu.get_tpu_info_for_chip`; the
-# published peaks at 1.5, 1.75, 1.75, 1.05 and 2.2 GHz). Static cycles of a product of 4096 x 4096: 97% of it on v5e and v5p.
+# published peaks at 1.5, 1.75, 1.75, 1.05 and 2.2 GHz). By its static cycles a product of 4096 x 4096 reaches 97% of
+# that on v5e and v5p.
 PEAKS = {"v5e": 131072, "v6e": 524288, "v5p": 262144, "v4": 131072, "tpu7x": 524288}
 PROFILE = "--xla_jf_dump_static_llo_profile_to"
 # Without these, libtpu looks for the machine that it is on, and for other processes that use it.
@@ -50,7 +51,7 @@ SCHEDULED = ("fusion", "convolution", "custom-call")  # always estimated; copies
 
 
 class Operation(NamedTuple):
-    """An operation that a run of the program repeats `times` times; `kernel`: a Pallas kernel, with its loops inside."""
+    """An operation that a program repeats `times` times; `kernel`: a Pallas kernel, with its loops inside."""
 
     name: str
     opcode: str

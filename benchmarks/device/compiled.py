@@ -47,8 +47,8 @@ class Program(NamedTuple):
 class Compiled:
     """A row of the record: a program for `chip`, or why there is none.
 
-    `loop`: static cycles of all `steps` in loops and Pallas kernels; None if libtpu gives no estimates. `products`: FLOPs
-    of the products outside. `memory` in bytes, of the loops alone if `products` are given.
+    `loop`: static cycles of all `steps` in loops and Pallas kernels; None if libtpu gives no estimates. `products`:
+    FLOPs of the products outside, which were left out. `memory` in bytes.
     """
 
     chip: str

@@ -54,7 +54,7 @@ def loops_of(function: Callable[..., Any], leading: tuple[int, int], *shapes: An
 def _run(
     program: ClosedJaxpr, arguments: Any, leading: tuple[int, int], instead: Callable[[Any], list[jax.Array]]
 ) -> tuple[list[Any], list[Any]]:
-    """Evaluate a program; also return the results of its loops, which XLA would otherwise drop if nothing reads them."""
+    """Evaluate a program; also return the results of its loops, which XLA drops if nothing reads them."""
     jaxpr = program.jaxpr
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
     kept: list[Any] = []

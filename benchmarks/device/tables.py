@@ -143,8 +143,8 @@ def _compiled(record: Record, measure: str) -> Table:
     columns = ("case", "program", "in loops", "outside", "cycles", "floor", "cycles / floor", "memory")
     notes.insert(
         0,
-        "Of the schedule, not of hardware. In loops: with Pallas kernels. Outside: the products there at the peak of the "
-        "matrix units. Floor: all products of the layer at that peak. Memory: of the loops with what they read and write.",
+        "Of the schedule, not of hardware. In loops: with Pallas kernels. Outside: the products there at the peak of "
+        "the matrix units. Floor: all products of the layer at that peak. Memory: of the loops, with their arrays.",
     )
     chips = ", ".join(dict.fromkeys(row.chip for row in rows))
     return Table(f"Static cycles a step on {chips}: {measure}", columns, cells, left=2, notes=tuple(notes))
