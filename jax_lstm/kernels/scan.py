@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require_one_of, require_size
-from jax_lstm.kernels.base import Kernel, Outputs
+from jax_lstm.kernels.base import Kernel, Outputs, time_major
 from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.params import LSTMParams, LSTMState
@@ -255,7 +255,7 @@ def project_before(weights: LSTMParams, xs: jax.Array) -> Any:
     bias = sum_of_biases(weights, 3)
     by_gate = jnp.split(weights.weight_ih, 4, axis=1)
     biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
-    inputs = [product(xs, weight) + bias for weight, bias in zip(by_gate, biases, strict=True)]
+    inputs = [time_major.bind(product(xs, weight) + bias) for weight, bias in zip(by_gate, biases, strict=True)]
     return inputs, lambda x, h: [a + b for a, b in zip(x, _split(product(h, weights.weight_hh)), strict=True)]
 
 
