@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import tyro
 from flax import nnx
 from rich.console import Console
 
@@ -24,7 +25,7 @@ from benchmarks.page import render
 from benchmarks.tables import Table, as_markdown, print_facts, print_table
 from benchmarks.tasks import SOURCE, TEXT
 from jax_lstm import LSTM, Init, LanguageModel, LSTMModel
-from jax_lstm.checks import require_size
+from jax_lstm.checks import require_one_of, require_size
 from jax_lstm.kernels import iterations
 
 COARSE = 2.0**-13  # the tolerance where products are rounded to TF32
@@ -53,16 +54,31 @@ class Study(Command):
 
     shorter: int = 1
     """Divide the steps of training and of the sequences by this, to try the command."""
+    part: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """initial, adding, characters or weather; may be repeated. All if not given."""
+    resume: str = ""
+    """Keep the rows that this record has of other parts."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, Row)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
         require_size("--shorter", self.shorter)
-        began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        for rows in (initial, of_adding, of_text, of_weather):
-            for row in rows(self.shorter):
-                record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
+        parts = {"initial": initial, "adding": of_adding, "characters": of_text, "weather": of_weather}
+        for name in self.part:
+            require_one_of("--part", name, tuple(parts))
+        began, record, kept = time.monotonic(), records.begin(self.NAME, command, {}), {}
+        earlier = 0.0
+        if self.resume:
+            before = records.read(Path(self.resume), self.NAME, Row)
+            commits = ", ".join(dict.fromkeys([*before.commit.split(", "), record.commit]))
+            record = replace(record, commit=commits)
+            earlier = before.seconds
+            kept = {name: [row for row in before.rows if row.model.startswith(name)] for name in parts}
+        for name, part in parts.items():
+            for row in part(self.shorter) if not self.part or name in self.part else kept.get(name, []):
+                seconds = earlier + time.monotonic() - began
+                record = replace(record, rows=[*record.rows, row], seconds=seconds)
                 records.write(record, path)
                 console.print(f"{record.seconds:4.0f} s: {row.model}", highlight=False, markup=False)
         print_table(console, table(record))
@@ -78,7 +94,7 @@ def initial(shorter: int) -> Iterator[Row]:
         lstm = LSTM(16, hidden_size, init=Init(forget_bias=forget_bias), rngs=nnx.Rngs(0))
         name = "initial weights" if forget_bias is None else f"initial weights, {FORGET} {forget_bias:+.0f}"
         yield counted(name, lstm, noise(steps // shorter))
-    lstm = LSTM(16, 64, rngs=nnx.Rngs(0))
+    lstm: Any = LSTM(16, 64, rngs=nnx.Rngs(0))
     lstm.weight_hh_l0[...] = REACH * lstm.weight_hh_l0[...]
     yield counted(f"initial weights, recurrent ones times {REACH:.0f}", lstm, noise(1024 // shorter))
 
