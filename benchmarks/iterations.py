@@ -34,15 +34,15 @@ FORGET, REACH = "forget gate's bias", 8.0
 
 @dataclass(frozen=True)
 class Row:
-    """Iterations of one layer, forward and backward, at the tolerance of float32 and at that of TF32."""
+    """Iterations of one layer, forward and backward, at the tolerances of float32 and TF32; None: not converged."""
 
     model: str
     steps: int
     hidden_size: int
-    forward: int
-    backward: int
-    coarse_forward: int
-    coarse_backward: int
+    forward: int | None
+    backward: int | None
+    coarse_forward: int | None
+    coarse_backward: int | None
     loss: float | None = None  # at the end of training
 
 
@@ -185,19 +185,23 @@ def train(model: Any, loss: Callable[..., jax.Array], batch: Callable[[], Any], 
 
 def counted(name: str, lstm: LSTM, x: jax.Array, loss: float | None = None) -> Row:
     ((fine,),), ((coarse,),) = iterations(lstm, x), iterations(lstm, x, tol=COARSE)
-    return Row(name, max(x.shape[:2]), lstm.hidden_size, *fine, *coarse, loss)  # type: ignore[arg-type]
+    return Row(name, max(x.shape[:2]), lstm.hidden_size, *fine, *coarse, loss)
 
 
 def table(record: records.Record) -> Table:
+    def of(*made: int | None) -> str:
+        return " / ".join(str(each or "-") for each in made)
+
     rows = [
         (
             row.model, f"{row.steps:,}", str(row.hidden_size), "-" if row.loss is None else f"{row.loss:.3g}",
-            f"{row.forward} / {row.backward}", f"{row.coarse_forward} / {row.coarse_backward}",
+            of(row.forward, row.backward), of(row.coarse_forward, row.coarse_backward),
         )
         for row in record.rows
     ]  # fmt: skip
     columns = ("weights", "T", "H", "loss", "float32", "tolerance of TF32")
-    return Table("Iterations, forward / backward, one row of the batch", columns, rows)
+    notes = ("-: not trained; or not converged, since the gradient overflows float32",)
+    return Table("Iterations, forward / backward, of one row", columns, rows, notes=notes)
 
 
 def markdown(record: records.Record) -> str:

@@ -214,6 +214,7 @@ for options in OPTIONS:
     [
         ["dict(num_layers=2, dropout=0.5)", "dict(variant=jl.Variant(0.2, 0.1, 0.1, 0.3, True, True))"],
         ["dict(dtype=jnp.bfloat16, backend=jl.kernels.Scan(remat='gates'))"],
+        ["dict(backend='parallel')"],
     ],
 )
 def test_under_jaxs_strictest_checks(options: list[str]) -> None:

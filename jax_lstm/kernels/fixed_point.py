@@ -59,7 +59,7 @@ def linear(f: jax.Array, u: jax.Array, first: jax.Array) -> jax.Array:
     def matvec(s: jax.Array) -> jax.Array:
         return s - f * before(s, jnp.zeros_like(s[0]))
 
-    u = jnp.concatenate([u[:1] + _times(f[0], first), u[1:]])
+    u = jnp.concatenate([u[:1] + _times(f[:1], first[None]), u[1:]])
     return lax.custom_linear_solve(matvec, u, solve, transpose_solve)
 
 

@@ -60,7 +60,7 @@ def test_who_serves_what() -> None:
     refusing = {name for name, contender in CONTENDERS.items() if contender.refuses(UNEQUAL)}
     assert refusing == {"equinox", "torch cell", "torch compile cell"}
     assert not any(contender.refuses(DEEP) for contender in CONTENDERS.values())
-    assert OURS.keys() == KERNELS.keys() - {"reference", "cudnn", "plain"}
+    assert OURS.keys() == KERNELS.keys() - {"reference", "cudnn", "parallel", "plain"}
 
 
 def test_the_oracle_of_lengths_and_layers_agrees_with_numpy() -> None:
