@@ -281,7 +281,7 @@ def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
     with pytest.raises(
         jl.InputError,
-        match="`JAX_LSTM_BACKEND` must be auto or one of native, pallas, plain, .*, reference; got 'fast'",
+        match=r"`JAX_LSTM_BACKEND` must be auto or one of native, pallas, plain, .*, reference; got 'fast'",
     ):
         make_lstm()(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "")
