@@ -138,7 +138,7 @@ def of_text(shorter: int) -> Iterator[Row]:
 
 
 def of_weather(shorter: int) -> Iterator[Row]:
-    """The next hour's weather at one airport; counted over the year as one sequence."""
+    """The next hour's weather at one airport; counted over twelve weeks as one sequence."""
     import pandas as pd
 
     with as_file(packaged("jax_lstm.data") / "weather.csv.gz") as path:
@@ -158,7 +158,7 @@ def of_weather(shorter: int) -> Iterator[Row]:
 
     last = train(model, loss, batch, 1000 // shorter, 3e-3)
     yield counted(
-        "weather, trained, the year as one sequence", model.lstm, jnp.asarray(hours[None, : 8192 // shorter]), last
+        "weather, trained, 2,048 hours as one sequence", model.lstm, jnp.asarray(hours[None, : 2048 // shorter]), last
     )
 
 
