@@ -72,6 +72,14 @@ def test_a_program_that_does_not_compile_says_why() -> None:
     assert "float12" in found.failed
 
 
+def test_parameters_are_gathered_once_a_training_step() -> None:
+    """And not at every time step, where XLA moved the gathers of weights before there was a barrier."""
+    found = step_row(Size(128, 1, 16, 4), 4, 2, "v5e:2x4")
+    gathers = [each for each in found.exchanges if each["kind"] == "all-gather"]
+    assert gathers
+    assert {each["times"] for each in gathers} == {CALLS}
+
+
 def test_a_training_step_over_a_slice() -> None:
     """The program of `jax-lstm train --mesh data=8` for a v5e slice: gradients are reduced once a step."""
     found = step_row(Size(128, 1, 8, 4), 8, 1, "v5e:2x4")
