@@ -59,22 +59,16 @@ def _run(
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
     kept: list[Any] = []
     for equation in jaxpr.eqns:
-        name, operands = (
-            equation.primitive.name,
-            [atom.val if isinstance(atom, Literal) else values[atom] for atom in equation.invars],
-        )
+        name = equation.primitive.name
+        operands = [atom.val if isinstance(atom, Literal) else values[atom] for atom in equation.invars]
         if name == "platform_index":
-            found = [
-                next(at for at, these in enumerate(equation.params["platforms"]) if these is None or "tpu" in these)
-            ]
+            platforms = enumerate(equation.params["platforms"])
+            found = [next(at for at, these in platforms if these is None or "tpu" in these)]
         elif name in INLINED or (name == "cond" and isinstance(operands[0], int)):
             inner = equation.params["branches"][operands.pop(0)] if name == "cond" else _program(equation)
             found, more = _run(inner, operands, leading, instead)
             kept += more
-        elif name != "scan" and any(
-            len(atom.aval.shape) == 3 and atom.aval.shape[:2] == leading
-            for atom in (*equation.invars, *equation.outvars)
-        ):
+        elif name != "scan" and any(_has(atom, leading) for atom in (*equation.invars, *equation.outvars)):
             found = instead(equation)
         else:
             found = equation.primitive.bind(*operands, **equation.params)
@@ -82,6 +76,10 @@ def _run(
             kept += found if name == "scan" else []
         values.update(zip(equation.outvars, found, strict=True))
     return [atom.val if isinstance(atom, Literal) else values[atom] for atom in jaxpr.outvars], kept
+
+
+def _has(atom: Any, leading: tuple[int, int]) -> bool:
+    return len(atom.aval.shape) == 3 and atom.aval.shape[:2] == leading
 
 
 def _program(equation: Any) -> ClosedJaxpr:

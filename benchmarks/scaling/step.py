@@ -66,8 +66,8 @@ def row(size: Size, data: int, model: int, topology: str = "") -> Row:
     held = sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params)
     whole = sum(_bytes(leaf.shape, leaf.dtype) for leaf in params)
     seconds = time.monotonic() - began
-    described = (topology, compile_for.memory(compiled)) if topology else ()
-    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds, *described)
+    memory = compile_for.memory(compiled) if topology else {}
+    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds, topology, memory)
 
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:

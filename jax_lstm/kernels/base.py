@@ -235,4 +235,4 @@ def _lay_out(platform: str, ctx: Any, x: Any) -> Any:
 
 # Left alone, XLA for TPU gives a product over all steps a layout in which the steps of a row are neighbours, and a loop
 # then gathers each step from all over the array.
-time_major = identity("lstm_time_major", _lay_out)
+time_major = identity("time_major", _lay_out)
