@@ -17,7 +17,7 @@ OVERRIDE = "JAX_LSTM_BACKEND"  # environment variable: the name of the kernel th
 
 AUTO = Fused()
 KERNELS: dict[str, Kernel] = {
-    kernel.name: kernel for kernel in (Fused("native"), Fused("plain"), Cudnn(), Scan(), Reference())
+    kernel.name: kernel for kernel in (Fused("native"), Fused("pallas"), Fused("plain"), Cudnn(), Scan(), Reference())
 }
 Backend = str | Kernel  # what `backend=` takes
 
@@ -46,7 +46,7 @@ def named(name: Any, **options: Any) -> Kernel:
     known_name = isinstance(name, str) and name in names
     require(known_name, "backend", f"be a kernel or one of {', '.join(names)}", repr(name), fix)
     kernel: Kernel = {"auto": AUTO, **KERNELS}[str(name)]
-    known = tuple(part.name for part in dataclasses.fields(kernel) if part.name != "lowering")
+    known = kernel.options
     has = f"{name!r} has the options {' and '.join(known)}" if known else f"{name!r} has no options"
     for option in options:
         require(option in known, "backend", f"be given options that it has: {has}", option)

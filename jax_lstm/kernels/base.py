@@ -4,6 +4,7 @@ A kernel is a frozen dataclass whose fields are its own options. A new one is a 
 the table of `jax_lstm.kernels.auto`.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ class Kernel:
     def name(self) -> str:
         """What `LSTM(backend=...)` calls it."""
         return type(self).__name__.lower()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of what `jax_lstm.kernels.named` may set beside the kernel's name."""
+        return tuple(field.name for field in dataclasses.fields(self))
 
     def refuses(self, call: Call) -> str:
         """Why this kernel cannot serve `call`; "" if it can."""

@@ -71,7 +71,7 @@ MISTAKES = {  # name: file, what it says, what it would say
     "a chunk too long": (tpu_loop, "run(rest)", "run(steps)"),
     "gates swapped": (tpu, "_sigmoid(z[0]), _sigmoid(z[1])", "_sigmoid(z[1]), _sigmoid(z[0])"),
     "the edge of a chunk ignored": (tpu, "jnp.where(inside, ", "jnp.where(inside | True, "),
-    "no gradient from the next step": (tpu, "d_hs = d_h[...] + ", "d_hs = 0 * d_h[...] + "),
+    "no gradient from the next step": (tpu, "d_h[...] + refs", "0 * d_h[...] + refs"),
 }
 
 

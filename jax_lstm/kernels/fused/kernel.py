@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from jax_lstm.checks import require_one_of
+from jax_lstm.checks import require, require_one_of
 from jax_lstm.kernels.base import Call, Kernel, Outputs
 from jax_lstm.kernels.fused import lowerings
 from jax_lstm.kernels.fused.arrays import OUTPUTS, dtype
@@ -19,7 +19,13 @@ class Fused(Kernel):
 
     Args:
         lowering: "auto": on each platform the fastest lowering that a committed record shows: today C++ on CPU, plain
-            JAX elsewhere. "native": the C++ library; on a CPU only. "plain": plain JAX.
+            JAX elsewhere. "native": the C++ library; on a CPU only. "plain": plain JAX. "pallas": a kernel in Pallas,
+            on TPUs and on NVIDIA's Hopper GPUs.
+        chip: with "pallas", the chip to fit, as "v5e": its on-chip memory bounds the sizes that are served. None: the
+            TPU with the least memory.
+
+    Raises:
+        InputError: there is no such lowering, or `chip` is given without "pallas".
     """
 
     purpose: ClassVar[str] = "plain JAX, for every platform and type"
@@ -28,10 +34,18 @@ class Fused(Kernel):
 
     def __post_init__(self) -> None:
         require_one_of("lowering", self.lowering, lowerings.NAMES)
+        require(
+            self.chip is None or self.lowering == "pallas", "chip", "be given with lowering='pallas'", self.lowering
+        )
 
     @property
     def name(self) -> str:
         return self.lowering
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The chip, where a chip matters."""
+        return ("chip",) if self.lowering == "pallas" else ()
 
     def refuses(self, call: Call) -> str:
         """Why the lowering that was named cannot serve `call`; "auto" and "plain" serve every call."""

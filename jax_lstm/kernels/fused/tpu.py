@@ -19,6 +19,8 @@ from jax_lstm.kernels.fused.gradients import gradients
 from jax_lstm.kernels.fused.tpu_loop import LANES, MIB, VMEM, Loop, Refs, capacity, plan
 from jax_lstm.kernels.masking import zero_padding
 
+ALL = slice(None)
+
 
 def refuses(call: Call) -> str:
     """Why this lowering cannot serve `call`; "" if it can."""
@@ -58,26 +60,23 @@ def _forward(arrays: Arrays, signature: Signature) -> Arrays:
 
 def _forward_step(refs: Refs, s: Any, count: int, h: Any, c: Any) -> None:
     """Step `s` of a chunk: from the state before it to the state after it, in place."""
-    valid, reset = _flags(refs, s)
-    before = h[...] if reset is None else jnp.where(reset, 0.0, h[...])
-    x, us = before.astype(refs["weight_hh"].dtype), []
-    for units in _units(c):
-        columns = [slice(units.start + k * c.shape[1], units.stop + k * c.shape[1]) for k in range(4)]
-        z = [refs["inputs"][s, :, gate] + _product(x, refs["weight_hh"][:, gate]) for gate in columns]
-        i, f, g, o = gates = _sigmoid(z[0]), _sigmoid(z[1]), jnp.tanh(z[2]), _sigmoid(z[3])
-        before_c = c[:, units] if reset is None else jnp.where(reset, 0.0, c[:, units])
-        after_c = f * before_c + i * g
-        us.append(o * jnp.tanh(after_c))
-        c[:, units] = after_c = after_c if valid is None else jnp.where(valid, after_c, before_c)
-        _store(refs, s, units, cs=after_c)
-        for columns_of_gate, gate in zip(columns, gates, strict=True):
-            _store(refs, s, columns_of_gate, gates=gate)
+    valid, kept = _flag(refs, "mask", s), _flag(refs, "kept", s)
+    before, us = _select(kept, h[...], 0.0), []
+    x = before.astype(refs["weight_hh"].dtype)
+    for units, gates in _units(c):
+        z = [refs["inputs"][s, :, gate] + _product(x, refs["weight_hh"][:, gate]) for gate in gates]
+        i, f, g, o = _sigmoid(z[0]), _sigmoid(z[1]), jnp.tanh(z[2]), _sigmoid(z[3])
+        before_c = _select(kept, c[:, units], 0.0)
+        next_c = f * before_c + i * g
+        us.append(o * jnp.tanh(next_c))
+        c[:, units] = next_c = _select(valid, next_c, before_c)
+        _store(refs, s, units, cs=next_c)
+        for gate, value in zip(gates, (i, f, g, o), strict=True):
+            _store(refs, s, gate, gates=value)
     u = jnp.concatenate(us, axis=-1)
-    after_h = y = _product(u, refs["weight_hr"][...]) if "weight_hr" in refs else u
-    if valid is not None:
-        after_h, y = jnp.where(valid, after_h, before), jnp.where(valid, y, 0.0)
-    h[...] = after_h
-    _store(refs, s, slice(None), ys=y, hs=after_h)
+    y = _product(u, refs["weight_hr"][...]) if "weight_hr" in refs else u
+    h[...] = next_h = _select(valid, y, before)
+    _store(refs, s, ALL, ys=_select(valid, y, 0.0), hs=next_h)
 
 
 def _backward(arrays: Arrays, signature: Signature) -> Arrays:
@@ -96,39 +95,40 @@ def _backward_step(back: int, refs: Refs, s: Any, count: int, d_h: Any, d_c: Any
 
     The step before it in the forward pass is `s + back`; `edges` has the `c` before the chunk.
     """
-    valid, reset = _flags(refs, s)
-    before = s + back
-    inside, before = (before >= 0) & (before < count), jnp.clip(before, 0, count - 1)
-    d_hs = d_h[...] + refs["d_ys"][s].astype(jnp.float32)
-    d_hs = d_hs if valid is None else jnp.where(valid, d_hs, 0.0)
-    d_u = _product(d_hs, refs["weight_hr"][...]) if "weight_hr" in refs else d_hs
-    for units in _units(d_c):
-        columns = [slice(units.start + k * d_c.shape[1], units.stop + k * d_c.shape[1]) for k in range(4)]
-        i, f, g, o = (refs["gates"][s, :, gate] for gate in columns)
+    valid, kept = _flag(refs, "mask", s), _flag(refs, "kept", s)
+    inside = (s + back >= 0) & (s + back < count)
+    before = jnp.clip(s + back, 0, count - 1)
+    d_hs = _select(valid, d_h[...] + refs["d_ys"][s].astype(jnp.float32), 0.0)
+    d_us = _product(d_hs, refs["weight_hr"][...]) if "weight_hr" in refs else d_hs
+    for units, gates in _units(d_c):
+        i, f, g, o = (refs["gates"][s, :, gate] for gate in gates)
         c = jnp.where(inside, refs["cs"][before, :, units], refs["edges"][0, :, units])
-        c = c if reset is None else jnp.where(reset, 0.0, c)
-        tanh_c, d_o, after = jnp.tanh(refs["cs"][s, :, units]), d_u[:, units], d_c[:, units]
-        own = after + d_o * o * (1 - tanh_c * tanh_c)
-        slopes = own * g * i * (1 - i), own * c * f * (1 - f), own * i * (1 - g * g), d_o * tanh_c * o * (1 - o)
-        for gate, slope in zip(columns, slopes, strict=True):
-            _store(refs, s, gate, d_gates=slope if valid is None else jnp.where(valid, slope, 0.0))
-        own = own * f if valid is None else jnp.where(valid, own * f, after)
-        d_c[:, units] = own if reset is None else jnp.where(reset, 0.0, own)
-    own = _product(refs["d_gates"][s], refs["weight_hh"][...])
-    own = own if valid is None else jnp.where(valid, own, d_h[...])
-    d_h[...] = own if reset is None else jnp.where(reset, 0.0, own)
-    _store(refs, s, slice(None), d_hs=d_hs)
+        c, tanh_c, d_u = _select(kept, c, 0.0), jnp.tanh(refs["cs"][s, :, units]), d_us[:, units]
+        d_cs = d_c[:, units] + d_u * o * (1 - tanh_c * tanh_c)
+        d_gates = d_cs * g * i * (1 - i), d_cs * c * f * (1 - f), d_cs * i * (1 - g * g), d_u * tanh_c * o * (1 - o)
+        for gate, value in zip(gates, d_gates, strict=True):
+            _store(refs, s, gate, d_gates=_select(valid, value, 0.0))
+        d_c[:, units] = _select(kept, _select(valid, d_cs * f, d_c[:, units]), 0.0)
+    d_before = _product(refs["d_gates"][s], refs["weight_hh"][...])
+    d_h[...] = _select(kept, _select(valid, d_before, d_h[...]), 0.0)
+    _store(refs, s, ALL, d_hs=d_hs)
 
 
-def _units(c: Any) -> list[slice]:
-    """The hidden units, a tile at a time: few values are then in use at once."""
-    return [slice(at, at + LANES) for at in range(0, c.shape[1], LANES)]
+def _units(c: Any) -> list[tuple[slice, list[slice]]]:
+    """The hidden units, a tile at a time, so that few values are in use at once; and their columns of the gates."""
+    tiles = [slice(at, at + LANES) for at in range(0, c.shape[1], LANES)]
+    return [
+        (own, [slice(own.start + at, own.stop + at) for at in range(0, 4 * c.shape[1], c.shape[1])]) for own in tiles
+    ]
 
 
-def _flags(refs: Refs, s: Any) -> tuple[jax.Array | None, jax.Array | None]:
-    """Whether step `s` counts, and whether the state is reset before it, each (B, 1); None if that is not given."""
-    valid, reset = (refs[name][s] != 0 if name in refs else None for name in ("mask", "resets"))
-    return valid, reset
+def _flag(refs: Refs, name: str, s: Any) -> jax.Array | None:
+    """The flag `name` at step `s`, (B, 1): "mask", or "kept", where there is no reset. None if it is not given."""
+    return refs[name][s] != 0 if name in refs else None
+
+
+def _select(flag: jax.Array | None, value: Any, other: Any) -> Any:
+    return value if flag is None else jnp.where(flag, value, other)
 
 
 def _sigmoid(x: jax.Array) -> jax.Array:

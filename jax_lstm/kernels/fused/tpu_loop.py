@@ -15,6 +15,7 @@ from jax.experimental.pallas import tpu as pltpu
 
 from jax_lstm.kernels.base import Call
 from jax_lstm.kernels.fused.arrays import Arrays, axes, dtype, sizes
+from jax_lstm.kernels.fused.padding import resized
 
 MIB = 2**20
 VMEM = {"v4": 16 * MIB, "v5e": 128 * MIB, "v5p": 64 * MIB, "v6e": 128 * MIB, "tpu7x": 64 * MIB}  # of a core
@@ -90,7 +91,7 @@ class Loop:
 
     def pad(self, of: str, array: jax.Array) -> jax.Array:
         """Fill an array with the axes `of` with zeros up to whole tiles."""
-        return _resized(of, array, self.padded)
+        return resized(of, array, self.padded)
 
     def edges(self, cs: jax.Array, c0: jax.Array, reverse: bool) -> jax.Array:
         """The `c` before each chunk, (N, C, B, H), in the order in which the forward pass runs."""
@@ -119,12 +120,10 @@ class Loop:
             results: names of what to return, if the kernel computes it.
             reverse: run from the last step to the first.
         """
-        flags = {
-            name: ("NTB1", self.arrays[name][..., None].astype(jnp.int32))
-            for name in ("mask", "resets")
-            if name in self.arrays
-        }
-        given = {name: (of, self.pad(of, array)) for name, (of, array) in (given | flags).items()}
+        flags = {"mask": self.arrays.get("mask"), "kept": self.arrays.get("resets")}
+        flags["kept"] = None if flags["kept"] is None else ~flags["kept"]
+        given |= {name: ("NTB1", flag[..., None].astype(jnp.int32)) for name, flag in flags.items() if flag is not None}
+        given = {name: (of, self.pad(of, array)) for name, (of, array) in given.items()}
         wanted = {name: axes(name) for name in dict.fromkeys((*ends, *results))}
         kernel = functools.partial(self._kernel, step, (*given, *wanted), starts, ends, reverse)
         block = functools.partial(self._block, reverse=reverse)
@@ -143,7 +142,7 @@ class Loop:
             ),
             name="lstm",
         )(*(array for _, array in given.values()))
-        return {name: _resized(axes(name), array, self.size) for name, array in zip(wanted, found, strict=True)}
+        return {name: resized(axes(name), array, self.size) for name, array in zip(wanted, found, strict=True)}
 
     def _dtype(self, name: str) -> Any:
         return self.compute if name == "d_gates" else dtype(name, self.compute)
@@ -193,15 +192,3 @@ class Loop:
         def end() -> None:
             for part, name in zip(state, ends, strict=True):
                 named[name][...] = part[...]
-
-
-def _resized(of: str, array: jax.Array, to: dict[str, int]) -> jax.Array:
-    """`array` with the axes `of`, cut or filled with zeros to the sizes `to`; each of the four gates on its own."""
-    gates = of.find("G")
-    if gates >= 0:
-        array = array.reshape(*array.shape[:gates], 4, -1, *array.shape[gates + 1 :])
-    letters = of.replace("G", "4H")
-    shape = tuple(to.get(axis, size) for axis, size in zip(letters, array.shape, strict=True))
-    array = jnp.pad(array, [(0, max(0, new - old)) for new, old in zip(shape, array.shape, strict=True)])
-    array = array[tuple(slice(size) for size in shape)]
-    return array.reshape(*shape[:gates], -1, *shape[gates + 2 :]) if gates >= 0 else array
