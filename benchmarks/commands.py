@@ -10,6 +10,7 @@ from benchmarks.device.command import Device
 from benchmarks.engine import Engine
 from benchmarks.ensemble import Ensemble
 from benchmarks.frameworks import Frameworks
+from benchmarks.iterations import Study as Iterations
 from benchmarks.jit.command import Jit
 from benchmarks.profile import Profiling
 from benchmarks.report.command import Report
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Any] = {
     "engine": Engine,
     "ensemble": Ensemble,
     "frameworks": Frameworks,
+    "iterations": Iterations,
     "jit": Jit,
     "profile": Profiling,
     "report": Report,

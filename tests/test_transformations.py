@@ -101,6 +101,7 @@ def test_inside_flax_rnn_with_lengths() -> None:
         {"num_layers": 2, "dropout": 0.5},
         {"variant": jl.Variant(0.2, 0.1, 0.1, 0.3, True, True)},
         {"dtype": "bfloat16", "backend": jl.kernels.Scan(remat="gates")},
+        {"backend": "parallel"},
     ],
 )
 def test_under_jaxs_strictest_checks(options: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from benchmarks.contenders.torch_modules import in_torch, in_torch_cells
 
 BASELINE = "torch"
 
-# "cudnn" is below; "reference" is for tests, and "plain" computes what "scan" computes.
+# "cudnn" is below; "parallel" is never fast on a CPU, "reference" for tests, and "plain" computes what "scan" does.
 OURS = {name: Contender(ours(name), f"jax_lstm on its kernel `{name}`", backend=name) for name in ("native", "scan")}
 
 _in_torch = partial(Contender, packages=("torch",), install="pip install -c constraints.txt '.[torch]'")

@@ -13,13 +13,15 @@ from rich.console import Console
 from benchmarks import record as records
 from benchmarks.cases import Case
 from benchmarks.command import Command
-from benchmarks.device import floor, grid, scan_settings
+from benchmarks.device import compiled, floor, grid, scan_settings
+from benchmarks.device.compile_for import TOPOLOGIES, require_compiler
+from benchmarks.device.compiled import Compiled
 from benchmarks.device.parity import Parity, parity
 from benchmarks.device.tables import LATE, facts, markdown, tables
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed
 from benchmarks.tables import print_facts, print_table
-from jax_lstm.checks import require, require_extra
+from jax_lstm.checks import require, require_extra, require_one_of
 
 PLAN = Plan(budget=0.4, least=3, most=9)
 SMALL, TYPICAL = Case(2, 16, 8, 8), Case(16, 512, 256, 256)  # for the settings of `scan`
@@ -36,13 +38,19 @@ class Device(Command):
     minutes: float = 8.0
     """Time limit in minutes; the record lists the cases that were not reached."""
     quick: bool = False
-    """Tiny sizes, to see that everything runs; the figures mean nothing."""
+    """Tiny sizes, to see that everything runs; the figures mean nothing. With --compile-for: one H, few B."""
+    compile_for: str = ""
+    """Run nothing: compile for a TPU that is not here (v5e, v6e, v5p, v4 or tpu7x) and read static cycles; this needs
+    libtpu: pip install "jax-lstm[tpu-compile]"."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a kernel fails parity, or a part ended early."""
+        if self.compile_for:
+            require_one_of("--compile-for", self.compile_for, tuple(TOPOLOGIES))
+            return self.compiled(command, path, console)
         # Otherwise JAX takes most of a GPU's memory when it starts, and leaves none for PyTorch.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         require(self.minutes > 0, "--minutes", "be positive", self.minutes)
@@ -93,7 +101,20 @@ class Device(Command):
         wrong = [row for row in record.rows if row.failed and (isinstance(row, Parity) or row.section == "broken")]
         return int(bool(wrong))
 
+    def compiled(self, command: str, path: Path, console: Console) -> int:
+        """Record static cycles of programs that are compiled and not run."""
+        require_compiler()
+        began, record = time.monotonic(), records.begin(self.NAME, command, {})
+        for row in compiled.rows(self.compile_for, self.quick):
+            record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
+            records.write(record, path)
+            console.print(f"{record.seconds:4.0f} s: {', '.join(map(str, row.program))}", highlight=False)
+        for table in tables(record):
+            print_table(console, table)
+        print_facts(console, facts(record))
+        return 0
 
-def row_of(**values: Any) -> Parity | Timed:
+
+def row_of(**values: Any) -> Parity | Timed | Compiled:
     """Rebuild a row of the record."""
-    return (Parity if "kernel" in values else Timed)(**values)
+    return (Parity if "kernel" in values else Compiled if "chip" in values else Timed)(**values)

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 from benchmarks.device.barrier import BARRIER
+from benchmarks.device.compiled import Compiled
 from benchmarks.device.floor import BOUNDARY, COPY, floor, waits
+from benchmarks.device.grid import MEASURES
 from benchmarks.device.parity import Parity
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.facts import timed_facts
 from benchmarks.record import Record
 from benchmarks.sampling import Timed
-from benchmarks.tables import ABSENT, Table, as_markdown, marked, time_of
+from benchmarks.tables import ABSENT, Table, as_markdown, marked, mebibytes, time_of
 
 LATE = "no time was left"
 
@@ -17,6 +19,7 @@ LATE = "no time was left"
 def tables(record: Record) -> list[Table]:
     made = [_parity(record), _limits(record), _settings(record)]
     made += [_grid(record, precision) for precision in PRECISIONS]
+    made += [_compiled(record, measure) for measure in MEASURES]
     return [table for table in made if table.rows]
 
 
@@ -117,3 +120,31 @@ def _grid(record: Record, precision: str) -> Table:
     notes += [f"{name}: {reason}" for name, reason in refused.items()]
     notes += [f"{name}, {row.case}, {row.measure}: {note}" for row in rows for name, note in row.notes.items()]
     return Table(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))
+
+
+def _compiled(record: Record, measure: str) -> Table:
+    """Static cycles a step of programs that were compiled for a chip that is not here."""
+    rows = [row for row in record.rows if isinstance(row, Compiled) and row.measure == measure]
+    cells, notes = [], []
+    for row in rows:
+        cycles = [ABSENT] * 4
+        if row.loop is not None:
+            whole = row.loop / row.steps + row.outside
+            cycles = [
+                f"{row.loop / row.steps:,.0f}",
+                f"{row.outside:,.0f}",
+                f"{whole:,.0f}",
+                f"{whole / row.floor:.1f}",
+            ]
+        held = mebibytes(sum(row.memory.values())) if row.memory else "failed"
+        name = f"H={row.hidden_size}, B={row.batch}, {row.dtype}"
+        cells.append((name, row.contender, *cycles[:3], f"{row.floor:,.0f}", cycles[3], held))
+        notes += [f"{name}, {row.contender}: {row.failed}"] if row.failed else []
+    columns = ("case", "program", "in loops", "outside", "cycles", "floor", "cycles / floor", "memory")
+    notes.insert(
+        0,
+        "Of the schedule, not of hardware. In loops: with Pallas kernels. Outside: the products there at the peak of "
+        "the matrix units. Floor: all products of the layer at that peak. Memory: of the loops, with their arrays.",
+    )
+    chips = ", ".join(dict.fromkeys(row.chip for row in rows))
+    return Table(f"Static cycles a step on {chips}: {measure}", columns, cells, left=2, notes=tuple(notes))

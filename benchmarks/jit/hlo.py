@@ -15,6 +15,8 @@ COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ([a-z][\w\-]*)\(")
 CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
 BODY = re.compile(r"body=%?([\w.\-]+)")
+CONDITION = re.compile(r"condition=%?([\w.\-]+)")
+LIMIT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 FREE = frozenset(("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"))  # no work at run time
 
@@ -76,7 +78,19 @@ def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
                     line,
                 )
             )
-    return found, entry
+    counted = {
+        name: [each if each.trips or not each.body else each._replace(trips=_trips(found, each)) for each in body]
+        for name, body in found.items()
+    }
+    return counted, entry
+
+
+def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int | None:
+    """The trips of a loop that counts from 0 to a constant, as that of a `scan`, where the compiler does not say so."""
+    condition = CONDITION.search(loop.line)
+    lines = [each.line for each in found.get(condition[1], ())] if condition else []
+    limits = [limit[1] for line in lines if (limit := LIMIT.search(line))]
+    return int(limits[0]) if len(limits) == 1 and any("direction=LT" in line for line in lines) else None
 
 
 def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) -> Iterator[Loop]:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from benchmarks import record as records
 from benchmarks.command import Command
+from benchmarks.device.compile_for import require_compiler, topology
 from benchmarks.facts import facts_of
 from benchmarks.page import render
 from benchmarks.scaling import picture
@@ -30,6 +31,9 @@ class Scaling(Command):
 
     most: int = MOST
     """Devices of the largest mesh."""
+    compile_for: str = ""
+    """Instead for the devices of a slice that is not here, such as v5e:2x4, by the compiler for TPUs; this needs
+    libtpu: pip install "jax-lstm[tpu-compile]"."""
 
     def show(self, path: Path) -> int:
         record = records.read(path, self.NAME, Row)
@@ -40,8 +44,13 @@ class Scaling(Command):
     def make(self, command: str, path: Path, console: Console) -> int:
         require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
         began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        for size, meshes in ((SMALL, small(self.most)), (LARGE, large(self.most))):
-            for row in rows(size, meshes):
+        wanted = [(SMALL, small(self.most)), (LARGE, large(self.most))]
+        if self.compile_for:
+            require_compiler()
+            count = len(topology(self.compile_for).devices)
+            wanted = [(SMALL, [(count, 1), (count // 2, 2)])]
+        for size, meshes in wanted:
+            for row in rows(size, meshes, self.compile_for):
                 record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
                 records.write(record, path)
                 console.print(f"{record.seconds:4.0f} s: {titled(size)}, {mesh_of(row)}", highlight=False, markup=False)

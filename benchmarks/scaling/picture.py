@@ -39,9 +39,9 @@ def draw(rows: Sequence[Row]) -> bytes:
 
 
 def curves(rows: Sequence[Row], value: Callable[[Row], float]) -> dict[str, list[tuple[int, float]]]:
-    """Devices and bytes by the name of the curve, without one device, which sends nothing."""
+    """Devices and bytes by the name of the curve, of the devices of the host; one device sends nothing."""
     found: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        if row.sent:
+        if row.sent and not row.topology:
             found.setdefault(f"H={row.hidden_size}, model={row.model}", []).append((row.devices, value(row)))
     return found

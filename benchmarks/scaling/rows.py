@@ -1,6 +1,6 @@
 """The rows of the record: a training step on a mesh, and its communication."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from benchmarks.jit.exchanges import Exchange
@@ -19,7 +19,8 @@ class Size(NamedTuple):
 class Row:
     """`exchanges` are for `calls` training steps, as fields of `Exchange`; all else is for one step.
 
-    `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile.
+    `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile. `topology`: of the
+    devices that it was compiled for, if not those of the host; then `memory` has the bytes that a device needs.
     """
 
     hidden_size: int
@@ -34,6 +35,8 @@ class Row:
     calls: int
     exchanges: list[dict[str, Any]]
     seconds: float
+    topology: str = ""
+    memory: dict[str, int] = field(default_factory=dict)
 
     @property
     def devices(self) -> int:

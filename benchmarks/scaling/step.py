@@ -19,6 +19,7 @@ from flax import nnx
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from benchmarks.device import compile_for
 from benchmarks.jit.exchanges import exchanges
 from benchmarks.record import ROOT
 from benchmarks.scaling.rows import Row, Size
@@ -37,11 +38,11 @@ CALLS = 100  # training steps per call, the default of --chunk-steps
 BYTES = 256  # symbols
 
 
-def rows(size: Size, meshes: Sequence[tuple[int, int]]) -> Iterator[Row]:
-    """Yield a row for each `(data, model)`, from a child process with `MOST` devices."""
+def rows(size: Size, meshes: Sequence[tuple[int, int]], topology: str = "") -> Iterator[Row]:
+    """Yield a row for each `(data, model)`, from a child: for `MOST` devices of the host, or those described."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={MOST}"
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes])],
+        [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes, topology])],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -53,18 +54,20 @@ def rows(size: Size, meshes: Sequence[tuple[int, int]]) -> Iterator[Row]:
         raise InputError(f"the compilation over {meshes} ended with {child.returncode}; see above")
 
 
-def row(size: Size, data: int, model: int) -> Row:
-    """Compile for the first devices of this process."""
-    mesh = Mesh(np.array(jax.devices()[: data * model]).reshape(data, model), (DATA, MODEL))
+def row(size: Size, data: int, model: int, topology: str = "") -> Row:
+    """Compile for the first devices of this process, or of a described `topology`, such as "v5e:2x4"."""
+    devices = compile_for.topology(topology).devices if topology else jax.devices()
+    mesh = Mesh(np.array(devices[: data * model]).reshape(data, model), (DATA, MODEL))
     began = time.monotonic()
     run, arguments = program(size, mesh)
-    compiled = run.lower(*arguments).compile()
+    compiled = run.trace(*arguments).lower(lowering_platforms=(devices[0].platform,)).compile()
     params = jax.tree.leaves(arguments[0].params)
     found = [dataclasses.asdict(each) for each in exchanges(compiled.as_text())]
     held = sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params)
     whole = sum(_bytes(leaf.shape, leaf.dtype) for leaf in params)
     seconds = time.monotonic() - began
-    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds)
+    described = (topology, compile_for.memory(compiled)) if topology else ()
+    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds, *described)
 
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:
@@ -114,9 +117,9 @@ def _bytes(shape: Sequence[int], dtype: Any) -> int:
 
 
 def main(arguments: str) -> None:
-    size, meshes = json.loads(arguments)
+    size, meshes, topology = json.loads(arguments)
     for data, model in meshes:
-        print(json.dumps(dataclasses.asdict(row(Size(*size), data, model))), flush=True)
+        print(json.dumps(dataclasses.asdict(row(Size(*size), data, model, topology))), flush=True)
 
 
 if __name__ == "__main__":

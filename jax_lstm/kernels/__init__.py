@@ -2,17 +2,35 @@
 
 `Fused` is what "auto" takes: one primitive for a whole sequence, in C++ on a CPU, in plain JAX elsewhere. `Scan` is
 `lax.scan` with hand-written derivatives; `Cudnn` is NVIDIA's; `Reference` is the textbook recurrence, against which
-the others are tested. `named("scan", unroll=4)` finds one by name.
+the others are tested. `Parallel` computes all steps at once, and `iterations` tells how often it has to for an LSTM.
+`named("scan", unroll=4)` finds one by name.
 """
 
 from jax_lstm.kernels.auto import KERNELS, Choice, named
 from jax_lstm.kernels.base import Call, Kernel, Stack
+from jax_lstm.kernels.counting import Iterations, iterations
 from jax_lstm.kernels.cudnn import Cudnn
 from jax_lstm.kernels.fused import Fused
+from jax_lstm.kernels.parallel import Parallel
 from jax_lstm.kernels.reference import Reference, step
 from jax_lstm.kernels.scan import Scan
 
-__all__ = ["KERNELS", "Call", "Choice", "Cudnn", "Fused", "Kernel", "Reference", "Scan", "Stack", "named", "step"]
+__all__ = [
+    "KERNELS",
+    "Call",
+    "Choice",
+    "Cudnn",
+    "Fused",
+    "Iterations",
+    "Kernel",
+    "Parallel",
+    "Reference",
+    "Scan",
+    "Stack",
+    "iterations",
+    "named",
+    "step",
+]
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from jax_lstm.kernels.base import PLATFORMS, Call, Kernel, only_where_served, th
 from jax_lstm.kernels.cudnn import Cudnn
 from jax_lstm.kernels.fused import Fused
 from jax_lstm.kernels.fused.lowerings import choose, refusals
+from jax_lstm.kernels.parallel import Parallel
 from jax_lstm.kernels.reference import Reference
 from jax_lstm.kernels.scan import Scan
 
@@ -17,7 +18,8 @@ OVERRIDE = "JAX_LSTM_BACKEND"  # environment variable: the name of the kernel th
 
 AUTO = Fused()
 KERNELS: dict[str, Kernel] = {
-    kernel.name: kernel for kernel in (Fused("native"), Fused("pallas"), Fused("plain"), Cudnn(), Scan(), Reference())
+    kernel.name: kernel
+    for kernel in (Fused("native"), Fused("pallas"), Fused("plain"), Cudnn(), Scan(), Parallel(), Reference())
 }
 Backend = str | Kernel  # what `backend=` takes
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
@@ -198,8 +199,8 @@ def _jitted(bind: Callable[..., Any], **params: Any) -> Any:
     return jax.jit(functools.partial(bind, **params))
 
 
-def identity(name: str, lower: Callable[..., None] = lambda platform, **params: None) -> Primitive:
-    """A primitive that returns its one array; `lower(platform, **params)` is called where it is lowered."""
+def identity(name: str, lower: Callable[..., Any] = lambda platform, ctx, x, **params: x) -> Primitive:
+    """A primitive that returns its one array; `lower(platform, ctx, x, **params)` lowers it on each of `PLATFORMS`."""
     primitive = Primitive(name)
     primitive.def_impl(functools.partial(compiled, primitive.bind))
     primitive.def_abstract_eval(lambda x, **params: x)
@@ -207,8 +208,7 @@ def identity(name: str, lower: Callable[..., None] = lambda platform, **params: 
     batching.defvectorized(primitive)
 
     def lower_on(platform: str, ctx: Any, x: Any, **params: Any) -> Any:
-        lower(platform, **params)
-        return [x]
+        return [lower(platform, ctx, x, **params)]
 
     mlir.register_lowering(primitive, lambda ctx, x, **params: [x])
     for platform in PLATFORMS:
@@ -216,10 +216,23 @@ def identity(name: str, lower: Callable[..., None] = lambda platform, **params: 
     return primitive
 
 
-def _refuse(platform: str, *, refusals: tuple[tuple[str, str], ...]) -> None:
+def _refuse(platform: str, ctx: Any, x: Any, *, refusals: tuple[tuple[str, str], ...]) -> Any:
     if message := dict(refusals).get(platform):
         raise InputError(message)
+    return x
 
 
 # A program is traced once, and lowered for one platform or several: only then is it known whether it can be served.
 only_where_served = identity("lstm_only_where_served", _refuse)  # refusals: ((platform, message), ...)
+
+
+def _lay_out(platform: str, ctx: Any, x: Any) -> Any:
+    if platform != "tpu" or ctx.module_context.lowering_parameters.for_export:  # which allows no such constraint
+        return x
+    layout = Layout(tuple(range(ctx.avals_in[0].ndim)))
+    return mlir.lower_fun(lambda x: with_layout_constraint(x, layout), multiple_results=False)(ctx, x)[0]
+
+
+# Left alone, XLA for TPU gives a product over all steps a layout in which the steps of a row are neighbours, and a loop
+# then gathers each step from all over the array.
+time_major = identity("lstm_time_major", _lay_out)

@@ -9,10 +9,10 @@ from jax_lstm.params import LSTMState
 
 
 def reset_state(state: LSTMState, reset: jax.Array | None) -> LSTMState:
-    """The state before a step: zero in the rows of `reset` (B,)."""
+    """The state before a step: zero in the rows of `reset`, (B,) or for all steps (T, B)."""
     if reset is None:
         return state
-    return LSTMState(*(jnp.where(reset[:, None], jnp.zeros_like(part), part) for part in state))
+    return LSTMState(*(jnp.where(reset[..., None], jnp.zeros_like(part), part) for part in state))
 
 
 def zero_masked(valid: jax.Array | None, state: LSTMState) -> LSTMState:
@@ -27,8 +27,8 @@ def keep_masked(valid: jax.Array | None, after: LSTMState, before: LSTMState) ->
     """The state after a step and its output: rows that are not `valid` (B,) keep their state and output zero."""
     if valid is None:
         return after, after.h
-    state = LSTMState(*(jnp.where(valid[:, None], new, old) for new, old in zip(after, before, strict=True)))
-    return state, jnp.where(valid[:, None], after.h, jnp.zeros_like(after.h))
+    state = LSTMState(*(jnp.where(valid[..., None], new, old) for new, old in zip(after, before, strict=True)))
+    return state, jnp.where(valid[..., None], after.h, jnp.zeros_like(after.h))
 
 
 def zero_padding(xs: jax.Array, mask: jax.Array | None) -> jax.Array:

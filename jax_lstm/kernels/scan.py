@@ -23,10 +23,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require_one_of, require_size
-from jax_lstm.kernels.base import Kernel, Outputs
+from jax_lstm.kernels.base import Kernel, Outputs, time_major
 from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.kernels.reference import product, sum_of_biases
-from jax_lstm.params import LSTMParams, LSTMState
+from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 Remat = Literal["gates", "chunks"] | None
 Gates = list[jax.Array]  # i, f, g, o, each (B, H)
@@ -151,39 +151,54 @@ def tangents_of(
     """
     (hs, us, kept), recompute = kept, options.remat == "gates"
 
-    # What the tangents of inputs and parameters add to every step: one product each, outside the loop.
-    d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
-    d_zs += [product(hs, d_params.weight_hh.T)] if d_params.weight_hh is not None else []
-    d_zs += [product(d_xs, params.weight_ih.T)] if d_xs is not None else []
-    d_zs += [
-        bias.astype(state.c.dtype)[None, None] for bias in (d_params.bias_ih, d_params.bias_hh) if bias is not None
-    ]
-    d_z0 = jnp.broadcast_to(sum(d_zs), (*xs.shape[:2], len(params.weight_hh))) if d_zs else None
-    d_h0 = product(us, d_params.weight_hr.T) if d_params.weight_hr is not None else None
-
-    weights = _transposed(params)
+    d_z0, d_h0 = added_tangents(params, xs, hs, us, d_params, d_xs)
+    weights = transposed(params)
 
     def body(d_state: LSTMState, at: tuple) -> tuple[LSTMState, jax.Array]:
         d_z0, d_h0, valid, reset, slopes = at
         if recompute:
             x, h, c = slopes
-            slopes = slopes_of(_activations(_pre_activations(weights, x, h)), c)
-        before = reset_state(d_state, reset)
-        start = zero_masked(valid, before)
-        d_z = product(start.h, weights.weight_hh)
-        d_i, d_f, d_g, d_o = jnp.split(d_z if d_z0 is None else d_z + d_z0, 4, axis=-1)
-        d_c = slopes.c * start.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
-        d_h = slopes.tanh_c * d_c + slopes.o * d_o
-        if weights.weight_hr is not None:
-            d_h = product(d_h, weights.weight_hr)
-            d_h = d_h if d_h0 is None else d_h + d_h0
-        return keep_masked(valid, LSTMState(d_h, d_c), before)
+            slopes = slopes_of(activations(_pre_activations(weights, x, h)), c)
+        return linear_step(weights, slopes, d_state, d_z0, d_h0, valid, reset)
 
     start = LSTMState(*(jnp.zeros_like(at) if d is None else d for at, d in zip(state, d_state, strict=True)))
     sequence = (d_z0, d_h0, mask, resets, (xs, hs, kept) if recompute else kept)
     loop = jax.checkpoint(body) if recompute else body
     d_last, d_ys = jax.lax.scan(loop, start, sequence, reverse=options.reverse, unroll=options.unroll)
     return d_ys.astype(xs.dtype), d_last
+
+
+def added_tangents(
+    params: LSTMParams, xs: Any, hs: Any, us: Any, d_params: LSTMParams, d_xs: Any
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """What the tangents of inputs and parameters add at every step to those of the gates and of the projected `h`.
+
+    One product each for all steps, outside the loop. `hs` and `us` are `h` before the step and before the projection.
+    """
+    d_zs = [product(xs, d_params.weight_ih.T)] if d_params.weight_ih is not None else []
+    d_zs += [product(hs, d_params.weight_hh.T)] if d_params.weight_hh is not None else []
+    d_zs += [product(d_xs, params.weight_ih.T)] if d_xs is not None else []
+    d_zs += [
+        bias.astype(state_dtype(xs.dtype))[None, None]
+        for bias in (d_params.bias_ih, d_params.bias_hh)
+        if bias is not None
+    ]
+    d_z0 = jnp.broadcast_to(sum(d_zs), (*xs.shape[:2], len(params.weight_hh))) if d_zs else None
+    return d_z0, product(us, d_params.weight_hr.T) if d_params.weight_hr is not None else None
+
+
+def linear_step(
+    weights: LSTMParams, slopes: Slopes, d_state: LSTMState, d_z0: Any, d_h0: Any, valid: Any, reset: Any
+) -> tuple[LSTMState, jax.Array]:
+    """One step of the tangents, with transposed weights: the state after it, and the output; None adds nothing."""
+    before = reset_state(d_state, reset)
+    start = zero_masked(valid, before)
+    d_z = product(start.h, weights.weight_hh)
+    d_i, d_f, d_g, d_o = split_gates(d_z if d_z0 is None else d_z + d_z0)
+    d_c = slopes.c * start.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
+    d_h = slopes.tanh_c * d_c + slopes.o * d_o
+    d_h = d_h if weights.weight_hr is None else product(d_h, weights.weight_hr)
+    return keep_masked(valid, LSTMState(d_h if d_h0 is None else d_h + d_h0, d_c), before)
 
 
 def forward(
@@ -201,14 +216,14 @@ def forward(
     """
 
     def run(projection: Projection, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
-        weights = _transposed(params)
+        weights = transposed(params)
         inputs, pre_activations = projection(weights, xs)
 
         def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
             x, valid, reset = at
             before = reset_state(state, reset)
             start = zero_masked(valid, before)
-            i, f, g, o = gates = _activations(pre_activations(x, start.h))
+            i, f, g, o = gates = activations(pre_activations(x, start.h))
             c = f * start.c + i * g
             u = o * jnp.tanh(c)
             h = u if weights.weight_hr is None else product(u, weights.weight_hr)
@@ -229,7 +244,7 @@ def forward(
     )
 
 
-def _transposed(params: LSTMParams) -> LSTMParams:
+def transposed(params: LSTMParams) -> LSTMParams:
     """Transpose the weights once, outside the loop."""
     return jax.tree.map(lambda param: param.T if param.ndim == 2 else param, params)
 
@@ -255,14 +270,14 @@ def project_before(weights: LSTMParams, xs: jax.Array) -> Any:
     bias = sum_of_biases(weights, 3)
     by_gate = jnp.split(weights.weight_ih, 4, axis=1)
     biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
-    inputs = [product(xs, weight) + bias for weight, bias in zip(by_gate, biases, strict=True)]
-    return inputs, lambda x, h: [a + b for a, b in zip(x, _split(product(h, weights.weight_hh)), strict=True)]
+    inputs = [time_major.bind(product(xs, weight) + bias) for weight, bias in zip(by_gate, biases, strict=True)]
+    return inputs, lambda x, h: [a + b for a, b in zip(x, split_gates(product(h, weights.weight_hh)), strict=True)]
 
 
 def project_joined(weights: LSTMParams, xs: jax.Array) -> Any:
     """In the loop, one product of `x` and `h` joined: for small weights."""
     joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
-    return xs, lambda x, h: _split(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
+    return xs, lambda x, h: split_gates(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
 
 
 def project_apart(weights: LSTMParams, xs: jax.Array) -> Any:
@@ -275,20 +290,20 @@ def project_transposed(weights: LSTMParams, xs: jax.Array) -> Any:
     weight_ih, weight_hh, bias = weights.weight_ih.T, weights.weight_hh.T, sum_of_biases(weights, 2)
 
     def pre_activations(x: jax.Array, h: jax.Array) -> Gates:
-        return _split((product(weight_ih, x.T) + product(weight_hh, h.astype(x.dtype).T)).T + bias)
+        return split_gates((product(weight_ih, x.T) + product(weight_hh, h.astype(x.dtype).T)).T + bias)
 
     return xs, pre_activations
 
 
 def _pre_activations(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
-    return _split(product(x, weights.weight_ih) + product(h, weights.weight_hh) + sum_of_biases(weights, 2))
+    return split_gates(product(x, weights.weight_ih) + product(h, weights.weight_hh) + sum_of_biases(weights, 2))
 
 
-def _split(gates: jax.Array) -> Gates:
+def split_gates(gates: jax.Array) -> Gates:
     return jnp.split(gates, 4, axis=-1)
 
 
-def _activations(pre_activations: Gates) -> Gates:
+def activations(pre_activations: Gates) -> Gates:
     i, f, g, o = pre_activations
     return [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)]
 

@@ -51,7 +51,7 @@ class ModelConfig:
     proj_size: int = 0
     """Project the output of every layer to this size; 0 for no projection."""
     backend: str = "auto"
-    """Kernel by name: native, pallas, plain, cudnn, scan or reference; `auto` chooses one."""
+    """Kernel by name: native, pallas, plain, cudnn, scan, parallel or reference; `auto` chooses one."""
     backend_args: tuple[str, ...] = ()
     """Options of the kernel, as NAME=VALUE: with --backend scan, unroll=4 remat=chunks."""
     embedding_size: Annotated[int, TEXT_ONLY] = 0

@@ -37,7 +37,7 @@ def test_who_serves_what() -> None:
     refusing = {name for name, contender in CONTENDERS.items() if contender.refuses(UNEQUAL)}
     assert refusing == {"equinox", "torch cell", "torch compile cell"}
     assert not any(contender.refuses(DEEP) for contender in CONTENDERS.values())
-    assert OURS.keys() == KERNELS.keys() - {"reference", "cudnn", "plain"}
+    assert OURS.keys() == KERNELS.keys() - {"reference", "cudnn", "pallas", "parallel", "plain"}
 
 
 def test_a_compiled_cell_is_compiled_beside_what_cannot_be() -> None:

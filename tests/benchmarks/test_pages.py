@@ -12,7 +12,7 @@ from benchmarks.record import ROOT
 RECORDS = ROOT / "benchmarks" / "records"
 PAGES = {
     "engine": "performance", "profile": "performance", "frameworks": "frameworks", "jit": "jit", "scaling": "scaling",
-    "accuracy": "accuracy", "tasks": "tasks", "ensemble": "tasks",
+    "accuracy": "accuracy", "tasks": "tasks", "ensemble": "tasks", "iterations": "parallel",
 }  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def test_a_page_shows_the_committed_record(study: str, tmp_path: Path, capsys: p
         (f"profile --render {RECORDS}/profile.json --page gone.md", "gone.md: No such file or directory"),
         (f"profile --render {RECORDS}/profile.json --page {ROOT}/docs/jit.md", "`--page` must hold the two marks"),
         ("jit --sweep everything", "`--sweep` must be one of 'base', 'steps'"),
+        ("iterations --shorter 0", "`--shorter` must be an integer of at least 1"),
         ("scaling --most 512", "`--most` must be between 1 and 256; got 512"),
     ],
 )

@@ -1,0 +1,166 @@
+"""Compile programs ahead of time for TPUs that are not here, and read the static cycles of their schedules.
+
+libtpu (`pip install "jax[tpu]"`) compiles for a described topology on a machine without one. On request it writes how
+many cycles the schedule of each operation of the final program takes. The estimate serves to compare programs, and no
+hardware has confirmed it: it is optimistic about HBM, and leaves out the overhead of a `while` loop itself.
+
+    from benchmarks.device.compile_for import static_cycles  # before anything else loads libtpu
+
+    found = static_cycles(function, jax.ShapeDtypeStruct((64, 512), jnp.float32), chip="v5e")
+    print(found.loop / steps, found.outside, found.operations)
+"""
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
+
+from benchmarks.jit.hlo import Instruction, computations
+from jax_lstm.checks import MissingExtraError
+
+# The smallest topology of each generation that libtpu describes.
+TOPOLOGIES = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
+# FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
+# device of a v5p), or two of 256 x 256 that do twice as much (`jax.experimental.pallas.tpu.get_tpu_info_for_chip`; the
+# published peaks at 1.5, 1.75, 1.75, 1.05 and 2.2 GHz). By its static cycles a product of 4096 x 4096 reaches 97% of
+# that on v5e and v5p.
+PEAKS = {"v5e": 131072, "v6e": 524288, "v5p": 262144, "v4": 131072, "tpu7x": 524288}
+PROFILE = "--xla_jf_dump_static_llo_profile_to"
+# Without these, libtpu looks for the machine that it is on, and for other processes that use it.
+SURROUNDINGS = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+KERNEL = 'custom_call_target="tpu_custom_call"'  # of Pallas
+NAME = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
+LIMIT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
+ESTIMATE = re.compile(r'hlo_op_name: "(.*)"\s+(?:estimated_cycles: (\d+))?')
+SCHEDULED = ("fusion", "convolution", "custom-call")  # always estimated; copies only if they are no scalars
+
+
+class Operation(NamedTuple):
+    """An operation that a program repeats `times` times; `kernel`: a Pallas kernel, with its loops inside."""
+
+    name: str
+    opcode: str
+    times: int
+    kernel: bool
+
+    @property
+    def inside(self) -> bool:
+        return self.times > 1 or self.kernel
+
+
+class Cycles(NamedTuple):
+    """Static cycles of a program: in loops and Pallas kernels, outside of both, and of one run of each operation."""
+
+    loop: int
+    outside: int
+    operations: dict[str, int]
+    memory: dict[str, int]
+    text: str  # the compiled program
+
+
+def static_cycles(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Cycles:
+    """Compile `function` of `shapes`, trees of `jax.ShapeDtypeStruct`, for one device of `chip`.
+
+    The estimate of a large product can take minutes. libtpu has none for v4, and aborts the process there.
+
+    Raises:
+        MissingExtraError: libtpu is not installed.
+        Exception: of JAX's, if the program does not compile.
+    """
+    folder = _profiles()
+    for old in folder.iterdir():
+        old.unlink()
+    found = compiled(function, *shapes, chip=chip)
+    known, text = estimates(folder), found.as_text()
+    run = [each for each in operations(text) if known.get(each.name)]
+    loop = sum(known[each.name] * each.times for each in run if each.inside)
+    outside = sum(known[each.name] for each in run if not each.inside)
+    return Cycles(loop, outside, {each.name: known[each.name] for each in run}, memory(found), text)
+
+
+def compiled(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Any:
+    """The program, as `jax.stages.Compiled`."""
+    place = SingleDeviceSharding(topology(TOPOLOGIES[chip]).devices[0])
+    placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), shapes)
+    return jax.jit(function, out_shardings=place).trace(*placed).lower(lowering_platforms=("tpu",)).compile()
+
+
+def memory(program: Any) -> dict[str, int]:
+    """Bytes of HBM that a compiled program needs, by what they hold."""
+    found = program.memory_analysis()
+    return {
+        "arguments": found.argument_size_in_bytes,
+        "outputs": found.output_size_in_bytes,
+        "temporaries": found.temp_size_in_bytes,
+        "code": found.generated_code_size_in_bytes,
+    }
+
+
+@cache
+def topology(name: str) -> Any:
+    """The described topology `name`, such as "v5e:2x2"."""
+    require_compiler()
+    for variable, value in SURROUNDINGS.items():
+        os.environ.setdefault(variable, value)
+    return topologies.get_topology_desc(platform="tpu", topology_name=name)
+
+
+def require_compiler() -> None:
+    if find_spec("libtpu") is None:
+        raise MissingExtraError('compiling for TPUs needs libtpu: pip install "jax-lstm[tpu-compile]"')
+
+
+def estimates(folder: Path) -> dict[str, int]:
+    """Cycles by operation, from the files that libtpu has written so far."""
+    texts = [file.read_text(encoding="utf-8") for file in folder.glob("*_static_llo_profile.textproto")]
+    return {found[1]: int(found[2] or 0) for text in texts if (found := ESTIMATE.search(text))}
+
+
+def operations(text: str) -> list[Operation]:
+    """The operations of a compiled program, with those in the bodies of loops.
+
+    Raises:
+        ValueError: a loop does not compare a counter with one constant, as those of `scan` do.
+    """
+    return list(_operations(*computations(text), 1))
+
+
+def _operations(found: dict[str, list[Instruction]], name: str, times: int) -> Iterator[Operation]:
+    for each in found.get(name, ()):
+        named = NAME.match(each.line)
+        assert named is not None
+        yield Operation(named[1], each.opcode, times, KERNEL in each.line)
+        if each.body:
+            yield from _operations(found, each.body, times * _trips(found, each))
+
+
+def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int:
+    condition = next(name for name in loop.calls if name != loop.body)
+    limits = [limit[1] for each in found[condition] if (limit := LIMIT.search(each.line))]
+    if len(limits) != 1:
+        raise ValueError(f"a loop of unknown length: {loop.line.strip()[:120]}")
+    return int(limits[0])
+
+
+@cache
+def _profiles() -> Path:
+    """The folder to which libtpu writes; it reads this once, when it is loaded."""
+    folder = Path(tempfile.mkdtemp(prefix="libtpu-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={folder}".strip()
+    return folder

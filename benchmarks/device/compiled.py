@@ -1,0 +1,197 @@
+"""Our kernels and a plain `lax.scan`, compiled for a TPU that is not here: static cycles a step, memory, and the floor.
+
+`python -m benchmarks.device.compiled JSON FILE` compiles one program, writes its text to FILE and prints its memory as
+JSON. It is a child process: libtpu reads its flags when it is loaded, and aborts the process on some programs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jax_lstm as jl
+from benchmarks.contenders.base import BACKWARD, FORWARD
+from benchmarks.device.compile_for import PEAKS, PROFILE, SCHEDULED, compiled, estimates, memory, operations
+from benchmarks.device.loops import loops_of
+from benchmarks.record import ROOT
+from jax_lstm import functional
+from jax_lstm.kernels.fused import lowerings
+from jax_lstm.params import Sizes
+
+STEPS, LIMIT = 128, 240.0  # seconds for a compilation, and again for its estimates
+SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
+FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
+
+
+class Program(NamedTuple):
+    """A layer of H units with inputs of that size, over B rows."""
+
+    hidden_size: int
+    batch: int
+    dtype: str
+    measure: str
+    contender: str
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A row of the record: a program for `chip`, or why there is none.
+
+    `loop`: static cycles of all `steps` in loops and Pallas kernels; None if libtpu gives no estimates. `products`:
+    FLOPs of the products outside, which were left out. `memory` in bytes.
+    """
+
+    chip: str
+    contender: str
+    hidden_size: int
+    batch: int
+    steps: int
+    dtype: str
+    measure: str
+    loop: int | None = None
+    products: float = 0.0
+    memory: dict[str, int] | None = None
+    failed: str = ""
+
+    @property
+    def program(self) -> Program:
+        return Program(self.hidden_size, self.batch, self.dtype, self.measure, self.contender)
+
+    @property
+    def floor(self) -> float:
+        """Cycles a step at the peak of the matrix units, for all products of the layer."""
+        flops = 2.0 * self.batch * 4 * self.hidden_size * 2 * self.hidden_size
+        return flops * (3 if self.measure == BACKWARD else 1) / PEAKS[self.chip]
+
+    @property
+    def outside(self) -> float:
+        """Cycles a step of the products outside of loops, at that peak."""
+        return self.products / self.steps / PEAKS[self.chip]
+
+
+def programs(quick: bool) -> list[Program]:
+    hidden, batch = ((512,), (64, 8, 128)) if quick else ((512, 1024, 256, 128), (64, 8, 128, 1))
+    contenders = [FROZEN, STORED, SCAN] + [PALLAS] * (PALLAS in lowerings.NAMES)
+    found = product(hidden, batch, ("bfloat16", "float32"), (FORWARD, BACKWARD), contenders)
+    return [each for each in map(Program._make, found) if each.dtype == "bfloat16" or each.contender != STORED]
+
+
+def rows(chip: str, quick: bool) -> Iterator[Compiled]:
+    """Yield a row for each program."""
+    for program in programs(quick):
+        yield row(chip, program)
+
+
+def row(chip: str, program: Program) -> Compiled:
+    """Compile a program in a child process, and again in another for its estimates."""
+    size = program._asdict()
+    with tempfile.TemporaryDirectory() as folder:
+        text, profiles = Path(folder, "program.txt"), Path(folder, "profiles")
+        profiles.mkdir()
+        command = [sys.executable, "-m", __name__.removesuffix(".__main__"), json.dumps([chip, *program]), str(text)]
+        env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"}
+        try:
+            ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            return Compiled(chip, steps=STEPS, **size, failed=f"timed out after {LIMIT:.0f} s")
+        if ran.returncode:
+            lines = [line for line in ran.stderr.splitlines() if line.strip()]
+            return Compiled(chip, steps=STEPS, **size, failed=lines[-1][:300] if lines else f"status {ran.returncode}")
+        found = json.loads(ran.stdout.splitlines()[-1])
+        env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
+        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles)
+    return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
+
+
+def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path) -> int | None:
+    """Compile once more with estimates, until those of loops and kernels are there: others can take minutes."""
+    inside = [each for each in operations(text) if each.inside]
+    wanted = {each.name for each in inside if each.opcode in SCHEDULED}
+    child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until, known = time.monotonic() + LIMIT, {}
+    try:
+        while child.poll() is None and time.monotonic() < until:
+            time.sleep(SETTLED if wanted <= known.keys() else 0.5)
+            before, known = known, estimates(profiles)
+            if wanted <= known.keys() and len(known) == len(before):
+                break
+    finally:
+        child.kill()
+        child.wait()
+    known = estimates(profiles)
+    return sum(known.get(each.name, 0) * each.times for each in inside) if wanted <= known.keys() else None
+
+
+def built(chip: str, program: Program) -> tuple[Callable[..., Any], tuple[Any, ...], float]:
+    """The function, the shapes of its arguments, and FLOPs that it leaves out. Parameters are float32 where not said.
+
+    With gradients they are those of parameters, inputs and initial states. Of programs in JAX it has the loops only.
+    """
+    hidden, batch, dtype, measure, contender = program
+    stored = jnp.bfloat16 if contender == STORED else jnp.float32
+    kernel = jl.kernels.Fused(lowering="pallas", chip=chip) if contender == PALLAS else SCAN
+    shapes = Sizes(hidden, hidden, 1).shapes()
+    params = {name: jax.ShapeDtypeStruct(shape, stored) for name, shape in shapes.items()}
+    xs = jax.ShapeDtypeStruct((STEPS, batch, hidden), dtype)
+    state = (jax.ShapeDtypeStruct((1, batch, hidden), jnp.float32),) * 2
+
+    def run(params: Any, xs: Any, state: Any) -> Any:
+        if contender in (FROZEN, STORED):
+            return plain_scan({name: param.astype(dtype) for name, param in params.items()}, xs, state)
+        ys, last = functional.lstm(params, xs, state, dtype=dtype, backend=kernel)
+        return ys, tuple(last)
+
+    def gradients(params: Any, xs: Any, state: Any, cotangents: Any) -> Any:
+        outputs, transposed = jax.vjp(run, params, xs, state)
+        return outputs, transposed(cotangents)
+
+    function, arguments = run, (params, xs, state)
+    if measure == BACKWARD:
+        function, arguments = gradients, (*arguments, jax.eval_shape(run, *arguments))
+    if contender == PALLAS:
+        return function, arguments, 0.0
+    loops = loops_of(function, (STEPS, batch), *arguments)
+    return loops.function, (loops.given, *arguments), loops.flops
+
+
+def plain_scan(params: Any, xs: Any, state: Any) -> Any:
+    """An LSTM as one writes it with `lax.scan`: the products with the inputs before the loop, derivatives by JAX.
+
+    Our kernels are compared with it: it stays as it is.
+    """
+    w_ih, w_hh = params["weight_ih_l0"].T, params["weight_hh_l0"].T
+    bias = params["bias_ih_l0"].astype(jnp.float32) + params["bias_hh_l0"].astype(jnp.float32)
+    projected = jnp.einsum("tbi,ig->tbg", xs, w_ih, preferred_element_type=jnp.float32) + bias
+
+    def body(state: Any, x: Any) -> Any:
+        h, c = state
+        gates = x + jnp.dot(h.astype(w_hh.dtype), w_hh, preferred_element_type=jnp.float32)
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h.astype(xs.dtype)
+
+    last, ys = jax.lax.scan(body, (state[0][0], state[1][0]), projected)
+    return ys, tuple(part[None] for part in last)
+
+
+def main(arguments: str, file: str) -> None:
+    chip, *fields = json.loads(arguments)
+    function, shapes, flops = built(chip, Program(*fields))
+    found = compiled(function, *shapes, chip=chip)
+    Path(file).write_text(found.as_text(), encoding="utf-8")
+    print(json.dumps({"products": flops, "memory": memory(found)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,82 @@
+"""Programs for TPUs are compiled by libtpu, the real compiler, on a machine without one. Nothing is run."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax-lstm[tpu-compile]"')
+
+import jax_lstm as jl
+from benchmarks.contenders.base import BACKWARD, FORWARD
+from benchmarks.device.compile_for import TOPOLOGIES, compiled
+from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, row
+from benchmarks.scaling.rows import Size
+from benchmarks.scaling.step import CALLS
+from benchmarks.scaling.step import row as step_row
+from jax_lstm.kernels.fused import lowerings
+from jax_lstm.params import Sizes
+
+pytestmark = pytest.mark.slow
+
+STEPS, BATCH, HIDDEN = 128, 64, 256
+KERNELS = [SCAN, "auto", *[PALLAS] * (PALLAS in lowerings.NAMES)]
+
+
+def layer(backend: str, dtype: str, chip: str = "v5e") -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """A function of parameters and inputs, and their shapes."""
+    kernel: Any = jl.kernels.Fused(lowering=PALLAS, chip=chip) if backend == PALLAS else backend
+    params = {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in Sizes(HIDDEN, HIDDEN, 1).shapes().items()}
+    xs = jax.ShapeDtypeStruct((STEPS, BATCH, HIDDEN), dtype)
+    return lambda params, xs: jl.functional.lstm(params, xs, dtype=dtype, backend=kernel)[0], (params, xs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("chip", TOPOLOGIES)
+def test_every_generation_compiles_it_with_gradients(chip: str, backend: str, dtype: str) -> None:
+    if dtype == "float32" and chip != "v5e":
+        pytest.skip("one type is enough beyond the first generation")
+    run, shapes = layer(backend, dtype, chip)
+    found = compiled(jax.grad(lambda *args: jnp.sum(run(*args).astype(jnp.float32)), (0, 1)), *shapes, chip=chip)
+    assert ("tpu_custom_call" in found.as_text()) is (backend == PALLAS)
+
+
+@pytest.mark.parametrize("backend", [SCAN, "auto"])
+def test_a_step_of_the_projected_inputs_is_one_block(backend: str) -> None:
+    """XLA's own choice, {2,0,1}, puts the steps of a row side by side, and every step gathers its rows."""
+    run, shapes = layer(backend, "bfloat16")
+    text = compiled(run, *shapes).as_text()
+    layouts = set(re.findall(rf"f32\[{STEPS},{BATCH},{HIDDEN}\]\{{(\d,\d,\d)", text))
+    assert layouts == {"2,1,0"}
+
+
+def test_cycles_of_the_loops() -> None:
+    found = {name: row("v5e", Program(128, 8, "bfloat16", FORWARD, name)) for name in (SCAN, FROZEN)}
+    for each in found.values():
+        assert each.failed == ""
+        assert each.loop is not None
+        assert each.loop / each.steps + each.outside > each.floor
+        assert each.products == 2.0 * STEPS * 8 * 512 * 128  # the inputs of all steps
+    backward = row("v5e", Program(128, 8, "bfloat16", BACKWARD, FROZEN))
+    assert (backward.loop or 0) > 2 * (found[FROZEN].loop or 0)
+
+
+def test_a_program_that_does_not_compile_says_why() -> None:
+    found = row("v5e", Program(128, 8, "float12", FORWARD, SCAN))
+    assert isinstance(found, Compiled)
+    assert found.loop is None
+    assert "float12" in found.failed
+
+
+def test_a_training_step_over_a_slice() -> None:
+    """The program of `jax-lstm train --mesh data=8` for a v5e slice: gradients are reduced once a step."""
+    found = step_row(Size(128, 1, 8, 4), 8, 1, "v5e:2x4")
+    assert found.devices == 8
+    assert found.number() == found.number("all-reduce") == 1
+    assert [each["times"] for each in found.exchanges] == [CALLS]
+    assert found.parameters <= found.exchanges[0]["bytes"] < 1.5 * found.parameters
+    assert found.memory["arguments"] > 3 * found.parameters  # with both moments of Adam
