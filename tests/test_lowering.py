@@ -160,7 +160,7 @@ def test_auto_is_explained_for_a_platform_that_is_not_here() -> None:
         "tpu": "no record shows it ahead on tpu; jax_lstm.kernels.Fused('pallas') names it",
     }
     if jax.__version_info__ < gpu.NEEDS:
-        pallas["cuda"] = f"it needs JAX 0.11.2 or later; this is {jax.__version__}"
+        pallas["cuda"] = f"it needs JAX 0.12 or later; this is {jax.__version__}"
     for platform, reason in pallas.items():
         choice = jl.explain_backend(lstm, x, platform=platform)
         expected = {"native": f"it runs on cpu; not on {platform}", "pallas": reason}

@@ -98,13 +98,13 @@ def test_mistakes_are_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     sources = {module: inspect.getsource(module) for module in (gpu_cluster, gpu)}
     assert sources[file].count(old) == 1, old
     sources[file] = sources[file].replace(old, new)
+    wrong = {module: ModuleType(module.__name__) for module in sources}
     for module, source in sources.items():  # `gpu` imports `gpu_cluster`, and gets the one with the mistake
-        wrong = ModuleType(module.__name__)
-        monkeypatch.setitem(sys.modules, module.__name__, wrong)
-        exec(compile(source, module.__name__, "exec"), wrong.__dict__)
+        monkeypatch.setitem(sys.modules, module.__name__, wrong[module])
+        exec(compile(source, module.__name__, "exec"), wrong[module].__dict__)
     kind = HIGHEST if mistake == "one product of three" else TF32
     with pytest.raises((AssertionError, jax.errors.JaxRuntimeError), match=seen):
-        check(Case(steps=2, mask=True), kind, wrong, backward=seen == "d_")
+        check(Case(steps=2, mask=True), kind, wrong[gpu], backward=seen == "d_")
 
 
 @needs_mosaic

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax._src import dispatch
+from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
@@ -78,7 +79,7 @@ def without_axes(ctx: Any) -> Any:
     """
 
     def plain(avals: Sequence[Any]) -> list[Any]:
-        return [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in avals]
+        return [ShapedArray(aval.shape, aval.dtype) for aval in avals]
 
     return ctx.replace(avals_in=plain(ctx.avals_in), avals_out=plain(ctx.avals_out))
 
