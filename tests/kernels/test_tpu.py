@@ -95,6 +95,7 @@ def test_mistakes_are_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ({"dtype": jnp.float16}, "it computes in float32 or bfloat16; not in float16"),
         ({"steps": jax.export.symbolic_shape("t")[0]}, "it needs fixed sizes; T or B is symbolic"),
+        ({"batch": 0}, "it needs a row; B is 0"),
         ({"chip": "v9"}, "it knows the chips v4, v5e, v5p, v6e, tpu7x; not v9"),
         ({"hidden_size": 2048}, "MiB of v4, which has the least (`chip` names another)"),
         ({"hidden_size": 4096, "chip": "v5e"}, "MiB of v5e"),

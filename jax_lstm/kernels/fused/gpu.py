@@ -38,6 +38,8 @@ def refuses(call: Call) -> str:
         return f"it computes in float32 or bfloat16; not in {jnp.dtype(call.dtype).name}"
     if not all(isinstance(size, int) for size in (call.steps, call.batch)):
         return "it needs fixed sizes; T or B is symbolic"
+    if call.batch == 0:
+        return "it needs a row; B is 0"
     if call.proj_size:
         return "it has no projection; proj_size must be 0"
     if call.chip not in (None, *CHIPS):
