@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks import record as records
 from benchmarks.cases import Case
 from benchmarks.command import Command
-from benchmarks.device import compiled, floor, grid, scan_settings
+from benchmarks.device import compiled, cuda, floor, grid, scan_settings
 from benchmarks.device.compile_for import TOPOLOGIES, require_compiler
 from benchmarks.device.compiled import Compiled
 from benchmarks.device.parity import Parity, parity
@@ -40,8 +40,9 @@ class Device(Command):
     quick: bool = False
     """Tiny sizes, to see that everything runs; the figures mean nothing. With --compile-for: one H, few B."""
     compile_for: str = ""
-    """Run nothing: compile for a TPU that is not here (v5e, v6e, v5p, v4 or tpu7x) and read static cycles; this needs
-    libtpu: pip install "jax-lstm[tpu-compile]"."""
+    """Run nothing: compile for a chip that is not here. TPUs (v5e, v6e, v5p, v4 or tpu7x): static cycles; this needs
+    libtpu: pip install "jax-lstm[tpu-compile]". NVIDIA (h100): registers and instructions of the Pallas kernel; this
+    needs pip install "jax-lstm[cuda-compile]"."""
 
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
@@ -49,7 +50,7 @@ class Device(Command):
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a kernel fails parity, or a part ended early."""
         if self.compile_for:
-            require_one_of("--compile-for", self.compile_for, tuple(TOPOLOGIES))
+            require_one_of("--compile-for", self.compile_for, (*TOPOLOGIES, cuda.CHIP))
             return self.compiled(command, path, console)
         # Otherwise JAX takes most of a GPU's memory when it starts, and leaves none for PyTorch.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -102,10 +103,14 @@ class Device(Command):
         return int(bool(wrong))
 
     def compiled(self, command: str, path: Path, console: Console) -> int:
-        """Record static cycles of programs that are compiled and not run."""
-        require_compiler()
+        """Record what compilers say of programs that are not run."""
         began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        for row in compiled.rows(self.compile_for, self.quick):
+        if self.compile_for == cuda.CHIP:
+            rows: Iterable[Any] = cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID)
+        else:
+            require_compiler()
+            rows = compiled.rows(self.compile_for, self.quick)
+        for row in rows:
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             records.write(record, path)
             console.print(f"{record.seconds:4.0f} s: {', '.join(map(str, row.program))}", highlight=False)
@@ -115,6 +120,8 @@ class Device(Command):
         return 0
 
 
-def row_of(**values: Any) -> Parity | Timed | Compiled:
+def row_of(**values: Any) -> Parity | Timed | Compiled | cuda.Kernel:
     """Rebuild a row of the record."""
+    if "registers" in values:
+        return cuda.Kernel(**values)
     return (Parity if "kernel" in values else Compiled if "chip" in values else Timed)(**values)

@@ -6,8 +6,8 @@ XLA's CUDA plugin compiles for a described GPU on a machine without one, down to
     for row in compiled_for("h100"):
         print(row)
 
-`python -m benchmarks.device.cuda` makes the committed record. With an argument, JSON, it compiles one program and
-prints its rows: a child process, since the compiler reads its settings when it is loaded, and may abort the process.
+`python -m benchmarks.device.cuda JSON` compiles one program and prints its rows as JSON. It is a child process, since
+the compiler reads its settings when it is loaded, and aborts the process on some errors.
 """
 
 import dataclasses
@@ -17,10 +17,9 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, files, version
+from importlib.metadata import PackageNotFoundError, files
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +27,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from benchmarks import record as records
 from benchmarks.jit import hlo
 from benchmarks.record import ROOT
+from benchmarks.tables import Table
 from jax_lstm import functional
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.kernels import Call, Fused
@@ -52,6 +51,7 @@ platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 } runtime_version { m
 device_description_str: "NVIDIA H100 80GB HBM3"
 """
 OF_CHUNK = 4  # instructions for the tensor cores: each takes 32 bytes of a row
+CHIP = "h100"
 STEPS, LIMIT = 16, 600.0  # seconds for a child
 INFER, FORWARD, BACKWARD = "infer", "forward", "backward"
 EXACT = "float32, highest"  # float32 under a `jax.default_matmul_precision` of "highest"
@@ -92,8 +92,21 @@ class Kernel:
     launches: int = 0
     failed: str = ""
 
+    @property
+    def program(self) -> tuple[Any, ...]:
+        return self.measure, self.hidden_size, self.batch, self.dtype
 
-def compiled_for(chip: str = "h100", sizes: list[Size] = GRID) -> Iterator[Kernel]:
+
+COUNTS = {
+    "registers": "registers of a thread",
+    "spilled": "bytes spilled",
+    "instructions": "instructions of a warp in a step",
+    "products": "of these, tensor cores",
+    "launches": "kernels of a step in plain JAX",
+}
+
+
+def compiled_for(chip: str = CHIP, sizes: list[Size] = GRID) -> Iterator[Kernel]:
     """Compile the kernel of a layer of each size, in programs without and with gradients.
 
     Raises:
@@ -204,18 +217,26 @@ def _loops(code: str) -> tuple[list[str], list[tuple[int, int]]]:
     return opcodes, loops
 
 
-def main() -> None:
-    """Compile all sizes and write the record."""
-    began = time.monotonic()
-    record = records.begin("compile-h100", "python -m benchmarks.device.cuda", {})
-    record = dataclasses.replace(record, rows=list(compiled_for()), seconds=time.monotonic() - began)
-    record.environment["packages"] |= {package: version(package) for package in PACKAGES}
-    records.write(record, ROOT / "benchmarks" / "records" / "compile-h100.json")
+def table(rows: list[Kernel]) -> Table:
+    """What a block takes, and what a step costs: for inference, forward and backward."""
+    found: dict[Size, list[Kernel]] = {}
+    for row in rows:
+        found.setdefault(Size(row.hidden_size, row.batch, row.dtype), []).append(row)
+    cells = [
+        (
+            size.dtype,
+            str(size.hidden_size),
+            str(each[0].blocks),
+            f"{max(row.shared for row in each) / 1024:.0f}",
+            *(" / ".join(f"{getattr(row, name):,}" for row in each) for name in COUNTS),
+        )
+        for size, each in found.items()
+    ]
+    columns = ("type", "H", "blocks", "shared memory, KiB", *COUNTS.values())
+    notes = sorted({f"H={row.hidden_size}, {row.dtype}, {row.measure}: {row.failed}" for row in rows if row.failed})
+    return Table("The kernel for Hopper: inference / forward / backward", columns, cells, notes=tuple(notes))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        main()
-    else:
-        chip, *size, gradients = json.loads(sys.argv[1])
-        print(json.dumps([dataclasses.asdict(row) for row in rows(chip, Size(*size), gradients)]))
+    chip, *size, gradients = json.loads(sys.argv[1])
+    print(json.dumps([dataclasses.asdict(row) for row in rows(chip, Size(*size), gradients)]))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from benchmarks.device import cuda
 from benchmarks.device.barrier import BARRIER
 from benchmarks.device.compiled import Compiled
 from benchmarks.device.floor import BOUNDARY, COPY, floor, waits
@@ -20,6 +21,7 @@ def tables(record: Record) -> list[Table]:
     made = [_parity(record), _limits(record), _settings(record)]
     made += [_grid(record, precision) for precision in PRECISIONS]
     made += [_compiled(record, measure) for measure in MEASURES]
+    made += [cuda.table([row for row in record.rows if isinstance(row, cuda.Kernel)])]
     return [table for table in made if table.rows]
 
 

@@ -21,8 +21,8 @@ class Fused(Kernel):
         lowering: "auto": on each platform the fastest lowering that a committed record shows: today C++ on CPU, plain
             JAX elsewhere. "native": the C++ library; on a CPU only. "plain": plain JAX. "pallas": a kernel in Pallas,
             on TPUs and on NVIDIA's Hopper GPUs.
-        chip: with "pallas", the chip to fit, as "v5e": its on-chip memory bounds the sizes that are served. None: the
-            TPU with the least memory.
+        chip: with "pallas", the chip to fit, as "v5e" or "h100": its on-chip memory bounds the sizes that are served.
+            None: the TPU with the least memory, or the GPU that is there.
 
     Raises:
         InputError: there is no such lowering, or `chip` is given without "pallas".
