@@ -1,11 +1,13 @@
 """Collectives between devices, from the text of an optimised, partitioned HLO module.
 
-Asynchronous ones, such as `all-reduce-start`, are not handled: XLA for CPU does not emit them.
+XLA for TPU runs some while other things are computed, a loop among them: such a collective stands in several fusions,
+which have its channel in common, and counts once. Others, such as `all-reduce-start`, are not handled.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.jit.hlo import INSTRUCTION, Instruction, computations
 
@@ -13,6 +15,7 @@ KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective
 ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")  # element type and sizes; a type may be a tuple of such
 LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")  # {{0,1},{2,3}}: device by device
 COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]")  # [2,4]<=[8]: groups, and devices in each
+CHAINED = re.compile(r'channel_id=(\d+),.*chain_id="')
 DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
 
 
@@ -52,16 +55,23 @@ def exchanges(text: str) -> list[Exchange]:
     """
     found, entry = computations(text)
     devices = DEVICES.search(text)
-    return list(_within(found, entry, 1, int(devices[1]) if devices else 1))
+    once: dict[Any, Exchange] = {}
+    for at, (line, exchange) in enumerate(_within(found, entry, 1, int(devices[1]) if devices else 1)):
+        chained = CHAINED.search(line)
+        key = chained[1] if chained else at
+        once[key] = min(once.get(key, exchange), exchange, key=lambda each: each.times)
+    return list(once.values())
 
 
-def _within(found: dict[str, list[Instruction]], name: str, times: int | None, devices: int) -> Iterator[Exchange]:
+def _within(
+    found: dict[str, list[Instruction]], name: str, times: int | None, devices: int
+) -> Iterator[tuple[str, Exchange]]:
     for each in found.get(name, ()):
         if each.opcode in KINDS:
             if times is None:
                 raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
             if (exchange := _exchange(each, times, devices)).group > 1:
-                yield exchange
+                yield each.line, exchange
         trips = 1 if not each.body else each.trips
         for called in each.calls:
             yield from _within(found, called, None if times is None or trips is None else times * trips, devices)

@@ -38,10 +38,7 @@ def with_gathered_params(loss_fn: LossFn, mesh: Mesh | AbstractMesh) -> LossFn:
         specs = jax.tree_util.tree_map_with_path(partial(param_spec, sizes=dict(mesh.shape), front=0), params)
 
         def gathered(leaf: jax.Array, spec: P) -> jax.Array:
-            if spec != P(MODEL):
-                return leaf
-            # Without the barrier, XLA for TPU moves the gather of a weight into the loop, and repeats it at every step.
-            return jax.lax.optimization_barrier(jax.lax.all_gather(leaf, MODEL, tiled=True))
+            return jax.lax.all_gather(leaf, MODEL, tiled=True) if spec == P(MODEL) else leaf
 
         def local(params: Any, rest: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
             value, after = loss_fn(jax.tree.map(gathered, params, specs), rest, batch, carry)

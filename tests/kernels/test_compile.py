@@ -73,7 +73,7 @@ def test_a_program_that_does_not_compile_says_why() -> None:
 
 
 def test_parameters_are_gathered_once_a_training_step() -> None:
-    """And not at every time step, where XLA moved the gathers of weights before there was a barrier."""
+    """One of them is spread over the loop of time steps, and is still one."""
     found = step_row(Size(128, 1, 16, 4), 4, 2, "v5e:2x4")
     gathers = [each for each in found.exchanges if each["kind"] == "all-gather"]
     assert gathers
