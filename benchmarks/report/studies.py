@@ -38,6 +38,7 @@ STUDIES = {
     "device": Study(("benchmarks.device.command", "row_of"), "docs/accelerators.md"),
     "accuracy": Study(("benchmarks.accuracy.row", "Row"), "docs/accuracy.md"),
     "scaling": Study(("benchmarks.scaling.rows", "Row"), "docs/scaling.md"),
+    "iterations": Study(("benchmarks.iterations", "Row"), "docs/parallel.md"),
 }
 TAKEN = ("data", "main", "records", "theme")  # ids that the page uses itself
 AGREEMENT = "agreement"  # `jax-lstm compare`, whose record has no field `study`

@@ -79,9 +79,9 @@ class Loop:
         self.arrays, self.compute = arrays, arrays["xs"].dtype
         self.size = sizes({name: array.shape for name, array in arrays.items()})
         self.size.setdefault("R", self.size["H"])
-        shape = (self.size[axis] for axis in "TBIH")
+        steps, batch, inputs, hidden = (self.size[axis] for axis in "TBIH")
         proj_size = self.size["R"] if "weight_hr" in arrays else 0
-        self.plan = plan(Call("tpu", self.compute, *shape, proj_size, tuple(arrays), chip))
+        self.plan = plan(Call("tpu", self.compute, steps, batch, inputs, hidden, proj_size, tuple(arrays), chip))
         padded = {"B": self.plan.rows * self.plan.blocks, "H": self.plan.hidden, "R": self.plan.output}
         self.padded = self.size | padded | {"G": 4 * self.plan.hidden, "C": self.plan.chunks}
 
