@@ -54,8 +54,8 @@ def expected(arrays: dict[str, np.ndarray], reverse: bool) -> dict[str, np.ndarr
             name: array[at] if array.dtype == bool else array[at].astype(np.float64) for name, array in arrays.items()
         }
         params = {name: own[name] for name in own if name.startswith(("weight", "bias"))}
-        options = {name: own[name] for name in ("mask", "resets") if name in own} | {"reverse": reverse}
-        ys, h, c, tapes = oracle.layer(params, own["xs"], own["h0"], own["c0"], **options)
+        options: dict[str, Any] = {name: own[name] for name in ("mask", "resets") if name in own}
+        ys, h, c, tapes = oracle.layer(params, own["xs"], own["h0"], own["c0"], reverse=reverse, **options)
         d_params, d_xs, d_h0, d_c0 = oracle.layer_backward(params, tapes, own["d_ys"], own["d_h"], own["d_c"])
         gradients = {f"d_{name}": value for name, value in (d_params | {"xs": d_xs, "h0": d_h0, "c0": d_c0}).items()}
         members.append({"ys": ys, "h": h, "c": c} | gradients)

@@ -43,7 +43,8 @@ def check(case: Case, compute: Any, kernel: ModuleType = tpu) -> None:
     params = pltpu.InterpretParams(dma_execution_mode="on_wait", uninitialized_memory="nan", detect_races=True)
     with jax.default_matmul_precision("highest"), pltpu.force_tpu_interpret_mode(params):
         got = lowered(kernel.run, arrays, case.reverse)
-    assert not interpreter.races.races_found, "a race"
+    races: Any = interpreter.races
+    assert not races.races_found, "a race"
     for name, reference in expected(arrays, case.reverse).items():
         assert got[name].dtype == dtype(name, compute)
         if compute == jnp.float32:
@@ -82,6 +83,7 @@ def test_mistakes_are_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     sources = {module: inspect.getsource(module) for module in (tpu_loop, tpu)}
     assert sources[file].count(old) == 1, old
     sources[file] = sources[file].replace(old, new)
+    wrong = ModuleType("none")
     for module, source in sources.items():  # `tpu` imports `tpu_loop`, and gets the one with the mistake
         wrong = ModuleType(module.__name__)
         monkeypatch.setitem(sys.modules, module.__name__, wrong)
