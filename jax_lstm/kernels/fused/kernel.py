@@ -35,7 +35,10 @@ class Fused(Kernel):
     def __post_init__(self) -> None:
         require_one_of("lowering", self.lowering, lowerings.NAMES)
         require(
-            self.chip is None or self.lowering == "pallas", "chip", "be given with lowering='pallas'", self.lowering
+            self.chip is None or self.lowering == "pallas",
+            "chip",
+            "be given with lowering='pallas' alone",
+            f"lowering={self.lowering!r}",
         )
 
     @property
