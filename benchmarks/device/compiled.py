@@ -48,7 +48,7 @@ class Compiled:
     """A row of the record: a program for `chip`, or why there is none.
 
     `loop`: static cycles of all `steps` in loops and Pallas kernels; None if libtpu gives no estimates. `products`:
-    FLOPs of the products outside, which were left out. `memory` in bytes.
+    FLOPs of the products outside, which are not estimated. `memory` in bytes.
     """
 
     chip: str
@@ -133,9 +133,10 @@ def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path) 
 
 
 def built(chip: str, program: Program) -> tuple[Callable[..., Any], tuple[Any, ...], float]:
-    """The function, the shapes of its arguments, and FLOPs that it leaves out. Parameters are float32 where not said.
+    """The function, the shapes of its arguments, and FLOPs of the products outside of loops and kernels.
 
-    With gradients they are those of parameters, inputs and initial states. Of programs in JAX it has the loops only.
+    Parameters are float32 where not said. With gradients they are those of parameters, inputs and initial states. Of
+    programs in JAX it has the loops only.
     """
     hidden, batch, dtype, measure, contender = program
     stored = jnp.bfloat16 if contender == STORED else jnp.float32
@@ -158,8 +159,8 @@ def built(chip: str, program: Program) -> tuple[Callable[..., Any], tuple[Any, .
     function, arguments = run, (params, xs, state)
     if measure == BACKWARD:
         function, arguments = gradients, (*arguments, jax.eval_shape(run, *arguments))
-    if contender == PALLAS:
-        return function, arguments, 0.0
+    if contender == PALLAS:  # beside it: the inputs, and the gradients of inputs and weights
+        return function, arguments, (4 if measure == BACKWARD else 1) * 2.0 * STEPS * batch * 4 * hidden * hidden
     loops = loops_of(function, (STEPS, batch), *arguments)
     return loops.function, (loops.given, *arguments), loops.flops
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jax_lstm.checks import InputError, require
-from jax_lstm.kernels.base import PLATFORMS, Call, Kernel, only_where_served, this_platform
+from jax_lstm.kernels.base import PLATFORMS, Call, Kernel, this_platform
 from jax_lstm.kernels.cudnn import Cudnn
 from jax_lstm.kernels.fused import Fused
 from jax_lstm.kernels.fused.lowerings import choose, refusals
 from jax_lstm.kernels.parallel import Parallel
+from jax_lstm.kernels.primitives import only_where_served
 from jax_lstm.kernels.reference import Reference
 from jax_lstm.kernels.scan import Scan
 

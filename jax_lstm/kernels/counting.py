@@ -111,7 +111,7 @@ class Counting(Parallel):
         )
 
         def added(d_xs: jax.Array) -> LSTMState:
-            nothing = LSTMParams(*[None] * len(LSTMParams._fields))  # type: ignore[arg-type]
+            nothing = jax.tree.map(lambda param: None, at.params)
             zeros = LSTMState(*map(jnp.zeros_like, start))
             return tangent.step(zeros, *added_tangents(at.params, xs, start.h, u, nothing, d_xs))
 

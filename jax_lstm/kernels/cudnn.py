@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.base import Call, Direction, Kernel, Stack
+from jax_lstm.kernels.base import Call, Direction, Kernel, Stack, precision_asked
 from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.params import LSTMParams, LSTMState
 
@@ -81,7 +81,7 @@ def run_layers(
         xs = zero_padding(xs, within)
         known = jnp.maximum(lengths, 1)  # cuDNN takes no row of length 0; such rows are corrected below
     sizes = (inputs, before.h.shape[-1], len(layers), 0.0, len(layers[0]) == 2)
-    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    asked = precision_asked()
     precision = jax.lax.Precision.HIGH if asked in TF32 else jax.lax.Precision.HIGHEST
     try:
         weights = packed([own.params for own in directions])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from jax_lstm.kernels.base import precision_asked
 from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.params import LSTMState, state_dtype
 
@@ -121,7 +122,7 @@ def tolerance(tol: float | None, dtype: Any) -> jax.Array:
 
     if tol is not None:
         return near(tol)()
-    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    asked = precision_asked()
     own = near(float(jnp.finfo(dtype).eps) * (1 / 8 if dtype.itemsize < 4 else 8))
     if dtype != jnp.float32 or asked in EXACT:
         return own()

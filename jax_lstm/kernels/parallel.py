@@ -16,12 +16,12 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require, require_size
 from jax_lstm.kernels.base import Call, Kernel, Outputs
 from jax_lstm.kernels.fixed_point import Steps, before, iterate, linear, tolerance
 from jax_lstm.kernels.masking import zero_padding
+from jax_lstm.kernels.projection import split_gates
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.kernels.scan import (
     Options,
@@ -29,9 +29,9 @@ from jax_lstm.kernels.scan import (
     activations,
     added_tangents,
     forward,
+    known_tangents,
     linear_step,
     slopes_of,
-    split_gates,
     transposed,
 )
 from jax_lstm.params import LSTMParams, LSTMState
@@ -109,11 +109,7 @@ def _each(function: Callable[..., jax.Array], *states: LSTMState) -> LSTMState:
 
 def _jvp(kernel: Parallel, primals: tuple, tangents: tuple) -> Any:
     params, xs, state, mask, resets = primals
-    d_params, d_xs, d_state = jax.tree.map(
-        lambda d: None if isinstance(d, SymbolicZero) else d,
-        tangents[:3],
-        is_leaf=lambda d: isinstance(d, SymbolicZero),
-    )
+    d_params, d_xs, d_state = known_tangents(tangents[:3])
     ys, last, start, made = run(kernel, *primals)
     tangent, u = Tangents.at(params, xs, start, mask, resets)
     first = _each(lambda at, d: jnp.zeros_like(at) if d is None else d, state, LSTMState(*d_state))

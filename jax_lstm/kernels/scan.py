@@ -23,13 +23,20 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require_one_of, require_size
-from jax_lstm.kernels.base import Kernel, Outputs, time_major
+from jax_lstm.kernels.base import Kernel, Outputs
 from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
-from jax_lstm.kernels.reference import product, sum_of_biases
+from jax_lstm.kernels.projection import (
+    Gates,
+    Projection,
+    pre_activations,
+    project_before,
+    projection_on_cpu,
+    split_gates,
+)
+from jax_lstm.kernels.reference import product
 from jax_lstm.params import LSTMParams, LSTMState, state_dtype
 
 Remat = Literal["gates", "chunks"] | None
-Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 
 
 class Slopes(NamedTuple):
@@ -112,13 +119,18 @@ def _recurrence(options: Options, params: LSTMParams, xs: Any, state: LSTMState,
     return ys, last
 
 
+def known_tangents(tangents: Any) -> Any:
+    """None in place of the tangents that are zero."""
+
+    def zero(d: Any) -> bool:
+        return isinstance(d, SymbolicZero)
+
+    return jax.tree.map(lambda d: None if zero(d) else d, tangents, is_leaf=zero)
+
+
 def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     params, xs, state, mask, resets = primals
-    d_params, d_xs, d_state = jax.tree.map(
-        lambda d: None if isinstance(d, SymbolicZero) else d,
-        tangents[:3],
-        is_leaf=lambda d: isinstance(d, SymbolicZero),
-    )
+    d_params, d_xs, d_state = known_tangents(tangents[:3])
     recompute, projected = options.remat == "gates", params.weight_hr is not None
 
     def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
@@ -158,7 +170,7 @@ def tangents_of(
         d_z0, d_h0, valid, reset, slopes = at
         if recompute:
             x, h, c = slopes
-            slopes = slopes_of(activations(_pre_activations(weights, x, h)), c)
+            slopes = slopes_of(activations(pre_activations(weights, x, h)), c)
         return linear_step(weights, slopes, d_state, d_z0, d_h0, valid, reset)
 
     start = LSTMState(*(jnp.zeros_like(at) if d is None else d for at, d in zip(state, d_state, strict=True)))
@@ -217,13 +229,13 @@ def forward(
 
     def run(projection: Projection, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
         weights = transposed(params)
-        inputs, pre_activations = projection(weights, xs)
+        inputs, gates_of = projection(weights, xs)
 
         def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
             x, valid, reset = at
             before = reset_state(state, reset)
             start = zero_masked(valid, before)
-            i, f, g, o = gates = activations(pre_activations(x, start.h))
+            i, f, g, o = gates = activations(gates_of(x, start.h))
             c = f * start.c + i * g
             u = o * jnp.tanh(c)
             h = u if weights.weight_hr is None else product(u, weights.weight_hr)
@@ -235,7 +247,7 @@ def forward(
         )
         return ys, last, kept
 
-    on_cpu = _projection_on_cpu(params, xs)
+    on_cpu = projection_on_cpu(params, xs)
     arguments = (params, xs, state, mask, resets)
     if on_cpu is project_before:
         return run(project_before, *arguments)
@@ -249,62 +261,8 @@ def transposed(params: LSTMParams) -> LSTMParams:
     return jax.tree.map(lambda param: param.T if param.ndim == 2 else param, params)
 
 
-# How the gates' pre-activations are computed. A projection takes the transposed weights and `xs`; it returns what the
-# loop reads in place of `xs`, and the pre-activations as a function of one step of that and `h`.
-Projection = Callable[[LSTMParams, jax.Array], tuple[Any, Callable[[Any, jax.Array], Gates]]]
-
-
-def _projection_on_cpu(params: LSTMParams, xs: jax.Array) -> Projection:
-    """The projection that was fastest on a CPU; other platforms use `project_before`.
-
-    That leaves them one product a step (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946).
-    """
-    if isinstance(xs.shape[1], int) and xs.shape[1] <= 16:
-        return project_before
-    columns = params.weight_ih.shape[1] + params.weight_hh.shape[1]
-    return project_joined if columns <= 256 else project_apart if columns < 1024 else project_transposed
-
-
-def project_before(weights: LSTMParams, xs: jax.Array) -> Any:
-    """One product with the inputs of all steps, before the loop; an array a gate, since XLA vectorises no slices."""
-    bias = sum_of_biases(weights, 3)
-    by_gate = jnp.split(weights.weight_ih, 4, axis=1)
-    biases = [0.0] * 4 if isinstance(bias, float) else jnp.split(bias, 4, axis=-1)
-    inputs = [time_major.bind(product(xs, weight) + bias) for weight, bias in zip(by_gate, biases, strict=True)]
-    return inputs, lambda x, h: [a + b for a, b in zip(x, split_gates(product(h, weights.weight_hh)), strict=True)]
-
-
-def project_joined(weights: LSTMParams, xs: jax.Array) -> Any:
-    """In the loop, one product of `x` and `h` joined: for small weights."""
-    joined, bias = jnp.concatenate([weights.weight_ih, weights.weight_hh]), sum_of_biases(weights, 2)
-    return xs, lambda x, h: split_gates(product(jnp.concatenate([x, h.astype(x.dtype)], axis=-1), joined) + bias)
-
-
-def project_apart(weights: LSTMParams, xs: jax.Array) -> Any:
-    """In the loop, a product of `x` and one of `h`."""
-    return xs, functools.partial(_pre_activations, weights)
-
-
-def project_transposed(weights: LSTMParams, xs: jax.Array) -> Any:
-    """In the loop, two products with the weights on the left, as they lie in memory: for large weights."""
-    weight_ih, weight_hh, bias = weights.weight_ih.T, weights.weight_hh.T, sum_of_biases(weights, 2)
-
-    def pre_activations(x: jax.Array, h: jax.Array) -> Gates:
-        return split_gates((product(weight_ih, x.T) + product(weight_hh, h.astype(x.dtype).T)).T + bias)
-
-    return xs, pre_activations
-
-
-def _pre_activations(weights: LSTMParams, x: jax.Array, h: jax.Array) -> Gates:
-    return split_gates(product(x, weights.weight_ih) + product(h, weights.weight_hh) + sum_of_biases(weights, 2))
-
-
-def split_gates(gates: jax.Array) -> Gates:
-    return jnp.split(gates, 4, axis=-1)
-
-
-def activations(pre_activations: Gates) -> Gates:
-    i, f, g, o = pre_activations
+def activations(gates: Gates) -> Gates:
+    i, f, g, o = gates
     return [jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)]
 
 

@@ -84,7 +84,7 @@ MISTAKES = {  # name: file, what it says, what it would say, and how this is see
     "the slice of another block": (gpu_cluster, "self.index * self.cut.units", "0 * self.cut.units", "RACE"),
     "one product of three": (gpu_cluster, "for b in range(cut.parts - a)]", "for b in range(1 - a)]", "ys"),
     "gates swapped": (gpu, "_sigmoid(z[0]), _sigmoid(z[1])", "_sigmoid(z[1]), _sigmoid(z[0])", "ys"),
-    "a late output": (gpu, 'block.store("ys", _select(valid, next_h, 0.0), at)', 'block.store("ys", h, at)', "ys"),
+    "a late output": (gpu, 'block.store("ys", select(valid, next_h, 0.0), at)', 'block.store("ys", h, at)', "ys"),
     "no initial state": (gpu, 'block.load("h0"), block.load("c0")', '*(2 * [0 * block.load("h0")])', "ys"),
     "c of the same step": (gpu, 'block.load("cs", before)', 'block.load("cs", at)', "d_"),
     "a held gradient lost": (gpu, "jnp.where(valid, 0.0, d_h)", "0.0", "d_"),

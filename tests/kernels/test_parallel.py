@@ -3,7 +3,8 @@
 import functools
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,78 +17,31 @@ from flax import nnx
 from jax import export
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from kernels.cases import loss, scan, sequence
+from kernels.cases import Arrays, Case, draw, loss, scan, sequence
 
 import jax_lstm as jl
 from jax_lstm.checks import InputError
 from jax_lstm.kernels import Iterations, Parallel, iterations
 from jax_lstm.kernels.base import Direction
 from jax_lstm.kernels.fixed_point import tolerance
-from jax_lstm.params import LSTMParams, LSTMState, state_dtype
+from jax_lstm.params import LSTMState
 from jax_lstm.tolerances import difference
 
 CHAOS = 40.0  # times the recurrent weights: errors grow from step to step
 
 
-class Sizes(NamedTuple):
-    steps: int = 4
-    batch: int = 3
-    input_size: int = 3
-    hidden_size: int = 5
-    proj_size: int = 0
+def problem(dtype: str = "float32", **options: Any) -> Arrays:
+    """Random arguments: a few steps, rows and units, but for the `options` of `Case`."""
+    return draw(Case(4, 3, 3, 5)._replace(**options), dtype)
 
 
-SIZES = Sizes()
-
-
-class Problem(NamedTuple):
-    params: LSTMParams
-    xs: Any
-    state: LSTMState
-    options: dict[str, Any]  # mask, resets: arrays
-
-
-def problem(
-    sizes: Sizes = SIZES,
-    dtype: Any = "float32",
-    *,
-    bias: bool = True,
-    mask: bool = False,
-    resets: bool = False,
-    seed: int = 0,
-) -> Problem:
-    """NumPy arrays of `dtype`, the same numbers for every type but for rounding."""
-    rng = np.random.default_rng(seed)
-    steps, batch, input_size, hidden_size, proj_size = sizes
-    output_size, dtype = proj_size or hidden_size, jnp.dtype(dtype)
-    width = 1.5 / np.sqrt(hidden_size + input_size)
-
-    def draw(*shape: int, scale: float = width) -> Any:
-        return (scale * rng.standard_normal(shape)).astype(jnp.bfloat16).astype(dtype)  # exact in all types
-
-    params = LSTMParams(
-        draw(4 * hidden_size, input_size),
-        draw(4 * hidden_size, output_size),
-        *((draw(4 * hidden_size), draw(4 * hidden_size)) if bias else (None, None)),
-        draw(proj_size, hidden_size) if proj_size else None,
-    )
-    xs = draw(steps, batch, input_size, scale=1.0)
-    state = LSTMState(*(draw(batch, size, scale=0.7).astype(state_dtype(dtype)) for size in (output_size, hidden_size)))
-    options = {}
-    if mask:
-        options["mask"] = rng.random((steps, batch)) < 0.6
-    if resets:
-        options["resets"] = rng.random((steps, batch)) < 0.3
-    return Problem(params, xs, state, options)
-
-
-def results(kernel: Callable[..., Any], case: Problem) -> Any:
+def results(kernel: Callable[..., Any], case: Arrays) -> Any:
     """Outputs, last state and all gradients, compiled."""
     run = functools.partial(kernel, **case.options)
     return jax.jit(lambda *of: (run(*of), jax.grad(functools.partial(loss, run), (0, 1, 2))(*of)))(*case[:3])
 
 
-def chaotic(case: Problem) -> Problem:
+def chaotic(case: Arrays) -> Arrays:
     return case._replace(params=case.params._replace(weight_hh=CHAOS * case.params.weight_hh))
 
 
@@ -99,7 +53,7 @@ def assert_near(got: Any, expected: Any, tolerance: float) -> None:
 @pytest.mark.parametrize("proj_size", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_what_does_not_converge_is_the_oracle(proj_size: int, x64: None) -> None:
     """With one iteration nothing converges: outputs, last state and all gradients come from the loops."""
-    case = problem(Sizes(proj_size=proj_size), "float64", mask=True, resets=True, bias=proj_size > 0)
+    case = problem("float64", proj_size=proj_size, mask=True, resets=True, bias=proj_size > 0)
     params = {name: value for name, value in case.params._asdict().items() if value is not None}
     run = functools.partial(sequence(Parallel(max_iterations=1)), **case.options, reverse=True)
 
@@ -128,16 +82,18 @@ TYPES = [("bfloat16", 3e-2), ("float16", 3e-3), ("float32", 2e-5)]
 )
 def test_a_tolerance_for_every_type(dtype: str, tolerance: float, x64: None) -> None:
     """Where it, and not the end of the sequence, stops the iterations."""
-    sizes, kernel = Sizes(steps=40, hidden_size=16), Parallel(max_iterations=30)
-    assert_near(jax.jit(sequence(kernel))(*problem(sizes, dtype)[:3]), scan(*problem(sizes, "float64")[:3]), tolerance)
+    sizes, kernel = {"steps": 40, "hidden_size": 16}, Parallel(max_iterations=30)
+    assert_near(
+        jax.jit(sequence(kernel))(*problem(dtype, **sizes)[:3]), scan(*problem("float64", **sizes)[:3]), tolerance
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
 def test_a_tolerance_for_the_gradients_of_every_type(dtype: str, tolerance: float, x64: None) -> None:
-    sizes = Sizes(steps=60, hidden_size=16)
-    expected = results(scan, problem(sizes, "float64"))
-    assert_near(results(sequence(Parallel()), problem(sizes, dtype)), expected, tolerance)
+    sizes = {"steps": 60, "hidden_size": 16}
+    expected = results(scan, problem("float64", **sizes))
+    assert_near(results(sequence(Parallel()), problem(dtype, **sizes)), expected, tolerance)
 
 
 @pytest.mark.parametrize(
@@ -155,14 +111,14 @@ def test_the_tolerance_knows_how_products_are_rounded(platform: str, precision: 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_chaos_falls_back_on_scan(dtype: str) -> None:
     """Where every rounding error grows, only the same loop gives the same numbers."""
-    case = chaotic(problem(Sizes(steps=16, hidden_size=16), dtype))
+    case = chaotic(problem(dtype, steps=16, hidden_size=16))
     got, expected = (jax.jit(kernel)(*case[:3]) for kernel in (sequence(Parallel(max_iterations=8)), scan))
     assert_near(got, expected, 1e-6)
 
 
-def growing(steps: int) -> tuple[Problem, Any]:
+def growing(steps: int) -> tuple[Arrays, Any]:
     """One unit whose `h`, tiny at first, and gradients grow nearly tenfold a step."""
-    case = problem(Sizes(steps, 1, 1, 1), "float64", bias=False)
+    case = problem("float64", steps=steps, batch=1, input_size=1, hidden_size=1, bias=False)
     params = case.params._replace(weight_hh=np.array([[0.0], [0.0], [36.0], [0.0]]))
     return case._replace(params=params, xs=np.zeros((steps, 1, 1))), LSTMState(
         jnp.full((1, 1), 1e-25), jnp.zeros((1, 1))
@@ -189,21 +145,21 @@ def test_what_is_tiny_at_first_and_grows_is_not_lost(x64: None) -> None:
 
 def test_vmap_decides_once_for_all_members() -> None:
     """One member that does not converge takes all of them to the loop; only one side is run."""
-    case = problem(Sizes(steps=6, hidden_size=4))
+    case = problem(steps=6, hidden_size=4)
     members = jax.tree.map(lambda *leaves: np.stack(leaves), case[:3], chaotic(case)[:3])
     function = sequence(Parallel(max_iterations=4))
     many = jax.vmap(function)
     got = jax.jit(many)(*members)
     for at in range(2):
-        member = jax.tree.map(lambda leaf: leaf[at], members)  # noqa: B023
-        assert_near(jax.tree.map(lambda leaf: leaf[at], got), jax.jit(scan)(*member), 1e-6)  # noqa: B023
+        member = jax.tree.map(itemgetter(at), members)
+        assert_near(jax.tree.map(itemgetter(at), got), jax.jit(scan)(*member), 1e-6)
     one, all_of_them = (str(jax.make_jaxpr(f)(*a)).count(" cond[") for f, a in ((function, case[:3]), (many, members)))
     assert one == all_of_them > 0  # a batched condition would have become a select of both sides
 
 
 @pytest.mark.slow
 def test_vmap_of_gradients() -> None:
-    case = problem(Sizes(steps=30, hidden_size=8))
+    case = problem(steps=30, hidden_size=8)
     members = jax.tree.map(lambda *leaves: np.stack(leaves), case[:3], chaotic(case)[:3])
 
     def gradients(kernel: Callable[..., Any]) -> Any:
@@ -214,7 +170,7 @@ def test_vmap_of_gradients() -> None:
 
 @pytest.mark.slow
 def test_a_nan_ends_the_iterations_and_goes_where_scan_takes_it() -> None:
-    case = problem(Sizes(steps=6, hidden_size=4), resets=True)
+    case = problem(steps=6, hidden_size=4, resets=True)
     case.xs[2, 1, 0] = np.nan
     got, expected = (jax.jit(functools.partial(k, **case.options))(*case[:3]) for k in (sequence(Parallel()), scan))
     assert np.isnan(expected[0]).any()
@@ -223,7 +179,7 @@ def test_a_nan_ends_the_iterations_and_goes_where_scan_takes_it() -> None:
 
 @pytest.mark.slow
 def test_the_gradients_of_a_nan_are_those_of_scan() -> None:
-    case = problem(Sizes(steps=6, hidden_size=4), resets=True, mask=True)
+    case = problem(steps=6, hidden_size=4, resets=True, mask=True)
     case.xs[2, 1, 0] = np.nan
     got, expected = results(sequence(Parallel()), case), results(scan, case)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, expected)
@@ -232,7 +188,7 @@ def test_the_gradients_of_a_nan_are_those_of_scan() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("max_iterations", [100, 1])
 def test_forward_mode_and_second_derivatives(max_iterations: int, x64: None) -> None:
-    case = problem(Sizes(2, 1, 2, 2), "float64")
+    case = problem("float64", steps=2, batch=1, input_size=2, hidden_size=2)
 
     def derivatives(kernel: Callable[..., Any]) -> Any:
         def scalar(xs: Any) -> jax.Array:
@@ -248,7 +204,7 @@ def test_forward_mode_and_second_derivatives(max_iterations: int, x64: None) -> 
 
 @pytest.mark.slow
 def test_under_shard_map() -> None:
-    case = problem(Sizes(steps=6, batch=2, hidden_size=4), mask=True, resets=True)
+    case = problem(steps=6, batch=2, hidden_size=4, mask=True, resets=True)
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",))
     rows = P(None, "data")
 

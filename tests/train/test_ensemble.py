@@ -92,7 +92,7 @@ def test_nothing_is_predicted_with_a_member_that_diverged(data: DataConfig, tmp_
 
 @pytest.mark.slow
 def test_patience_is_each_members_own(data: DataConfig, tmp_path: Path) -> None:
-    """A member that is out of patience keeps its best weights while others go on, and is not told of."""
+    """A member that stops early keeps its best weights while the others go on; its later rows are empty."""
     dataset, reports, both = load_dataset(data), list[Progress](), tmp_path / "both"
     config = config_for(data, sweep=("learning_rate=0.5,0.01",), epochs=12, patience=2)
     result = fit(Forecasting(config, dataset), both, report=reports.append)

@@ -20,10 +20,11 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused.arrays import Arrays, Signature, axes
+from jax_lstm.kernels.fused import pallas
+from jax_lstm.kernels.fused.arrays import Arrays, Signature
 from jax_lstm.kernels.fused.gpu_cluster import KIB, SHARED_MEMORY, Block, on_clusters, plan
 from jax_lstm.kernels.fused.gradients import gradients
-from jax_lstm.kernels.fused.padding import resized
+from jax_lstm.kernels.fused.pallas import named, resized, select, unserved
 from jax_lstm.kernels.masking import zero_padding
 
 NEEDS = (0, 12)  # version of JAX: Mosaic GPU of older ones cannot store from registers to global memory
@@ -34,12 +35,8 @@ def refuses(call: Call) -> str:
     """Why this lowering cannot serve `call`; "" if it can."""
     if jax.__version_info__ < NEEDS:
         return f"it needs JAX {'.'.join(map(str, NEEDS))} or later; this is {jax.__version__}"
-    if jnp.dtype(call.dtype) not in (jnp.float32, jnp.bfloat16):
-        return f"it computes in float32 or bfloat16; not in {jnp.dtype(call.dtype).name}"
-    if not all(isinstance(size, int) for size in (call.steps, call.batch)):
-        return "it needs fixed sizes; T or B is symbolic"
-    if call.batch == 0:
-        return "it needs a row; B is 0"
+    if reason := unserved(call):
+        return reason
     if call.proj_size:
         return "it has no projection; proj_size must be 0"
     if call.chip not in (None, *CHIPS):
@@ -53,13 +50,6 @@ def refuses(call: Call) -> str:
     return "" if needed <= has else f"it needs {needed:.0f} KiB of shared memory a block, of {has:.0f}"
 
 
-def run(signature: Signature, *operands: Any) -> list[Any]:
-    """The results that `signature` names: outputs and last state, with or without residuals, or gradients."""
-    arrays = dict(zip(signature.operands, operands, strict=True))
-    found = (_backward if "d_ys" in arrays else _forward)(arrays, signature)
-    return [found[name] for name in signature.results]
-
-
 def _forward(arrays: Arrays, signature: Signature) -> Arrays:
     cut = plan(arrays["weight_hh"].shape[-1], arrays["xs"].dtype)
     dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -67,7 +57,7 @@ def _forward(arrays: Arrays, signature: Signature) -> Arrays:
     for name in ("bias_ih", "bias_hh"):
         inputs += arrays[name][:, None, None] if name in arrays else 0.0
     sums = dot("nbr,ngr->nbg", arrays["h0"].astype(arrays["xs"].dtype), arrays["weight_hh"])
-    given = {"inputs": ("NTBG", inputs), "sums": ("NBG", sums)} | _named(arrays, "h0", "c0")
+    given = {"inputs": ("NTBG", inputs), "sums": ("NBG", sums)} | named(arrays, "h0", "c0")
     weight = resized("NGR", arrays["weight_hh"], {"H": cut.hidden, "R": cut.hidden})
     weight = weight.reshape(-1, 4, cut.blocks, cut.units, cut.hidden // cut.chunk, cut.chunk)
     weight = weight.transpose(0, 2, 4, 1, 3, 5)  # axes N, block, chunk, gate, unit, column
@@ -80,13 +70,13 @@ def _forward_steps(block: Block, steps: int, reverse: bool) -> None:
     def step(turn: Any, carry: Any) -> Any:
         at = steps - 1 - turn if reverse else turn
         kept, valid = block.flag("kept", at), block.flag("mask", at)
-        *sums, h, c = (_select(kept, part, 0.0) for part in carry)
+        *sums, h, c = (select(kept, part, 0.0) for part in carry)
         z = [part + block.load("inputs", at, gate=gate) for gate, part in enumerate(sums)]
         i, f, g, o = gates = _sigmoid(z[0]), _sigmoid(z[1]), _tanh(z[2]), _sigmoid(z[3])
         next_c = f * c + i * g
         next_h = o * _tanh(next_c)
-        block.store("ys", _select(valid, next_h, 0.0), at)
-        next_h, next_c = _select(valid, next_h, h), _select(valid, next_c, c)
+        block.store("ys", select(valid, next_h, 0.0), at)
+        next_h, next_c = select(valid, next_h, h), select(valid, next_c, c)
         block.store("hs", next_h, at)
         block.store("cs", next_c, at)
         for gate, value in enumerate(gates):
@@ -101,7 +91,7 @@ def _forward_steps(block: Block, steps: int, reverse: bool) -> None:
 
 def _backward(arrays: Arrays, signature: Signature) -> Arrays:
     cut = plan(arrays["weight_hh"].shape[-1], arrays["xs"].dtype)
-    given = _named(arrays, "gates", "cs", "c0", "d_ys", "d_h", "d_c")
+    given = named(arrays, "gates", "cs", "c0", "d_ys", "d_h", "d_c")
     weight = resized("NGR", arrays["weight_hh"], {"H": cut.hidden, "R": cut.hidden})
     weight = weight.reshape(-1, 4 * cut.hidden // cut.chunk, cut.chunk, cut.blocks, cut.units)
     weight = weight.transpose(0, 3, 1, 4, 2)  # axes N, block, chunk, unit, column
@@ -120,18 +110,18 @@ def _backward_steps(block: Block, steps: int, reverse: bool) -> None:
         kept, valid = block.flag("kept", at), block.flag("mask", at)
         i, f, g, o = (block.load("gates", at, gate=gate) for gate in range(4))
         c = jax.lax.cond(turn == steps - 1, lambda: block.load("c0"), lambda: block.load("cs", before))
-        c = _select(kept, c, 0.0)
+        c = select(kept, c, 0.0)
         tanh_c = _tanh(f * c + i * g)
         d_hs = d_h + block.load("d_ys", at)
         d_cs = d_c + d_hs * o * (1 - tanh_c * tanh_c)
         d_gates = d_cs * g * i * (1 - i), d_cs * c * f * (1 - f), d_cs * i * (1 - g * g), d_hs * tanh_c * o * (1 - o)
-        d_gates = [_select(valid, part, 0.0) for part in d_gates]
+        d_gates = [select(valid, part, 0.0) for part in d_gates]
         for gate, value in enumerate(d_gates):
             block.store("d_gates", value, at, gate=gate)
         held = 0.0 if valid is None else jnp.where(valid, 0.0, d_h)
-        d_c = _select(valid, d_cs * f, d_c)
+        d_c = select(valid, d_cs * f, d_c)
         d_h = block.product(d_gates, turn)[0] + held
-        return _select(kept, d_h, 0.0), _select(kept, d_c, 0.0)
+        return select(kept, d_h, 0.0), select(kept, d_c, 0.0)
 
     d_h, d_c = jax.lax.fori_loop(0, steps, step, (block.load("d_h"), block.load("d_c")))
     block.store("d_h0", d_h)
@@ -146,9 +136,4 @@ def _tanh(x: Any) -> Any:
     return 2 * _sigmoid(2 * x) - 1
 
 
-def _select(flag: Any, value: Any, other: Any) -> Any:
-    return value if flag is None else jnp.where(flag, value, other)
-
-
-def _named(arrays: Arrays, *names: str) -> dict[str, tuple[str, Any]]:
-    return {name: (axes(name), arrays[name]) for name in names}
+run = functools.partial(pallas.run, _forward, _backward)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.fused.arrays import Arrays, axes, dtype, sizes
-from jax_lstm.kernels.fused.padding import resized
+from jax_lstm.kernels.base import precision_asked
+from jax_lstm.kernels.fused.arrays import Arrays, axes, sizes
+from jax_lstm.kernels.fused.pallas import flags, resized, result_dtype
 
 CLUSTERS = (8, 16)  # blocks: as many as every Hopper chip can place, and the most that a larger part of one can
 ROWS = 64  # of a cluster, as many as an instruction of the tensor cores takes
@@ -41,7 +42,7 @@ class Plan(NamedTuple):
 def plan(hidden_size: int, compute: Any) -> Plan:
     """The smallest cluster whose shared memory holds the weights; if none does, the largest."""
     item = jnp.dtype(compute).itemsize
-    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    asked = precision_asked()
     parts = 2 if item == 4 and asked in EXACT else 1
 
     def cut(blocks: int) -> Plan:
@@ -83,8 +84,7 @@ def on_clusters(
     size, compute = sizes({name: array.shape for name, array in arrays.items()}), arrays["xs"].dtype
     tiles = max(1, -(-size["B"] // ROWS))
     padded = size | {"B": tiles * ROWS, "H": cut.hidden, "R": cut.hidden, "G": 4 * cut.hidden}
-    flags = {"mask": arrays.get("mask"), "kept": ~arrays["resets"] if "resets" in arrays else None}
-    given |= {name: ("NTB", flag.astype(jnp.float32)) for name, flag in flags.items() if flag is not None}
+    given |= {name: ("NTB", flag.astype(jnp.float32)) for name, flag in flags(arrays).items()}
     chunks, columns = weight.shape[2], math.prod(weight.shape[3:-1])
     pieces = jnp.stack(
         _pieces(weight.reshape(size["N"], cut.blocks, chunks, columns, cut.chunk), compute, cut.parts), 3
@@ -92,9 +92,7 @@ def on_clusters(
     operands = {name: resized(of, array, padded) for name, (of, array) in given.items()}
     operands["weight"] = pieces.reshape(size["N"], cut.blocks, chunks * cut.parts, columns, cut.chunk)
     out = {
-        name: jax.ShapeDtypeStruct(
-            tuple(padded[axis] for axis in axes(name)), compute if name == "d_gates" else dtype(name, compute)
-        )
+        name: jax.ShapeDtypeStruct(tuple(padded[axis] for axis in axes(name)), result_dtype(name, compute))
         for name in dict.fromkeys(wanted)
     }
     exchanged = size["N"], 2, cut.parts, padded["B"], chunks * cut.chunk

@@ -18,11 +18,12 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jax_lstm.kernels.base import Call, compiled
+from jax_lstm.kernels.base import Call
 from jax_lstm.kernels.fused import lowerings, plain
 from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, Signature, axes, each, results, sizes, tangent
 from jax_lstm.kernels.fused.batching import merge_axis
 from jax_lstm.kernels.fused.sharding import align, partitioned, spec_of, split_of, with_devices, without_axes
+from jax_lstm.kernels.primitives import compiled
 
 
 class Operation:

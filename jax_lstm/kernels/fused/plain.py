@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.kernels.fused.arrays import OUTPUTS, VARIABLES, Arrays, each, tangent
+from jax_lstm.kernels.fused.gradients import before
 from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.kernels.scan import Gates, Options, Scan, forward, slopes_of, tangents_of
 from jax_lstm.params import LSTMParams, LSTMState
@@ -72,17 +73,10 @@ def tangents(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     mask, resets, xs = arrays.get("mask"), arrays.get("resets"), zero_padding(arrays["xs"], arrays.get("mask"))
     state = LSTMState(arrays["h0"], arrays["c0"])
 
-    def before(after: jax.Array, first: jax.Array) -> jax.Array:
-        """The state before each step, given the state after each."""
-        first = first.astype(after.dtype)[None]
-        steps = jnp.concatenate([after[1:], first] if reverse else [first, after[:-1]])
-        steps = steps if resets is None else jnp.where(resets[..., None], jnp.zeros_like(steps), steps)
-        return zero_padding(steps, mask)
-
     i, f, g, o = gates = jnp.split(
         zero_padding(arrays["gates"], mask), 4, axis=-1
     )  # at a masked step they may be anything
-    hs, cs = before(arrays["hs"], state.h), before(arrays["cs"], state.c)
+    hs, cs = before(arrays, "hs", "h0", reverse), before(arrays, "cs", "c0", reverse)
     kept = hs, o * jnp.tanh(f * cs + i * g), slopes_of(gates, cs)
     d = {name: arrays.get(tangent(name)) for name in VARIABLES}
     d_ys, d_last = tangents_of(

@@ -12,8 +12,8 @@ from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
-from jax_lstm.kernels.base import identity
 from jax_lstm.kernels.fused.arrays import Signature, axes, sizes
+from jax_lstm.kernels.primitives import identity
 
 SPLIT = ("N", "B")  # a call is independent along these axes
 

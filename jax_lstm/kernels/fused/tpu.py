@@ -13,9 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jax_lstm.kernels.base import Call
+from jax_lstm.kernels.base import Call, precision_asked
+from jax_lstm.kernels.fused import pallas
 from jax_lstm.kernels.fused.arrays import Arrays, Signature
 from jax_lstm.kernels.fused.gradients import gradients
+from jax_lstm.kernels.fused.pallas import named, select, unserved
 from jax_lstm.kernels.fused.tpu_loop import LANES, MIB, VMEM, Loop, Refs, capacity, plan
 from jax_lstm.kernels.masking import zero_padding
 
@@ -24,26 +26,14 @@ ALL = slice(None)
 
 def refuses(call: Call) -> str:
     """Why this lowering cannot serve `call`; "" if it can."""
-    if jnp.dtype(call.dtype) not in (jnp.float32, jnp.bfloat16):
-        return f"it computes in float32 or bfloat16; not in {jnp.dtype(call.dtype).name}"
-    if not all(isinstance(size, int) for size in (call.steps, call.batch)):
-        return "it needs fixed sizes; T or B is symbolic"
-    if call.batch == 0:
-        return "it needs a row; B is 0"
+    if reason := unserved(call):
+        return reason
     if call.chip not in (None, *VMEM):
         return f"it knows the chips {', '.join(VMEM)}; not {call.chip}"
     needed, has = plan(call).vmem, capacity(call.chip)
     chip = call.chip or f"{min(VMEM, key=lambda name: VMEM[name])}, which has the least (`chip` names another)"
-    return (
-        "" if needed <= has else f"it needs {needed / MIB:.1f} MiB of VMEM, and may use {has / MIB:.1f} MiB of {chip}"
-    )
-
-
-def run(signature: Signature, *operands: Any) -> list[Any]:
-    """The results that `signature` names: outputs and last state, with or without residuals, or gradients."""
-    arrays = dict(zip(signature.operands, operands, strict=True))
-    found = (_backward if "d_ys" in arrays else _forward)(arrays, signature)
-    return [found[name] for name in signature.results]
+    needs = f"it needs {needed / MIB:.1f} MiB of VMEM, and may use {has / MIB:.1f} MiB of {chip}"
+    return "" if needed <= has else needs
 
 
 def _forward(arrays: Arrays, signature: Signature) -> Arrays:
@@ -53,7 +43,7 @@ def _forward(arrays: Arrays, signature: Signature) -> Arrays:
     inputs = jnp.einsum("ntbi,ngi->ntbg", xs, weight_ih, preferred_element_type=jnp.float32)
     for name in ("bias_ih", "bias_hh"):
         inputs += loop.pad("NG", arrays[name])[:, None, None] if name in arrays else 0.0
-    given = {"inputs": ("NTBG", inputs)} | loop.named("h0", "c0")
+    given = {"inputs": ("NTBG", inputs)} | named(arrays, "h0", "c0")
     given["weight_hh"] = ("NRG", jnp.swapaxes(arrays["weight_hh"], 1, 2))
     if "weight_hr" in arrays:
         given["weight_hr"] = ("NHR", jnp.swapaxes(arrays["weight_hr"], 1, 2))
@@ -63,27 +53,27 @@ def _forward(arrays: Arrays, signature: Signature) -> Arrays:
 def _forward_step(refs: Refs, s: Any, count: int, h: Any, c: Any) -> None:
     """Step `s` of a chunk: from the state before it to the state after it, in place."""
     valid, kept = _flag(refs, "mask", s), _flag(refs, "kept", s)
-    before, us = _select(kept, h[...], 0.0), []
+    before, us = select(kept, h[...], 0.0), []
     x = before.astype(refs["weight_hh"].dtype)
     for units, gates in _units(c):
         z = [refs["inputs"][s, :, gate] + _product(x, refs["weight_hh"][:, gate]) for gate in gates]
         i, f, g, o = _sigmoid(z[0]), _sigmoid(z[1]), jnp.tanh(z[2]), _sigmoid(z[3])
-        before_c = _select(kept, c[:, units], 0.0)
+        before_c = select(kept, c[:, units], 0.0)
         next_c = f * before_c + i * g
         us.append(o * jnp.tanh(next_c))
-        c[:, units] = next_c = _select(valid, next_c, before_c)
+        c[:, units] = next_c = select(valid, next_c, before_c)
         _store(refs, s, units, cs=next_c)
         for gate, value in zip(gates, (i, f, g, o), strict=True):
             _store(refs, s, gate, gates=value)
     u = jnp.concatenate(us, axis=-1)
     y = _product(u, refs["weight_hr"][...]) if "weight_hr" in refs else u
-    h[...] = next_h = _select(valid, y, before)
-    _store(refs, s, ALL, ys=_select(valid, y, 0.0), hs=next_h)
+    h[...] = next_h = select(valid, y, before)
+    _store(refs, s, ALL, ys=select(valid, y, 0.0), hs=next_h)
 
 
 def _backward(arrays: Arrays, signature: Signature) -> Arrays:
     loop, projected = Loop(arrays, signature.chip), "weight_hr" in arrays
-    given = loop.named("gates", "cs", "d_ys", "d_h", "d_c", "weight_hh", "weight_hr")
+    given = named(arrays, "gates", "cs", "d_ys", "d_h", "d_c", "weight_hh", "weight_hr")
     given["edges"] = ("NCBH", loop.edges(arrays["cs"], arrays["c0"], signature.reverse))
     results = ("d_gates", "d_h0", "d_c0", *(("d_hs",) if projected else ()))
     step = functools.partial(_backward_step, 1 if signature.reverse else -1)
@@ -100,19 +90,19 @@ def _backward_step(back: int, refs: Refs, s: Any, count: int, d_h: Any, d_c: Any
     valid, kept = _flag(refs, "mask", s), _flag(refs, "kept", s)
     inside = (s + back >= 0) & (s + back < count)
     before = jnp.clip(s + back, 0, count - 1)
-    d_hs = _select(valid, d_h[...] + refs["d_ys"][s].astype(jnp.float32), 0.0)
+    d_hs = select(valid, d_h[...] + refs["d_ys"][s].astype(jnp.float32), 0.0)
     d_us = _product(d_hs, refs["weight_hr"][...]) if "weight_hr" in refs else d_hs
     for units, gates in _units(d_c):
         i, f, g, o = (refs["gates"][s, :, gate] for gate in gates)
         c = jnp.where(inside, refs["cs"][before, :, units], refs["edges"][0, :, units])
-        c, tanh_c, d_u = _select(kept, c, 0.0), jnp.tanh(refs["cs"][s, :, units]), d_us[:, units]
+        c, tanh_c, d_u = select(kept, c, 0.0), jnp.tanh(refs["cs"][s, :, units]), d_us[:, units]
         d_cs = d_c[:, units] + d_u * o * (1 - tanh_c * tanh_c)
         d_gates = d_cs * g * i * (1 - i), d_cs * c * f * (1 - f), d_cs * i * (1 - g * g), d_u * tanh_c * o * (1 - o)
         for gate, value in zip(gates, d_gates, strict=True):
-            _store(refs, s, gate, d_gates=_select(valid, value, 0.0))
-        d_c[:, units] = _select(kept, _select(valid, d_cs * f, d_c[:, units]), 0.0)
+            _store(refs, s, gate, d_gates=select(valid, value, 0.0))
+        d_c[:, units] = select(kept, select(valid, d_cs * f, d_c[:, units]), 0.0)
     d_before = _product(refs["d_gates"][s], refs["weight_hh"][...])
-    d_h[...] = _select(kept, _select(valid, d_before, d_h[...]), 0.0)
+    d_h[...] = select(kept, select(valid, d_before, d_h[...]), 0.0)
     _store(refs, s, ALL, d_hs=d_hs)
 
 
@@ -129,17 +119,13 @@ def _flag(refs: Refs, name: str, s: Any) -> jax.Array | None:
     return refs[name][s] != 0 if name in refs else None
 
 
-def _select(flag: jax.Array | None, value: Any, other: Any) -> Any:
-    return value if flag is None else jnp.where(flag, value, other)
-
-
 def _sigmoid(x: jax.Array) -> jax.Array:
     return 0.5 * jnp.tanh(0.5 * x) + 0.5  # tanh is one instruction
 
 
 def _product(x: jax.Array, weight: Any) -> jax.Array:
     """`x @ weight` in float32. Pallas has two precisions: what asks for more than the default is given the highest."""
-    asked = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    asked = precision_asked()
     default = weight.dtype == jnp.bfloat16 or asked in (None, "default", "fastest", "bfloat16", "BF16_BF16_F32")
     precision = jax.lax.Precision.DEFAULT if default else jax.lax.Precision.HIGHEST
     return jnp.dot(x.astype(weight.dtype), weight, precision=precision, preferred_element_type=jnp.float32)
@@ -149,3 +135,6 @@ def _store(refs: Refs, s: Any, columns: slice, **values: jax.Array) -> None:
     """Write `columns` of step `s` of those results that are wanted."""
     for name in values.keys() & refs.keys():
         refs[name][s, :, columns] = values[name].astype(refs[name].dtype)
+
+
+run = functools.partial(pallas.run, _forward, _backward)

@@ -14,8 +14,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused.arrays import Arrays, axes, dtype, sizes
-from jax_lstm.kernels.fused.padding import resized
+from jax_lstm.kernels.fused.arrays import Arrays, axes, sizes
+from jax_lstm.kernels.fused.pallas import Named, flags, resized, result_dtype
 
 MIB = 2**20
 VMEM = {"v4": 16 * MIB, "v5e": 128 * MIB, "v5p": 64 * MIB, "v6e": 128 * MIB, "tpu7x": 64 * MIB}  # of a core
@@ -51,14 +51,15 @@ def plan(call: Call) -> Plan:
     weights = (4 * hidden + bool(call.proj_size) * hidden) * output * item
     forward = 4 * (4 + 4 + 1) * hidden + 2 * item * output  # a row of one step: inputs, gates, cs; ys, hs
     backward = 4 * (4 + 1) * hidden + item * (4 * hidden + output) + 4 * output  # gates, cs; d_gates, d_ys; d_hs
-    flags = 4 * LANES * len(set(call.given) & {"mask", "resets"})
+    given = {"mask" if name == "lengths" else name for name in call.given}  # lengths come as a mask
+    marks = 4 * LANES * len(given & {"mask", "resets"})
     values = 4 * (4 * 4 * hidden + 8 * (hidden + output))  # a row: gates and their gradients; states
     for most in (ROWS, ROWS // 2, ROWS // 4, ROWS // 8):
         blocks = -(-call.batch // most)
         rows = _up(-(-call.batch // blocks), SUBLANES)
         for steps in (STEPS, STEPS // 2, STEPS // 4, 1):
             steps = min(steps, call.steps)
-            vmem = weights + rows * (2 * steps * (max(forward, backward) + flags) + values)
+            vmem = weights + rows * (2 * steps * (max(forward, backward) + marks) + values)
             found = Plan(rows, blocks, steps, -(-call.steps // steps), hidden, output, vmem)
             if vmem <= capacity(call.chip):
                 return found
@@ -85,10 +86,6 @@ class Loop:
         padded = {"B": self.plan.rows * self.plan.blocks, "H": self.plan.hidden, "R": self.plan.output}
         self.padded = self.size | padded | {"G": 4 * self.plan.hidden, "C": self.plan.chunks}
 
-    def named(self, *names: str) -> dict[str, tuple[str, jax.Array]]:
-        """Those of the call's arrays that were given, with their axes."""
-        return {name: (axes(name), self.arrays[name]) for name in names if name in self.arrays}
-
     def pad(self, of: str, array: jax.Array) -> jax.Array:
         """Fill an array with the axes `of` with zeros up to whole tiles."""
         return resized(of, array, self.padded)
@@ -103,7 +100,7 @@ class Loop:
     def run(
         self,
         step: Callable[..., None],
-        given: dict[str, tuple[str, jax.Array]],
+        given: Named,
         starts: tuple[str, str],
         ends: tuple[str, str],
         results: tuple[str, ...],
@@ -120,9 +117,7 @@ class Loop:
             results: names of what to return, if the kernel computes it.
             reverse: run from the last step to the first.
         """
-        flags = {"mask": self.arrays.get("mask"), "kept": self.arrays.get("resets")}
-        flags["kept"] = None if flags["kept"] is None else ~flags["kept"]
-        given |= {name: ("NTB1", flag[..., None].astype(jnp.int32)) for name, flag in flags.items() if flag is not None}
+        given |= {name: ("NTB1", flag[..., None].astype(jnp.int32)) for name, flag in flags(self.arrays).items()}
         given = {name: (of, self.pad(of, array)) for name, (of, array) in given.items()}
         wanted = {name: axes(name) for name in dict.fromkeys((*ends, *results))}
         kernel = functools.partial(self._kernel, step, (*given, *wanted), starts, ends, reverse)
@@ -133,7 +128,7 @@ class Loop:
             in_specs=[block(of) for of, _ in given.values()],
             out_specs=[block(of) for of in wanted.values()],
             out_shape=[
-                jax.ShapeDtypeStruct(tuple(self.padded[axis] for axis in of), self._dtype(name))
+                jax.ShapeDtypeStruct(tuple(self.padded[axis] for axis in of), result_dtype(name, self.compute))
                 for name, of in wanted.items()
             ],
             scratch_shapes=[pltpu.VMEM((self.plan.rows, given[name][1].shape[-1]), jnp.float32) for name in starts],
@@ -143,9 +138,6 @@ class Loop:
             name="lstm",
         )(*(array for _, array in given.values()))
         return {name: resized(axes(name), array, self.size) for name, array in zip(wanted, found, strict=True)}
-
-    def _dtype(self, name: str) -> Any:
-        return self.compute if name == "d_gates" else dtype(name, self.compute)
 
     def _block(self, of: str, reverse: bool) -> pl.BlockSpec:
         """The part of an array that is in VMEM for one chunk."""
