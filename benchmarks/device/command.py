@@ -14,10 +14,10 @@ from benchmarks import record as records
 from benchmarks.cases import Case
 from benchmarks.command import Command
 from benchmarks.device import compiled, cuda, floor, grid, scan_settings
-from benchmarks.device.compile_for import TOPOLOGIES, require_compiler
 from benchmarks.device.compiled import Compiled
 from benchmarks.device.parity import Parity, parity
 from benchmarks.device.tables import LATE, facts, markdown, tables
+from benchmarks.device.topology import H100, TPUS, require_compiler
 from benchmarks.page import render
 from benchmarks.sampling import Plan, Timed
 from benchmarks.tables import print_facts, print_table
@@ -44,13 +44,17 @@ class Device(Command):
     libtpu: pip install "jax-lstm[tpu-compile]". NVIDIA (h100): registers and instructions of the Pallas kernel; this
     needs pip install "jax-lstm[cuda-compile]"."""
 
+    only: str = ""
+    """With --compile-for a TPU: one contender, such as pallas."""
+
     def show(self, path: Path) -> int:
         return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
 
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a kernel fails parity, or a part ended early."""
+        require_one_of("--only", self.only, ("", *compiled.CONTENDERS))
         if self.compile_for:
-            require_one_of("--compile-for", self.compile_for, (*TOPOLOGIES, cuda.CHIP))
+            require_one_of("--compile-for", self.compile_for, (*TPUS, H100))
             return self.compiled(command, path, console)
         # Otherwise JAX takes most of a GPU's memory when it starts, and leaves none for PyTorch.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -105,11 +109,11 @@ class Device(Command):
     def compiled(self, command: str, path: Path, console: Console) -> int:
         """Record what compilers say of programs that are not run."""
         began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        if self.compile_for == cuda.CHIP:
+        if self.compile_for == H100:
             rows: Iterable[Any] = cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID)
         else:
-            require_compiler()
-            rows = compiled.rows(self.compile_for, self.quick)
+            require_compiler(self.compile_for)
+            rows = compiled.rows(self.compile_for, self.quick, self.only)
         for row in rows:
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
             records.write(record, path)

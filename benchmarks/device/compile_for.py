@@ -17,32 +17,21 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
+from benchmarks.device.topology import described
 from benchmarks.jit.hlo import Instruction, computations
-from jax_lstm.checks import MissingExtraError
 
-# The smallest topology of each generation that libtpu describes.
-TOPOLOGIES = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
 # FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
 # device of a v5p), or two of 256 x 256 that do twice as much (`jax.experimental.pallas.tpu.get_tpu_info_for_chip`; the
 # published peaks at 1.5, 1.75, 1.75, 1.05 and 2.2 GHz). By its static cycles a product of 4096 x 4096 reaches 97% of
 # that on v5e and v5p.
 PEAKS = {"v5e": 131072, "v6e": 524288, "v5p": 262144, "v4": 131072, "tpu7x": 524288}
 PROFILE = "--xla_jf_dump_static_llo_profile_to"
-# Without these, libtpu looks for the machine that it is on, and for other processes that use it.
-SURROUNDINGS = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
 KERNEL = 'custom_call_target="tpu_custom_call"'  # of Pallas
 NAME = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
 LIMIT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
@@ -95,7 +84,7 @@ def static_cycles(function: Callable[..., Any], *shapes: Any, chip: str = "v5e")
 
 def compiled(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Any:
     """The program, as `jax.stages.Compiled`."""
-    place = SingleDeviceSharding(topology(TOPOLOGIES[chip]).devices[0])
+    place = SingleDeviceSharding(described(chip)[0])
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), shapes)
     return jax.jit(function, out_shardings=place).trace(*placed).lower(lowering_platforms=("tpu",)).compile()
 
@@ -109,20 +98,6 @@ def memory(program: Any) -> dict[str, int]:
         "temporaries": found.temp_size_in_bytes,
         "code": found.generated_code_size_in_bytes,
     }
-
-
-@cache
-def topology(name: str) -> Any:
-    """The described topology `name`, such as "v5e:2x2"."""
-    require_compiler()
-    for variable, value in SURROUNDINGS.items():
-        os.environ.setdefault(variable, value)
-    return topologies.get_topology_desc(platform="tpu", topology_name=name)
-
-
-def require_compiler() -> None:
-    if find_spec("libtpu") is None:
-        raise MissingExtraError('compiling for TPUs needs libtpu: pip install "jax-lstm[tpu-compile]"')
 
 
 def estimates(folder: Path) -> dict[str, int]:

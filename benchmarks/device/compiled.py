@@ -28,9 +28,10 @@ from jax_lstm import functional
 from jax_lstm.kernels.fused import lowerings
 from jax_lstm.params import Sizes
 
-STEPS, LIMIT = 128, 240.0  # seconds for a compilation, and again for its estimates
+STEPS, LIMIT = 128, 240.0  # seconds for a compilation, and again for its estimates on v5e, for which our goals are
+SHORT = 40.0  # for estimates on others
 SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
-FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
+CONTENDERS = FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
 
 
 class Program(NamedTuple):
@@ -79,16 +80,17 @@ class Compiled:
         return self.products / self.steps / PEAKS[self.chip]
 
 
-def programs(quick: bool) -> list[Program]:
+def programs(quick: bool, only: str = "") -> list[Program]:
+    """All of the grid, or those of one contender."""
     hidden, batch = ((512,), (64, 8, 128)) if quick else ((512, 1024, 256, 128), (64, 8, 128, 1))
-    contenders = [FROZEN, STORED, SCAN] + [PALLAS] * (PALLAS in lowerings.NAMES)
+    contenders = [only] if only else CONTENDERS
     found = product(hidden, batch, ("bfloat16", "float32"), (FORWARD, BACKWARD), contenders)
     return [each for each in map(Program._make, found) if each.dtype == "bfloat16" or each.contender != STORED]
 
 
-def rows(chip: str, quick: bool) -> Iterator[Compiled]:
+def rows(chip: str, quick: bool, only: str = "") -> Iterator[Compiled]:
     """Yield a row for each program."""
-    for program in programs(quick):
+    for program in programs(quick, only):
         yield row(chip, program)
 
 
@@ -109,16 +111,17 @@ def row(chip: str, program: Program) -> Compiled:
             return Compiled(chip, steps=STEPS, **size, failed=lines[-1][:300] if lines else f"status {ran.returncode}")
         found = json.loads(ran.stdout.splitlines()[-1])
         env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
-        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles)
+        patience = LIMIT if chip == "v5e" else SHORT
+        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles, patience)
     return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
 
 
-def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path) -> int | None:
+def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path, patience: float) -> int | None:
     """Compile once more with estimates, until those of loops and kernels are there: others can take minutes."""
     inside = [each for each in operations(text) if each.inside]
     wanted = {each.name for each in inside if each.opcode in SCHEDULED}
     child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until, known = time.monotonic() + LIMIT, {}
+    until, known = time.monotonic() + patience, {}
     try:
         while child.poll() is None and time.monotonic() < until:
             time.sleep(SETTLED if wanted <= known.keys() else 0.5)

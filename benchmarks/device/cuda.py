@@ -26,7 +26,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import SingleDeviceSharding
 
+from benchmarks.device.topology import H100, described
 from benchmarks.jit import hlo
 from benchmarks.record import ROOT
 from benchmarks.tables import Table
@@ -38,20 +40,7 @@ from jax_lstm.kernels.fused.gpu_cluster import plan
 from jax_lstm.params import Sizes
 
 PACKAGES = ("jax-cuda12-plugin", "nvidia-cuda-nvcc", "nvidia-cuda-nvdisasm")
-H100 = """
-gpu_device_info {
-  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
-  shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98 device_memory_size: 84929347584
-  cuda_compute_capability { major: 9 }
-}
-platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 } runtime_version { major: 12 minor: 9 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
 OF_CHUNK = 4  # instructions for the tensor cores: each takes 32 bytes of a row
-CHIP = "h100"
 STEPS, LIMIT = 16, 600.0  # seconds for a child
 INFER, FORWARD, BACKWARD = "infer", "forward", "backward"
 EXACT = "float32, highest"  # float32 under a `jax.default_matmul_precision` of "highest"
@@ -106,7 +95,7 @@ COUNTS = {
 }
 
 
-def compiled_for(chip: str = CHIP, sizes: list[Size] = GRID) -> Iterator[Kernel]:
+def compiled_for(chip: str = H100, sizes: list[Size] = GRID) -> Iterator[Kernel]:
     """Compile the kernel of a layer of each size, in programs without and with gradients.
 
     Raises:
@@ -138,12 +127,8 @@ def _compiler() -> Path:
 
 def rows(chip: str, size: Size, gradients: bool) -> Iterator[Kernel]:
     """Compile one program, with our kernel and in plain JAX; in a child process."""
-    from jax.experimental import topologies
-    from jax.sharding import SingleDeviceSharding
-
     compute = "bfloat16" if size.dtype == "bfloat16" else "float32"
-    described = topologies.get_topology_desc(platform="cuda", topology_name=chip, target_config=H100, topology="1x1x1")
-    place = SingleDeviceSharding(described.devices[0])
+    place = SingleDeviceSharding(described(chip)[0])
     shapes = Sizes(size.hidden_size, size.hidden_size, 1).shapes()
     params = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place) for name, shape in shapes.items()}
     xs = jax.ShapeDtypeStruct((STEPS, size.batch, size.hidden_size), compute, sharding=place)

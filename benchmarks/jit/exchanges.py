@@ -1,9 +1,11 @@
 """Collectives between devices, from the text of an optimised, partitioned HLO module.
 
 XLA for TPU runs some while other things are computed, a loop among them: such a collective stands in several fusions,
-which have its channel in common, and counts once. Others, such as `all-reduce-start`, are not handled.
+which have its channel in common, and counts once. XLA for GPU writes `all-reduce-start`, whose result also holds its
+operands.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from benchmarks.jit.hlo import INSTRUCTION, Instruction, computations
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")  # element type and sizes; a type may be a tuple of such
 LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")  # {{0,1},{2,3}}: device by device
+MESHED = re.compile(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}")  # mesh['data'=4,'model'=2] {'data'}
 COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]")  # [2,4]<=[8]: groups, and devices in each
 CHAINED = re.compile(r'channel_id=(\d+),.*chain_id="')
 DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
@@ -67,7 +70,7 @@ def _within(
     found: dict[str, list[Instruction]], name: str, times: int | None, devices: int
 ) -> Iterator[tuple[str, Exchange]]:
     for each in found.get(name, ()):
-        if each.opcode in KINDS:
+        if each.opcode.removesuffix("-start") in KINDS:
             if times is None:
                 raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
             if (exchange := _exchange(each, times, devices)).group > 1:
@@ -81,10 +84,22 @@ def _exchange(each: Instruction, times: int, devices: int) -> Exchange:
     instruction = INSTRUCTION.match(each.line)
     assert instruction is not None
     arrays = ARRAY.findall(instruction[1])
+    if instruction[1].startswith("(("):  # operands, then results
+        arrays = arrays[len(arrays) // 2 :]
     size = sum(_bytes(*array) for array in arrays)
-    listed, counted = LISTED.search(each.line), COUNTED.search(each.line)
-    group = int(counted[1]) if counted else len(listed[1].split(",")) if listed else devices
-    return Exchange(each.opcode, size, len(arrays), group, times)
+    return Exchange(each.opcode.removesuffix("-start"), size, len(arrays), _group(each.line, devices), times)
+
+
+def _group(line: str, devices: int) -> int:
+    """How many devices exchange with each other."""
+    if listed := LISTED.search(line):
+        return len(listed[1].split(","))
+    if counted := COUNTED.search(line):
+        return int(counted[1])
+    if meshed := MESHED.search(line):
+        sizes = dict(axis.split("=") for axis in meshed[1].split(","))
+        return math.prod(int(sizes[axis]) for axis in meshed[2].split(","))
+    return devices
 
 
 def _bytes(dtype: str, sizes: str) -> int:

@@ -8,11 +8,11 @@ from rich.console import Console
 
 from benchmarks import record as records
 from benchmarks.command import Command
-from benchmarks.device.compile_for import require_compiler, topology
+from benchmarks.device.topology import described
 from benchmarks.facts import facts_of
 from benchmarks.page import render
 from benchmarks.scaling import picture
-from benchmarks.scaling.rows import Row, Size
+from benchmarks.scaling.rows import HOST, Row, Size, Target
 from benchmarks.scaling.step import MOST, rows
 from benchmarks.scaling.tables import mesh_of, tables, titled
 from benchmarks.tables import as_markdown, print_facts, print_table
@@ -32,8 +32,9 @@ class Scaling(Command):
     most: int = MOST
     """Devices of the largest mesh."""
     compile_for: str = ""
-    """Instead for the devices of a slice that is not here, such as v5e:2x4, by the compiler for TPUs; this needs
-    libtpu: pip install "jax-lstm[tpu-compile]"."""
+    """Instead for devices that are not here, by their compiler: a slice of TPUs such as v5e:2x4, which needs libtpu,
+    pip install "jax-lstm[tpu-compile]", or GPUs of one machine such as h100:8, which needs JAX 0.12 and
+    pip install "jax-lstm[cuda-compile]"."""
 
     def show(self, path: Path) -> int:
         record = records.read(path, self.NAME, Row)
@@ -44,13 +45,13 @@ class Scaling(Command):
     def make(self, command: str, path: Path, console: Console) -> int:
         require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
         began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        wanted = [(SMALL, small(self.most)), (LARGE, large(self.most))]
+        wanted = [(SMALL, small(self.most), HOST), (LARGE, large(self.most), HOST)]
         if self.compile_for:
-            require_compiler()
-            count = len(topology(self.compile_for).devices)
-            wanted = [(SMALL, [(count, 1), (count // 2, 2)])]
-        for size, meshes in wanted:
-            for row in rows(size, meshes, self.compile_for):
+            count = len(described(self.compile_for))
+            meshes = [(count, 1), (count // 2, 2)] if count > 1 else [(1, 1)]
+            wanted = [(SMALL, meshes, Target(self.compile_for, kernel, "bfloat16")) for kernel in ("auto", "pallas")]
+        for size, meshes, target in wanted:
+            for row in rows(size, meshes, target):
                 record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
                 records.write(record, path)
                 console.print(f"{record.seconds:4.0f} s: {titled(size)}, {mesh_of(row)}", highlight=False, markup=False)

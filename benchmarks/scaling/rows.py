@@ -1,7 +1,7 @@
 """The rows of the record: a training step on a mesh, and its communication."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from benchmarks.jit.exchanges import Exchange
 
@@ -15,12 +15,23 @@ class Size(NamedTuple):
     rows: int
 
 
+class Target(NamedTuple):
+    """Described devices, such as "v5e:2x4", or those of the host; the kernel, and the type in which it computes."""
+
+    topology: str = ""
+    kernel: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+HOST = Target()
+
+
 @dataclass(frozen=True)
 class Row:
     """`exchanges` are for `calls` training steps, as fields of `Exchange`; all else is for one step.
 
-    `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile. `topology`: of the
-    devices that it was compiled for, if not those of the host; then `memory` has the bytes that a device needs.
+    `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile. `memory`: the bytes
+    that a described device needs. `calls_kernel`: the program calls a Pallas kernel.
     """
 
     hidden_size: int
@@ -36,7 +47,10 @@ class Row:
     exchanges: list[dict[str, Any]]
     seconds: float
     topology: str = ""
+    kernel: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     memory: dict[str, int] = field(default_factory=dict)
+    calls_kernel: bool = False
 
     @property
     def devices(self) -> int:
@@ -45,6 +59,10 @@ class Row:
     @property
     def size(self) -> Size:
         return Size(self.hidden_size, self.layers, self.steps, self.rows)
+
+    @property
+    def target(self) -> Target:
+        return Target(self.topology, self.kernel, self.dtype)
 
     @property
     def sent(self) -> float:

@@ -19,10 +19,11 @@ from flax import nnx
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from benchmarks.device import compile_for
+from benchmarks.device.compile_for import memory
+from benchmarks.device.topology import described, platform
 from benchmarks.jit.exchanges import exchanges
 from benchmarks.record import ROOT
-from benchmarks.scaling.rows import Row, Size
+from benchmarks.scaling.rows import HOST, Row, Size, Target
 from jax_lstm.checks import InputError
 from jax_lstm.data.text import Alphabet, Text, TextConfig
 from jax_lstm.tasks.text import LanguageModelling
@@ -36,13 +37,14 @@ from jax_lstm.train.task import loss_of
 MOST = 256  # devices
 CALLS = 100  # training steps per call, the default of --chunk-steps
 BYTES = 256  # symbols
+PALLAS = ("tpu_custom_call", "mosaic_gpu")  # how a compiled program calls a kernel
 
 
-def rows(size: Size, meshes: Sequence[tuple[int, int]], topology: str = "") -> Iterator[Row]:
+def rows(size: Size, meshes: Sequence[tuple[int, int]], target: Target = HOST) -> Iterator[Row]:
     """Yield a row for each `(data, model)`, from a child: for `MOST` devices of the host, or those described."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={MOST}"
     child = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes, topology])],
+        [sys.executable, "-m", "benchmarks.scaling.step", json.dumps([size, meshes, target])],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -54,20 +56,28 @@ def rows(size: Size, meshes: Sequence[tuple[int, int]], topology: str = "") -> I
         raise InputError(f"the compilation over {meshes} ended with {child.returncode}; see above")
 
 
-def row(size: Size, data: int, model: int, topology: str = "") -> Row:
-    """Compile for the first devices of this process, or of a described `topology`, such as "v5e:2x4"."""
-    devices = compile_for.topology(topology).devices if topology else jax.devices()
+def row(size: Size, data: int, model: int, target: Target = HOST) -> Row:
+    """Compile for the first devices of this process, or of those described."""
+    devices = described(target.topology) if target.topology else jax.devices()
     mesh = Mesh(np.array(devices[: data * model]).reshape(data, model), (DATA, MODEL))
     began = time.monotonic()
-    run, arguments = program(size, mesh)
-    compiled = run.trace(*arguments).lower(lowering_platforms=(devices[0].platform,)).compile()
-    params = jax.tree.leaves(arguments[0].params)
-    found = [dataclasses.asdict(each) for each in exchanges(compiled.as_text())]
-    held = sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params)
-    whole = sum(_bytes(leaf.shape, leaf.dtype) for leaf in params)
-    seconds = time.monotonic() - began
-    memory = compile_for.memory(compiled) if topology else {}
-    return Row(*size, data, model, whole, held, flops(size), CALLS, found, seconds, topology, memory)
+    run, arguments = program(size, mesh, target)
+    compiled = run.trace(*arguments).lower(lowering_platforms=(platform(devices[0]),)).compile()
+    params, text = jax.tree.leaves(arguments[0].params), compiled.as_text()
+    return Row(
+        *size,
+        data,
+        model,
+        parameters=sum(_bytes(leaf.shape, leaf.dtype) for leaf in params),
+        held=sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params),
+        flops=flops(size),
+        calls=CALLS,
+        exchanges=[dataclasses.asdict(each) for each in exchanges(text)],
+        seconds=time.monotonic() - began,
+        **target._asdict(),
+        memory=memory(compiled) if target.topology else {},
+        calls_kernel=any(name in text for name in PALLAS),
+    )
 
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:
@@ -77,12 +87,18 @@ def lowered(size: Size, data: int, model: int, platform: str) -> str:
     return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
 
 
-def program(size: Size, mesh: Any) -> tuple[Any, tuple[Any, ...]]:
+def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[Any, ...]]:
     """The call that `jax-lstm train text --units bytes` jits for a mesh; its arguments as shapes and places."""
     devices = mesh.shape[DATA] * mesh.shape[MODEL]
     batch = size.rows * devices
-    own = {"model": ModelConfig(size.hidden_size, size.layers), "text": TextConfig(units="bytes", steps=size.steps)}
-    config = TrainConfig(task="text", batch_size=batch, **own)
+    chip = (f"chip={target.topology.partition(':')[0]}",) if target.kernel == "pallas" else ()
+    config = TrainConfig(
+        task="text",
+        batch_size=batch,
+        precision=target.dtype,
+        model=ModelConfig(size.hidden_size, size.layers, backend=target.kernel, backend_args=chip),
+        text=TextConfig(units="bytes", steps=size.steps),
+    )
     text = np.zeros(2**20, np.int32)  # of which the program sees the length
     task = LanguageModelling(config, Text(config.text, Alphabet("bytes"), text, text[:0]))
     model = nnx.eval_shape(lambda: task.build(config))
@@ -117,9 +133,9 @@ def _bytes(shape: Sequence[int], dtype: Any) -> int:
 
 
 def main(arguments: str) -> None:
-    size, meshes, topology = json.loads(arguments)
+    size, meshes, target = json.loads(arguments)
     for data, model in meshes:
-        print(json.dumps(dataclasses.asdict(row(Size(*size), data, model, topology))), flush=True)
+        print(json.dumps(dataclasses.asdict(row(Size(*size), data, model, Target(*target)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,16 @@ from benchmarks.jit import units
 from benchmarks.jit.exchanges import KINDS
 from benchmarks.record import Record
 from benchmarks.scaling.links import LINKS, arithmetic, least
-from benchmarks.scaling.rows import Row, Size
+from benchmarks.scaling.rows import Row, Size, Target
 from benchmarks.tables import Table
 
 
 def tables(record: Record) -> list[Table]:
     """For each model size, the communication and lower bounds on its time."""
     made = []
-    for topology in dict.fromkeys(row.topology for row in record.rows):
-        for size in dict.fromkeys(row.size for row in record.rows if row.topology == topology):
-            rows = [row for row in record.rows if (row.size, row.topology) == (size, topology)]
-            made += [_exchanged(size, rows)] + ([_memory(size, rows)] if topology else [_bounds(size, rows)])
+    for size, target in dict.fromkeys((row.size, row.target) for row in record.rows):
+        rows = [row for row in record.rows if (row.size, row.target) == (size, target)]
+        made += [_exchanged(size, rows)] + ([_memory(size, rows)] if target.topology else [_bounds(size, rows)])
     return made
 
 
@@ -40,15 +39,18 @@ def _exchanged(size: Size, rows: Sequence[Row]) -> Table:
         "Of one training step and one device. Parameters: of the model; held: of them on a device. Exchanges: how "
         "often devices wait for each other, in all and by kind. Sent: bytes that a device of a ring sends.",
     )
-    on = f", compiled for {rows[0].topology}" * bool(rows[0].topology)
-    return Table(f"What a training step exchanges: {titled(size)}{on}", columns, lines, notes=notes)
+    return Table(f"What a training step exchanges: {titled(size)}{_on(rows[0].target)}", columns, lines, notes=notes)
 
 
 def _memory(size: Size, rows: Sequence[Row]) -> Table:
     """What a call holds on a device, from the compiler of that device."""
     lines = [(mesh_of(row), *(units.size(bytes) for bytes in row.memory.values())) for row in rows]
-    title = f"HBM of a device in a call: {titled(size)}, compiled for {rows[0].topology}"
+    title = f"HBM of a device in a call: {titled(size)}{_on(rows[0].target)}"
     return Table(title, ("mesh", *rows[0].memory), lines)
+
+
+def _on(target: Target) -> str:
+    return f", {target.kernel} in {target.dtype}, compiled for {target.topology}" if target.topology else ""
 
 
 def _sent(row: Row) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from jax_lstm.kernels.base import precision_asked
-from jax_lstm.kernels.masking import zero_padding
+from jax_lstm.kernels.masking import before, zero_padding
 from jax_lstm.params import LSTMState, state_dtype
 
 EXACT = ("highest", "float32", "F32_F32_F32")  # values of `jax_default_matmul_precision` that keep all bits
@@ -40,11 +40,6 @@ class Steps(NamedTuple):
         """What every step multiplies the cell state by, given its forget gate."""
         kept = zero_padding(f, self.reads)
         return kept if self.holds is None else kept + self.holds[..., None].astype(f.dtype)
-
-
-def before(states: jax.Array, first: jax.Array) -> jax.Array:
-    """The state before every step, given the one after each and the initial one."""
-    return jnp.concatenate([first[None], states[:-1]])
 
 
 def linear(f: jax.Array, u: jax.Array, first: jax.Array) -> jax.Array:

@@ -31,6 +31,15 @@ def keep_masked(valid: jax.Array | None, after: LSTMState, before: LSTMState) ->
     return state, jnp.where(valid[..., None], after.h, jnp.zeros_like(after.h))
 
 
+def before(
+    after: jax.Array, first: jax.Array, resets: Any = None, mask: Any = None, *, reverse: bool = False
+) -> jax.Array:
+    """The state before every step, (T, B, ...), from those after each and the `first`; zero where reset or masked."""
+    start = first.astype(after.dtype)[None]
+    steps = jnp.concatenate([after[1:], start] if reverse else [start, after[:-1]])
+    return zero_padding(zero_padding(steps, None if resets is None else ~resets), mask)
+
+
 def zero_padding(xs: jax.Array, mask: jax.Array | None) -> jax.Array:
     """`xs` (T, B, I) with zeros where `mask` (T, B) is false, so that a NaN in the padding reaches no gradient."""
     return xs if mask is None else jnp.where(mask[..., None], xs, jnp.zeros_like(xs))

@@ -19,8 +19,8 @@ from jax import lax
 
 from jax_lstm.checks import require, require_size
 from jax_lstm.kernels.base import Call, Kernel, Outputs
-from jax_lstm.kernels.fixed_point import Steps, before, iterate, linear, tolerance
-from jax_lstm.kernels.masking import zero_padding
+from jax_lstm.kernels.fixed_point import Steps, iterate, linear, tolerance
+from jax_lstm.kernels.masking import before, zero_padding
 from jax_lstm.kernels.projection import split_gates
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.kernels.scan import (
@@ -98,7 +98,7 @@ def run(
         return ys, last, _each(lambda after, first: zero_padding(before(after, first), steps.reads), found, state)
 
     def one_by_one() -> Any:
-        return forward(Options(False, None, 1), params, xs, state, mask, resets, lambda before, start, *_: start)
+        return forward(Options(False, None, 1), params, xs, state, mask, resets, lambda after, start, *_: start)
 
     return *lax.cond(converged, at_once, one_by_one), jnp.where(converged, made, 0).astype(jnp.float32)
 

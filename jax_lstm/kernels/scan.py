@@ -24,7 +24,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require_one_of, require_size
 from jax_lstm.kernels.base import Kernel, Outputs
-from jax_lstm.kernels.masking import keep_masked, reset_state, zero_masked, zero_padding
+from jax_lstm.kernels.masking import before, keep_masked, reset_state, zero_masked, zero_padding
 from jax_lstm.kernels.projection import (
     Gates,
     Projection,
@@ -133,11 +133,14 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     d_params, d_xs, d_state = known_tangents(tangents[:3])
     recompute, projected = options.remat == "gates", params.weight_hr is not None
 
-    def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        return start.h, u if projected else None, start.c if recompute else slopes_of(gates, start.c)
+    def keep(after: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
+        h = None if mask is None else after.h  # else it is the output
+        return h, u if projected else None, after.c if recompute else slopes_of(gates, start.c)
 
-    ys, last, kept = forward(options, params, xs, state, mask, resets, keep)
-    d_ys, d_last = tangents_of(options, params, xs, state, mask, resets, kept, d_params, d_xs, d_state)
+    ys, last, (hs, us, kept) = forward(options, params, xs, state, mask, resets, keep)
+    hs = before(ys if hs is None else hs, state.h, resets, mask, reverse=options.reverse)
+    kept = before(kept, state.c, resets, mask, reverse=options.reverse) if recompute else kept
+    d_ys, d_last = tangents_of(options, params, xs, state, mask, resets, (hs, us, kept), d_params, d_xs, d_state)
     return (ys, last), (d_ys, d_last)
 
 
@@ -203,14 +206,14 @@ def linear_step(
     weights: LSTMParams, slopes: Slopes, d_state: LSTMState, d_z0: Any, d_h0: Any, valid: Any, reset: Any
 ) -> tuple[LSTMState, jax.Array]:
     """One step of the tangents, with transposed weights: the state after it, and the output; None adds nothing."""
-    before = reset_state(d_state, reset)
-    start = zero_masked(valid, before)
+    held = reset_state(d_state, reset)
+    start = zero_masked(valid, held)
     d_z = product(start.h, weights.weight_hh)
     d_i, d_f, d_g, d_o = split_gates(d_z if d_z0 is None else d_z + d_z0)
     d_c = slopes.c * start.c + slopes.i * d_i + slopes.f * d_f + slopes.g * d_g
     d_h = slopes.tanh_c * d_c + slopes.o * d_o
     d_h = d_h if weights.weight_hr is None else product(d_h, weights.weight_hr)
-    return keep_masked(valid, LSTMState(d_h if d_h0 is None else d_h + d_h0, d_c), before)
+    return keep_masked(valid, LSTMState(d_h if d_h0 is None else d_h + d_h0, d_c), held)
 
 
 def forward(
@@ -224,7 +227,8 @@ def forward(
 ) -> tuple[jax.Array, LSTMState, Any]:
     """Run the recurrence; also return what `keep` takes from every step.
 
-    `keep` is given the state before the step, the same with masked rows zero, the gates, and `h` before the projection.
+    `keep` is given the state after the step, the one that it starts from (zero in masked rows), the gates, and `h`
+    before the projection.
     """
 
     def run(projection: Projection, params: LSTMParams, xs: Any, state: LSTMState, mask: Any, resets: Any) -> Any:
@@ -233,14 +237,14 @@ def forward(
 
         def body(state: LSTMState, at: tuple) -> tuple[LSTMState, tuple]:
             x, valid, reset = at
-            before = reset_state(state, reset)
-            start = zero_masked(valid, before)
+            held = reset_state(state, reset)
+            start = zero_masked(valid, held)
             i, f, g, o = gates = activations(gates_of(x, start.h))
             c = f * start.c + i * g
             u = o * jnp.tanh(c)
             h = u if weights.weight_hr is None else product(u, weights.weight_hr)
-            state, y = keep_masked(valid, LSTMState(h, c), before)
-            return state, (y.astype(xs.dtype), keep(before, start, gates, u))
+            state, y = keep_masked(valid, LSTMState(h, c), held)
+            return state, (y.astype(xs.dtype), keep(state, start, gates, u))
 
         last, (ys, kept) = jax.lax.scan(
             body, state, (inputs, mask, resets), reverse=options.reverse, unroll=options.unroll

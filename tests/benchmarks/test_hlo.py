@@ -37,6 +37,8 @@ ENTRY %main (x: f32[2]) -> f32[2] {
   %w = (s32[], f32[2]{0}) while(%x), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"3"}}
   %alone = f32[9]{0} all-reduce(%x), replica_groups={{0},{1}}, to_apply=%add
   %s.2 = f32[3]{0} reduce-scatter(%x), channel_id=3, replica_groups={}, dimensions={0}, to_apply=%add
+  %r.5 = ((f32[5], f32[1]), (f32[10], f32[2])) all-gather-start(%x, %x), replica_groups=mesh['a'=4,'b'=2] {'b'}
+  %r.6 = (f32[10], f32[2]) all-gather-done(%r.5)
 }
 """
 UNKNOWN = TEXT.replace('{"known_trip_count":{"n":"3"}}', "{}")
@@ -44,7 +46,7 @@ UNKNOWN = TEXT.replace('{"known_trip_count":{"n":"3"}}', "{}")
 
 def test_loops() -> None:
     module = hlo.read(TEXT)
-    assert module.instructions == 12
+    assert module.instructions == 14
     assert module.counts["while"] == 2
     outer, inner = module.loops
     assert (outer.trips, outer.depth, outer.kernels) == (3, 0, 3)
@@ -60,6 +62,7 @@ def test_exchanges() -> None:
         Exchange("all-gather", 128, 1, 4, 15),
         Exchange("collective-permute", 12, 1, 8, 15),
         Exchange("reduce-scatter", 12, 1, 8, 1),
+        Exchange("all-gather", 48, 2, 2, 1),
     ]
     with pytest.raises(ValueError, match="all-reduce in a loop of unknown length"):
         exchanges(UNKNOWN)

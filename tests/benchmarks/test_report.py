@@ -198,6 +198,7 @@ def test_text_is_escaped_and_ids_are_unique(tmp_path: Path) -> None:
     """Also of two files of one name in two folders, and of one whose name the page has for its data."""
     record = records.read(PATHS["frameworks"], "frameworks")
     record.environment["cpu"] = "A <CPU> & more"
+    record.rows[:] = [row for row in record.rows if row.case in ("tutorial", "small")]
     failing = next(row for row in record.rows if (row.case, row.measure) == ("small", "forward"))
     del failing.seconds["keras"]
     failing.failed["keras"] = '</script><img src="x">'

@@ -12,9 +12,10 @@ pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax-
 
 import jax_lstm as jl
 from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.compile_for import TOPOLOGIES, compiled
+from benchmarks.device.compile_for import compiled
 from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, row
-from benchmarks.scaling.rows import Size
+from benchmarks.device.topology import TPUS
+from benchmarks.scaling.rows import Size, Target
 from benchmarks.scaling.step import CALLS
 from benchmarks.scaling.step import row as step_row
 from jax_lstm.kernels.fused import lowerings
@@ -36,7 +37,7 @@ def layer(backend: str, dtype: str, chip: str = "v5e") -> tuple[Callable[..., An
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("backend", KERNELS)
-@pytest.mark.parametrize("chip", TOPOLOGIES)
+@pytest.mark.parametrize("chip", TPUS)
 def test_every_generation_compiles_it_with_gradients(chip: str, backend: str, dtype: str) -> None:
     if dtype == "float32" and chip != "v5e":
         pytest.skip("one type is enough beyond the first generation")
@@ -74,15 +75,17 @@ def test_a_program_that_does_not_compile_says_why() -> None:
 
 def test_parameters_are_gathered_once_a_training_step() -> None:
     """One of them is spread over the loop of time steps, and is still one."""
-    found = step_row(Size(128, 1, 16, 4), 4, 2, "v5e:2x4")
+    found = step_row(Size(128, 1, 16, 4), 4, 2, Target("v5e:2x4"))
     gathers = [each for each in found.exchanges if each["kind"] == "all-gather"]
     assert gathers
     assert {each["times"] for each in gathers} == {CALLS}
 
 
-def test_a_training_step_over_a_slice() -> None:
-    """The program of `jax-lstm train --mesh data=8` for a v5e slice: gradients are reduced once a step."""
-    found = step_row(Size(128, 1, 8, 4), 8, 1, "v5e:2x4")
+@pytest.mark.parametrize("kernel", ["auto", "pallas"])
+def test_a_training_step_over_a_slice(kernel: str) -> None:
+    """The program of `jax-lstm train text --mesh data=8` for a v5e slice: gradients are reduced once a step."""
+    found = step_row(Size(128, 1, 8, 4), 8, 1, Target("v5e:2x4", kernel, "bfloat16"))
+    assert found.calls_kernel is (kernel == "pallas")
     assert found.devices == 8
     assert found.number() == found.number("all-reduce") == 1
     assert [each["times"] for each in found.exchanges] == [CALLS]

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from kernels.cases import ALL, CASES, RUN, Case, assert_is_the_oracle, by_oracle, draw, run_cases, sequence
+from kernels.cases import ALL, CASES, OPTIONS, RUN, Case, assert_is_the_oracle, by_oracle, draw, run_cases, sequence
 
 from jax_lstm.kernels import Call
 from jax_lstm.params import LSTMParams, LSTMState
 
+# What an option does to a program does not depend on the type; of `parallel` test_parallel.py has the other types.
+FLOAT64_ONLY = {*OPTIONS, "parallel"}
 QUICK = {(name, "all", "float64") for name in ("plain", "scan")}
 
 
@@ -25,7 +27,7 @@ def slow_unless(quick: bool, *values: Any) -> Any:
     [
         slow_unless(name == "native" or (name, case, dtype) in QUICK, name, case, dtype)
         for name in ALL
-        for dtype in ("float32", "float64", *(["bfloat16"] if name == "native" else []))
+        for dtype in (*["float32"] * (name not in FLOAT64_ONLY), "float64", *["bfloat16"] * (name == "native"))
         for case in CASES
     ],
 )

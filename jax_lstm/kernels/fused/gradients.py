@@ -5,18 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jax_lstm.kernels import masking
 from jax_lstm.kernels.fused.arrays import Arrays, dtype
 from jax_lstm.kernels.masking import zero_padding
 
 
 def before(arrays: Arrays, name: str, first: str, reverse: bool) -> jax.Array:
     """The state before every step, from `name`, (T, B, ...), the one after it; zero at resets and in the padding."""
-    after = arrays[name]
-    start = arrays[first].astype(after.dtype)[None]
-    steps = jnp.concatenate([after[1:], start] if reverse else [start, after[:-1]])
-    if "resets" in arrays:
-        steps = jnp.where(arrays["resets"][..., None], jnp.zeros_like(steps), steps)
-    return zero_padding(steps, arrays.get("mask"))
+    return masking.before(arrays[name], arrays[first], arrays.get("resets"), arrays.get("mask"), reverse=reverse)
 
 
 def gradients(

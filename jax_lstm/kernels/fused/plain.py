@@ -52,18 +52,14 @@ def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     mask, xs = arrays.get("mask"), zero_padding(arrays["xs"], arrays.get("mask"))
     state = LSTMState(arrays["h0"], arrays["c0"])
 
-    def keep(before: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        return before, gates
+    def keep(after: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
+        return after if mask is not None else LSTMState(None, after.c), jnp.concatenate(gates, axis=-1)  # type: ignore[arg-type]
 
-    ys, last, (before, gates) = forward(
+    ys, last, (after, gates) = forward(
         Options(reverse, None, 1), _params(arrays), xs, state, mask, arrays.get("resets"), keep
     )
-    i, f, g, _ = gates
-    found = {"ys": ys, "h": last.h, "c": last.c, "gates": jnp.concatenate(gates, axis=-1), "hs": ys}
-    found["cs"] = f * before.c + i * g
-    if mask is not None:
-        found["cs"] = jnp.where(mask[..., None], found["cs"], before.c)
-        found["hs"] = jnp.where(mask[..., None], ys, before.h.astype(ys.dtype))
+    found = {"ys": ys, "h": last.h, "c": last.c, "gates": gates, "cs": after.c}
+    found["hs"] = ys if mask is None else after.h.astype(ys.dtype)
     return {name: found[name] for name in wanted}
 
 

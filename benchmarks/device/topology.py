@@ -1,0 +1,71 @@
+"""Devices that are not here, described to their compilers: libtpu for TPUs, XLA's CUDA plugin for NVIDIA GPUs."""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from jax.experimental import topologies
+
+from jax_lstm.checks import InputError, MissingExtraError
+
+# The smallest topology of each generation that libtpu describes.
+TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
+H100 = "h100"
+# Without these, libtpu looks for the machine that it is on, and for other processes that use it.
+SURROUNDINGS = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+TARGET = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
+  shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
+  registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98 device_memory_size: 84929347584
+  cuda_compute_capability { major: 9 }
+}
+platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 } runtime_version { major: 12 minor: 9 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+
+
+@cache
+def described(name: str) -> Sequence[Any]:
+    """The devices of a chip, "v5e" or "h100", of a slice, "v5e:2x4", or of a machine with GPUs, "h100:8".
+
+    Raises:
+        MissingExtraError: their compiler is not installed.
+        InputError: the compiler knows no such devices.
+    """
+    chip, _, number = name.partition(":")
+    require_compiler(chip)
+    try:
+        if chip == H100:
+            found = topologies.get_topology_desc(
+                platform="cuda", topology_name=H100, target_config=TARGET, topology=f"1x1x{number or 1}"
+            )
+        else:
+            for variable, value in SURROUNDINGS.items():
+                os.environ.setdefault(variable, value)
+            found = topologies.get_topology_desc(platform="tpu", topology_name=TPUS.get(name, name))
+    except Exception as error:  # the compilers raise anything
+        first = str(error).splitlines()[0]
+        raise InputError(f"--compile-for must name devices, such as v5e:2x4 or h100:8; got {name}: {first}") from error
+    return found.devices
+
+
+def require_compiler(chip: str) -> None:
+    if chip == H100 and find_spec("jax_plugins.xla_cuda12") is None:
+        raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install "jax-lstm[cuda-compile]"')
+    if chip != H100 and find_spec("libtpu") is None:
+        raise MissingExtraError('compiling for TPUs needs libtpu: pip install "jax-lstm[tpu-compile]"')
+
+
+def platform(device: Any) -> str:
+    """The name under which JAX lowers for it."""
+    return "cuda" if device.platform == "gpu" else device.platform
