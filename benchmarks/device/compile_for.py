@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import SingleDeviceSharding
 
-from benchmarks.device.topology import described
+from benchmarks.device.topology import described, platform
 from benchmarks.jit.hlo import Instruction, computations
 
 # FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
@@ -84,9 +84,10 @@ def static_cycles(function: Callable[..., Any], *shapes: Any, chip: str = "v5e")
 
 def compiled(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Any:
     """The program, as `jax.stages.Compiled`."""
-    place = SingleDeviceSharding(described(chip)[0])
+    device = described(chip)[0]
+    place = SingleDeviceSharding(device)
     placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), shapes)
-    return jax.jit(function, out_shardings=place).trace(*placed).lower(lowering_platforms=("tpu",)).compile()
+    return jax.jit(function, out_shardings=place).trace(*placed).lower(lowering_platforms=(platform(device),)).compile()
 
 
 def memory(program: Any) -> dict[str, int]:

@@ -25,7 +25,6 @@ from benchmarks.device.compile_for import PEAKS, PROFILE, SCHEDULED, compiled, e
 from benchmarks.device.loops import loops_of
 from benchmarks.record import ROOT
 from jax_lstm import functional
-from jax_lstm.kernels.fused import lowerings
 from jax_lstm.params import Sizes
 
 STEPS, LIMIT = 128, 240.0  # seconds for a compilation, and again for its estimates on v5e, for which our goals are

@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import SingleDeviceSharding
 
-from benchmarks.device.topology import H100, described
+from benchmarks.device.compile_for import compiled
+from benchmarks.device.topology import H100
 from benchmarks.jit import hlo
 from benchmarks.record import ROOT
 from benchmarks.tables import Table
@@ -128,17 +128,16 @@ def _compiler() -> Path:
 def rows(chip: str, size: Size, gradients: bool) -> Iterator[Kernel]:
     """Compile one program, with our kernel and in plain JAX; in a child process."""
     compute = "bfloat16" if size.dtype == "bfloat16" else "float32"
-    place = SingleDeviceSharding(described(chip)[0])
     shapes = Sizes(size.hidden_size, size.hidden_size, 1).shapes()
-    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=place) for name, shape in shapes.items()}
-    xs = jax.ShapeDtypeStruct((STEPS, size.batch, size.hidden_size), compute, sharding=place)
+    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+    xs = jax.ShapeDtypeStruct((STEPS, size.batch, size.hidden_size), compute)
 
     def program(kernel: Fused) -> Any:
         def run(params: Any, xs: Any) -> Any:
             return functional.lstm(params, xs, dtype=compute, backend=kernel)[0].astype(jnp.float32)
 
         function: Callable[..., Any] = jax.grad(lambda *args: run(*args).sum(), (0, 1)) if gradients else run
-        return jax.jit(function, out_shardings=place).trace(params, xs).lower(lowering_platforms=("cuda",)).compile()
+        return compiled(function, params, xs, chip=chip)
 
     with jax.default_matmul_precision("highest" if size.dtype == EXACT else "default"):
         cut = plan(size.hidden_size, compute)
