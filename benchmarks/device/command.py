@@ -52,7 +52,9 @@ class Device(Command):
 
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a kernel fails parity, or a part ended early."""
-        require_one_of("--only", self.only, ("", *compiled.CONTENDERS))
+        if self.only:
+            require(self.compile_for in TPUS, "--only", "come with --compile-for a TPU", self.only)
+            require_one_of("--only", self.only, compiled.CONTENDERS)
         if self.compile_for:
             require_one_of("--compile-for", self.compile_for, (*TPUS, H100))
             return self.compiled(command, path, console)

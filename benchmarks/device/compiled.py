@@ -27,8 +27,8 @@ from benchmarks.record import ROOT
 from jax_lstm import functional
 from jax_lstm.params import Sizes
 
-STEPS, LIMIT = 128, 240.0  # seconds for a compilation, and again for its estimates on v5e, for which our goals are
-SHORT = 40.0  # for estimates on others
+STEPS = 128
+LIMIT, SHORT = 240.0, 40.0  # seconds for a compilation, and again for its estimates: on v5e, on others
 SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
 CONTENDERS = FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
 

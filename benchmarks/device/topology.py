@@ -6,9 +6,11 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import jax
 from jax.experimental import topologies
 
-from jax_lstm.checks import InputError, MissingExtraError
+from jax_lstm.checks import InputError, MissingExtraError, require
+from jax_lstm.kernels.fused import gpu
 
 # The smallest topology of each generation that libtpu describes.
 TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
@@ -20,7 +22,7 @@ SURROUNDINGS = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
-TARGET = """
+H100_CONFIG = """
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
   shared_memory_per_block: 49152 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448
@@ -40,28 +42,34 @@ def described(name: str) -> Sequence[Any]:
 
     Raises:
         MissingExtraError: their compiler is not installed.
-        InputError: the compiler knows no such devices.
+        InputError: there are no such devices.
     """
-    chip, _, number = name.partition(":")
+    chip, colon, number = name.partition(":")
+    known = chip in TPUS or (chip == H100 and (not colon or (number.isdecimal() and int(number) > 0)))
+    require(
+        known, "--compile-for", f"name devices, such as v5e:2x4 or h100:8 (chips: {', '.join((*TPUS, H100))})", name
+    )
     require_compiler(chip)
     try:
         if chip == H100:
             found = topologies.get_topology_desc(
-                platform="cuda", topology_name=H100, target_config=TARGET, topology=f"1x1x{number or 1}"
+                platform="cuda", topology_name=H100, target_config=H100_CONFIG, topology=f"1x1x{number or 1}"
             )
         else:
             for variable, value in SURROUNDINGS.items():
                 os.environ.setdefault(variable, value)
             found = topologies.get_topology_desc(platform="tpu", topology_name=TPUS.get(name, name))
     except Exception as error:  # the compilers raise anything
-        first = str(error).splitlines()[0]
-        raise InputError(f"--compile-for must name devices, such as v5e:2x4 or h100:8; got {name}: {first}") from error
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"`--compile-for` must name devices, such as v5e:2x4; got {name}: {first}") from error
     return found.devices
 
 
 def require_compiler(chip: str) -> None:
-    if chip == H100 and find_spec("jax_plugins.xla_cuda12") is None:
+    if chip == H100 and not (find_spec("jax_plugins") and find_spec("jax_plugins.xla_cuda12")):
         raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install "jax-lstm[cuda-compile]"')
+    if chip == H100 and jax.__version_info__ < gpu.NEEDS:
+        raise InputError(f"compiling for {H100} needs JAX {'.'.join(map(str, gpu.NEEDS))}; this is {jax.__version__}")
     if chip != H100 and find_spec("libtpu") is None:
         raise MissingExtraError('compiling for TPUs needs libtpu: pip install "jax-lstm[tpu-compile]"')
 

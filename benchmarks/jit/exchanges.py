@@ -1,8 +1,8 @@
 """Collectives between devices, from the text of an optimised, partitioned HLO module.
 
 XLA for TPU runs some while other things are computed, a loop among them: such a collective stands in several fusions,
-which have its channel in common, and counts once. XLA for GPU writes `all-reduce-start`, whose result also holds its
-operands.
+which have its channel and its chain in common, and counts once. XLA for GPU writes `all-reduce-start`, whose result
+also holds its operands.
 """
 
 import math
@@ -16,9 +16,9 @@ from benchmarks.jit.hlo import INSTRUCTION, Instruction, computations
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")  # element type and sizes; a type may be a tuple of such
 LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")  # {{0,1},{2,3}}: device by device
-MESHED = re.compile(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}")  # mesh['data'=4,'model'=2] {'data'}
+MESHED = re.compile(r"replica_groups=mesh\[(.*?)\][^{]*\{(.*?)\}")  # mesh['a'=4,'b'=2], perhaps device_ids, {'a'}
 COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]")  # [2,4]<=[8]: groups, and devices in each
-CHAINED = re.compile(r'channel_id=(\d+),.*chain_id="')
+CHAINED = re.compile(r'channel_id=(\d+),.*chain_id="(\d+)"')
 DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
 
 
@@ -61,7 +61,7 @@ def exchanges(text: str) -> list[Exchange]:
     once: dict[Any, Exchange] = {}
     for at, (line, exchange) in enumerate(_within(found, entry, 1, int(devices[1]) if devices else 1)):
         chained = CHAINED.search(line)
-        key = chained[1] if chained else at
+        key = chained.groups() if chained else at
         once[key] = min(once.get(key, exchange), exchange, key=lambda each: each.times)
     return list(once.values())
 
@@ -91,14 +91,21 @@ def _exchange(each: Instruction, times: int, devices: int) -> Exchange:
 
 
 def _group(line: str, devices: int) -> int:
-    """How many devices exchange with each other."""
+    """How many devices exchange with each other: all if no groups are named.
+
+    Raises:
+        ValueError: the groups are written in a way that is not known here.
+    """
     if listed := LISTED.search(line):
         return len(listed[1].split(","))
     if counted := COUNTED.search(line):
         return int(counted[1])
     if meshed := MESHED.search(line):
         sizes = dict(axis.split("=") for axis in meshed[1].split(","))
-        return math.prod(int(sizes[axis]) for axis in meshed[2].split(","))
+        if all(axis in sizes for axis in meshed[2].split(",")):
+            return math.prod(int(sizes[axis]) for axis in meshed[2].split(","))
+    if "replica_groups=" in line and "replica_groups={}" not in line:
+        raise ValueError(f"groups of devices in an unknown form: {line.strip()[:200]}")
     return devices
 
 

@@ -9,7 +9,7 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from jax_lstm.kernels.base import precision_asked
-from jax_lstm.kernels.masking import before, zero_padding
+from jax_lstm.kernels.masking import states_before, zero_padding
 from jax_lstm.params import LSTMState, state_dtype
 
 EXACT = ("highest", "float32", "F32_F32_F32")  # values of `jax_default_matmul_precision` that keep all bits
@@ -53,7 +53,7 @@ def linear(f: jax.Array, u: jax.Array, first: jax.Array) -> jax.Array:
         return lax.associative_scan(_compose, (after, u), reverse=True)[1]
 
     def matvec(s: jax.Array) -> jax.Array:
-        return s - f * before(s, jnp.zeros_like(s[0]))
+        return s - f * states_before(s, jnp.zeros_like(s[0]))
 
     u = jnp.concatenate([u[:1] + _times(f[:1], first[None]), u[1:]])
     return lax.custom_linear_solve(matvec, u, solve, transpose_solve)

@@ -31,7 +31,7 @@ def keep_masked(valid: jax.Array | None, after: LSTMState, before: LSTMState) ->
     return state, jnp.where(valid[..., None], after.h, jnp.zeros_like(after.h))
 
 
-def before(
+def states_before(
     after: jax.Array, first: jax.Array, resets: Any = None, mask: Any = None, *, reverse: bool = False
 ) -> jax.Array:
     """The state before every step, (T, B, ...), from those after each and the `first`; zero where reset or masked."""

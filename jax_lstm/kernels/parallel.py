@@ -20,7 +20,7 @@ from jax import lax
 from jax_lstm.checks import require, require_size
 from jax_lstm.kernels.base import Call, Kernel, Outputs
 from jax_lstm.kernels.fixed_point import Steps, iterate, linear, tolerance
-from jax_lstm.kernels.masking import before, zero_padding
+from jax_lstm.kernels.masking import states_before, zero_padding
 from jax_lstm.kernels.projection import split_gates
 from jax_lstm.kernels.reference import product, sum_of_biases
 from jax_lstm.kernels.scan import (
@@ -83,7 +83,7 @@ def run(
     zs = product(xs, weights.weight_ih) + sum_of_biases(params, 3)
 
     def update(guess: LSTMState) -> LSTMState:
-        h = zero_padding(before(guess.h, state.h), steps.reads)
+        h = states_before(guess.h, state.h, mask=steps.reads)
         i, f, g, o = activations(split_gates(zs + product(h, weights.weight_hh)))
         c = linear(steps.factors(f), zero_padding(i * g, mask), state.c)
         u = o * jnp.tanh(c)
@@ -95,7 +95,11 @@ def run(
 
     def at_once() -> Any:
         ys, last = zero_padding(found.h, mask).astype(xs.dtype), LSTMState(found.h[-1], found.c[-1])
-        return ys, last, _each(lambda after, first: zero_padding(before(after, first), steps.reads), found, state)
+        return (
+            ys,
+            last,
+            _each(lambda after, first: states_before(after, first, mask=steps.reads), found, state),
+        )
 
     def one_by_one() -> Any:
         return forward(Options(False, None, 1), params, xs, state, mask, resets, lambda after, start, *_: start)
@@ -113,12 +117,12 @@ def _jvp(kernel: Parallel, primals: tuple, tangents: tuple) -> Any:
     ys, last, start, made = run(kernel, *primals)
     tangent, u = Tangents.at(params, xs, start, mask, resets)
     first = _each(lambda at, d: jnp.zeros_like(at) if d is None else d, state, LSTMState(*d_state))
-    only_first = _each(lambda first, like: before(jnp.zeros_like(like), first), first, start)
+    only_first = _each(lambda first, like: states_before(jnp.zeros_like(like), first), first, start)
     added = tangent.step(only_first, *added_tangents(params, xs, start.h, u, d_params, d_xs))
     limit = jnp.where(made > 0, kernel.max_iterations, 0)  # where the states did not converge, tangents would not
     d = tangent.solved(added, tolerance(kernel.tol, xs.dtype), limit)
     d_ys, d_last = zero_padding(d.h, mask).astype(ys.dtype), LSTMState(d.h[-1], d.c[-1])
-    d_start = _each(lambda after, first: zero_padding(before(after, first), tangent.steps.reads), d, first)
+    d_start = _each(lambda after, first: states_before(after, first, mask=tangent.steps.reads), d, first)
     return (ys, last, start, made), (d_ys, d_last, d_start, jnp.zeros_like(made))
 
 
@@ -126,7 +130,7 @@ run.defjvp(_jvp, symbolic_zeros=True)
 
 
 class Tangents(NamedTuple):
-    """The linear recurrence of the tangents around known gates: x = step(before(x)) + added, for all steps."""
+    """The linear recurrence of the tangents around known gates: x = step(states_before(x)) + added, for all steps."""
 
     weights: LSTMParams  # transposed
     slopes: Slopes
@@ -148,7 +152,7 @@ class Tangents(NamedTuple):
 
     def from_h(self, d: LSTMState) -> LSTMState:
         """What the tangents of `h` after every step add to the next through its gates."""
-        h = before(d.h, jnp.zeros_like(d.h[0]))
+        h = states_before(d.h, jnp.zeros_like(d.h[0]))
         d = self.step(LSTMState(h, jnp.zeros_like(d.c)))
         return d if self.steps.valid is None else _each(lambda part: zero_padding(part, self.steps.valid), d)
 
@@ -185,7 +189,9 @@ class Tangents(NamedTuple):
             return lax.cond(converged, lambda: d, lambda: loop(added))
 
         def matvec(d: LSTMState) -> LSTMState:
-            return _each(jnp.subtract, d, self.step(_each(lambda part: before(part, jnp.zeros_like(part[0])), d)))
+            return _each(
+                jnp.subtract, d, self.step(_each(lambda part: states_before(part, jnp.zeros_like(part[0])), d))
+            )
 
         return lax.custom_linear_solve(matvec, added, solve, functools.partial(solve, transpose=True))
 

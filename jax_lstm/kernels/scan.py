@@ -24,7 +24,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jax_lstm.checks import require_one_of, require_size
 from jax_lstm.kernels.base import Kernel, Outputs
-from jax_lstm.kernels.masking import before, keep_masked, reset_state, zero_masked, zero_padding
+from jax_lstm.kernels.masking import keep_masked, reset_state, states_before, zero_masked, zero_padding
 from jax_lstm.kernels.projection import (
     Gates,
     Projection,
@@ -134,12 +134,12 @@ def _jvp(options: Options, primals: tuple, tangents: tuple) -> Any:
     recompute, projected = options.remat == "gates", params.weight_hr is not None
 
     def keep(after: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        h = None if mask is None else after.h  # else it is the output
+        h = None if mask is None else after.h.astype(xs.dtype)  # without a mask, h is the output
         return h, u if projected else None, after.c if recompute else slopes_of(gates, start.c)
 
     ys, last, (hs, us, kept) = forward(options, params, xs, state, mask, resets, keep)
-    hs = before(ys if hs is None else hs, state.h, resets, mask, reverse=options.reverse)
-    kept = before(kept, state.c, resets, mask, reverse=options.reverse) if recompute else kept
+    hs = states_before(ys if hs is None else hs, state.h, resets, mask, reverse=options.reverse)
+    kept = states_before(kept, state.c, resets, mask, reverse=options.reverse) if recompute else kept
     d_ys, d_last = tangents_of(options, params, xs, state, mask, resets, (hs, us, kept), d_params, d_xs, d_state)
     return (ys, last), (d_ys, d_last)
 

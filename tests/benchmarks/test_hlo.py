@@ -39,6 +39,9 @@ ENTRY %main (x: f32[2]) -> f32[2] {
   %s.2 = f32[3]{0} reduce-scatter(%x), channel_id=3, replica_groups={}, dimensions={0}, to_apply=%add
   %r.5 = ((f32[5], f32[1]), (f32[10], f32[2])) all-gather-start(%x, %x), replica_groups=mesh['a'=4,'b'=2] {'b'}
   %r.6 = (f32[10], f32[2]) all-gather-done(%r.5)
+  %c.1 = f32[2] all-gather(%x), channel_id=9, replica_groups=[4,2]<=[8], frontend_attributes={chain_id="0"}
+  %c.2 = f32[2] all-gather(%x), channel_id=9, replica_groups=[4,2]<=[8], frontend_attributes={chain_id="1"}
+  %c.3 = f32[2] all-gather(%x), channel_id=9, replica_groups=[4,2]<=[8], frontend_attributes={chain_id="1"}
 }
 """
 UNKNOWN = TEXT.replace('{"known_trip_count":{"n":"3"}}', "{}")
@@ -46,7 +49,7 @@ UNKNOWN = TEXT.replace('{"known_trip_count":{"n":"3"}}', "{}")
 
 def test_loops() -> None:
     module = hlo.read(TEXT)
-    assert module.instructions == 14
+    assert module.instructions == 17
     assert module.counts["while"] == 2
     outer, inner = module.loops
     assert (outer.trips, outer.depth, outer.kernels) == (3, 0, 3)
@@ -63,9 +66,13 @@ def test_exchanges() -> None:
         Exchange("collective-permute", 12, 1, 8, 15),
         Exchange("reduce-scatter", 12, 1, 8, 1),
         Exchange("all-gather", 48, 2, 2, 1),
+        Exchange("all-gather", 8, 1, 2, 1),  # of chain 0
+        Exchange("all-gather", 8, 1, 2, 1),
     ]
     with pytest.raises(ValueError, match="all-reduce in a loop of unknown length"):
         exchanges(UNKNOWN)
+    with pytest.raises(ValueError, match="unknown form"):
+        exchanges(TEXT.replace("mesh['a'=4,'b'=2] {'b'}", "mesh['a'=8] {'a':(2)4}"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,11 @@
 """Programs for H100s are compiled by XLA, Mosaic and NVIDIA's assembler, on a machine without one. Nothing is run."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -9,6 +15,7 @@ import jax_lstm as jl
 from benchmarks.device import cuda
 from benchmarks.device.compile_for import compiled
 from benchmarks.jit import hlo
+from benchmarks.record import ROOT
 from benchmarks.scaling.rows import Size, Target
 from benchmarks.scaling.step import CALLS, row
 from jax_lstm.kernels.fused import gpu
@@ -34,6 +41,29 @@ def test_the_kernel_spills_nothing() -> None:
 def test_a_size_that_does_not_fit_is_refused_before_the_compiler() -> None:
     found = list(cuda.compiled_for(sizes=[cuda.Size(1024, 64, "bfloat16")]))
     assert [row.failed for row in found] == 3 * ["it needs 537 KiB of shared memory a block, of 227"]
+
+
+GRAPHS = """
+import jax, jax_lstm as jl
+from benchmarks.device.compile_for import compiled
+from jax_lstm.params import Sizes
+
+params = {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in Sizes(128, 128, 1).shapes().items()}
+loss = lambda *args: jl.functional.lstm(*args, dtype="bfloat16", backend="scan")[0].astype("float32").sum()
+compiled(jax.grad(loss, (0, 1)), params, jax.ShapeDtypeStruct((16, 8, 128), "bfloat16"), chip="h100")
+"""
+
+
+def test_training_with_scan_is_one_cuda_graph(tmp_path: Path) -> None:
+    """With the flags of docs/accelerators.md; a step that stored an array as it is would keep its loop out of it."""
+    page = (ROOT / "docs" / "accelerators.md").read_text(encoding="utf-8")
+    flags = f"{re.findall(r'XLA_FLAGS=(--xla_gpu_enable_command_buffer=[A-Z_,]+)', page)[0]} --xla_dump_to={tmp_path}"
+    env = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", GRAPHS], env=env, check=True, timeout=300)
+    (thunks,) = tmp_path.glob("*thunk_sequence_after_thunk_passes.txt")
+    lines = thunks.read_text(encoding="utf-8").splitlines()
+    assert [line.split()[1] for line in lines if line[0].isdigit()] == ["kCommandBuffer"]
+    assert sum("kWhile" in line for line in lines) == 2  # forward and backward
 
 
 @pytest.mark.parametrize(("backend", "kernels"), [("auto", (5, 8, 6)), ("scan", (5, 11, 6))])

@@ -12,7 +12,7 @@ from jax_lstm.kernels.masking import zero_padding
 
 def before(arrays: Arrays, name: str, first: str, reverse: bool) -> jax.Array:
     """The state before every step, from `name`, (T, B, ...), the one after it; zero at resets and in the padding."""
-    return masking.before(arrays[name], arrays[first], arrays.get("resets"), arrays.get("mask"), reverse=reverse)
+    return masking.states_before(arrays[name], arrays[first], arrays.get("resets"), arrays.get("mask"), reverse=reverse)
 
 
 def gradients(

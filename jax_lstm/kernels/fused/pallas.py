@@ -13,7 +13,7 @@ Named = dict[str, tuple[str, jax.Array]]  # axes and array by name
 
 
 def unserved(call: Call) -> str:
-    """Why no Pallas kernel can serve `call`; "" if its type and sizes are no reason."""
+    """Why no Pallas kernel can serve `call`; empty if its dtype and sizes are supported."""
     if jnp.dtype(call.dtype) not in (jnp.float32, jnp.bfloat16):
         return f"it computes in float32 or bfloat16; not in {jnp.dtype(call.dtype).name}"
     if not all(isinstance(size, int) for size in (call.steps, call.batch)):

@@ -53,13 +53,14 @@ def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
     state = LSTMState(arrays["h0"], arrays["c0"])
 
     def keep(after: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
-        return after if mask is not None else LSTMState(None, after.c), jnp.concatenate(gates, axis=-1)  # type: ignore[arg-type]
+        h = None if mask is None else after.h.astype(xs.dtype)  # without a mask, h is the output
+        return LSTMState(h, after.c), jnp.concatenate(gates, axis=-1)  # type: ignore[arg-type]
 
     ys, last, (after, gates) = forward(
         Options(reverse, None, 1), _params(arrays), xs, state, mask, arrays.get("resets"), keep
     )
     found = {"ys": ys, "h": last.h, "c": last.c, "gates": gates, "cs": after.c}
-    found["hs"] = ys if mask is None else after.h.astype(ys.dtype)
+    found["hs"] = ys if mask is None else after.h
     return {name: found[name] for name in wanted}
 
 
