@@ -8,11 +8,13 @@ import jax
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.device import topology
 from benchmarks.jit.anatomy import products
 from benchmarks.scaling import command, step
 from benchmarks.scaling.command import large, small
 from benchmarks.scaling.links import LINKS, least
 from benchmarks.scaling.rows import Row, Size
+from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.train.mesh import DATA, MODEL
 
 TINY = Size(8, 1, 5, 2)
@@ -82,3 +84,19 @@ def test_the_command_makes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "scaling.json"
     assert main(["scaling", "--most", "2", "--out", str(path)]) == 0
     assert [(row["data"], row["model"]) for row in json.loads(path.read_text())["rows"]] == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "`--compile-for` must name devices, such as v5e:2x4 or h100:8"),
+        ("h100:0", "`--compile-for` must name devices"),
+        ("v5e:2x4", r'pip install "jax-lstm\[tpu-compile\]"'),
+        ("h100:8", r'pip install "jax-lstm\[cuda-compile\]"'),
+    ],
+)
+def test_no_such_devices_or_no_compiler(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topology, "find_spec", lambda module: None)
+    topology.described.cache_clear()
+    with pytest.raises((InputError, MissingExtraError), match=message):
+        topology.described(name)
