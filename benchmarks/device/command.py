@@ -110,11 +110,11 @@ class Device(Command):
 
     def compiled(self, command: str, path: Path, console: Console) -> int:
         """Record what compilers say of programs that are not run."""
+        require_compiler(self.compile_for)
         began, record = time.monotonic(), records.begin(self.NAME, command, {})
         if self.compile_for == H100:
             rows: Iterable[Any] = cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID)
         else:
-            require_compiler(self.compile_for)
             rows = compiled.rows(self.compile_for, self.quick, self.only)
         for row in rows:
             record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""Compile programs ahead of time for TPUs that are not here, and read the static cycles of their schedules.
+"""Compile programs ahead of time for chips that are not here; for TPUs, read the static cycles of their schedules.
 
 libtpu (`pip install "jax[tpu]"`) compiles for a described topology on a machine without one. On request it writes how
 many cycles the schedule of each operation of the final program takes. The estimate serves to compare programs, and no

@@ -28,7 +28,8 @@ from jax_lstm import functional
 from jax_lstm.params import Sizes
 
 STEPS = 128
-LIMIT, SHORT = 240.0, 40.0  # seconds for a compilation, and again for its estimates: on v5e, on others
+LIMIT = 240.0  # seconds for a compilation, and on v5e for its estimates
+SHORT = 40.0  # seconds for estimates on other chips
 SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
 CONTENDERS = FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
 
@@ -110,17 +111,17 @@ def row(chip: str, program: Program) -> Compiled:
             return Compiled(chip, steps=STEPS, **size, failed=lines[-1][:300] if lines else f"status {ran.returncode}")
         found = json.loads(ran.stdout.splitlines()[-1])
         env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
-        patience = LIMIT if chip == "v5e" else SHORT
-        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles, patience)
+        limit = LIMIT if chip == "v5e" else SHORT
+        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles, limit)
     return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
 
 
-def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path, patience: float) -> int | None:
+def _cycles(command: list[str], env: dict[str, str], text: str, profiles: Path, limit: float) -> int | None:
     """Compile once more with estimates, until those of loops and kernels are there: others can take minutes."""
     inside = [each for each in operations(text) if each.inside]
     wanted = {each.name for each in inside if each.opcode in SCHEDULED}
     child = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until, known = time.monotonic() + patience, {}
+    until, known = time.monotonic() + limit, {}
     try:
         while child.poll() is None and time.monotonic() < until:
             time.sleep(SETTLED if wanted <= known.keys() else 0.5)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import jax
+from jax.errors import JaxRuntimeError
 from jax.experimental import topologies
 
 from jax_lstm.checks import InputError, MissingExtraError, require
@@ -59,8 +60,8 @@ def described(name: str) -> Sequence[Any]:
             for variable, value in SURROUNDINGS.items():
                 os.environ.setdefault(variable, value)
             found = topologies.get_topology_desc(platform="tpu", topology_name=TPUS.get(name, name))
-    except Exception as error:  # the compilers raise anything
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+    except JaxRuntimeError as error:
+        first = str(error).splitlines()[0]
         raise InputError(f"`--compile-for` must name devices, such as v5e:2x4; got {name}: {first}") from error
     return found.devices
 

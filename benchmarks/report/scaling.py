@@ -11,10 +11,11 @@ from benchmarks.scaling.tables import tables
 
 def section(record: Record) -> Section:
     text = "From the compiled programs, as rings would send them. What follows from it stands in docs/scaling.md."
+    compiled_for = ", ".join(dict.fromkeys(row.topology for row in record.rows if row.topology))
     return Section(
-        "Scaling",
+        f"Scaling, compiled for {compiled_for}" if compiled_for else "Scaling",
         "What the devices of a training step send each other, counted in the compiled program; nothing was run.",
-        [Group(ABOUT, text, [_chart(record, title) for title in PANELS])],
+        [] if compiled_for else [Group(ABOUT, text, [_chart(record, title) for title in PANELS])],
         tables(record),
         facts_of(record),
     )

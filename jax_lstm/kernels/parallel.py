@@ -130,7 +130,7 @@ run.defjvp(_jvp, symbolic_zeros=True)
 
 
 class Tangents(NamedTuple):
-    """The linear recurrence of the tangents around known gates: x = step(states_before(x)) + added, for all steps."""
+    """The linear recurrence of the tangents around known gates: x = step(x before it) + added, for all steps."""
 
     weights: LSTMParams  # transposed
     slopes: Slopes
@@ -189,9 +189,8 @@ class Tangents(NamedTuple):
             return lax.cond(converged, lambda: d, lambda: loop(added))
 
         def matvec(d: LSTMState) -> LSTMState:
-            return _each(
-                jnp.subtract, d, self.step(_each(lambda part: states_before(part, jnp.zeros_like(part[0])), d))
-            )
+            start = _each(lambda after: states_before(after, jnp.zeros_like(after[0])), d)
+            return _each(jnp.subtract, d, self.step(start))
 
         return lax.custom_linear_solve(matvec, added, solve, functools.partial(solve, transpose=True))
 

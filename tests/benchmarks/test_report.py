@@ -107,7 +107,8 @@ def test_every_record_has_its_section_and_can_be_downloaded(page: Page) -> None:
     found = {each["download"]: each["href"] or "" for each in page.of("a") if "download" in each}
     assert found.keys() == {path.name for path in PATHS.values()}
     drawn = {name.rsplit("-", 2)[0] for name in page.data["charts"]}
-    tables_alone = {"tasks", "ensemble", "iterations"} | {name for name in PATHS if name.startswith("compile-")}
+    compiled = {name for name in PATHS if name.startswith(("compile-", "scaling-"))}
+    tables_alone = {"tasks", "ensemble", "iterations"} | compiled
     assert PATHS.keys() - drawn == tables_alone
     for path in PATHS.values():
         assert base64.b64decode(found[path.name].split(",")[1]) == path.read_bytes()

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax-lstm[tpu-compile]"')
 
+from kernels.compiled_step import assert_gradients_are_reduced_once
+
 import jax_lstm as jl
 from benchmarks.contenders.base import BACKWARD, FORWARD
 from benchmarks.device.compile_for import compiled
@@ -18,13 +20,12 @@ from benchmarks.device.topology import TPUS
 from benchmarks.scaling.rows import Size, Target
 from benchmarks.scaling.step import CALLS
 from benchmarks.scaling.step import row as step_row
-from jax_lstm.kernels.fused import lowerings
 from jax_lstm.params import Sizes
 
 pytestmark = pytest.mark.slow
 
 STEPS, BATCH, HIDDEN = 128, 64, 256
-KERNELS = [SCAN, "auto", *[PALLAS] * (PALLAS in lowerings.NAMES)]
+KERNELS = [SCAN, "auto", PALLAS]
 
 
 def layer(backend: str, dtype: str, chip: str = "v5e") -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -82,14 +83,6 @@ def test_parameters_are_gathered_once_a_training_step() -> None:
     assert found.parameters / 2 <= gathered <= found.parameters
 
 
-@pytest.mark.parametrize("kernel", ["auto", "pallas"])
+@pytest.mark.parametrize("kernel", ["auto", PALLAS])
 def test_a_training_step_over_a_slice(kernel: str) -> None:
-    """The program of `jax-lstm train text --mesh data=8` for a v5e slice: gradients are reduced once a step."""
-    found = step_row(Size(128, 1, 8, 4), 8, 1, Target("v5e:2x4", kernel, "bfloat16"))
-    assert found.calls_kernel is (kernel == "pallas")
-    assert found.devices == 8
-    assert found.number() == found.number("all-reduce") == 1
-    assert [each["times"] for each in found.exchanges] == [CALLS]
-    twice = 4 * 4 * 128  # the gradients of the two biases are the same, and cross once
-    assert found.exchanges[0]["bytes"] == found.parameters - twice + 4  # with the loss
-    assert found.memory["arguments"] > 3 * found.parameters  # with both moments of Adam
+    assert_gradients_are_reduced_once("v5e:2x4", kernel)

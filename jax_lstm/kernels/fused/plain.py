@@ -54,13 +54,12 @@ def run(arrays: Arrays, wanted: tuple[str, ...], reverse: bool) -> Arrays:
 
     def keep(after: LSTMState, start: LSTMState, gates: Gates, u: jax.Array) -> Any:
         h = None if mask is None else after.h.astype(xs.dtype)  # without a mask, h is the output
-        return LSTMState(h, after.c), jnp.concatenate(gates, axis=-1)  # type: ignore[arg-type]
+        return h, after.c, jnp.concatenate(gates, axis=-1)
 
-    ys, last, (after, gates) = forward(
+    ys, last, (hs, cs, gates) = forward(
         Options(reverse, None, 1), _params(arrays), xs, state, mask, arrays.get("resets"), keep
     )
-    found = {"ys": ys, "h": last.h, "c": last.c, "gates": gates, "cs": after.c}
-    found["hs"] = ys if mask is None else after.h
+    found = {"ys": ys, "h": last.h, "c": last.c, "gates": gates, "cs": cs, "hs": ys if hs is None else hs}
     return {name: found[name] for name in wanted}
 
 
