@@ -10,11 +10,9 @@ from benchmarks.report.parts import Section
 def section(record: Record) -> Section:
     chips = ", ".join(dict.fromkeys(row.chip for row in record.rows if isinstance(row, Compiled | Kernel)))
     title = f"Compiled for {chips}" if chips else "Device"
-    about = (
-        "What the compiler says of our kernels for a chip that is not here; nothing was run."
-        if chips
-        else "Parity of every kernel on an accelerator, and our LSTM beside PyTorch's and beside what the device can do."
-    )
+    about = "Parity of every kernel on an accelerator, and our LSTM beside PyTorch's and beside what the device can do."
+    if chips:
+        about = "What the compiler says of our kernels for a chip that is not here; nothing was run."
     return Section(
         title,
         about,
