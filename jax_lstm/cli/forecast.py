@@ -1,13 +1,10 @@
 """`jax-lstm forecast`."""
 
-import csv
-import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from rich.console import Console
@@ -17,12 +14,10 @@ from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, plots, show
 from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
-from jax_lstm.data import read_series
-from jax_lstm.data.series import Series, fill
-from jax_lstm.data.streamed import last_rows
+from jax_lstm.data.series import fill
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.forecast import ForecastRun as Run
+from jax_lstm.tasks.ahead import Ahead, as_frame, forecast_ahead
 from jax_lstm.tasks.forecast import interval
 from jax_lstm.train.config import arithmetic
 
@@ -54,86 +49,48 @@ class Forecast:
                 arithmetic(run.config),
                 open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False) as lines,
             ):
-                stream(run, lines, sys.stdout)
+                stream(run, lines, sys.stdout, sys.stderr)
             return 0
         data = data_from(run, self.csv or run.config.data.csv)
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")
         show.left_out(console, run.diverged)
-        series = last_rows(data, data.window) if data.stream else read_series(data)[0]
-        forecasts = _forecasts(run, series, data.csv or "the packaged weather")
-        write_whole(out, _as_csv(run, series, forecasts))
-        rows = sum(members.shape[1] for members in forecasts)
-        console.print(f"forecasts: [bold]{escape(str(out))}[/], {rows:,} rows")
+        ahead = forecast_ahead(run, data)
+        show.notes(console, ahead.notes, ahead.warnings)
+        frame = as_frame(ahead)
+        write_whole(out, _as_csv(ahead, frame))
+        console.print(f"forecasts: [bold]{escape(str(out))}[/], {len(frame):,} rows")
         picture = out.with_suffix(".png")
-        if pictures.drawn(console, lambda: _draw(picture, run, series, forecasts)):
+        if pictures.drawn(console, lambda: _draw(picture, ahead)):
             console.print(f"picture: [bold]{escape(str(picture))}[/]")
         return 0
 
 
-def _forecasts(run: Run, series: list[Series], source: str) -> list[np.ndarray]:
-    """Forecasts of each series, (members, horizon, C), on the original scale."""
-    window = run.config.data.window
-    for one in series:
-        if len(one.values) < window:
-            name = f" of {one.group!r}" if one.group else ""
-            raise InputError(f"{source}: too few rows{name}: the window needs {window}; got {len(one.values)}")
-        if one.times is not None and one.step is None:
-            raise InputError(f"{source}: too few rows: the time step cannot be found from one timestamp")
-    features = run.scaler.pick(run.features)
-    last = [run.scaler.standardise(fill(one.values, run.scaler.mean)[-window:]) for one in series]
-    at = [run.scaler.columns.index(name) for name in features.columns]
-    inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
-    with arithmetic(run.config):
-        standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(series), dtype=np.int32) * window)
-    target = run.scaler.pick(run.target)
-    each = standardised.reshape(len(standardised), len(series), -1, len(run.target)).swapaxes(0, 1)
-    return list(target.restore(each.astype(np.float64)))
+def _as_csv(ahead: Ahead, frame: Any) -> str:
+    """Timestamps as in the file that was read: in UTC with Z, local ones with their offset."""
+    time = next(
+        (name for name in frame.columns if frame[name].dtype.kind == "M" or hasattr(frame[name].dtype, "tz")), None
+    )
+    if time is not None:
+        stamps = np.concatenate([one.ahead(len(frame) // len(ahead.series)) for one in ahead.series])
+        days = bool((stamps == stamps.astype("datetime64[D]")).all())
+        texts = [str(np.datetime_as_string(stamp, "D" if days else "us")).removesuffix(".000000") for stamp in stamps]
+        frame = frame.assign(**{time: [text + ahead.series[0].offset * (not days) for text in texts]})
+    return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
-def _times(one: Series, horizon: int) -> np.ndarray:
-    """Timestamps of the forecast rows; without times, their row numbers."""
-    ahead = np.arange(1, horizon + 1)
-    if one.times is None or one.step is None:
-        return ahead + one.first_row + len(one.values)
-    return one.times[-1] + ahead * one.step
-
-
-def _as_csv(run: Run, series: list[Series], forecasts: list[np.ndarray]) -> str:
-    data = run.config.data
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    time = "row" if series[0].times is None else data.time or "time"
-    group = [data.group or "origin"] if len(series) > 1 or series[0].group else []
-    ends = [f"{name} {end}" for name in run.target for end in ("low", "high")] if len(run.names) > 1 else []
-    writer.writerow([*group, time, *run.target, *ends])
-    for one, members in zip(series, forecasts, strict=True):
-        values, within = members.mean(axis=0), interval(members)
-        around = np.zeros((len(values), 0)) if within is None else np.stack(within, axis=2).reshape(len(values), -1)
-        for stamp, row in zip(_times(one, len(values)), np.concatenate([values, around], axis=1), strict=True):
-            name = [one.group] if group else []
-            text = stamp if one.times is None else _iso(stamp, one.utc)
-            writer.writerow([*name, text, *(f"{value:.9g}" for value in row)])
-    return out.getvalue()
-
-
-def _iso(stamp: np.datetime64, utc: bool) -> str:
-    text = str(np.datetime_as_string(stamp, "us")).removesuffix(".000000")
-    return text + ("Z" if utc else "")
-
-
-def _draw(path: Path, run: Run, series: list[Series], forecasts: list[np.ndarray]) -> None:
-    window = run.config.data.window
+def _draw(path: Path, ahead: Ahead) -> None:
+    run, window = ahead.run, ahead.run.config.data.window
     panels = []
-    for one, members in zip(series, forecasts, strict=True):
+    for one, members in zip(ahead.series, ahead.forecasts, strict=True):
         values, within = members.mean(axis=0), interval(members)
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
             x = None
             if one.times is not None:
-                x = np.concatenate([one.times[-window:], _times(one, len(values))])
+                x = np.concatenate([one.times[-window:], one.ahead(len(values))])
                 x = x if x[-1] < MATPLOTLIB_END else None
             band = None if within is None else (within[0][:, at], within[1][:, at])
             panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x, band))

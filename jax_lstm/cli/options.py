@@ -100,7 +100,8 @@ def data_from(run: Any, path: str) -> DataConfig:
     """The data of a forecasting run, by its columns, from `path`; streamed if that file can be."""
     data, stream = run.config.data, run.config.data.stream and streamable(path)
     epoch_windows = data.epoch_windows if stream else 0
-    return replace(data, csv=path, features=run.features, target=run.target, stream=stream, epoch_windows=epoch_windows)
+    columns = {"features": run.trained.columns.read, "target": run.target, "ignore": ()}
+    return replace(data, csv=path, **columns, stream=stream, epoch_windows=epoch_windows)
 
 
 def new_directory(out: str, command: str) -> Path:

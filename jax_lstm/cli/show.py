@@ -46,8 +46,15 @@ def data_and_model(console: Console, task: Task, models: int = 1) -> None:
     if models > 1:
         facts.add_row("", f"{models} models at once")
     console.print(facts)
-    for warning in task.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    notes(console, (), task.warnings)
+
+
+def notes(console: Console, notes: Sequence[str], warnings: Sequence[str]) -> None:
+    """How a file was read, and warnings about its values."""
+    for note in notes:
+        console.print(escape(note), highlight=False)
+    for warning in warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
 
 
 def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], part: str) -> None:

@@ -1,15 +1,18 @@
 """`jax-lstm forecast --stream`: rows from standard input, a forecast after each."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, TextIO
 
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.table import header_of, number, parsed, timestamp
+from jax_lstm.data.calendar import DAY, NEAR, calendar_features, find_calendar
+from jax_lstm.data.columns import number
+from jax_lstm.data.frames import text_rows
+from jax_lstm.data.stamps import UnreadableError, read_stamp
+from jax_lstm.tasks.ahead import SEEDS
 from jax_lstm.tasks.forecast import ForecastRun, interval
 from jax_lstm.tasks.online import Online, SeriesState
 
@@ -18,38 +21,47 @@ NAME = "standard input"
 
 @dataclass
 class Series:
-    """A series so far: the model's states, the last value of each feature, the time of the last row."""
+    """A series so far: the model's states, the last value of each feature, the times of its first and its last row."""
 
     state: SeriesState
     last: np.ndarray
-    time: datetime | None = None
+    first: np.datetime64 | None = None
+    time: np.datetime64 | None = None
 
 
-def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
+def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) -> None:
     """Read CSV with a header; after each row, write one row of CSV with the forecast.
 
     The model's columns must be there; the time and group columns are used if they are. Missing values, and rows missing
-    between two times, are filled with the last values seen.
+    between two times, are filled with the last values seen. A value far outside the training data is warned of, once for
+    each column.
 
     Raises:
         InputError: a row cannot be used; forecasts for the rows before it have been written.
     """
-    rows = parsed(lines, NAME)
-    header = header_of(rows, NAME, run.features)
+    rows = text_rows(lines, NAME)
+    header = header_of(rows, run.trained.columns.read)
     data = run.config.data
     time, group = (
         name if name in header else "" for name in ((data.time, data.group) if data.csv else ("time", "origin"))
     )
-    where = [header.index(name) for name in run.features]
+    if data.calendar_features and not time:
+        raise InputError(f"{NAME}: no column {data.time!r}, whose calendar the model reads")
     features, target, ahead = run.scaler.pick(run.features), run.scaler.pick(run.target), range(1, data.horizon + 1)
-    online, found, clock = Online(run), dict[str, Series](), Clock(run.about.get("step"))
+    online, found, clock = Online(run), dict[str, Series](), Clock(run)
     writer = csv.writer(out, lineterminator="\n")
-    ends = (" low", " high") if len(run.names) > 1 else ()
+    ends = tuple(f" {end}" for end in SEEDS) if len(run.names) > 1 else ()
     columns = [f"{name}+{step}{end}" for end in ("", *ends) for step in ahead for name in run.target]
     writer.writerow([*([group] if group else []), time or "row", *columns])
     out.flush()
+    warned: set[str] = set()
 
     def feed(series: Series, line: int) -> np.ndarray:
+        for warning in features.far(series.last[None]):
+            column = warning.split("'")[1]
+            if column not in warned:
+                print(f"jax-lstm: warning: {NAME}, line {line}: {warning}", file=errors)
+            warned.add(column)
         try:
             standardised = features.standardise(series.last[None])[0]
         except InputError as error:
@@ -60,43 +72,103 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO) -> None:
     for line, row in rows:
         if len(row) != len(header):
             raise InputError(f"{NAME}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
-        name = row[header.index(group)].strip() if group else ""
-        values = np.array([number(row[at], NAME, line, header[at], first=0) for at in where])
+        fields = dict(zip(header, row, strict=True))
+        name = fields[group].strip() if group else ""
+        values = feature_values(run, fields, line)
         if name not in found:
             found[name] = Series(online.start(), features.mean)
         series = found[name]
         if time:
-            stamp = timestamp(row[header.index(time)], NAME, line, time)
-            for _ in range(min(clock.absent(series.time, stamp, line), data.window)):
+            stamp = clock.read(fields[time], line)
+            missed = clock.missed(series, stamp, line)[-data.window :]
+            for absent in missed:
+                series.last = clock.with_calendar(series.last, absent)
                 feed(series, line)
-            series.time = stamp
+            series.first, series.time = series.first if series.first is not None else stamp, stamp
+            values = clock.with_calendar(values, stamp)
         series.last = np.where(np.isnan(values), series.last, values)
         standardised = feed(series, line).astype(np.float64)
         members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
         shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
-        label = row[header.index(time)].strip() if time else series.state.rows
+        label = fields[time].strip() if time else series.state.rows
         writer.writerow([*([name] if group else []), label, *numbers])
         out.flush()
 
 
+def header_of(rows: Iterator[tuple[int, list[str]]], columns: Iterable[str]) -> list[str]:
+    """The column names in the first of `rows`, which must include `columns`."""
+    line, header = next(rows, (0, []))
+    if not header:
+        raise InputError(f"{NAME}: the file is empty; expected a header line and rows")
+    header = [name.strip() for name in header]
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"{NAME}, line {line}: column {name!r} is named twice")
+    for name in columns:
+        if name not in header:
+            raise InputError(f"{NAME}, line {line}: no column {name!r}; the columns are {', '.join(header)}")
+    return header
+
+
+def feature_values(run: ForecastRun, fields: Mapping[str, str], line: int) -> np.ndarray:
+    """The features (F,) of a row, NaN where missing and for those of the calendar."""
+    columns, data = run.trained.columns, run.config.data
+    found: dict[str, float] = {}
+    for name in columns.read:
+        where, text = f"{NAME}, line {line}, column {name!r}", fields[name].strip()
+        if name not in columns.classes:
+            found[name] = np.nan if text in data.file.missing else number(text, where)
+            continue
+        classes = columns.classes[name]
+        if text and text not in classes and data.unknown_class == "error":
+            raise InputError(f"{where}: {text!r} is not one of the classes in training: {', '.join(classes)}")
+        found |= {f"{name}={one}": float(text == one) for one in classes}
+    return np.array([found.get(name, np.nan) for name in run.features])
+
+
 class Clock:
-    """The time step between rows: that of the training data, or if it had no times, of the first two rows."""
+    """The calendar of the rows: that of the training data, or if it had no times, of the first two rows."""
 
-    def __init__(self, step: float | None) -> None:
-        self._step = None if step is None else timedelta(seconds=step)
+    def __init__(self, run: ForecastRun) -> None:
+        self._calendar, self._file = run.trained.calendar, run.config.data.file
+        self._features = run.features if run.config.data.calendar_features else ()
+        self._offset: bool | None = None
 
-    def absent(self, before: datetime | None, now: datetime, line: int) -> int:
-        """The number of rows missing between two times."""
-        if before is None:
-            return 0
-        where = f"{NAME}, line {line}: timestamp {now.isoformat(' ')}"
-        if (before.tzinfo is None) != (now.tzinfo is None):
+    def read(self, text: str, line: int) -> np.datetime64:
+        calendar = self._calendar
+        local = calendar is not None and (calendar.unit != "time" or calendar.step >= DAY)
+        try:
+            stamp, offset = read_stamp(text, self._file.date_order, self._file.date_format, local)
+        except UnreadableError as error:
+            raise InputError(f"{NAME}, line {line}: {error.expected}") from None
+        self._offset = offset if self._offset is None else self._offset
+        if offset != self._offset:
+            where = f"{NAME}, line {line}: timestamp {text.strip()}"
             raise InputError(f"{where}: some timestamps have an offset from UTC and some have none")
-        if now <= before:
-            raise InputError(f"{where} does not come after that of the row before, {before.isoformat(' ')}")
-        self._step = self._step or now - before
-        steps, rest = divmod(now - before, self._step)
-        if rest:
-            raise InputError(f"{where} is off the grid of {self._step}, the step from row to row")
-        return steps - 1
+        return stamp
+
+    def missed(self, series: Series, now: np.datetime64, line: int) -> np.ndarray:
+        """The times of the rows missing between the last one of a series and `now`."""
+        if series.time is None or series.first is None:
+            return np.zeros(0, "datetime64[us]")
+        where = f"{NAME}, line {line}: timestamp {now}"
+        if now <= series.time:
+            raise InputError(f"{where} does not come after that of the row before, {series.time}")
+        times = np.array([series.first, *([series.time] if series.time > series.first else []), now])
+        calendar = self._calendar or find_calendar([times[-2:]])
+        assert calendar is not None
+        self._calendar = calendar
+        at, distance = calendar.positions(times)
+        if abs(distance[-1]) * NEAR > calendar.step if calendar.unit == "time" else distance[-1]:
+            raise InputError(f"{where} is off the grid of {calendar}, the step from row to row")
+        return calendar.stamps(times, np.arange(at[-2] + 1, at[-1]))
+
+    def with_calendar(self, values: np.ndarray, time: np.datetime64) -> np.ndarray:
+        """The features (F,) of a row with those of the calendar at `time`."""
+        if not self._features or self._calendar is None:
+            return values
+        found = calendar_features(self._calendar, np.array([time]))
+        return np.array(
+            [found[name][0] if name in found else old for name, old in zip(self._features, values, strict=True)]
+        )

@@ -1,7 +1,7 @@
 """Data: windows of regular series, encoded text, labelled sequences of unequal length."""
 
 from jax_lstm.data.config import DataConfig
-from jax_lstm.data.dataset import Dataset, Scaler, input_windows, load_dataset, read_series, target_windows
+from jax_lstm.data.dataset import Dataset, Scaler, Trained, input_windows, load_dataset, read_series, target_windows
 from jax_lstm.data.sequences import SequencesConfig
 from jax_lstm.data.text import TextConfig
 
@@ -11,6 +11,7 @@ __all__ = [
     "Scaler",
     "SequencesConfig",
     "TextConfig",
+    "Trained",
     "input_windows",
     "load_dataset",
     "read_series",

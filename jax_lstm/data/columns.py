@@ -1,153 +1,138 @@
-"""Readers of .parquet, .npy and .npz files; errors name file, row (from 0) and column."""
+"""Columns of a frame as numbers and as categories; errors name file, line and column."""
 
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from jax_lstm.checks import InputError, require_extra
-from jax_lstm.data.table import Table, datetime64, hint, number, timestamp
+from jax_lstm.checks import InputError
+from jax_lstm.data.frames import Frame
+from jax_lstm.data.stamps import UnreadableError, read_stamps
+
+MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
+BOOLEANS = {"true": 1.0, "false": 0.0}
+REPEATS = 3  # times that a value far outside the rest occurs before it is taken for a missing marker
 
 
-class Columns(NamedTuple):
-    """Column names of a file, and a function that reads a column (N,)."""
-
-    names: Sequence[str]
-    read: Callable[[str], np.ndarray]
-
-
-def read_columns(
-    path: str, opened: Columns, features: Sequence[str], target: Sequence[str], time: str = "", group: str = ""
-) -> list[Table]:
-    """Read tables from columns, as `read_csv` does from a CSV file.
+def numbers(frame: Frame, name: str, markers: Sequence[str] = ()) -> np.ndarray:
+    """A column (N,) float64, NaN where missing; true and false are 1 and 0.
 
     Raises:
-        InputError: a column is absent or duplicated, or has values that are not finite numbers; a timestamp is invalid.
+        InputError: a value is not a finite number.
     """
-    names = opened.names
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{path}: column {name!r} is named twice")
-    for name in filter(None, (*features, *target, time, group)):
-        if name not in names:
-            raise InputError(f"{path}: no column {name!r}; the columns are {', '.join(names)}")
-    features = features or [name for name in names if name not in (time, group)]
-    columns = tuple(dict.fromkeys((*features, *target)))
-    values = np.stack([_numbers(opened.read(name), path, name) for name in columns], axis=1)
-    if not len(values):
-        raise InputError(f"{path}: no rows in the file")
-    times, utc = _times(opened.read(time), path, time) if time else (None, False)
-    groups = [str(name).strip() for name in opened.read(group).tolist()] if group else [""] * len(values)
-    return [
-        Table(path, name, columns, values[at], None if times is None else times[at], utc, at, unit="row")
-        for name, at in _rows_by(groups).items()
-    ]
-
-
-def read_parquet(path: str, *choice: Any) -> list[Table]:
-    pyarrow = require_extra("pyarrow", "data", "a .parquet file")
-    parquet = require_extra("pyarrow.parquet", "data", "a .parquet file")
-
-    def read(name: str) -> np.ndarray:
-        column = file.read(columns=[name]).column(0)
-        kinds, kind = pyarrow.types, column.type
-        if kinds.is_date(kind) or (kinds.is_timestamp(kind) and kind.tz is None):
-            return column.cast(pyarrow.timestamp("us"), safe=False).to_numpy()
-        if any(check(kind) for check in (kinds.is_integer, kinds.is_floating, kinds.is_boolean, kinds.is_decimal)):
-            return column.cast(pyarrow.float64(), safe=False).to_numpy()
-        return np.array(column.to_pylist(), object)
-
-    try:
-        file = parquet.ParquetFile(path)
-        return read_columns(path, Columns(file.schema_arrow.names, read), *choice)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise unreadable(path, error) from None
-
-
-def read_arrays(path: str, *choice: Any) -> list[Table]:
-    """Read tables from a .npy or .npz file."""
-    try:
-        found = np.load(path)
-        if isinstance(found, np.ndarray):
-            arrays = {"": found}
-        else:
-            with found:
-                arrays = {name: found[name] for name in found.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise unreadable(path, error) from None
-    where = named(path, {name: array.shape for name, array in arrays.items()})
-
-    def read(name: str) -> np.ndarray:
-        member, at = where[name]
-        array = arrays[member]
-        return array[:, at] if array.ndim == 2 else array
-
-    return read_columns(path, Columns(list(where), read), *choice)
-
-
-def named(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[str, int]]:
-    """Map column names to (array, column): "x" for (N,), "x.0", "x.1" ... for (N, C), "0", "1" ... for an array "".
-
-    Raises:
-        InputError: an array has another shape, or not as many rows as the first; two columns get the same name.
-    """
-    found: dict[str, tuple[str, int]] = {}
-    for member, shape in shapes.items():
-        what, rows = f"{path}: array {member!r}".removesuffix(" ''"), next(iter(shapes.values()))[:1]
-        if len(shape) not in (1, 2):
-            raise InputError(f"{what} must have shape (N,) or (N, C); got {shape}")
-        if shape[:1] != rows:
-            raise InputError(f"{what} must have the {rows[0]} rows of the array before; got {shape[0]}")
-        parts = [""] if len(shape) == 1 and member else [str(at) for at in range((*shape, 1)[1])]
-        for at, part in enumerate(parts):
-            name = ".".join(filter(None, (member, part)))
-            if name in found:
-                raise InputError(f"{path}: column {name!r} is named twice")
-            found[name] = member, at
-    if not found:
-        raise InputError(f"{path}: no columns in the file")
-    return found
-
-
-def unreadable(path: str, error: Exception) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: no such file")
-    return InputError(f"{path}: cannot be read: {(str(error).splitlines() or [type(error).__name__])[0]}")
-
-
-def _numbers(array: np.ndarray, path: str, name: str) -> np.ndarray:
-    if array.dtype.kind in "OU":
-        texts = ("" if value is None else str(value) for value in array.tolist())
-        return np.array([number(text, path, row, name, "row") for row, text in enumerate(texts)], float)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{path}, column {name!r}: expected numbers; got {array.dtype}{hint(name)}")
-    values = array.astype(np.float64)
+    column = frame.data[name]
+    if column.dtype.kind in "fiub" or column.dtype.name.lower().startswith(("int", "uint", "float", "boolean")):
+        values = column.to_numpy(np.float64, na_value=np.nan)
+    elif column.dtype.kind in "Mm":
+        raise InputError(f"{frame.path}, column {name!r}: expected numbers; got {column.dtype}{_hint(frame, name)}")
+    else:
+        values = _from_texts(frame, name)
+    for marker in markers:
+        try:
+            values = np.where(values == float(marker), np.nan, values)
+        except ValueError:  # a word, which `_from_texts` knows
+            pass
     for row in np.flatnonzero(np.isinf(values))[:1]:
-        raise InputError(f"{path}, row {row}, column {name!r}: expected a finite number; got {values[row]}")
+        raise InputError(f"{frame.place(row)}, column {name!r}: expected a finite number; got {column.iloc[row]!r}")
     return values
 
 
-def _times(array: np.ndarray, path: str, name: str) -> tuple[np.ndarray | None, bool]:
-    """The timestamps, and whether they have an offset and were converted to UTC."""
-    if array.dtype.kind == "M":
-        for row in np.flatnonzero(np.isnat(array))[:1]:
-            raise InputError(f"{path}, row {row}, column {name!r}: expected a timestamp; got none")
-        return array.astype("datetime64[us]"), False
-    if array.dtype.kind not in "OU":
-        raise InputError(f"{path}, column {name!r}: expected timestamps; got {array.dtype}")
-    stamps: list[datetime] = []
-    for row, value in enumerate(array.tolist()):
-        stamps.append(timestamp(str(value), path, row, name, "row"))
-        if (stamps[row].tzinfo is None) != (stamps[0].tzinfo is None):
-            where = f"{path}, row {row}, column {name!r}"
-            raise InputError(f"{where}: some timestamps have an offset from UTC and some have none")
-    return datetime64(stamps), bool(stamps) and stamps[0].tzinfo is not None
+def _from_texts(frame: Frame, name: str) -> np.ndarray:
+    import pandas as pd
+
+    texts = frame.data[name].map(lambda value: "" if value is None else str(value).strip())
+    low = texts.str.lower()
+    missing = low.isin(MISSING | {marker.lower() for marker in frame.missing}).to_numpy()
+    if (low.isin(list(BOOLEANS)).to_numpy() | missing).all() and not missing.all():
+        return low.map(BOOLEANS).to_numpy(np.float64)
+    plain = texts
+    if frame.thousands:
+        plain = plain.str.replace(frame.thousands, "", regex=False)
+    plain = plain.str.replace(r"(?<=\d)[ \u00a0\u202f'](?=\d{3})", "", regex=True)
+    if frame.decimal != ".":
+        plain = plain.str.replace(".", "?", regex=False).str.replace(frame.decimal, ".", regex=False)
+    values = pd.to_numeric(plain.mask(missing), errors="coerce").to_numpy(np.float64)
+    faulty = np.flatnonzero(np.isnan(values) & ~missing)
+    for row in faulty[:1]:
+        mostly = _hint(frame, name) if len(faulty) > np.count_nonzero(~missing) / 2 else ""
+        raise InputError(
+            f"{frame.place(row)}, column {name!r}: expected a number; got {frame.data[name].iloc[row]!r}{mostly}"
+        )
+    return values
 
 
-def _rows_by(groups: Sequence[str]) -> dict[str, np.ndarray]:
+def number(text: str, where: str, hint: str = "") -> float:
+    """Parse one value, NaN if missing.
+
+    Raises:
+        InputError: it is not a finite number.
+    """
+    text = text.strip()
+    if text.lower() in MISSING:
+        return math.nan
+    if text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
+    try:
+        value = float(text.replace("_", "?"))  # Python accepts 1_000, a file should not
+    except ValueError:
+        raise InputError(f"{where}: expected a number; got {text!r}{hint}") from None
+    if math.isinf(value):
+        raise InputError(f"{where}: expected a finite number; got {text!r}")
+    return value
+
+
+def _hint(frame: Frame, name: str) -> str:
+    """What to do about a column without numbers."""
+    try:
+        read_stamps(frame.data[name].iloc[:3])
+        return f" (if {name!r} has timestamps, say --time {name}; else leave it out with --ignore {name})"
+    except UnreadableError:
+        return f" (leave the column out with --ignore {name}, or encode its classes with --categories {name})"
+
+
+def classes_of(frame: Frame, name: str) -> tuple[str, ...]:
+    """The sorted classes of a column, without missing values."""
+    return tuple(sorted(set(_labels(frame, name)) - {""}))
+
+
+def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> dict[str, np.ndarray]:
+    """A column of zeros and ones for each class; a missing value, and with `unknown` "other" a new class, is zero in all.
+
+    Raises:
+        InputError: a value is not one of `classes`.
+    """
+    labels = _labels(frame, name)
+    new = [row for row, label in enumerate(labels) if label and label not in classes]
+    if new and unknown == "error":
+        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+        raise InputError(
+            f"{frame.place(new[0])}, column {name!r}: {labels[new[0]]!r} is not one of the classes in training: {known} "
+            "(train with --unknown-class other to encode new ones as none of these)"
+        )
+    array = np.array(labels, object)
+    return {f"{name}={label}": (array == label).astype(np.float64) for label in classes}
+
+
+def _labels(frame: Frame, name: str) -> list[str]:
+    missing = MISSING | {marker.lower() for marker in frame.missing}
+    texts = ["" if value is None else str(value).strip() for value in frame.data[name].tolist()]
+    return ["" if text.lower() in missing else text for text in texts]
+
+
+def suspect(values: np.ndarray) -> float | None:
+    """A value of a column that repeats far outside all others, such as -999; None if there is none."""
+    known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    if len(known) < 4:
+        return None
+    for at, rest in ((0, known[1:]), (-1, known[:-1])):
+        gap, width = abs(known[at] - rest[at]), rest[-1] - rest[0]
+        if counts[at] >= REPEATS and gap > 3 * width:
+            return float(known[at])
+    return None
+
+
+def rows_by(groups: Sequence[Any]) -> dict[str, np.ndarray]:
     """Row numbers by group, in order of first appearance."""
     _, first, inverse = np.unique(np.array(groups), return_index=True, return_inverse=True)
     rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])

@@ -1,11 +1,40 @@
 """Options of series: file, columns, windows."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import tyro
 
 from jax_lstm.checks import InputError, require, require_size
+
+
+@dataclass(frozen=True)
+class FileConfig:
+    """How a text file is written. What is not given is recognised, and said."""
+
+    separator: str = ""
+    """Character between columns; `tab` for a tab."""
+    decimal: Literal["", ".", ","] = ""
+    """Decimal sign."""
+    thousands: str = ""
+    """Character between thousands."""
+    encoding: str = ""
+    """Encoding, as utf-8 or cp1252."""
+    skip_lines: Annotated[int, tyro.conf.arg(metavar="LINES")] = 0
+    """Lines to leave out before the header."""
+    missing: tuple[str, ...] = ()
+    """Values that stand for missing ones, as -999, beside empty fields, NA, NaN, null, none, - and ?."""
+    date_order: Literal["", "day-first", "month-first"] = ""
+    """Order of dates like 1/2/2024."""
+    date_format: str = ""
+    """Format of timestamps, as strptime has it: %d.%m.%Y %H:%M."""
+
+    def __post_init__(self) -> None:
+        require_size("--skip-lines", self.skip_lines, least=0)
+        require(len(self.thousands) < 2, "--thousands", "be one character", repr(self.thousands))
+        differ = not self.decimal or self.decimal != self.thousands
+        require(differ, "--thousands", "differ from --decimal", repr(self.thousands))
+
 
 STREAMED = "rows count as consecutive, and each file of a folder as a series"
 
@@ -15,14 +44,23 @@ class DataConfig:
     """Data: file, columns, windows."""
 
     csv: str = ""
-    """Series to read: a .csv or .csv.gz file with a header, .parquet, .npy, .npz, or a folder of such files, one per
-    series (default: the packaged New York weather)."""
+    """Series to read: text with a header (.csv, .tsv, .txt, also .gz), .parquet, .npy, .npz, or a folder of such files, one
+    per series (default: the packaged New York weather)."""
+    file: FileConfig = field(default_factory=FileConfig)
     target: tuple[str, ...] = ()
     """One or more columns to forecast (packaged weather: `temp`)."""
     features: tuple[str, ...] = ()
     """Columns that the model reads (default: all but time and group)."""
+    ignore: tuple[str, ...] = ()
+    """Columns to leave out."""
+    categories: tuple[str, ...] = ()
+    """Columns of classes, each of which becomes a feature of zeros and ones."""
+    unknown_class: Literal["error", "other"] = "error"
+    """What to do with a class that was not there in training: stop, or encode it as none of the known ones."""
     time: str = ""
-    """Column of ISO 8601 timestamps on a regular grid; without it, rows count as consecutive."""
+    """Column of timestamps; without it, rows count as consecutive."""
+    calendar: Literal["auto", "on", "off"] = "auto"
+    """Add sine and cosine of hour, weekday and day of the year as features; auto adds them with --time."""
     group: str = ""
     """Column with the name of each row's series; without it, the file is one series."""
     window: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 48
@@ -31,23 +69,24 @@ class DataConfig:
     """Rows to forecast."""
     split: str = "0.7,0.1,0.2"
     """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
-    season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 24
-    """Rows per season, for the seasonal-naive baseline."""
+    season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
+    """Rows per season, for the seasonal-naive baseline (default: from the calendar; 24 without --time)."""
     stream: bool = False
-    """Leave the rows on disk and read each batch when it is needed; for .npy and .npz files and folders of them."""
+    """Leave the rows on disk and read each batch when it is needed; for .npy files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
     """With --stream, the largest number of windows per epoch, drawn anew each epoch; 0 means all."""
     eval_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 4096
     """With --stream, the largest number of windows of each part to score; they are evenly spaced and kept in memory."""
 
     def __post_init__(self) -> None:
-        for name in ("window", "horizon", "season"):
+        for name in ("window", "horizon"):
             require_size(f"--{name}", getattr(self, name))
+        require_size("--season", self.season, least=0)
         require_size("--eval-windows", self.eval_windows)
         require_size("--epoch-windows", self.epoch_windows, least=0)
         require(self.stream or not self.epoch_windows, "--epoch-windows", "come with --stream", self.epoch_windows)
         require(not self.stream or bool(self.csv), "--stream", "come with --csv", "no --csv")
-        for name in ("time", "group"):
+        for name in ("time", "group", "categories"):
             given = getattr(self, name)
             require(not self.stream or not given, f"--{name}", "be left out with --stream", repr(given), STREAMED)
         parse_split(self.split)
@@ -56,9 +95,19 @@ class DataConfig:
                 require(not getattr(self, name), f"--{name}", "come with --csv", repr(getattr(self, name)))
         else:
             require(bool(self.target), "--target", "name the column of --csv to forecast", "nothing")
-        for name in ("target", "features"):
+        for name in ("target", "features", "ignore", "categories"):
             columns = getattr(self, name)
             require(len(set(columns)) == len(columns), f"--{name}", "name each column once", " ".join(columns))
+            require(all(columns), f"--{name}", "name columns", "an empty name")
+        for name in self.ignore:
+            used = name in (*self.target, *self.features, *self.categories, self.time, self.group)
+            require(not used, "--ignore", "name columns that are not used otherwise", repr(name))
+        for name in self.categories:
+            require(name not in self.target, "--categories", "leave out the targets, which are numbers", repr(name))
+
+    @property
+    def calendar_features(self) -> bool:
+        return self.calendar == "on" or (self.calendar == "auto" and bool(self.time))
 
 
 def parse_split(text: str) -> tuple[int, int, int] | tuple[float, float, float]:

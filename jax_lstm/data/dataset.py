@@ -1,18 +1,20 @@
 """Windows of series for training: read, split, standardise and fill."""
 
-from dataclasses import dataclass
-from importlib.resources import as_file, files
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jax_lstm.checks import InputError
+from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.config import DataConfig, parse_split
-from jax_lstm.data.formats import read_tables
 from jax_lstm.data.series import Series, fill, regular
-from jax_lstm.data.table import read_csv
+from jax_lstm.data.table import Columns, read_tables
 
 PARTS = ("train", "val", "test")
+SEASON = 24  # without a calendar
+FAR = 12  # standard deviations from the mean of the training part that are warned of
 FARTHEST = 1e15  # standard deviations from the mean; squares of larger values would overflow float32 losses
 
 
@@ -43,6 +45,19 @@ class Scaler:
             )
         return standardised
 
+    def far(self, values: np.ndarray) -> list[str]:
+        """Warnings about columns with values (N, C) far outside those of the training part."""
+        distances = np.abs(values - self.mean) / self.scale
+        found = []
+        for at, name in enumerate(self.columns):
+            if np.isfinite(distances[:, at]).any() and (most := np.nanmax(distances[:, at])) > FAR:
+                value = values[int(np.nanargmax(distances[:, at])), at]
+                found.append(
+                    f"column {name!r} holds {value:g}, {most:.0f} standard deviations from its mean in the training part: "
+                    "the model never saw such values"
+                )
+        return found
+
     def restore(self, values: np.ndarray) -> np.ndarray:
         return values * self.scale + self.mean
 
@@ -56,9 +71,9 @@ class Dataset:
     of a series or has missing targets.
     """
 
-    config: DataConfig
-    features: tuple[str, ...]
-    target: tuple[str, ...]
+    config: DataConfig  # with the season of the calendar
+    columns: Columns
+    calendar: Calendar | None
     scaler: Scaler
     inputs: np.ndarray
     targets: np.ndarray
@@ -69,7 +84,16 @@ class Dataset:
     absent_rows: int
     missing_values: dict[str, int]  # by column, without absent rows; columns without missing values are not listed
     dropped_windows: int
+    notes: tuple[str, ...]  # on how the file was read
     warnings: tuple[str, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return self.columns.features
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        return self.columns.target
 
     @property
     def input_size(self) -> int:
@@ -80,43 +104,92 @@ class Dataset:
         return self.config.horizon * len(self.target)
 
 
-def read_series(config: DataConfig) -> tuple[list[Series], tuple[str, ...], tuple[str, ...]]:
-    """Read `config.csv` or the packaged weather: the series, the names of the features and of the targets."""
-    if config.csv:
-        tables = read_tables(config.csv, config.features, config.target, config.time, config.group)
-        target = config.target
-    else:
-        target = config.target or ("temp",)
-        with as_file(files("jax_lstm.data") / "weather.csv.gz") as path:
-            tables = read_csv(str(path), config.features, target, "time", "origin")
-    series = regular(tables)
-    return series, config.features or series[0].columns, target
+@dataclass(frozen=True)
+class Read:
+    """The series of a file, and how they were read."""
+
+    series: list[Series]
+    columns: Columns
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def calendar(self) -> Calendar | None:
+        return self.series[0].calendar
 
 
-def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | None = None) -> Dataset:
+class Trained(NamedTuple):
+    """What a trained model keeps of its data."""
+
+    columns: Columns
+    calendar: Calendar | None
+    scaler: Scaler
+
+
+def read_series(config: DataConfig, trained: Trained | None = None, data: Any = None) -> Read:
+    """Read the series of `data`, a DataFrame, or of `config.csv`, or the packaged weather.
+
+    With `trained` they have the columns and the calendar of that model.
+
+    Raises:
+        InputError: the file is faulty, or does not fit the model.
+    """
+    tables, columns, notes, warnings = read_tables(config, trained and trained.columns, data)
+    if config.calendar_features and tables[0].times is None:
+        raise InputError("`--calendar` must come with --time; got no --time")
+    series = regular(tables, columns, trained and trained.calendar, config.calendar_features)
+    if trained is None:
+        added = tuple(name for name in series[0].columns if name not in tables[0].columns)
+        columns = replace(columns, features=(*columns.features, *added), calendar=added)
+    moved, future, empty = (
+        sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "future", "empty")
+    )
+    if moved:
+        notes.append(f"{moved:,} timestamps beside the grid of {series[0].calendar} were put on it")
+    if future:
+        notes.append(f"{future:,} rows after the last target are the future: other columns are known in them")
+    if empty:
+        notes.append(f"{empty:,} rows after the last target have no values and were left out")
+    return Read(series, columns, tuple(notes), tuple(warnings))
+
+
+def load_dataset(
+    config: DataConfig, dtype: Any = np.float32, trained: Trained | None = None, data: Any = None
+) -> Dataset:
     """Read the data of `config`, split each series in time order, standardise, and find the windows.
 
     The scaler is fitted to the training rows, unless a trained model brings its own. A window belongs to the part that
-    has all its targets; its inputs may reach back into the previous part.
+    has all its targets; its inputs may reach back into the previous part. A series without a window is left out of the
+    windows, and named in a warning.
 
     Raises:
         InputError: the file is faulty, or a part has no complete window.
     """
-    series, features, target = read_series(config)
-    source = config.csv or "the packaged weather"
-    bounds = [bounds_of(len(one.values), config, source) for one in series]
-    scaler, warnings = _fit(series, bounds, source) if scaler is None else (scaler, ())
+    read = read_series(config, trained, data)
+    series, columns = read.series, read.columns
+    if not config.season:
+        config = replace(config, season=read.calendar.season if read.calendar else SEASON)
+    source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
+    bounds = _all_bounds(series, config, source)
+    if trained is None:
+        scaler, warnings = _fit(series, bounds, source)
+    else:
+        scaler = trained.scaler
+        warnings = tuple(scaler.far(np.concatenate([one.values for one in series])))
 
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    first_rows, dropped, first = [], 0, 0
+    first_rows, dropped, first, short = [], 0, 0, []
     for one, edges in zip(series, bounds, strict=True):
-        at = [one.columns.index(name) for name in target]
+        at = [one.columns.index(name) for name in columns.target]
         unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
+        windows = 0
         for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
             whole = np.arange(*window_span(begin, end, config))
             kept = whole[~_any_in_targets(unknown, whole, config)]
             dropped += len(whole) - len(kept)
+            windows += len(whole)
             starts[part].append((kept + first).astype(np.int32))
+        short += [] if windows else [one]
         first_rows.append(first)
         first += len(one.values)
     joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
@@ -128,14 +201,16 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     absent = sum(one.absent_rows for one in series)
-    missing = np.sum([np.isnan(one.values).sum(axis=0) for one in series], axis=0) - absent
+    missing = np.sum([np.isnan(one.values).sum(axis=0) for one in series], axis=0)
+    in_file = [name for name in scaler.columns if name in columns.numbers]
+    missing_values = dict(zip(scaler.columns, missing.tolist(), strict=True))
     return Dataset(
         config=config,
-        features=features,
-        target=target,
+        columns=columns,
+        calendar=read.calendar,
         scaler=scaler,
-        inputs=np.stack([values[name] for name in features], axis=1).astype(dtype),
-        targets=np.stack([values[name] for name in target], axis=1).astype(dtype),
+        inputs=np.stack([values[name] for name in columns.features], axis=1).astype(dtype),
+        targets=np.stack([values[name] for name in columns.target], axis=1).astype(dtype),
         times=None
         if series[0].times is None
         else np.concatenate([one.times for one in series if one.times is not None]),
@@ -143,10 +218,24 @@ def load_dataset(config: DataConfig, dtype: Any = np.float32, scaler: Scaler | N
         first_rows=np.array(first_rows),
         rows=first - absent,
         absent_rows=absent,
-        missing_values={name: int(n) for name, n in zip(scaler.columns, missing, strict=True) if n},
+        missing_values={name: missing_values[name] - absent for name in in_file if missing_values[name] > absent},
         dropped_windows=dropped,
-        warnings=warnings,
+        notes=read.notes,
+        warnings=(
+            *read.warnings,
+            *warnings,
+            *too_short(short, config.window + config.horizon, "a window and its horizon"),
+        ),
     )
+
+
+def too_short(series: Sequence[Series], needed: int, what: str) -> tuple[str, ...]:
+    """The warning about series that are left out, or ()."""
+    if not series:
+        return ()
+    named = ", ".join(f"{one.group} ({len(one.values)} rows)" for one in series[:5])
+    more = f" and {len(series) - 5} more" if len(series) > 5 else ""
+    return (f"left out, too short for {what} ({needed} rows): {named}{more}",)
 
 
 def input_windows(inputs: Any, starts: Any, window: int) -> Any:
@@ -176,6 +265,19 @@ def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, int, int
                 f"{source}: `--split` must ask for at most the {rows} rows of a series; got {config.split}"
             )
     return 0, edges[0], edges[1], edges[2]
+
+
+def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[tuple[int, int, int, int]]:
+    """The bounds of each series; one too short for a split in rows has no part, unless all are too short."""
+    longest = max(len(one.values) for one in series)
+    bounds_of(longest, config, source)  # raises if even this one is too short
+    found = []
+    for one in series:
+        try:
+            found.append(bounds_of(len(one.values), config, source))
+        except InputError:
+            found.append((0, 0, 0, 0))
+    return found
 
 
 def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]], source: str) -> tuple[Scaler, tuple[str, ...]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from jax_lstm.checks import InputError, MissingExtraError, require
-from jax_lstm.data.table import number, rows_of
+from jax_lstm.data.columns import numbers, rows_by
+from jax_lstm.data.config import FileConfig
+from jax_lstm.data.frames import read_frame
 
 DEFAULT = "JapaneseVowels"  # two vowels by nine speakers: 12 coefficients, 7 to 29 steps
 SOURCE = "https://www.timeseriesclassification.com/description.php?Dataset=JapaneseVowels"
@@ -204,29 +206,20 @@ def _read_ts(path: str) -> Labelled:
 
 def _read_csv(path: str, sequence: str, label: str) -> Labelled:
     """A row per time step; `sequence` and `label` are columns, and all others are features."""
-    rows = rows_of(path)
-    line, header = next(rows, (1, []))
-    header = [name.strip() for name in header]
+    frame = read_frame(path, FileConfig())
     for option, name in (("--sequence", sequence), ("--label", label)):
-        if name not in header:
-            raise InputError(
-                f"{path}, line {line}: no column {name!r}, see {option}; the columns are {', '.join(header)}"
-            )
-    at_sequence, at_label = header.index(sequence), header.index(label)
-    features = [at for at in range(len(header)) if at not in (at_sequence, at_label)]
-    found: dict[str, tuple[str, list[list[float]]]] = {}
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
-        name = row[at_sequence].strip()
-        own, values = found.setdefault(name, (row[at_label].strip(), []))
-        if own != row[at_label].strip():
-            raise InputError(
-                f"{path}, line {line}: the sequence {name!r} has two labels, {own!r} and {row[at_label]!r}"
-            )
-        values.append([number(row[at], path, line, header[at]) for at in features])
-    columns = tuple(header[at] for at in features)
-    return Labelled(columns, [np.array(values) for _, values in found.values()], [label for label, _ in found.values()])
+        if name not in frame.names:
+            raise InputError(f"{path}: no column {name!r}, see {option}; the columns are {', '.join(frame.names)}")
+    features = [name for name in frame.names if name not in (sequence, label)]
+    values = np.stack([numbers(frame, name) for name in features], axis=1)
+    labels = [str(each).strip() for each in frame.data[label]]
+    found = rows_by([str(each).strip() for each in frame.data[sequence]])
+    for name, at in found.items():
+        for row in at:
+            if labels[row] != labels[at[0]]:
+                both = f"{labels[at[0]]!r} and {labels[row]!r}"
+                raise InputError(f"{frame.place(row)}: the sequence {name!r} has two labels, {both}")
+    return Labelled(tuple(features), [values[at] for at in found.values()], [labels[at[0]] for at in found.values()])
 
 
 def _value(text: str, where: str) -> float:

@@ -1,41 +1,65 @@
-"""Regular time grids: gaps become rows of missing values, which are then filled."""
+"""Series on the regular grid of a calendar: gaps become rows of missing values, which are then filled."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.table import Table
+from jax_lstm.data.calendar import FEW, NEAR, Calendar, calendar_features, find_calendar
+from jax_lstm.data.table import Columns, Table
+
+FULL = 0.6  # least part of a model's grid that a file with another calendar of its own must fill
 
 
 @dataclass(frozen=True)
 class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
-    `step` is the step of the grid, None without timestamps. `absent_rows` counts the grid rows that the file lacks.
-    `first_row` is the number of the first row in `values`, if only the end of the series was read.
+    `calendar` is that of the grid, None without timestamps. `absent_rows` counts the grid rows that the file lacks,
+    `moved_rows` the timestamps that were put on the grid. `future_rows` follow the last known target in the file and have
+    values of other columns; they are not in `values`. `first_row` is the number of the first row in `values`, if only
+    the end of the series was read.
     """
 
     group: str
     columns: tuple[str, ...]
     values: np.ndarray
     times: np.ndarray | None
-    step: np.timedelta64 | None
-    utc: bool
-    absent_rows: int
+    calendar: Calendar | None = None
+    offset: str = ""
+    absent_rows: int = 0
+    moved_rows: int = 0
+    future_rows: int = 0
+    empty_rows: int = 0  # at the end, without a value in any column
     first_row: int = 0
 
+    def ahead(self, count: int) -> np.ndarray:
+        """The timestamps of the next `count` rows; without times, their row numbers."""
+        rows = len(self.values) + np.arange(count)
+        if self.times is None or self.calendar is None:
+            return rows + 1 + self.first_row
+        return self.calendar.stamps(self.times, rows)
 
-def regular(tables: Sequence[Table]) -> list[Series]:
-    """Put every table on a regular grid; the step is the most common one in the file.
+
+def regular(
+    tables: Sequence[Table], columns: Columns, trained: Calendar | None = None, add_calendar: bool = False
+) -> list[Series]:
+    """Put every table on the grid of one calendar, that of the file or of a `trained` model.
+
+    `add_calendar` appends the columns of `calendar_features`.
 
     Raises:
-        InputError: timestamps are unsorted, repeated or off the grid, or the grid would be mostly empty.
+        InputError: timestamps are unsorted, repeated or off the grid, the grid would be mostly empty, or the file has
+            another step than the model.
     """
-    step = _common_step(tables)
-    return [_on_grid(table, step) for table in tables]
+    for table in tables:
+        _require_sorted(table)
+    calendar = find_calendar([table.times for table in tables if table.times is not None])
+    if trained is not None and calendar not in (None, trained) and tables[0].times is not None:
+        _require_step(tables, calendar, trained)
+        calendar = trained
+    return [_on_grid(table, calendar or trained, columns, add_calendar) for table in tables]
 
 
 def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -45,42 +69,84 @@ def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     return np.take_along_axis(padded, last_known, axis=0)[1:]
 
 
-def _common_step(tables: Sequence[Table]) -> np.timedelta64 | None:
-    counts: Counter[int] = Counter()
-    for table in tables:
-        if table.times is None:
-            continue
-        steps = np.diff(table.times).astype(np.int64)
-        for at in np.flatnonzero(steps <= 0)[:1]:
-            fault = "repeats" if steps[at] == 0 else "comes before"
-            of_group = f" of {table.group!r}" if table.group else ""
-            raise InputError(
-                f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of "
-                f"{table.unit} {table.lines[at]}; sort the rows by time and keep one for each"
-            )
-        counts.update(steps.tolist())
-    return np.timedelta64(counts.most_common(1)[0][0], "us") if counts else None
-
-
-def _on_grid(table: Table, step: np.timedelta64 | None) -> Series:
-    if table.times is None or step is None:
-        return Series(table.group, table.columns, table.values, table.times, None, table.utc, 0)
-    offsets = table.times - table.times[0]
-    for at in np.flatnonzero(offsets % step != np.timedelta64(0, "us"))[:1]:
+def _require_sorted(table: Table) -> None:
+    steps = np.zeros(0) if table.times is None else np.diff(table.times).astype(np.int64)
+    for at in np.flatnonzero(steps <= 0)[:1]:
+        assert table.times is not None
+        fault = "repeats" if steps[at] == 0 else "comes before"
+        of_group = f" of {table.group!r}" if table.group else ""
+        where = table.place(at).removeprefix(f"{table.frame.path}, ")
         raise InputError(
-            f"{table.place(at)}: timestamp {table.times[at]} is off the grid of {step.item()} that "
-            f"begins at {table.times[0]}; resample the file, or leave --time out to treat its rows as consecutive"
+            f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of {where}; sort the rows by "
+            "time and keep one for each" + ("" if table.group else ", or name the column of the series with --group")
         )
-    positions = (offsets // step).astype(np.int64)
-    length = int(positions[-1]) + 1
-    if length > 10 * len(positions) + 1000:
-        gaps = np.diff(positions)
+
+
+def _require_step(tables: Sequence[Table], found: Calendar | None, trained: Calendar) -> None:
+    """A file with few rows may lie on the grid of the model although its own step is another."""
+    for table in tables:
+        assert table.times is not None
+        at, distance = trained.positions(table.times)
+        if distance.any() or (np.diff(at) <= 0).any() or len(at) < FULL * (at[-1] + 1):
+            raise InputError(
+                f"{table.frame.path}: the step of the rows is {found}, and that of the model's training data "
+                f"{trained}; resample the file to {trained}"
+            )
+
+
+def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_calendar: bool) -> Series:
+    table, future, empty = _past(table, columns)
+    after = {"offset": table.offset, "future_rows": future, "empty_rows": empty}
+    if table.times is None or calendar is None:
+        return Series(table.group, table.columns, table.values, table.times, **after)
+    at, distance = calendar.positions(table.times)
+    near = calendar.step // NEAR if calendar.unit == "time" else 0
+    off = np.abs(distance) > near if calendar.unit != "months" else np.abs(distance) > 4 * 86_400_000_000
+    if np.count_nonzero(distance) > max(FEW * len(at), 1) and calendar.unit == "time":
+        off |= distance != 0
+    for row in np.flatnonzero(off | (np.diff(at, prepend=-1) <= 0))[:1]:
+        raise InputError(
+            f"{table.place(row)}: timestamp {table.times[row]} is off the grid of {calendar} that begins at "
+            f"{table.times[0]}; resample the file, or leave --time out to treat its rows as consecutive"
+        )
+    length = int(at[-1]) + 1
+    if length > 10 * len(at) + 1000:
+        gaps = np.diff(at)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {step.item()} are "
-            f"missing before {table.times[gap + 1]}; more than nine tenths of the series would be empty"
+            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before {table.times[gap + 1]}; more "
+            "than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)
-    values[positions] = table.values
-    times = table.times[0] + np.arange(length) * step
-    return Series(table.group, table.columns, values, times, step, table.utc, length - len(positions))
+    values[at] = table.values
+    times = calendar.stamps(table.times, np.arange(length))
+    moved = int(np.count_nonzero(distance))
+    gaps = length - len(at)
+    series = Series(table.group, table.columns, values, times, calendar, absent_rows=gaps, moved_rows=moved, **after)
+    return _with_calendar(series, calendar) if add_calendar else series
+
+
+def _past(table: Table, columns: Columns) -> tuple[Table, int, int]:
+    """The rows up to the last known target, if the model reads the targets, and how many follow.
+
+    Those that follow are the future if a column is known in one of them; else they are empty.
+    """
+    targets = [table.columns.index(name) for name in columns.target]
+    known = ~np.isnan(table.values)
+    end = int(np.max(np.flatnonzero(known[:, targets].any(axis=1)), initial=-1)) + 1
+    after = len(table.values) - end
+    if not set(columns.target) <= set(columns.features) or not (end and after):
+        return table, 0, 0
+    cut = {
+        name: None if (all_rows := getattr(table, name)) is None else all_rows[:end]
+        for name in ("values", "times", "rows")
+    }
+    future = bool(known[end:].any())
+    return replace(table, **cut), after if future else 0, 0 if future else after
+
+
+def _with_calendar(series: Series, calendar: Calendar) -> Series:
+    assert series.times is not None
+    found = calendar_features(calendar, series.times)
+    values = np.concatenate([series.values, *(one[:, None] for one in found.values())], axis=1)
+    return replace(series, columns=(*series.columns, *found), values=values)

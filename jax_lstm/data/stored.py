@@ -1,8 +1,6 @@
-"""Series that stay on disk: .npy files, uncompressed .npz files, and folders of them."""
+"""Series that stay on disk: .npy files and folders of them."""
 
 import os
-import struct
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,10 +10,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.columns import named, unreadable
-from jax_lstm.data.formats import files_of, suffix_of
+from jax_lstm.data.frames import files_of, named, suffix_of, unreadable
 
-SUFFIXES = (".npy", ".npz")
+SUFFIXES = (".npy",)
+CONVERT = "np.save('data.npy', np.load('data.npz')['x'])"
 OPEN_FILES = 64  # kept open at once
 
 
@@ -67,7 +65,7 @@ class Stored:
 
 
 def streamable(path: str) -> bool:
-    """Whether `path` is a .npy or .npz file, or a folder with one."""
+    """Whether `path` is a .npy file, or a folder with one."""
     names = [file.name for file in Path(path).iterdir()] if Path(path).is_dir() else [path]
     return any(suffix_of(name, SUFFIXES) for name in names)
 
@@ -76,7 +74,7 @@ def open_stored(path: str, features: Sequence[str], target: Sequence[str]) -> li
     """Open a file, or each file of a folder with the columns of the first; only headers are read.
 
     Raises:
-        InputError: a file is missing, of another format, compressed or cut off; a column is absent or not numeric.
+        InputError: a file is missing, of another format or cut off; a column is absent or not numeric.
     """
     files = files_of(path, SUFFIXES) if Path(path).is_dir() else {"": path}
     found: list[Stored] = []
@@ -96,57 +94,33 @@ class _Array(NamedTuple):
 
 def _open(path: str, group: str, features: Sequence[str], target: Sequence[str]) -> Stored:
     if not suffix_of(path, SUFFIXES):
-        raise InputError(
-            f"`--stream` must read .npy or .npz files; got {path} (write it as one, or leave --stream out)"
-        )
+        fix = f"convert it by {CONVERT}" if suffix_of(path, (".npz",)) else "write it as one, or leave --stream out"
+        raise InputError(f"`--stream` must read .npy files; got {path} ({fix})")
     try:
         with open(path, "rb") as file:
-            arrays = _arrays(file, path)
+            array = _array(file)
             status = os.stat(file.fileno())
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise error if isinstance(error, InputError) else unreadable(path, error) from None
-    where = named(path, {name: array.shape for name, array in arrays.items()})
+    except (OSError, EOFError, ValueError) as error:
+        raise unreadable(path, error) from None
+    where = [*named(path, {"": array.shape})]
     for name in (*features, *target):
         if name not in where:
             raise InputError(f"{path}: no column {name!r}; the columns are {', '.join(where)}")
     columns = tuple(dict.fromkeys((*(features or where), *target)))
-    blocks: list[Block] = []
-    for member, array in arrays.items():
-        rows, width = (*array.shape, 1)[:2]
-        at = {where[name][1]: to for to, name in enumerate(columns) if where[name][0] == member}
-        if at and array.dtype.kind not in "fiub":
-            raise InputError(f"{path}: array {member!r} must hold numbers; got {array.dtype}")
-        if array.offset + rows * width * array.dtype.itemsize > status.st_size:
-            raise InputError(
-                f"{path}: the file is cut off: it has {status.st_size:,} bytes, fewer than its header says"
-            )
-        if array.columns_first:
-            bytes_each = rows * array.dtype.itemsize
-            blocks += [Block(array.offset + i * bytes_each, array.dtype, 1, [0], [to]) for i, to in at.items()]
-        elif at:
-            blocks.append(Block(array.offset, array.dtype, width, list(at), list(at.values())))
-    rows = next(iter(arrays.values())).shape[0]
+    rows, width = (*array.shape, 1)[:2]
+    at = {where.index(name): to for to, name in enumerate(columns)}
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{path}: the array must hold numbers; got {array.dtype}")
+    if array.offset + rows * width * array.dtype.itemsize > status.st_size:
+        raise InputError(f"{path}: the file is cut off: it has {status.st_size:,} bytes, fewer than its header says")
     if not rows:
         raise InputError(f"{path}: no rows in the file")
-    return Stored(path, (status.st_ino, status.st_mtime_ns, status.st_size), group, columns, rows, tuple(blocks))
-
-
-def _arrays(file: BinaryIO, path: str) -> dict[str, _Array]:
-    if suffix_of(path, SUFFIXES) == ".npy":
-        return {"": _array(file)}
-    found = {}
-    for member in zipfile.ZipFile(file).infolist():
-        name = member.filename.removesuffix(".npy")
-        if member.compress_type != zipfile.ZIP_STORED:
-            raise InputError(
-                f"{path}: array {name!r} is compressed, so that its rows cannot be read one by one; write the file "
-                "with numpy.savez instead of numpy.savez_compressed, or leave --stream out"
-            )
-        # The header of a member has its own lengths of name and extra field: PKWARE's APPNOTE.TXT, 4.3.7.
-        file.seek(member.header_offset + 26)
-        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
-        found[name] = _array(file)
-    return found
+    if array.columns_first:
+        bytes_each = rows * array.dtype.itemsize
+        blocks = tuple(Block(array.offset + i * bytes_each, array.dtype, 1, [0], [to]) for i, to in at.items())
+    else:
+        blocks = (Block(array.offset, array.dtype, width, list(at), list(at.values())),)
+    return Stored(path, (status.st_ino, status.st_mtime_ns, status.st_size), group, columns, rows, blocks)
 
 
 def _array(file: BinaryIO) -> _Array:

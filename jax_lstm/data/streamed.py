@@ -1,6 +1,6 @@
 """Datasets that stay on disk: statistics in one pass, windows read one by one, a sample in memory for scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,10 @@ from jax_lstm.checks import InputError
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import (
     PARTS,
+    SEASON,
     Dataset,
     Scaler,
+    Trained,
     bounds_of,
     constant,
     require_windows,
@@ -19,6 +21,7 @@ from jax_lstm.data.dataset import (
 )
 from jax_lstm.data.series import Series
 from jax_lstm.data.stored import Stored, open_stored
+from jax_lstm.data.table import Columns
 
 CHUNK_NUMBERS = 2**20  # values read at once for the statistics
 MOST_WINDOWS = 2**32 - 1  # window numbers in the order of an epoch are uint32
@@ -54,8 +57,7 @@ class Streamed:
     """
 
     config: DataConfig
-    features: tuple[str, ...]
-    target: tuple[str, ...]
+    columns: Columns
     scaler: Scaler
     series: tuple[Stored, ...]
     windows: dict[str, Windows]
@@ -96,11 +98,11 @@ class Streamed:
         at = {name: column for column, name in enumerate(self.scaler.columns)}
         return Dataset(
             config=config,
-            features=self.features,
-            target=self.target,
+            columns=self.columns,
+            calendar=None,
             scaler=self.scaler,
-            inputs=values[:, [at[name] for name in self.features]],
-            targets=values[:, [at[name] for name in self.target]],
+            inputs=values[:, [at[name] for name in self.columns.features]],
+            targets=values[:, [at[name] for name in self.columns.target]],
             times=None,
             starts=starts,
             first_rows=np.concatenate(first_rows),
@@ -108,16 +110,20 @@ class Streamed:
             absent_rows=0,
             missing_values={},
             dropped_windows=0,
+            notes=(),
             warnings=self.warnings,
         )
 
 
-def load_streamed(config: DataConfig, scaler: Scaler | None = None) -> Streamed:
+def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streamed:
     """Like `load_dataset`, with the rows left on disk. All rows are read once to fit the scaler, unless it is given.
 
     Raises:
         InputError: a file is faulty or has missing values, or a part has no window.
     """
+    config = replace(config, season=config.season or SEASON)
+    if trained is not None:
+        config = replace(config, features=trained.columns.features, target=trained.columns.target)
     series = tuple(open_stored(config.csv, config.features, config.target))
     bounds = [bounds_of(one.rows, config, config.csv) for one in series]
     windows = {}
@@ -129,11 +135,11 @@ def load_streamed(config: DataConfig, scaler: Scaler | None = None) -> Streamed:
         raise InputError(
             f"{config.csv}: at most {MOST_WINDOWS:,} training windows can be numbered; got {len(windows['train']):,}"
         )
-    warnings: tuple[str, ...] = ()
-    if scaler is None:
-        scaler, warnings = fit_scaler(series, [edges[1] for edges in bounds], config.csv)
+    if trained is not None:
+        return Streamed(config, trained.columns, trained.scaler, series, windows, ())
+    scaler, warnings = fit_scaler(series, [edges[1] for edges in bounds], config.csv)
     features = config.features or series[0].columns
-    return Streamed(config, features, config.target, scaler, series, windows, warnings)
+    return Streamed(config, Columns(features, config.target, features), scaler, series, windows, warnings)
 
 
 def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:
@@ -173,7 +179,7 @@ def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tupl
 def last_rows(config: DataConfig, rows: int) -> list[Series]:
     """The last `rows` rows of each series, or all if there are fewer."""
     return [
-        Series(one.group, one.columns, one.read(first, one.rows), None, None, False, 0, first)
+        Series(one.group, one.columns, one.read(first, one.rows), None, first_row=first)
         for one in open_stored(config.csv, config.features, config.target)
         for first in [max(one.rows - rows, 0)]
     ]

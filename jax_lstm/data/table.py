@@ -1,148 +1,189 @@
-"""Tables of series, and reading them from CSV; errors name file, line and column."""
+"""Tables: the numbers and timestamps of each series in a file."""
 
-import csv
-import gzip
-import math
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
+from jax_lstm.data.columns import classes_of, encoded, numbers, rows_by, suspect
+from jax_lstm.data.config import DataConfig
+from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame
+from jax_lstm.data.stamps import Stamps, UnreadableError, read_stamps
 
-MISSING = frozenset({"", "na", "nan", "null", "none"})
+WEATHER = DataConfig(csv="the packaged weather", target=("temp",), time="time", group="origin")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one series in a file.
+    """The rows of one series: `values` (N, C), NaN where missing; `times` (N,) datetime64[us], or None without them.
 
-    `values` (N, C) float64, NaN where missing; `times` (N,) datetime64[us], in UTC if the timestamps have an offset, or
-    None without a time column; `lines` (N,) the line of each row or, if `unit` is "row", its number from 0.
+    `rows` (N,) are the row numbers in `frame`. `offset` ends timestamps when they are written, see `Stamps`.
     """
 
-    path: str
+    frame: Frame
     group: str
     columns: tuple[str, ...]
     values: np.ndarray
     times: np.ndarray | None
-    utc: bool
-    lines: np.ndarray
-    unit: str = "line"
+    offset: str
+    rows: np.ndarray
 
     def place(self, row: int) -> str:
-        return f"{self.path}, {self.unit} {self.lines[row]}"
+        return self.frame.place(int(self.rows[row]))
 
 
-def read_csv(path: str, features: Sequence[str], target: Sequence[str], time: str = "", group: str = "") -> list[Table]:
-    """Read `features` (if empty, all columns but time and group) and `target`: a `Table` per group, as they appear.
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a model uses.
+
+    `read` are the names of features in the file. `features` are those that the model reads: a column of `classes` gives one
+    for each class, as "shop=A", and those of the `calendar` come from the timestamps.
+    """
+
+    features: tuple[str, ...]
+    target: tuple[str, ...]
+    read: tuple[str, ...]
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calendar: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of a table, those of the calendar left out."""
+        return tuple(name for name in dict.fromkeys((*self.features, *self.target)) if name not in self.calendar)
+
+
+def read_tables(
+    config: DataConfig, trained: Columns | None = None, data: Any = None
+) -> tuple[list[Table], Columns, list[str], list[str]]:
+    """Read a `Table` per series, in order of appearance: of a file per group, of a folder per file.
+
+    `trained` are the columns of a trained model; `data` is a DataFrame to read instead of `config.csv`. Returns also the
+    columns, notes on how the files were read, and warnings about their values.
 
     Raises:
-        InputError: the file is missing, empty or not text; a column is absent or duplicated; a row has too many or too
-            few fields; a value is not a finite number; a timestamp is not ISO 8601.
+        InputError: a file is faulty, a column is absent, or a value cannot be used.
     """
-    rows = rows_of(path)
-    header = header_of(rows, path, (*features, *target, time, group))
-    features = features or [name for name in header if name not in (time, group)]
-    columns = tuple(dict.fromkeys((*features, *target)))
-    where = [header.index(name) for name in columns]
-    at_time, at_group = (header.index(name) if name else None for name in (time, group))
+    frames = _frames(config, data)
+    config = config if config.csv or data is not None else _weather(config)
+    first = next(iter(frames.values()))
+    columns = trained or _columns(config, first)
+    if trained is None and config.categories:
+        classes = {
+            name: tuple(sorted({one for frame in frames.values() for one in classes_of(frame, name)}))
+            for name in columns.classes
+        }
+        columns = Columns(_expanded(columns.read, classes), columns.target, columns.read, classes)
+    tables: list[Table] = []
+    notes = list(dict.fromkeys(note for frame in frames.values() for note in frame.notes))
+    for name, frame in frames.items():
+        found, note = _tables(frame, columns, config)
+        tables += [replace(one, group=name) for one in found] if name else found
+        notes += [note] if note and note not in notes else []
+        if tables[0].offset != tables[-1].offset:
+            raise InputError(
+                f"{frame.path}, column {config.time!r}: timestamps must have an offset from UTC in all files, or in none"
+            )
+    return tables, columns, notes, _suspects(tables, columns)
 
-    parts: dict[str, tuple[list[list[float]], list[datetime], list[int]]] = {}
-    utc: bool | None = None
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(f"{path}, line {line}: expected {len(header)} fields, as in the header; got {len(row)}")
-        values, times, lines = parts.setdefault("" if at_group is None else row[at_group].strip(), ([], [], []))
-        values.append([number(row[at], path, line, header[at]) for at in where])
-        if at_time is not None:
-            times.append(timestamp(row[at_time], path, line, time))
-            utc = times[-1].tzinfo is not None if utc is None else utc
-            if utc != (times[-1].tzinfo is not None):
-                raise InputError(
-                    f"{path}, line {line}, column {time!r}: some timestamps have an offset from UTC and some have none"
-                )
-        lines.append(line)
-    if not parts:
-        raise InputError(f"{path}: no rows under the header")
 
-    return [
-        Table(path, name, columns, np.array(values), datetime64(times), bool(utc), np.array(lines))
-        for name, (values, times, lines) in parts.items()
+def _frames(config: DataConfig, data: Any) -> dict[str, Frame]:
+    """The frames to read; those of a folder by name, a single one as ""."""
+    if data is not None:
+        return {"": of_dataframe(data)}
+    if not config.csv:
+        with as_file(files("jax_lstm.data") / "weather.csv.gz") as path:
+            return {"": read_frame(str(path), config.file)}
+    if not Path(config.csv).is_dir():
+        return {"": read_frame(config.csv, config.file)}
+    require(
+        not config.group, "--group", "be left out with a folder, in which each file is a series", repr(config.group)
+    )
+    return {name: read_frame(path, config.file) for name, path in files_of(config.csv, SUFFIXES).items()}
+
+
+def _weather(config: DataConfig) -> DataConfig:
+    """The options for the packaged weather."""
+    options = {name: getattr(WEATHER, name) for name in ("time", "group")}
+    return DataConfig(**{**vars(config), **options, "target": config.target or WEATHER.target, "csv": WEATHER.csv})
+
+
+def _columns(config: DataConfig, frame: Frame) -> Columns:
+    """The columns that the options choose, without the classes of those to be encoded."""
+    categories = chosen(config.categories, frame)
+    target = chosen(config.target, frame)
+    kept_out = {config.time, config.group, *chosen(config.ignore, frame)}
+    read = chosen(config.features, frame) or tuple(name for name in frame.names if name not in kept_out)
+    read = tuple(dict.fromkeys((*read, *categories)))
+    require(bool(read), "--features", "leave a column to read", "none")
+    return Columns(read, target, read, dict.fromkeys(categories, ()))
+
+
+def _expanded(read: Sequence[str], classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(
+        feature
+        for name in read
+        for feature in ([f"{name}={one}" for one in classes[name]] if name in classes else [name])
+    )
+
+
+def chosen(names: Sequence[str], frame: Frame) -> tuple[str, ...]:
+    """The columns that an option names, separated by spaces or commas.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    found: list[str] = []
+    for name in names:
+        found += [name] if name in frame.names else [part.strip() for part in name.split(",")]
+    require_columns(found, frame)
+    return tuple(dict.fromkeys(found))
+
+
+def require_columns(names: Sequence[str], frame: Frame) -> None:
+    for name in filter(None, names):
+        if name not in frame.names:
+            raise InputError(f"{frame.path}: no column {name!r}; the columns are {', '.join(frame.names)}")
+
+
+def _tables(frame: Frame, columns: Columns, config: DataConfig) -> tuple[list[Table], str]:
+    require_columns((*columns.read, *columns.target, config.time, config.group), frame)
+    found: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys((*columns.read, *columns.target)):
+        if name in columns.classes:
+            found |= encoded(frame, name, columns.classes[name], config.unknown_class)
+        else:
+            found[name] = numbers(frame, name, config.file.missing)
+    values = np.stack([found[name] for name in columns.numbers], axis=1)
+    stamps = Stamps(np.zeros(0)) if not config.time else stamps_of(frame, config)
+    groups = [str(name).strip() for name in frame.data[config.group].tolist()] if config.group else [""] * len(values)
+    tables = [
+        Table(frame, name, columns.numbers, values[at], stamps.times[at] if config.time else None, stamps.offset, at)
+        for name, at in rows_by(groups).items()
     ]
+    return tables, stamps.note
 
 
-def header_of(rows: Iterator[tuple[int, list[str]]], path: str, columns: Sequence[str]) -> list[str]:
-    """The column names in the first of `rows`, which must include the non-empty names in `columns`."""
-    line, header = next(rows, (0, []))
-    if not header:
-        raise InputError(f"{path}: the file is empty; expected a header line and rows")
-    header = [name.strip() for name in header]
-    for name in header:
-        if header.count(name) > 1:
-            raise InputError(f"{path}, line {line}: column {name!r} is named twice")
-    for name in filter(None, columns):
-        if name not in header:
-            raise InputError(f"{path}, line {line}: no column {name!r}; the columns are {', '.join(header)}")
-    return header
-
-
-def rows_of(path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and fields of each non-blank row of a file."""
-    opener = gzip.open if path.endswith(".gz") else open
+def stamps_of(frame: Frame, config: DataConfig) -> Stamps:
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield from parsed(file, path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        return read_stamps(frame.data[config.time], config.file.date_order, config.file.date_format)
+    except UnreadableError as error:
+        raise InputError(f"{frame.place(error.row)}, column {config.time!r}: {error.expected}") from None
 
 
-def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line number and fields of each non-blank row, read lazily from lines of text."""
-    reader = csv.reader(lines, strict=True)
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{path}, line {reader.line_num or 1}: not CSV: {error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text: {error}") from None
-
-
-def number(text: str, path: str, line: int, column: str, unit: str = "line", first: int | None = None) -> float:
-    """Parse a value, NaN if missing. The error for the `first` row suggests that the column may not be numeric."""
-    text, where = text.strip(), f"{path}, {unit} {line}, column {column!r}"
-    if text.lower() in MISSING:
-        return math.nan
-    try:
-        value = float(text.replace("_", "?"))  # Python accepts 1_000, CSV should not
-    except ValueError:
-        at_first = line == ((2 if unit == "line" else 0) if first is None else first)
-        raise InputError(f"{where}: expected a number; got {text!r}{hint(column) if at_first else ''}") from None
-    if math.isinf(value):
-        raise InputError(f"{where}: expected a finite number; got {text!r}")
-    return value
-
-
-def hint(column: str) -> str:
-    return f" (if {column!r} has timestamps or names, say --time {column} or --group {column})"
-
-
-def timestamp(text: str, path: str, line: int, column: str, unit: str = "line") -> datetime:
-    try:
-        stamp = datetime.fromisoformat(text.strip())
-        return stamp.astimezone(UTC) if stamp.tzinfo else stamp
-    except (ValueError, OverflowError):
-        raise InputError(
-            f"{path}, {unit} {line}, column {column!r}: expected an ISO 8601 timestamp like 2016-07-01 00:00:00; "
-            f"got {text!r}"
-        ) from None
-
-
-def datetime64(times: list[datetime]) -> np.ndarray | None:
-    return np.array([stamp.replace(tzinfo=None) for stamp in times], "datetime64[us]") if times else None
+def _suspects(tables: Sequence[Table], columns: Columns) -> list[str]:
+    """Warnings about values that look like markers of missing ones."""
+    values = np.concatenate([table.values for table in tables])
+    found = []
+    for at, name in enumerate(columns.numbers):
+        value = suspect(values[:, at])
+        if value is not None:
+            count = int(np.count_nonzero(values[:, at] == value))
+            found.append(
+                f"column {name!r} has {value:g} in {count} rows, far outside its other values; if that stands for a "
+                f"missing value, say --missing {value:g}"
+            )
+    return found

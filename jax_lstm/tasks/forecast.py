@@ -1,7 +1,9 @@
 """Forecasting: the rows that follow each window of a series."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -9,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
+from jax_lstm.data import Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
+from jax_lstm.data.calendar import Calendar
+from jax_lstm.data.table import Columns
 from jax_lstm.export import Scaling
 from jax_lstm.models import LSTMModel
 from jax_lstm.tasks.models import forecaster
@@ -44,8 +48,10 @@ class Forecasting(Task):
     def describe(self) -> dict[str, Any]:
         data, scaler = self.dataset, self.dataset.scaler
         statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
-        step = None if data.times is None else (data.times[1] - data.times[0]) / np.timedelta64(1, "s")
-        return {"features": list(data.features), "target": list(data.target), "scaler": statistics, "step": step}
+        calendar = None if data.calendar is None else asdict(data.calendar)
+        columns = json.loads(json.dumps(asdict(data.columns)))
+        columns["calendar_features"] = columns.pop("calendar")
+        return {**columns, "scaler": statistics, "calendar": calendar, "season": data.config.season}
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -65,6 +71,8 @@ class Forecasting(Task):
             ("", f"{features} ({', '.join(data.features)}), target {', '.join(data.target)}"),
             ("", f"window {config.window}, horizon {config.horizon}; split {config.split}: {windows} windows"),
             ("gaps", gaps),
+            *((("step", f"{data.calendar}; season of {config.season} rows"),) if data.calendar else ()),
+            *(("", note) for note in data.notes),
         ]
 
     @property
@@ -149,22 +157,22 @@ def interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return mean - around, mean + around
 
 
-def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Forecasting:
-    data, scaler = as_trained(config.data, about)
-    return Forecasting(config, load_dataset(data, np.dtype(config.dtype), scaler))
+def load(config: TrainConfig, about: dict[str, Any] | None = None, data: Any = None) -> Forecasting:
+    trained = None if about is None else trained_on(about)
+    return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), trained, data))
 
 
-def as_trained(data: DataConfig, about: dict[str, Any] | None) -> tuple[DataConfig, Scaler | None]:
-    """What to read, and the scaler; a trained model's columns are read in its own order, whatever the file's."""
-    if about is None:
-        return data, None
-    return replace(data, features=tuple(about["features"]), target=tuple(about["target"])), scaler_of(about)
-
-
-def scaler_of(about: dict[str, Any]) -> Scaler:
-    """The scaler in `Forecasting.about`."""
+def trained_on(about: dict[str, Any]) -> Trained:
+    """What `Forecasting.about` says of the data."""
+    features, target = tuple(about["features"]), tuple(about["target"])
+    classes = {name: tuple(each) for name, each in about.get("classes", {}).items()}
+    columns = Columns(
+        features, target, tuple(about.get("read", features)), classes, tuple(about.get("calendar_features", ()))
+    )
+    calendar = about.get("calendar")
     statistics = about["scaler"]
-    return Scaler(tuple(statistics["columns"]), np.array(statistics["mean"]), np.array(statistics["scale"]))
+    scaler = Scaler(tuple(statistics["columns"]), np.array(statistics["mean"]), np.array(statistics["scale"]))
+    return Trained(columns, None if calendar is None else Calendar(**calendar), scaler)
 
 
 class ForecastRun(Run):
@@ -172,17 +180,21 @@ class ForecastRun(Run):
 
     make_model = forecaster
 
+    @cached_property
+    def trained(self) -> Trained:
+        return trained_on(self.about)
+
     @property
     def features(self) -> tuple[str, ...]:
-        return tuple(self.about["features"])
+        return self.trained.columns.features
 
     @property
     def target(self) -> tuple[str, ...]:
-        return tuple(self.about["target"])
+        return self.trained.columns.target
 
     @property
     def scaler(self) -> Scaler:
-        return scaler_of(self.about)
+        return self.trained.scaler
 
     @property
     def facts(self) -> dict[str, Any]:

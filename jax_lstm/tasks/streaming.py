@@ -8,7 +8,7 @@ import numpy as np
 
 from jax_lstm.checks import require_extra
 from jax_lstm.data.streamed import Streamed, load_streamed
-from jax_lstm.tasks.forecast import Forecasting, as_trained
+from jax_lstm.tasks.forecast import Forecasting, trained_on
 from jax_lstm.train.batches import calls_of
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.mesh import HostRows, host_rows, make_mesh
@@ -75,12 +75,12 @@ class Streaming(Forecasting):
     def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Split windows (B, window + horizon, C) into inputs and targets."""
         data, window = self.stream, self.stream.config.window
-        targets = np.array([data.scaler.columns.index(name) for name in data.target])
-        return rows[:, :window, : len(data.features)], rows[:, window:, targets].reshape(len(rows), -1)
+        targets = np.array([data.scaler.columns.index(name) for name in data.columns.target])
+        return rows[:, :window, : len(data.columns.features)], rows[:, window:, targets].reshape(len(rows), -1)
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Streaming:
     if about is None:
         require_extra("grain", "data", "--stream")  # before all rows are read, not after
-    stream = load_streamed(*as_trained(config.data, about))
+    stream = load_streamed(config.data, None if about is None else trained_on(about))
     return Streaming(config, stream.sample(np.dtype(config.dtype)), stream)

@@ -8,7 +8,7 @@ from jax_lstm.checks import InputError
 from jax_lstm.files import write_json
 from jax_lstm.train.checkpoint import has_checkpoint, read_about
 from jax_lstm.train.config import TrainConfig, absolute, from_dict, option, read_config, to_dict
-from jax_lstm.train.formats import FORMAT, require_known, upgraded
+from jax_lstm.train.formats import FORMAT, require_known, upgraded, upgraded_facts
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -39,7 +39,7 @@ def read_saved(directory: Path) -> Saved:
     require_known(about.get("format", 0), f"{directory / CHECKPOINTS / str(step)}")
     if not {"data", "position"} <= about.keys():
         raise InputError(f"{directory}: the checkpoint is not one of jax-lstm train")
-    return Saved(step, _config(directory, about), about["data"], about["position"])
+    return Saved(step, _config(directory, about), upgraded_facts(about["data"]), about["position"])
 
 
 def saved_config(directory: Path) -> TrainConfig:

@@ -4,7 +4,8 @@ from typing import Any
 
 from jax_lstm.checks import InputError
 
-FORMAT = 1  # 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone
+# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars
+FORMAT = 2
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
 IGNORED = {  # options that every config of format 0 has, whatever its task
@@ -34,8 +35,16 @@ def upgraded(values: Any, where: str) -> Any:
     number = values.pop("format", 0)
     require_known(number, where)
     values = values.get("train", values)  # of a comparison
-    if number > 0 or not isinstance(values, dict):
+    if not isinstance(values, dict):
         return values
+    if number < 1:
+        values = _of_format_1(values)
+    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:  # written by a run
+        values["data"] = {"calendar": "off"} | data
+    return values
+
+
+def _of_format_1(values: dict[str, Any]) -> dict[str, Any]:
     task = values.get("task", "forecast")
     if task in RENAMED_TASKS:
         values = values | {"task": (task := RENAMED_TASKS[task])}
@@ -43,3 +52,13 @@ def upgraded(values: Any, where: str) -> Any:
     if task != "text" and isinstance(model := values.get("model"), dict):
         values["model"] = {name: value for name, value in model.items() if name not in ("embedding_size", "tied")}
     return values
+
+
+def upgraded_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint stores about its data, in the present format: a calendar instead of a step in seconds."""
+    if "step" not in data:
+        return data
+    data = dict(data)
+    step = data.pop("step")
+    fixed = {"unit": "time", "step": round(1e6 * step), "days": "1111111", "month_end": False} if step else None
+    return {**data, "calendar": fixed}

@@ -1,0 +1,175 @@
+"""How a text file is written: encoding, separator, decimal sign, lines around the header. Recognised where that is safe."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jax_lstm.checks import InputError, require
+from jax_lstm.data.config import FileConfig
+
+SAMPLE = 500  # lines in which the form of a file is recognised
+SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
+MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
+GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")  # 1,234,567.8
+POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+$")  # 1.234,5
+NUMBER = re.compile(r"[+-]?(\d[\d.,'\s]*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
+STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The form of a text file. `preamble` lines come before the header, after those that the user skips.
+
+    `units`: the row after the header holds units. `trailing`: rows, but not the header, end with a separator.
+    """
+
+    separator: str = ","
+    decimal: str = "."
+    thousands: str = ""
+    preamble: int = 0
+    units: bool = False
+    trailing: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def decoded(content: bytes, encoding: str, path: str) -> tuple[str, str]:
+    """The text, and the encoding if it is not UTF-8: that of its mark, UTF-16, or cp1252.
+
+    Raises:
+        InputError: the file is not text in `encoding`, or has zero bytes.
+    """
+    known = encoding or next((name for mark, name in MARKS.items() if content.startswith(mark)), "")
+    if not known:
+        pairs = content[:1000]
+        zeros = (pairs[1::2].count(0), pairs[::2].count(0))
+        if max(zeros) > 0.4 * len(pairs[::2]):
+            known = "utf-16-le" if zeros[0] > zeros[1] else "utf-16-be"
+    try:
+        if known:
+            text = content.decode(known)
+            return text.removeprefix("\ufeff"), "" if known.lower() in ("utf-8", "utf-8-sig", "utf8") else known
+        try:
+            return content.decode(), ""
+        except UnicodeDecodeError:
+            if 0 in content:
+                raise
+            return content.decode("cp1252"), "cp1252"
+    except LookupError:
+        raise InputError(f"`--encoding` must name an encoding, as utf-8 or cp1252; got {encoding!r}") from None
+    except UnicodeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not text in {known or 'UTF-8'}: {reason} (--encoding names another)") from None
+
+
+def recognised(text: str, config: FileConfig, path: str) -> Dialect:
+    """Recognise the form of a text from its first lines; what `config` names is taken as it is.
+
+    Raises:
+        InputError: numbers such as 1,234 leave open whether the comma is a decimal sign.
+    """
+    lines = text.split("\n", config.skip_lines + SAMPLE)[config.skip_lines : config.skip_lines + SAMPLE]
+    separator = {"tab": "\t", "\\t": "\t"}.get(config.separator, config.separator) or _separator(lines)
+    require(len(separator) == 1, "--separator", "be one character, or tab", repr(config.separator))
+    rows = _split(lines, separator)
+    preamble = _preamble(rows)
+    table = [row for row in rows[preamble:] if any(row)]
+    header, body = (table[0], table[1:]) if table else ([], [])
+    trailing = bool(body) and bool(header[-1]) and all(len(row) == len(header) + 1 and not row[-1] for row in body)
+    units = _has_units(body)
+    decimal, thousands = _signs(body[units:], separator, config, path)
+    notes = []
+    if separator != "," or decimal != "." or thousands:
+        if config.separator or separator == ",":
+            columns = ""
+        else:
+            columns = f"{SEPARATORS.get(separator, repr(separator))} between columns"
+        point = f"{decimal!r} as decimal sign" if decimal != "." and not config.decimal else ""
+        groups = f"{thousands!r} between thousands" if thousands and not config.thousands else ""
+        if found := [part for part in (columns, point, groups) if part]:
+            notes.append("read with " + " and ".join(found))
+    if preamble:
+        notes.append(f"{preamble} {'line' if preamble == 1 else 'lines'} before the header left out")
+    if units:
+        notes.append(f"a row of units left out: {', '.join(filter(None, body[0]))}")
+    if trailing:
+        notes.append("each row ends with a separator, which was left out")
+    return Dialect(separator, decimal, thousands, preamble, units, trailing, tuple(notes))
+
+
+def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
+    try:
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+        return [[field.strip() for field in row] for row in reader]
+    except csv.Error:  # reported with its line when all rows are read
+        return [[field.strip() for field in line.split(separator)] for line in lines]
+
+
+def _separator(lines: Sequence[str]) -> str:
+    """The character that cuts most lines into the same number of fields, more than one; a comma if none does."""
+    best, found = (0.0, 0), ","
+    for separator in SEPARATORS:
+        rows = [row for row in _split(lines, separator) if any(row)]
+        counts = Counter(map(len, rows))
+        width, times = counts.most_common(1)[0] if counts else (1, 0)
+        if width > 1 and (separator != " " or times == len(rows)):
+            # Commas in numbers cut rows alike, but not their header.
+            heads = len(rows[_preamble(rows)]) == width
+            share = (times / len(rows) + heads, width)
+            if share > best:
+                best, found = share, separator
+    return found
+
+
+def _preamble(rows: Sequence[Sequence[str]]) -> int:
+    """Lines before the header: shorter ones, followed by a row of names as wide as most rows."""
+    counts = Counter(len(row) for row in rows if any(row))
+    width = counts.most_common(1)[0][0] if counts else 0
+    first = next((at for at, row in enumerate(rows) if len(row) == width and any(row)), 0)
+    skipped = [row for row in rows[:first] if any(row)]
+    names = rows[first] if first < len(rows) else []
+    named = all(names) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
+    # A header that lacks a name is no preamble: a row of numbers follows it.
+    shorter = all(len(row) < width for row in skipped)
+    return first if skipped and named and shorter and width > 1 else 0
+
+
+def _has_units(body: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has no number or timestamp in any of two or more columns that otherwise hold them."""
+    if len(body) < 3 or len({len(row) for row in body[:3]}) > 1:
+        return False
+    measured = [at for at in range(len(body[0])) if all(_measures(row[at]) for row in body[1:3])]
+    first = [body[0][at] for at in measured]
+    return len(measured) > 1 and not any(map(_measures, first)) and any(first) and not any(map(_missing, first))
+
+
+def _measures(field: str) -> bool:
+    return bool(NUMBER.match(field) or STAMP.match(field))
+
+
+def _missing(field: str) -> bool:
+    return field.lower() in ("na", "nan", "null", "none", "-999")
+
+
+def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, path: str) -> tuple[str, str]:
+    """The decimal sign and the separator of thousands."""
+    if config.decimal or config.thousands:
+        return config.decimal or ".", config.thousands
+    cells = {field for row in body for field in row if "," in field and field.strip("+-0123456789.,eE") == ""}
+    if not cells:
+        return ".", ""
+    if any(POINT_GROUPS.match(cell) for cell in cells):
+        return ",", "."
+    if any(GROUPS.match(cell) and (cell.count(",") > 1 or "." in cell) for cell in cells):
+        return ".", ","
+    commas = {cell for cell in cells if COMMA.match(cell)}
+    if any(not GROUPS.match(cell) for cell in commas):
+        return ",", ""
+    if commas:
+        cell = min(commas)
+        meant = f"{cell.replace(',', '.')} or {cell.replace(',', '')}"
+        raise InputError(f"{path}: {cell!r} may be {meant}; say --decimal , or --thousands ,")
+    return ".", ""

@@ -1,0 +1,243 @@
+"""Timestamps as files write them: ISO 8601, days before months or after, names of months, quarters, years, epochs."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jax_lstm.data.calendar import find_calendar
+
+OFFSET = re.compile(r"[T ]\d{1,2}:?\d{2}.*?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
+NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(\D.*)?$")
+QUARTER = re.compile(r"(?:(\d{4})[- ]?Q([1-4])|Q([1-4])[- ]?(\d{4}))$", re.IGNORECASE)
+NAMED = (
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%b %Y",
+    "%B %Y",
+    "%b-%Y",
+    "%Y-%b",
+    "%d-%b-%y",
+    "%b-%y",
+)
+EPOCHS = {10: 1_000_000, 13: 1000, 16: 1, 19: 0}  # digits, and microseconds in a unit; 19 are nanoseconds
+ORDERS = {"day-first": "%d/%m/", "month-first": "%m/%d/"}
+
+
+class Stamps(NamedTuple):
+    """Timestamps of a column.
+
+    `times` (N,) datetime64[us]. `offset` ends a timestamp when it is written: "Z" for times in UTC, "+01:00" or the like
+    for local times with one offset, "" for times without or with a changing one. `note` says how they were read.
+    """
+
+    times: np.ndarray
+    offset: str = ""
+    note: str = ""
+
+
+class UnreadableError(Exception):
+    """The row of a timestamp that cannot be read, and what was expected there."""
+
+    def __init__(self, row: int, expected: str):
+        super().__init__(expected)
+        self.row, self.expected = row, expected
+
+
+def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
+    """Read a pandas Series of texts, numbers or timestamps.
+
+    `order` is "day-first" or "month-first" where 1/2/2024 leaves both open; `form` is a format of `strptime`, if none
+    of the usual ones applies. Times with an offset are converted to UTC; if all have the same local time of day, which
+    is then a calendar of days, they stay local.
+
+    Raises:
+        UnreadableError: a timestamp is missing or cannot be read.
+    """
+    import pandas as pd
+
+    missing = values.isna() if values.dtype != object else values.isna() | (values.astype(str).str.strip() == "")
+    if missing.any():
+        raise UnreadableError(int(np.argmax(missing)), "expected a timestamp; got none")
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        offsets = values.map(lambda stamp: stamp.strftime("%z")).map(lambda text: f"{text[:3]}:{text[3:]}")
+        return _with_offsets(values.dt.tz_localize(None).to_numpy("datetime64[us]"), offsets.to_numpy(str))
+    if values.dtype.kind == "M":
+        return Stamps(values.to_numpy("datetime64[us]"))
+    if isinstance(values.dtype, pd.PeriodDtype):
+        return Stamps(values.dt.to_timestamp().to_numpy("datetime64[us]"))
+    texts = values.astype(str).str.strip()
+    if values.dtype.kind in "fi":
+        texts = texts.str.removesuffix(".0")
+    return _read_texts(texts.to_numpy(object), order, form)
+
+
+def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
+    if form:
+        return Stamps(_parsed(texts, form))
+    if all(text.isdigit() for text in texts):
+        return _read_digits(texts)
+    ends = [found[1] if (found := OFFSET.search(text)) else "" for text in texts]
+    if any(ends):
+        for row in range(len(ends)):
+            if bool(ends[row]) != bool(ends[0]):
+                raise UnreadableError(row, "some timestamps have an offset from UTC and some have none")
+        plain = [text[: len(text) - len(end)].strip() for text, end in zip(texts, ends, strict=True)]
+        found = _without_offsets(np.array(plain, object), order)
+        return _with_offsets(found.times, np.array([_standard(end) for end in ends]), found.note)
+    return _without_offsets(texts, order)
+
+
+def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
+    if QUARTER.match(texts[0]):
+        quarters = [QUARTER.match(text) for text in texts]
+        for row, found in enumerate(quarters):
+            if found is None:
+                raise UnreadableError(row, f"expected a quarter like {texts[0]}; got {texts[row]!r}")
+        parts = [(found[1] or found[4], found[2] or found[3]) for found in quarters if found]
+        return Stamps(np.array([f"{year}-{3 * int(quarter) - 2:02}" for year, quarter in parts], "datetime64[us]"))
+    if NUMERIC.match(texts[0]):
+        return _read_numeric(texts, order)
+    if re.match(r"\d{4}/", texts[0]):
+        texts = np.array([text.replace("/", "-") for text in texts], object)
+    for form in NAMED:
+        for clock in ("", " %H:%M:%S", " %H:%M"):
+            if _reads(texts[0], form + clock):
+                return Stamps(_parsed(texts, form + clock))
+    return Stamps(_parsed(texts, "ISO8601"))
+
+
+def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
+    """Dates of numbers such as 31.12.2024; their order is recognised where it can only be one."""
+    found = [NUMERIC.match(text) for text in texts]
+    for row, one in enumerate(found):
+        if one is None:
+            raise UnreadableError(row, f"expected a date like {texts[0]}; got {texts[row]!r}")
+    first, second = (np.array([int(one[at]) for one in found if one]) for at in (1, 2))
+    possible = [name for name, days, months in (("day-first", first, second), ("month-first", second, first))
+                if months.max() <= 12 and days.max() <= 31]  # fmt: skip
+    note = ""
+    if order:
+        possible = [order]
+    elif len(possible) == 2:
+        possible = [name for name in possible if _regular(texts, found, name)]
+    if len(possible) != 1:
+        at = f"; got {texts[0]!r}" if len(texts) == 1 else f"; {texts[0]!r}, {texts[1]!r} and so on leave both open"
+        raise UnreadableError(0, f"expected dates in one order{at} (say --date-order day-first or month-first)")
+    if not order and (first != second).any():
+        note = f"dates {possible[0].replace('-', ' ')}, as {texts[0]}"
+    return Stamps(_ordered(texts, found, possible[0]), "", note)
+
+
+def _ordered(texts: np.ndarray, found: Sequence[Any], order: str) -> np.ndarray:
+    plain = np.array([f"{one[1]}/{one[2]}/{one[3]}{one[4] or ''}" for one in found], object)
+    year = "%Y" if len(found[0][3]) == 4 else "%y"
+    for clock in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M"):
+        if _reads(plain[0], ORDERS[order] + year + clock):
+            return _parsed(plain, ORDERS[order] + year + clock, texts)
+    return _parsed(plain, ORDERS[order] + year, texts)
+
+
+def _regular(texts: np.ndarray, found: Sequence[Any], order: str) -> bool:
+    """Whether the dates, read in this order, fill a calendar: those in the wrong order leave gaps."""
+    try:
+        times = np.unique(_ordered(texts, found, order))
+    except UnreadableError:
+        return False
+    calendar = find_calendar([times])
+    if calendar is None:
+        return False
+    at, distance = calendar.positions(times)
+    return not distance.any() and int(at[-1]) < 1.1 * len(times)
+
+
+def _read_digits(texts: np.ndarray) -> Stamps:
+    """Years, months and days written as one number, or epochs."""
+    digits = len(texts[0])
+    for row, text in enumerate(texts):
+        if len(text) != digits:
+            raise UnreadableError(row, f"expected a timestamp of {digits} digits, as in the rows before; got {text!r}")
+    for length, form, check in ((4, "%Y", _any_year), (6, "%Y%m", _any_year), (8, "%Y%m%d", _any_year), (10, "%Y%m%d%H", _near_year),
+                                (12, "%Y%m%d%H%M", _near_year), (14, "%Y%m%d%H%M%S", _near_year)):  # fmt: skip
+        if digits == length and all(check(int(text[:4])) for text in texts) and _reads(texts[0], form):
+            return Stamps(_parsed(texts, form), "", "" if length == 4 else f"timestamps as {texts[0]}")
+    if digits not in EPOCHS:
+        raise UnreadableError(0, f"expected {EXPECTED}; got {texts[0]!r}")
+    scale, numbers = EPOCHS[digits], texts.astype(np.int64)
+    unit = {10: "seconds", 13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}[digits]
+    times = (numbers * scale if scale else numbers // 1000).astype("datetime64[us]")
+    return Stamps(times, "Z", f"timestamps as {unit} since 1970")
+
+
+def _any_year(year: int) -> bool:
+    return 1 <= year <= 2999
+
+
+def _near_year(year: int) -> bool:
+    return 1900 <= year <= 2100
+
+
+def _with_offsets(local: np.ndarray, offsets: np.ndarray, note: str = "") -> Stamps:
+    """Times in UTC; or local ones, if all have one time of day that is not midnight in UTC, so that days stay days."""
+    shift = np.array([_minutes(offset) for offset in offsets]) * np.timedelta64(1, "m")
+    clock = local - local.astype("datetime64[D]")
+    if shift.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != 0).all():
+        return Stamps(local, str(offsets[0]) if (shift == shift[0]).all() else "", note)
+    return Stamps(local - shift, "Z", note)
+
+
+def _minutes(offset: str) -> int:
+    sign = -1 if offset.startswith("-") else 1
+    return sign * (60 * int(offset[1:3]) + int(offset[4:6]))
+
+
+def _standard(offset: str) -> str:
+    """An offset as +HH:MM."""
+    digits = offset.upper().replace("Z", "+0000").replace(":", "").ljust(5, "0")
+    return f"{digits[:3]}:{digits[3:]}"
+
+
+EXPECTED = "an ISO 8601 timestamp like 2016-07-01 00:00:00"
+
+
+def _reads(text: str, form: str) -> bool:
+    import pandas as pd
+
+    return not pd.isna(pd.to_datetime(text, format=form, errors="coerce"))
+
+
+def _parsed(texts: np.ndarray, form: str, shown: np.ndarray | None = None) -> np.ndarray:
+    """Parse with one format of `strptime`, or "ISO8601"."""
+    import pandas as pd
+
+    found = pd.to_datetime(pd.Series(texts, dtype=object), format=form, errors="coerce")
+    for row in np.flatnonzero(found.isna())[:1]:
+        expected = EXPECTED if form == "ISO8601" else f"a timestamp of the form {form}"
+        raise UnreadableError(int(row), f"expected {expected}; got {(texts if shown is None else shown)[row]!r}")
+    return found.to_numpy("datetime64[us]")
+
+
+def read_stamp(text: str, order: str = "", form: str = "", local: bool = False) -> tuple[np.datetime64, bool]:
+    """Read one timestamp: in UTC, or `local`, if it has an offset; and whether it has one.
+
+    Raises:
+        UnreadableError: it cannot be read.
+    """
+    text = text.strip()
+    try:
+        stamp = datetime.fromisoformat(text) if not form and not text.isdigit() else None
+    except ValueError:
+        stamp = None
+    if stamp is None:
+        import pandas as pd
+
+        found = read_stamps(pd.Series([text], dtype=object), order, form)
+        return found.times[0], bool(found.offset)
+    if stamp.tzinfo is None or local:
+        return np.datetime64(stamp.replace(tzinfo=None), "us"), stamp.tzinfo is not None
+    return np.datetime64(stamp.astimezone(UTC).replace(tzinfo=None), "us"), True
