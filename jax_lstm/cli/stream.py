@@ -33,8 +33,8 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     """Read CSV with a header; after each row, write one row of CSV with the forecast.
 
     The model's columns must be there; the time and group columns are used if they are. Missing values, and rows missing
-    between two times, are filled with the last values seen. A value far outside the training data is warned of, once for
-    each column.
+    between two times, are filled with the last values seen. A value far outside the training data is warned of, once
+    for each column.
 
     Raises:
         InputError: a row cannot be used; forecasts for the rows before it have been written.

@@ -191,7 +191,7 @@ def _counted(count: int, name: str) -> str:
 
 
 def calendar_features(calendar: Calendar, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Sine and cosine of the hour, the weekday and the day of the year, as far as the step is shorter than each cycle."""
+    """Sine and cosine of the hour, the weekday and the day of the year: of each cycle longer than the step."""
     days = times.astype("datetime64[D]")
     hours = (times - days).astype(np.int64) / UNITS["hour"]
     weekday = (days.astype(np.int64) + 3) % 7

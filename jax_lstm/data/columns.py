@@ -1,5 +1,6 @@
 """Columns of a frame as numbers and as categories; errors name file, line and column."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -29,10 +30,8 @@ def numbers(frame: Frame, name: str, markers: Sequence[str] = ()) -> np.ndarray:
     else:
         values = _from_texts(frame, name)
     for marker in markers:
-        try:
+        with contextlib.suppress(ValueError):  # a word, which `_from_texts` knows
             values = np.where(values == float(marker), np.nan, values)
-        except ValueError:  # a word, which `_from_texts` knows
-            pass
     for row in np.flatnonzero(np.isinf(values))[:1]:
         raise InputError(f"{frame.place(row)}, column {name!r}: expected a finite number; got {column.iloc[row]!r}")
     return values
@@ -52,7 +51,7 @@ def _from_texts(frame: Frame, name: str) -> np.ndarray:
     plain = plain.str.replace(r"(?<=\d)[ \u00a0\u202f'](?=\d{3})", "", regex=True)
     if frame.decimal != ".":
         plain = plain.str.replace(".", "?", regex=False).str.replace(frame.decimal, ".", regex=False)
-    values = pd.to_numeric(plain.mask(missing), errors="coerce").to_numpy(np.float64)
+    values = np.asarray(pd.to_numeric(plain.mask(missing), errors="coerce"), np.float64)
     faulty = np.flatnonzero(np.isnan(values) & ~missing)
     for row in faulty[:1]:
         mostly = _hint(frame, name) if len(faulty) > np.count_nonzero(~missing) / 2 else ""
@@ -97,7 +96,7 @@ def classes_of(frame: Frame, name: str) -> tuple[str, ...]:
 
 
 def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> dict[str, np.ndarray]:
-    """A column of zeros and ones for each class; a missing value, and with `unknown` "other" a new class, is zero in all.
+    """A column of zeros and ones for each class; a missing value is zero in all, as is a new one with `unknown` "other".
 
     Raises:
         InputError: a value is not one of `classes`.
@@ -107,8 +106,8 @@ def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> di
     if new and unknown == "error":
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
         raise InputError(
-            f"{frame.place(new[0])}, column {name!r}: {labels[new[0]]!r} is not one of the classes in training: {known} "
-            "(train with --unknown-class other to encode new ones as none of these)"
+            f"{frame.place(new[0])}, column {name!r}: {labels[new[0]]!r} is not one of the classes in training: "
+            f"{known} (train with --unknown-class other to encode new ones as none of these)"
         )
     array = np.array(labels, object)
     return {f"{name}={label}": (array == label).astype(np.float64) for label in classes}

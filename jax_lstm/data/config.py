@@ -44,23 +44,14 @@ class DataConfig:
     """Data: file, columns, windows."""
 
     csv: str = ""
-    """Series to read: text with a header (.csv, .tsv, .txt, also .gz), .parquet, .npy, .npz, or a folder of such files, one
-    per series (default: the packaged New York weather)."""
-    file: FileConfig = field(default_factory=FileConfig)
+    """Series to read: text with a header (.csv, .tsv, .txt, also .gz), .parquet, .npy, .npz, or a folder of such files,
+    one per series (default: the packaged New York weather)."""
     target: tuple[str, ...] = ()
     """One or more columns to forecast (packaged weather: `temp`)."""
     features: tuple[str, ...] = ()
     """Columns that the model reads (default: all but time and group)."""
-    ignore: tuple[str, ...] = ()
-    """Columns to leave out."""
-    categories: tuple[str, ...] = ()
-    """Columns of classes, each of which becomes a feature of zeros and ones."""
-    unknown_class: Literal["error", "other"] = "error"
-    """What to do with a class that was not there in training: stop, or encode it as none of the known ones."""
     time: str = ""
     """Column of timestamps; without it, rows count as consecutive."""
-    calendar: Literal["auto", "on", "off"] = "auto"
-    """Add sine and cosine of hour, weekday and day of the year as features; auto adds them with --time."""
     group: str = ""
     """Column with the name of each row's series; without it, the file is one series."""
     window: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 48
@@ -77,6 +68,16 @@ class DataConfig:
     """With --stream, the largest number of windows per epoch, drawn anew each epoch; 0 means all."""
     eval_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 4096
     """With --stream, the largest number of windows of each part to score; they are evenly spaced and kept in memory."""
+
+    ignore: tuple[str, ...] = ()
+    """Columns to leave out."""
+    categories: tuple[str, ...] = ()
+    """Columns of classes, each of which becomes a feature of zeros and ones."""
+    unknown_class: Literal["error", "other"] = "error"
+    """What to do with a class that was not there in training: stop, or encode it as none of the known ones."""
+    calendar: Literal["auto", "on", "off"] = "auto"
+    """Add sine and cosine of hour, weekday and day of the year as features; auto adds them with --time."""
+    file: FileConfig = field(default_factory=FileConfig)
 
     def __post_init__(self) -> None:
         for name in ("window", "horizon"):

@@ -53,8 +53,8 @@ class Scaler:
             if np.isfinite(distances[:, at]).any() and (most := np.nanmax(distances[:, at])) > FAR:
                 value = values[int(np.nanargmax(distances[:, at])), at]
                 found.append(
-                    f"column {name!r} holds {value:g}, {most:.0f} standard deviations from its mean in the training part: "
-                    "the model never saw such values"
+                    f"column {name!r} holds {value:g}, {most:.0f} standard deviations from its mean in the training "
+                    "part: the model never saw such values"
                 )
         return found
 

@@ -1,4 +1,4 @@
-"""How a text file is written: encoding, separator, decimal sign, lines around the header. Recognised where that is safe."""
+"""How a text file is written: encoding, separator, decimal sign, header. It is recognised where that is safe."""
 
 import csv
 import re

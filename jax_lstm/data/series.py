@@ -17,9 +17,9 @@ class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
     `calendar` is that of the grid, None without timestamps. `absent_rows` counts the grid rows that the file lacks,
-    `moved_rows` the timestamps that were put on the grid. `future_rows` follow the last known target in the file and have
-    values of other columns; they are not in `values`. `first_row` is the number of the first row in `values`, if only
-    the end of the series was read.
+    `moved_rows` the timestamps that were put on the grid. `future_rows` follow the last known target in the file and
+    have values of other columns; they are not in `values`. `first_row` is the number of the first row in `values`, if
+    only the end of the series was read.
     """
 
     group: str
@@ -77,8 +77,8 @@ def _require_sorted(table: Table) -> None:
         of_group = f" of {table.group!r}" if table.group else ""
         where = table.place(at).removeprefix(f"{table.frame.path}, ")
         raise InputError(
-            f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of {where}; sort the rows by "
-            "time and keep one for each" + ("" if table.group else ", or name the column of the series with --group")
+            f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of {where}; sort the rows "
+            "by time and keep one for each" + ("" if table.group else ", or name the column of the series with --group")
         )
 
 
@@ -114,8 +114,8 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
         gaps = np.diff(at)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before {table.times[gap + 1]}; more "
-            "than nine tenths of the series would be empty"
+            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before {table.times[gap + 1]}; "
+            "more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)
     values[at] = table.values

@@ -25,6 +25,7 @@ NAMED = (
     "%d-%b-%y",
     "%b-%y",
 )
+DIGITS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 EPOCHS = {10: 1_000_000, 13: 1000, 16: 1, 19: 0}  # digits, and microseconds in a unit; 19 are nanoseconds
 ORDERS = {"day-first": "%d/%m/", "month-first": "%m/%d/"}
 
@@ -32,8 +33,8 @@ ORDERS = {"day-first": "%d/%m/", "month-first": "%m/%d/"}
 class Stamps(NamedTuple):
     """Timestamps of a column.
 
-    `times` (N,) datetime64[us]. `offset` ends a timestamp when it is written: "Z" for times in UTC, "+01:00" or the like
-    for local times with one offset, "" for times without or with a changing one. `note` says how they were read.
+    `times` (N,) datetime64[us]. `offset` ends a timestamp when it is written: "Z" for times in UTC, "+01:00" or the
+    like for local times with one offset, "" for times without or with a changing one. `note` says how they were read.
     """
 
     times: np.ndarray
@@ -162,24 +163,17 @@ def _read_digits(texts: np.ndarray) -> Stamps:
     for row, text in enumerate(texts):
         if len(text) != digits:
             raise UnreadableError(row, f"expected a timestamp of {digits} digits, as in the rows before; got {text!r}")
-    for length, form, check in ((4, "%Y", _any_year), (6, "%Y%m", _any_year), (8, "%Y%m%d", _any_year), (10, "%Y%m%d%H", _near_year),
-                                (12, "%Y%m%d%H%M", _near_year), (14, "%Y%m%d%H%M%S", _near_year)):  # fmt: skip
-        if digits == length and all(check(int(text[:4])) for text in texts) and _reads(texts[0], form):
-            return Stamps(_parsed(texts, form), "", "" if length == 4 else f"timestamps as {texts[0]}")
+    form = DIGITS.get(digits, "")
+    # Long numbers may be epochs too, so that the year must be near.
+    first, last = (1, 2999) if digits <= 8 else (1900, 2100)
+    if form and all(first <= int(text[:4]) <= last for text in texts) and _reads(texts[0], form):
+        return Stamps(_parsed(texts, form), "", "" if digits == 4 else f"timestamps as {texts[0]}")
     if digits not in EPOCHS:
         raise UnreadableError(0, f"expected {EXPECTED}; got {texts[0]!r}")
     scale, numbers = EPOCHS[digits], texts.astype(np.int64)
     unit = {10: "seconds", 13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}[digits]
     times = (numbers * scale if scale else numbers // 1000).astype("datetime64[us]")
     return Stamps(times, "Z", f"timestamps as {unit} since 1970")
-
-
-def _any_year(year: int) -> bool:
-    return 1 <= year <= 2999
-
-
-def _near_year(year: int) -> bool:
-    return 1900 <= year <= 2100
 
 
 def _with_offsets(local: np.ndarray, offsets: np.ndarray, note: str = "") -> Stamps:

@@ -40,8 +40,8 @@ class Table:
 class Columns:
     """The columns that a model uses.
 
-    `read` are the names of features in the file. `features` are those that the model reads: a column of `classes` gives one
-    for each class, as "shop=A", and those of the `calendar` come from the timestamps.
+    `read` are the names of features in the file. `features` are those that the model reads: a column of `classes` gives
+    one for each class, as "shop=A", and those of the `calendar` come from the timestamps.
     """
 
     features: tuple[str, ...]
@@ -61,8 +61,8 @@ def read_tables(
 ) -> tuple[list[Table], Columns, list[str], list[str]]:
     """Read a `Table` per series, in order of appearance: of a file per group, of a folder per file.
 
-    `trained` are the columns of a trained model; `data` is a DataFrame to read instead of `config.csv`. Returns also the
-    columns, notes on how the files were read, and warnings about their values.
+    `trained` are the columns of a trained model; `data` is a DataFrame to read instead of `config.csv`. Returns also
+    the columns, notes on how the files were read, and warnings about their values.
 
     Raises:
         InputError: a file is faulty, a column is absent, or a value cannot be used.
@@ -85,7 +85,8 @@ def read_tables(
         notes += [note] if note and note not in notes else []
         if tables[0].offset != tables[-1].offset:
             raise InputError(
-                f"{frame.path}, column {config.time!r}: timestamps must have an offset from UTC in all files, or in none"
+                f"{frame.path}, column {config.time!r}: timestamps must have an offset from UTC in all files, or in "
+                "none"
             )
     return tables, columns, notes, _suspects(tables, columns)
 
