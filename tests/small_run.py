@@ -10,7 +10,7 @@ from jax_lstm.cli import main
 
 WINDOW, HORIZON, HIDDEN = 6, 3, 4
 SMALL = ("--hidden-size", HIDDEN, "--window", WINDOW, "--horizon", HORIZON, "--batch-size", 16, "--epochs", 2)
-COLUMNS = ("--target", "y", "--time", "time")
+COLUMNS = ("--target", "y", "--time", "time", "--calendar", "off")
 
 
 def noisy_sine(rows: int = 200, seed: int = 0) -> np.ndarray:

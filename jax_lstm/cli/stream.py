@@ -152,9 +152,9 @@ class Clock:
         """The times of the rows missing between the last one of a series and `now`."""
         if series.time is None or series.first is None:
             return np.zeros(0, "datetime64[us]")
-        where = f"{NAME}, line {line}: timestamp {now}"
+        where = f"{NAME}, line {line}: timestamp {now.astype('datetime64[s]')}"
         if now <= series.time:
-            raise InputError(f"{where} does not come after that of the row before, {series.time}")
+            raise InputError(f"{where} does not come after that of the row before")
         times = np.array([series.first, *([series.time] if series.time > series.first else []), now])
         calendar = self._calendar or find_calendar([times[-2:]])
         assert calendar is not None

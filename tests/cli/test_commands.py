@@ -24,6 +24,7 @@ from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
 from jax_lstm.tolerances import TOLERANCES, Tolerance
 from jax_lstm.train import ModelConfig, TrainConfig
+from jax_lstm.train.formats import FORMAT
 from jax_lstm.train.config import option, to_dict
 from jax_lstm.version import __version__
 
@@ -66,9 +67,9 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert names(trained / "checkpoints") == ["16", "8"]
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
-    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON)
+    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off")
     expected = TrainConfig(data=columns, model=ModelConfig(HIDDEN), batch_size=16, epochs=2)
-    assert read_json(trained / "config.json") == {"format": 1, **to_dict(expected)}
+    assert read_json(trained / "config.json") == {"format": FORMAT, **to_dict(expected)}
     rows = metrics(trained / "metrics.jsonl")
     assert {"loss", "grad_norm"} < rows[0].keys()
     epochs = [row for row in rows if "train_loss" in row]

@@ -162,8 +162,8 @@ FIRST = "time,y,x\n2024-01-01T00:00,1,2\n"
         (FIRST + "2024-01-01T01:00,1,a\n", "line 3, column 'x': expected a number; got 'a'\n"),
         (FIRST + "2024-01-01T01:00,1,1e300\n", "line 3: column 'x' holds 1e+300, too far from its mean"),
         (FIRST + '2024-01-01T01:00,1,"2\n', "line 3: not CSV"),
-        (FIRST + "2024-01-01T00:00,1,2\n", "line 3: timestamp 2024-01-01 00:00:00 does not come after"),
-        (FIRST + "2024-01-01T01:30,1,2\n", "is off the grid of 1:00:00, the step from row to row"),
+        (FIRST + "2024-01-01T00:00,1,2\n", "line 3: timestamp 2024-01-01T00:00:00 does not come after"),
+        (FIRST + "2024-01-01T01:30,1,2\n", "is off the grid of 1 hour, the step from row to row"),
         (FIRST + "2024-01-01T01:00Z,1,2\n", "some timestamps have an offset from UTC and some have none"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jax_lstm.checks import InputError
-from jax_lstm.data import DataConfig, Dataset, Scaler, input_windows, load_dataset, target_windows
+from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
 
 COLUMNS = ("y", "z", "x")
 WINDOW, HORIZON = 5, 3
@@ -50,7 +50,7 @@ def path(series: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
 
 def load(path: str, target: Sequence[str] = ("y",), split: str = "0.6,0.2,0.2", **options: Any) -> Dataset:
     return load_dataset(
-        DataConfig(path, tuple(target), time="time", group="site", window=WINDOW, horizon=HORIZON, split=split),
+        DataConfig(path, tuple(target), time="time", group="site", window=WINDOW, horizon=HORIZON, split=split, calendar="off"),
         **options,
     )
 
@@ -119,7 +119,8 @@ def test_windows_hold_what_a_slow_loop_finds(path: str, series: dict[str, np.nda
 
 def test_a_scaler_of_another_run_is_taken_as_it_is(path: str) -> None:
     other = Scaler(COLUMNS, np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0, 30.0]))
-    own, given = load(path, dtype=np.float64), load(path, dtype=np.float64, scaler=other)
+    own = load(path, dtype=np.float64)
+    given = load(path, dtype=np.float64, trained=Trained(own.columns, own.calendar, other))
     assert given.scaler is other
     # Where a value was seen, both stand for the same number.
     np.testing.assert_allclose(other.restore(given.inputs)[2:80], own.scaler.restore(own.inputs)[2:80])
@@ -140,7 +141,7 @@ def test_gaps_are_counted(path: str, series: dict[str, np.ndarray]) -> None:
 
 
 def test_features_and_targets_may_differ(path: str) -> None:
-    config = DataConfig(path, ("y",), ("x", "z"), "time", "site", WINDOW, HORIZON)
+    config = DataConfig(path, ("y",), ("x", "z"), "time", "site", WINDOW, HORIZON, calendar="off")
     dataset, whole = load_dataset(config), load(path, split="0.7,0.1,0.2")
     assert (dataset.features, dataset.target, dataset.input_size, dataset.output_size) == (("x", "z"), ("y",), 2, 3)
     np.testing.assert_array_equal(dataset.inputs, whole.inputs[:, [2, 1]])

@@ -72,7 +72,7 @@ def test_a_run_of_a_newer_version_is_refused_in_one_line(folder: Path, capsys: p
     for command in (["evaluate", "forecast-1"], ["train", "--resume", "forecast-1"], ["train", "--config", config]):
         assert main(command) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert "config.json: run format 7 was written by a newer jax-lstm; this version reads formats up to 1" in line
+        assert "config.json: run format 7 was written by a newer jax-lstm; this version reads formats up to 2" in line
     with pytest.raises(InputError, match="run format '1' was written by a newer jax-lstm"):
         upgraded({"format": "1"}, "here")
 
@@ -91,5 +91,5 @@ def test_a_comparison_of_format_0() -> None:
     train = TrainConfig("text", model=ModelConfig(6, tied=True), optim=OptimConfig(learning_rate=0.01), epochs=2)
     expected = CompareConfig(train, samples=3)
     assert from_dict(CompareConfig(), compare_upgraded(old, "here"), "here") == expected
-    assert from_dict(CompareConfig(), compare_upgraded({"format": 1, **to_dict(expected)}, "here"), "here") == expected
-    assert from_dict(TrainConfig(), upgraded({"format": 1, **to_dict(expected)}, "here"), "here") == train
+    assert from_dict(CompareConfig(), compare_upgraded({"format": 2, **to_dict(expected)}, "here"), "here") == expected
+    assert from_dict(TrainConfig(), upgraded({"format": 2, **to_dict(expected)}, "here"), "here") == train

@@ -132,10 +132,10 @@ def test_the_archives_format(tmp_path: Path) -> None:
         ("a.ts", TS.replace("true one two", "false"), "line 5: expected values alone and a label of each sequence"),
         ("a.ts", TS + "1,2:3:one\n", "line 10: expected dimensions of one length"),
         ("a.ts", TS + "1,x:3,4:one\n", "line 10: expected a number; got 'x'"),
-        ("a.csv", "id,label,a\n1,x,1\n", "line 1: no column 'sequence', see --sequence"),
+        ("a.csv", "id,label,a\n1,x,1\n", "no column 'sequence', see --sequence"),
         ("a.csv", "sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
         ("a.csv", "sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
-        ("a.csv", "sequence,label,a\n", "no sequences in the file"),
+        ("a.csv", "sequence,label,a\n", "no rows under the header"),
     ],
 )
 def test_faults_of_files(tmp_path: Path, name: str, text: str, message: str) -> None:

@@ -42,11 +42,10 @@ def config_for(folder: Path, **options: Any) -> TrainConfig:
     return replace(common, **options)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_columns_that_moved_are_found_by_their_names(tmp_path: Path, stream: bool) -> None:
+def test_columns_that_moved_are_found_by_their_names(tmp_path: Path) -> None:
     path, values = str(tmp_path / "data.npz"), np.random.default_rng(0).normal((5, -5), (1, 3), (200, 2))
     np.savez(path, a=values[:, 0], b=values[:, 1])
-    config = TrainConfig(data=DataConfig(path, ("a",), window=4, horizon=2, stream=stream))
+    config = TrainConfig(data=DataConfig(path, ("a",), window=4, horizon=2))
     before = load_task(config)
     np.savez(path, b=values[:, 1], c=values[:, 1], a=values[:, 0])
     after = load_task(config, before.about)
