@@ -4,7 +4,7 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -114,7 +114,19 @@ def parsed(lines: Iterable[str], path: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: not UTF-8 text: {error}") from None
 
 
-def number(text: str, path: str, line: int, column: str, unit: str = "line", first: int | None = None) -> float:
+def hint(column: str) -> str:
+    return f" (if {column!r} has timestamps or names, say --time {column} or --group {column})"
+
+
+def number(
+    text: str,
+    path: str,
+    line: int,
+    column: str,
+    unit: str = "line",
+    first: int | None = None,
+    hint: Callable[[str], str] = hint,
+) -> float:
     """Parse a value, NaN if missing. The error for the `first` row suggests that the column may not be numeric."""
     text, where = text.strip(), f"{path}, {unit} {line}, column {column!r}"
     if text.lower() in MISSING:
@@ -127,10 +139,6 @@ def number(text: str, path: str, line: int, column: str, unit: str = "line", fir
     if math.isinf(value):
         raise InputError(f"{where}: expected a finite number; got {text!r}")
     return value
-
-
-def hint(column: str) -> str:
-    return f" (if {column!r} has timestamps or names, say --time {column} or --group {column})"
 
 
 def timestamp(text: str, path: str, line: int, column: str, unit: str = "line") -> datetime:
