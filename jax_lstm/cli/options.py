@@ -15,6 +15,7 @@ from jax_lstm.data import DataConfig
 from jax_lstm.data.stored import streamable
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import Only, only_of, option
+from jax_lstm.train.directory import require_empty
 from jax_lstm.train.formats import RENAMED_TASKS
 
 C = TypeVar("C")
@@ -106,8 +107,4 @@ def data_from(run: Any, path: str) -> DataConfig:
 
 def new_directory(out: str, command: str) -> Path:
     """The path of a new run directory, `out` or one named by the time; it is not created yet."""
-    directory = Path(out or f"runs/{command}-{time.strftime('%Y%m%d-%H%M%S')}")
-    require(not directory.exists() or directory.is_dir(), "--out", "be a directory", f"the file {directory}")
-    empty = not directory.exists() or not any(directory.iterdir())
-    require(empty, "--out", "be a new or an empty directory", f"{directory}, which holds files")
-    return directory
+    return require_empty(Path(out or f"runs/{command}-{time.strftime('%Y%m%d-%H%M%S')}"), "--out")

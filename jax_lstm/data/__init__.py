@@ -2,7 +2,7 @@
 
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import Dataset, Scaler, Trained, input_windows, load_dataset, read_series, target_windows
-from jax_lstm.data.sequences import SequencesConfig
+from jax_lstm.data.labelled import SequencesConfig
 from jax_lstm.data.text import TextConfig
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,25 @@ from jax_lstm.data.stamps import UnreadableError, read_stamps
 
 MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
 BOOLEANS = {"true": 1.0, "false": 0.0}
+Hint = Callable[[Frame, str], str]
 REPEATS = 3  # times that a value far outside the rest occurs before it is taken for a missing marker
 
 
-def numbers(frame: Frame, name: str, markers: Sequence[str] = ()) -> np.ndarray:
+def numbers(frame: Frame, name: str, markers: Sequence[str] = (), hint: Hint | None = None) -> np.ndarray:
     """A column (N,) float64, NaN where missing; true and false are 1 and 0.
+
+    `hint` says what to do about a column that has no numbers.
 
     Raises:
         InputError: a value is not a finite number.
     """
-    column = frame.data[name]
+    column, hint = frame.data[name], hint or _hint
     if column.dtype.kind in "fiub" or column.dtype.name.lower().startswith(("int", "uint", "float", "boolean")):
         values = column.to_numpy(np.float64, na_value=np.nan)
     elif column.dtype.kind in "Mm":
-        raise InputError(f"{frame.path}, column {name!r}: expected numbers; got {column.dtype}{_hint(frame, name)}")
+        raise InputError(f"{frame.path}, column {name!r}: expected numbers; got {column.dtype}{hint(frame, name)}")
     else:
-        values = _from_texts(frame, name)
+        values = _from_texts(frame, name, hint)
     for marker in markers:
         with contextlib.suppress(ValueError):  # a word, which `_from_texts` knows
             values = np.where(values == float(marker), np.nan, values)
@@ -37,7 +40,7 @@ def numbers(frame: Frame, name: str, markers: Sequence[str] = ()) -> np.ndarray:
     return values
 
 
-def _from_texts(frame: Frame, name: str) -> np.ndarray:
+def _from_texts(frame: Frame, name: str, hint: Hint) -> np.ndarray:
     import pandas as pd
 
     texts = frame.data[name].map(lambda value: "" if value is None else str(value).strip())
@@ -54,7 +57,7 @@ def _from_texts(frame: Frame, name: str) -> np.ndarray:
     values = np.asarray(pd.to_numeric(plain.mask(missing), errors="coerce"), np.float64)
     faulty = np.flatnonzero(np.isnan(values) & ~missing)
     for row in faulty[:1]:
-        mostly = _hint(frame, name) if len(faulty) > np.count_nonzero(~missing) / 2 else ""
+        mostly = hint(frame, name) if len(faulty) > np.count_nonzero(~missing) / 2 else ""
         raise InputError(
             f"{frame.place(row)}, column {name!r}: expected a number; got {frame.data[name].iloc[row]!r}{mostly}"
         )
@@ -96,7 +99,7 @@ def classes_of(frame: Frame, name: str) -> tuple[str, ...]:
 
 
 def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> dict[str, np.ndarray]:
-    """A column of zeros and ones for each class; a missing value is zero in all, as is a new one with `unknown` "other".
+    """A column of zeros and ones for each class. Missing values, and new ones with `unknown` "other", are zero in all.
 
     Raises:
         InputError: a value is not one of `classes`.

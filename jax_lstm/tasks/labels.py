@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from jax_lstm.models import LSTMModel
 from jax_lstm.tasks.models import classifier
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
-from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.config import TrainConfig, arithmetic
 from jax_lstm.train.step import entropies
 from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task, checksum
 
@@ -54,7 +55,8 @@ class Labelling(Task):
         counts = " / ".join(f"{len(part.y):,}" for part in parts)
         return [
             ("data", f"{data.source}: {len(lengths):,} sequences of {lengths.min()} to {lengths.max()} steps"),
-            ("", f"{len(data.columns)} features, {len(data.classes)} classes: {', '.join(data.classes)}"),
+            ("", f"features: {listed(data.columns)}"),
+            ("", f"{len(data.classes)} classes: {listed(data.classes)}"),
             ("", f"training / validation / test: {counts}"),
         ]
 
@@ -77,10 +79,11 @@ class Labelling(Task):
     def make_predict(self, model: LSTMModel, part: str) -> Predict:
         """Log-probabilities of the classes, (N, classes)."""
         predict = make_log_probabilities(model)
-        return lambda params, arrays: predict(params, self.sequences.parts[part])
+        x, lengths = self.sequences.parts[part].x, self.sequences.parts[part].lengths
+        return lambda params, arrays: predict(params, x, lengths)
 
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
-        return np.logaddexp.reduce(np.asarray(predictions, np.float64)) - np.log(len(predictions))
+        return mean_probability(predictions)
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         y = self.sequences.parts[part].y
@@ -96,7 +99,8 @@ class Labelling(Task):
 
     def table(self, predictions: np.ndarray, part: str) -> Table:
         """The confusion matrix, with the recall of each class."""
-        classes, counts = self.sequences.classes, confusion(predictions, self.sequences.parts[part].y)
+        classes = [*map(str, self.sequences.classes)]
+        counts = confusion(predictions, self.sequences.parts[part].y)
         rows = [
             (name, *map(str, row), f"{row[at] / max(row.sum(), 1):.2f}")
             for at, (name, row) in enumerate(zip(classes, counts, strict=True))
@@ -119,20 +123,33 @@ class Labelling(Task):
         return {name: self.score(values, part) for name, values in rows.items()}
 
 
-def make_log_probabilities(model: LSTMModel) -> Callable[[nnx.State, Part], np.ndarray]:
-    """`(params, part)` to log-probabilities (N, classes) in float64; all batches share one program."""
+LogProbabilities = Callable[[nnx.State, np.ndarray, np.ndarray], np.ndarray]
+
+
+def make_log_probabilities(model: LSTMModel) -> LogProbabilities:
+    """`(params, x, lengths)` to log-probabilities (N, classes) in float64; all batches share one program."""
     model.eval()
     graph, _, rest = nnx.split(model, nnx.Param, ...)
     run = jax.jit(lambda params, x, lengths: nnx.merge(graph, params, rest)(x, lengths=lengths))
 
-    def predict(params: nnx.State, part: Part) -> np.ndarray:
-        count = len(part.y)
+    def predict(params: nnx.State, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        count = len(lengths)
         size = min(BATCH, count)
         at = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
-        logits = np.concatenate([run(params, part.x[rows], part.lengths[rows]) for rows in at])[:count]
+        logits = np.concatenate([run(params, x[rows], lengths[rows]) for rows in at])[:count]
         return logits - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)
 
     return predict
+
+
+def mean_probability(predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """The logarithm of the mean of probabilities, from their logarithms (M, N, classes)."""
+    return np.logaddexp.reduce(np.asarray(predictions, np.float64)) - np.log(len(predictions))
+
+
+def listed(names: Sequence[Any], most: int = 12) -> str:
+    """The names, or the first of them if there are many."""
+    return ", ".join([*map(str, names[:most]), *([f"... {len(names)} in all"] if len(names) > most else [])])
 
 
 def _time_means(part: Part) -> np.ndarray:
@@ -162,6 +179,21 @@ class LabelsRun(Run):
     """A run that labels sequences."""
 
     make_model = classifier
+
+    @property
+    def form(self) -> Form:
+        return form_of(self.about)
+
+    @cached_property
+    def _log_probabilities(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """Kept, so that the weights are read and the model is compiled once."""
+        predict, each = make_log_probabilities(self.build()), self.all_weights()
+        return lambda x, lengths: mean_probability([predict(weights, x, lengths) for weights in each])
+
+    def probabilities(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """The probability of each class (N, classes) for sequences (T, F), which are not standardised yet."""
+        with arithmetic(self.config):
+            return np.exp(self._log_probabilities(*self.form.pad(sequences, self.config.dtype)))
 
     @property
     def export_options(self) -> dict[str, Any]:

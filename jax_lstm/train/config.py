@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,6 +217,26 @@ def options(config: Any, only: Only | None = None) -> Iterator[Option]:
             yield from options(value, own)
         else:
             yield Option(each.name, value, each.default, own)
+
+
+def with_options(config: C, values: Mapping[str, Any], task: str) -> C:
+    """`config` with `values` for the options of `task`, by name, wherever in it they are.
+
+    Raises:
+        InputError: a value is of the wrong type, or cannot be used.
+    """
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    changed: dict[str, Any] = {}
+    for each in dataclasses.fields(config):  # type: ignore[arg-type]
+        name, only, value = each.name, only_of(hints[each.name]), getattr(config, each.name)
+        if only is not None and task not in only.tasks:
+            continue
+        if dataclasses.is_dataclass(value):
+            changed[name] = with_options(value, values, task)
+        elif name in values:
+            hint = typing.get_type_hints(type(config))[name]
+            changed[name] = _typed(hint, value, values[name], f"`{option(name)}`")
+    return dataclasses.replace(config, **changed)  # type: ignore[type-var]
 
 
 def only_of(hint: Any) -> Only | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
 from jax_lstm.files import write_json
 from jax_lstm.train.checkpoint import has_checkpoint, read_about
 from jax_lstm.train.config import TrainConfig, absolute, from_dict, option, read_config, to_dict
@@ -23,6 +23,14 @@ class Saved(NamedTuple):
     config: TrainConfig
     data: dict[str, Any]  # what the task says about its data
     position: Mapping[str, Any]
+
+
+def require_empty(directory: Path, name: str) -> Path:
+    """`directory`, the value of `name`, if it is empty or not there yet; else `InputError`."""
+    require(not directory.exists() or directory.is_dir(), name, "be a directory", f"the file {directory}")
+    empty = not directory.exists() or not any(directory.iterdir())
+    require(empty, name, "be a new or an empty directory", f"{directory}, which holds files")
+    return directory
 
 
 def write_config(directory: Path, config: Any) -> None:

@@ -50,7 +50,9 @@ def path(series: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
 
 def load(path: str, target: Sequence[str] = ("y",), split: str = "0.6,0.2,0.2", **options: Any) -> Dataset:
     return load_dataset(
-        DataConfig(path, tuple(target), time="time", group="site", window=WINDOW, horizon=HORIZON, split=split, calendar="off"),
+        DataConfig(
+            path, tuple(target), time="time", group="site", window=WINDOW, horizon=HORIZON, split=split, calendar="off"
+        ),
         **options,
     )
 

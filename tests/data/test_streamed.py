@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 
 from jax_lstm.checks import InputError
-from jax_lstm.data import DataConfig, Scaler, streamed
+from jax_lstm.data import DataConfig, Scaler, Trained, streamed
 from jax_lstm.data.stored import open_stored
 from jax_lstm.data.streamed import last_rows, load_streamed
+from jax_lstm.data.table import Columns
 
 RNG = np.random.default_rng(0)
 SCALER = Scaler(("0", "1"), np.array([10.0, -3.0]), np.array([2.0, 0.5]))
+
+
+def trained(scaler: Scaler) -> Trained:
+    return Trained(Columns(scaler.columns, ("0",), scaler.columns), None, scaler)
 
 
 def two_files(folder: Path, rows: tuple[int, int] = (50, 30)) -> dict[str, np.ndarray]:
@@ -85,7 +90,7 @@ def test_windows_of_each_part(tmp_path: Path) -> None:
     """Two series of 50 and 30 rows, in tenths 7, 1 and 2: training targets end at rows 35 and 21, and so on."""
     two_files(tmp_path)
     config = DataConfig(str(tmp_path), ("0",), window=6, horizon=3, split="0.7,0.1,0.2", stream=True)
-    data = load_streamed(config, TRAINED)
+    data = load_streamed(config, trained(SCALER))
     expected = {
         "train": [*range(35 - 9 + 1), *range(1000, 1000 + 21 - 9 + 1)],
         "val": [*range(35 - 6, 40 - 9 + 1), 1000 + 21 - 6],
@@ -106,7 +111,7 @@ def test_the_windows_to_score_on_are_spread_evenly(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", column)
     shape = {"window": 4, "horizon": 2, "split": "600,200,200", "season": 10}
     config = DataConfig(str(tmp_path / "a.npy"), ("0",), **shape, stream=True, eval_windows=7)
-    data = load_streamed(config, Scaler(("0",), np.zeros(1), np.ones(1)))
+    data = load_streamed(config, trained(Scaler(("0",), np.zeros(1), np.ones(1))))
     sample = data.sample(np.float64)
     for part, first, count in (("train", 0, 595), ("val", 596, 199), ("test", 796, 199)):
         starts = sample.starts[part]
@@ -116,7 +121,7 @@ def test_the_windows_to_score_on_are_spread_evenly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sample.targets[starts[:, None] + np.arange(6), 0], begins[:, None] + np.arange(6))
         if part != "train":  # the season before, for the seasonal-naive forecast
             np.testing.assert_array_equal(sample.targets[starts - 6, 0], begins - 6)
-    every = load_streamed(replace(config, eval_windows=10_000), data.scaler).sample("f4")
+    every = load_streamed(replace(config, eval_windows=10_000), trained(data.scaler)).sample("f4")
     assert every.starts["val"].shape == (199,)
 
 
@@ -142,7 +147,11 @@ def with_nan(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda path: path.with_suffix(".npz").touch(), {"csv": "a.npz"}, r"must read .npy files; .*a.npz \(convert it by"),
+        (
+            lambda path: path.with_suffix(".npz").touch(),
+            {"csv": "a.npz"},
+            r"must read .npy files; .*a.npz \(convert it by",
+        ),
         (cut_off, {}, "a.npy: the file is cut off: it has 927 bytes"),
         (with_nan, {}, "a.npy, row 49, column '1': with --stream every value must be a finite number; got nan"),
         (lambda path: np.save(path, np.zeros((5, 2))), {}, "too few rows: the train part needs at least window"),

@@ -12,7 +12,8 @@ from flax import nnx
 
 from jax_lstm import InputError
 from jax_lstm.data import SequencesConfig
-from jax_lstm.data.sequences import load_sequences, read_sequences
+from jax_lstm.data.labelled import read_sequences
+from jax_lstm.data.sequences import load_sequences
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
@@ -50,7 +51,9 @@ def labelled(path: Path, labels: str, shift: float = 0.0, columns: str = "a,b") 
     """Two sequences of three steps for each letter, its class."""
     lines = [f"sequence,label,{columns}"]
     for number, label in enumerate(2 * labels):
-        lines += [f"s{number},{label},{ord(label) + step + shift},{number % 5}" for step in range(3)]
+        for step in range(3):
+            values = (str(ord(label) + step + shift if name == "a" else number % 5) for name in columns.split(","))
+            lines.append(f"s{number},{label},{','.join(values)}")
     path.write_text("\n".join(lines) + "\n")
     return SequencesConfig(str(path))
 
@@ -69,8 +72,10 @@ def test_a_trained_classifier_brings_its_form(tmp_path: Path) -> None:
     labelled(path, "aabbccd")
     with pytest.raises(InputError, match=r"a.csv: the label 'd' is not one of the training labels: a, b, c"):
         load_task(config, before.about)
-    labelled(path, "aabbcc", columns="b,a")
-    with pytest.raises(InputError, match=r"a.csv: must have the columns a, b; got b, a"):
+    labelled(path, "aabbcc", columns="b,a,c")
+    assert load_task(config, before.about).sequences.columns == ("a", "b"), "in the model's order"
+    labelled(path, "aabbcc", columns="b,c")
+    with pytest.raises(InputError, match=r"a.csv, line 1: no column 'a', see --features"):
         load_task(config, before.about)
 
 

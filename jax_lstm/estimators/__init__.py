@@ -1,0 +1,5 @@
+"""Training and prediction from Python, as scikit-learn has it: fit, predict, score. One class for each task."""
+
+from jax_lstm.estimators.classifier import SequenceClassifier
+
+__all__ = ["SequenceClassifier"]

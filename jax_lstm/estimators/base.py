@@ -1,0 +1,167 @@
+"""What all estimators share: parameters, fitting in a run directory, saving and loading."""
+
+import difflib
+import inspect
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from jax_lstm.checks import InputError
+from jax_lstm.estimators.names import python_names
+from jax_lstm.tasks import open_run
+from jax_lstm.tasks.run import Run
+from jax_lstm.train.config import TaskName, TrainConfig, arithmetic, options, with_options
+from jax_lstm.train.directory import require_empty
+from jax_lstm.train.signals import InterruptedRunError
+from jax_lstm.train.task import Task
+from jax_lstm.train.trainer import Report, Trainer
+
+PathLike = str | os.PathLike[str]
+
+
+class NotFittedError(InputError, AttributeError):
+    """A method that needs a fitted estimator was called before `fit`. Also an `AttributeError`, so `hasattr` works."""
+
+
+class Estimator:
+    """Parameters are the options of the command line, as keywords, and attributes of the same names.
+
+    They are checked at once. `fit` trains in a run directory that the commands can read too; without one of its own it
+    is temporary, and goes when the estimator does.
+    """
+
+    task: ClassVar[TaskName]
+    left_out: ClassVar[tuple[str, ...]] = ()  # options that are no parameters, as those that name the data
+
+    def __init_subclass__(cls) -> None:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        given = [inspect.Parameter(name, keyword, default=value) for name, value in cls.defaults().items()]
+        cls.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]  # for help() and completion
+
+    def __init__(self, **params: Any):
+        self._run: Any = None
+        self._temporary: TemporaryDirectory[str] | None = None
+        vars(self).update(self.defaults())
+        self.set_params(**params)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Every parameter with its default."""
+        return {
+            each.name: each.default
+            for each in options(TrainConfig(task=cls.task))
+            if (each.only is None or cls.task in each.only.tasks) and each.name not in ("task", *cls.left_out)
+        }
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; `deep` is there for scikit-learn."""
+        return {name: getattr(self, name) for name in self.defaults()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters; the next `fit` uses them.
+
+        Raises:
+            InputError: there is no such parameter, or its value cannot be used; nothing is changed.
+        """
+        known = self.defaults()
+        for name in params:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                fix = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(known)}"
+                raise InputError(f"{type(self).__name__} has no parameter `{name}`; {fix}")
+        self._config(self.get_params() | params)
+        vars(self).update(params)  # as they were given, which scikit-learn's `clone` asks for
+        return self
+
+    def __repr__(self) -> str:
+        known = self.defaults()
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value is not known[name])
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    @python_names()
+    def _config(self, params: dict[str, Any]) -> TrainConfig:
+        """The options of a run with these parameters."""
+        values = {name: _plain(value) for name, value in params.items()}
+        return with_options(TrainConfig(task=self.task), values, self.task)
+
+    @python_names()
+    def _fit(
+        self, load: Callable[[TrainConfig], Task], directory: PathLike | None, report: Report = lambda progress: None
+    ) -> Self:
+        """Train on the data that `load` gives, in `directory` or in a temporary one."""
+        temporary = TemporaryDirectory(prefix="jax-lstm-") if directory is None else None
+        where = Path(temporary.name) if temporary else require_empty(Path(directory or ""), "directory")
+        config = self._config(self.get_params())
+        with arithmetic(config):
+            try:
+                Trainer(load(config), where).fit(report)
+            except InterruptedRunError as error:
+                raise KeyboardInterrupt(str(error)) from None
+        self._run, self._temporary = open_run(where, self.task), temporary
+        return self
+
+    @property
+    def run(self) -> Any:
+        """The run that `fit` or `load` left, see `jax_lstm.tasks.run.Run`."""
+        if self._run is None:
+            name = type(self).__name__
+            raise NotFittedError(
+                f"this {name} is not fitted; call `fit` first, or open a run by {name}.load(directory)"
+            )
+        return self._run
+
+    def save(self, directory: PathLike) -> None:
+        """Copy the run to a new directory, for `load` and for the commands.
+
+        Raises:
+            InputError: there are files in it already, or the estimator is not fitted.
+        """
+        shutil.copytree(self.run.directory, require_empty(Path(directory), "directory"), dirs_exist_ok=True)
+
+    @classmethod
+    @python_names()
+    def load(cls, directory: PathLike) -> Self:
+        """Open a run of this task, from `save` or the command line, with its options as parameters.
+
+        Raises:
+            InputError: there is no such run, it is damaged, or it is of another task.
+        """
+        run: Run = open_run(Path(directory), cls.task, cls.__name__)
+        values = {each.name: each.value for each in options(run.config)}
+        found = cls(**{name: values[name] for name in cls.defaults()})
+        found._run = run
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters and the files of the run, so that copies and pickles do not depend on its directory."""
+        files = {} if self._run is None else _files(self._run.directory)
+        return {"params": self.get_params(), "files": files}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        type(self).__init__(self, **state["params"])
+        if state["files"]:
+            self._temporary = TemporaryDirectory(prefix="jax-lstm-")
+            for name, content in state["files"].items():
+                path = Path(self._temporary.name, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self._run = open_run(Path(self._temporary.name), self.task)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._run is not None
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars as Python's, and sequences as lists, as the options in a file are."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
