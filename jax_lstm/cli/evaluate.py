@@ -9,7 +9,6 @@ from rich.console import Console
 
 from jax_lstm.checks import require
 from jax_lstm.cli import show
-from jax_lstm.cli.options import data_from
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
@@ -35,7 +34,7 @@ class Evaluate:
         run = open_run(self.run_directory)
         config = run.config
         if config.task == "forecast":
-            data = data_from(run, self.csv or config.data.csv)
+            data = run.data_config(self.csv)
             data = replace(data, split=self.split or data.split)
             config = absolute(replace(config, data=data))
         else:

@@ -12,7 +12,6 @@ from rich.markup import escape
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, plots, show
-from jax_lstm.cli.options import data_from
 from jax_lstm.cli.stream import stream
 from jax_lstm.data.series import fill
 from jax_lstm.files import write_whole
@@ -51,7 +50,7 @@ class Forecast:
             ):
                 stream(run, lines, sys.stdout, sys.stderr)
             return 0
-        data = data_from(run, self.csv or run.config.data.csv)
+        data = run.data_config(self.csv)
         out = Path(self.out) if self.out else self.run_directory / "forecast.csv"
         if out.suffix != ".csv":
             raise InputError(f"`--out` must end in .csv; got {out}")

@@ -4,15 +4,12 @@ import dataclasses
 import time
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
 
 from jax_lstm.checks import InputError, require
-from jax_lstm.data import DataConfig
-from jax_lstm.data.stored import streamable
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import Only, only_of, option
 from jax_lstm.train.directory import require_empty
@@ -95,14 +92,6 @@ def value_of(name: str, arguments: Sequence[str]) -> str:
         if argument.startswith(name + "="):
             return argument.partition("=")[2]
     return ""
-
-
-def data_from(run: Any, path: str) -> DataConfig:
-    """The data of a forecasting run, by its columns, from `path`; streamed if that file can be."""
-    data, stream = run.config.data, run.config.data.stream and streamable(path)
-    epoch_windows = data.epoch_windows if stream else 0
-    columns = {"features": run.trained.columns.read, "target": run.target, "ignore": ()}
-    return replace(data, csv=path, **columns, stream=stream, epoch_windows=epoch_windows)
 
 
 def new_directory(out: str, command: str) -> Path:

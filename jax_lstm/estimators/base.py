@@ -80,7 +80,7 @@ class Estimator:
 
     def __repr__(self) -> str:
         known = self.defaults()
-        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value is not known[name])
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != known[name])
         return f"{type(self).__name__}({', '.join(changed)})"
 
     @python_names()

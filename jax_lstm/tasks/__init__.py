@@ -1,5 +1,6 @@
 """The tasks that a run can learn, one file each."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +36,6 @@ def open_run(directory: Path, task: str = "", command: str = "this command") -> 
     config = saved.config
     if task and config.task != task:
         raise InputError(f"{directory}: {command} needs a run of the task {task}; this is a run of {config.task}")
+    if config.data.csv and not Path(config.data.csv).is_absolute():  # kept in the run directory
+        config = replace(config, data=replace(config.data, csv=str(directory / config.data.csv)))
     return RUNS[config.task](directory, saved.step, config, saved.data, position_of(saved.position, config))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.data import Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
+from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
 from jax_lstm.data.calendar import Calendar
+from jax_lstm.data.stored import streamable
 from jax_lstm.data.table import Columns
 from jax_lstm.export import Scaling
 from jax_lstm.models import LSTMModel
@@ -195,6 +196,14 @@ class ForecastRun(Run):
     @property
     def scaler(self) -> Scaler:
         return self.trained.scaler
+
+    def data_config(self, path: str = "") -> DataConfig:
+        """The data of the run, or from `path` what the model reads; streamed if that file can be."""
+        data, columns = self.config.data, self.trained.columns
+        path = path or data.csv
+        stream = data.stream and streamable(path)
+        chosen = {"features": columns.read, "target": columns.target, "ignore": ()}
+        return replace(data, csv=path, **chosen, stream=stream, epoch_windows=data.epoch_windows if stream else 0)
 
     @property
     def facts(self) -> dict[str, Any]:

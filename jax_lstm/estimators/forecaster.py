@@ -1,0 +1,181 @@
+"""Forecasts of series in DataFrames."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from jax_lstm.checks import InputError, require_size
+from jax_lstm.data import DataConfig, load_dataset
+from jax_lstm.data.dataset import read_series
+from jax_lstm.data.frames import INDEX, Frame, of_dataframe
+from jax_lstm.data.series import Series
+from jax_lstm.data.table import read_tables
+from jax_lstm.estimators.base import Estimator, PathLike
+from jax_lstm.estimators.names import python_names
+from jax_lstm.tasks.ahead import as_frame, forecast_ahead
+from jax_lstm.tasks.forecast import Forecasting
+from jax_lstm.train.config import TrainConfig
+
+GIVEN = "data.csv"  # in the run directory: the DataFrame given to fit
+NAMES = ("target", "features", "ignore", "categories", "missing")  # parameters that may be one name
+UNKNOWN = "all columns"  # as target, until the data is given
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Forecasts from several origins, and their scores.
+
+    `forecasts` has a row for each fold, series, step and target: fold, series, step, time (or row), target, forecast and
+    actual. `scores` has the mean squared and the mean absolute error of each fold, step and target, in the target's units.
+    """
+
+    forecasts: Any
+    scores: Any
+
+
+class Forecaster(Estimator):
+    """Forecast the rows after the last one of one or many series.
+
+    Series come in a pandas DataFrame, or one of polars, with a row per time step: wide, with a column for each quantity;
+    or long, with `group` naming the column that tells series apart. Timestamps are in the index or in the column `time`;
+    without them rows count as consecutive. Parameters are the options of `jax-lstm train`:
+    `target="load", horizon=24, window=168, epochs=20, seeds="0:5"`; without `target` all columns are forecast.
+    """
+
+    task = "forecast"
+    left_out = (
+        *("csv", "stream", "epoch_windows", "eval_windows"),
+        *("separator", "decimal", "thousands", "encoding", "skip_lines"),
+    )
+
+    def fit(self, data: Any, *, directory: PathLike | None = None) -> Self:
+        """Train on `data`, in a run directory that the commands can read too.
+
+        The last parts of each series are kept for validation and testing, see `split`.
+
+        Raises:
+            InputError: the data cannot be used.
+        """
+        with python_names():
+            frame = of_dataframe(data, "data")
+
+        def load(config: TrainConfig) -> Forecasting:
+            config = replace(config, data=_chosen(config.data, frame))
+            task = Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), None, frame.data))
+            _warn(task.warnings)
+            return task
+
+        self._fit(load, directory)
+        frame.data.to_csv(self.run.directory / GIVEN, index=False)
+        return self
+
+    @python_names()
+    def predict(self, data: Any = None) -> Any:
+        """Forecast the `horizon` rows after the last one of each series of `data`, or of the training data.
+
+        Returns a pandas DataFrame: the series if there are several, time (the index, if it was one), and each target. With
+        several seeds two more columns a target bound 90% of models with other seeds; they are no interval of the data.
+
+        Raises:
+            InputError: the data does not fit the model, or has too few rows for a window.
+        """
+        run = self.run
+        frame = None if data is None else of_dataframe(data, "data")
+        ahead = forecast_ahead(run, run.data_config(), None if frame is None else frame.data)
+        _warn(ahead.warnings)
+        found = as_frame(ahead)
+        time = run.config.data.time
+        return found.set_index(time) if time == INDEX and len(ahead.series) == 1 else found
+
+    @python_names()
+    def backtest(self, data: Any, folds: int = 5, refit: bool = False) -> Backtest:
+        """Forecast the last `folds` horizons of each series of `data`, each from the rows before it alone.
+
+        A model is trained on the rows before the first fold, or with `refit` for each fold on those before it; this
+        estimator stays as it is.
+
+        Raises:
+            InputError: the series are too short.
+        """
+        import pandas as pd
+
+        require_size("folds", folds)
+        frame = of_dataframe(data, "data")
+        config = _chosen(self._config(self.get_params()).data, frame)
+        series = read_series(config, data=frame.data).series
+        model, parts = self, []
+        for fold in range(folds):
+            held = config.horizon * (folds - fold)
+            before = frame.data.iloc[_rows_before(frame, config, series, held)]
+            if not len(before):
+                raise InputError(f"`folds` must leave rows to train on; got {folds} folds of {config.horizon} rows")
+            if refit or not fold:
+                model = type(self)(**self.get_params()).fit(before)
+            found = as_frame(forecast_ahead(model.run, model.run.data_config(), before))
+            parts.append(_with_actual(found, series, config, model.run.target).assign(fold=fold + 1))
+        forecasts = pd.concat(parts, ignore_index=True)
+        forecasts.insert(0, "fold", forecasts.pop("fold"))
+        error = forecasts["forecast"] - forecasts["actual"]
+        keys = ["fold", "step", "target"]
+        scores = forecasts[keys].assign(mse=error**2, mae=error.abs()).groupby(keys, as_index=False, sort=False).mean()
+        return Backtest(forecasts, scores)
+
+    @python_names()
+    def _config(self, params: dict[str, Any]) -> TrainConfig:
+        """Names may be one text; the target is known when the data is, see `_chosen`."""
+        values = dict(params)
+        for name in NAMES:
+            values[name] = [values[name]] if isinstance(values[name], str) else values[name]
+        return super()._config({**values, "csv": GIVEN, "target": values["target"] or [UNKNOWN]})
+
+
+def _chosen(config: DataConfig, frame: Frame) -> DataConfig:
+    """The time column if it was the index, and all columns as targets if none is named."""
+    if not config.time and INDEX in frame.names and frame.data[INDEX].dtype.kind == "M":
+        config = replace(config, time=INDEX)
+    if config.target == (UNKNOWN,):
+        apart = (config.time, config.group, *config.ignore, *config.categories)
+        config = replace(config, target=tuple(name for name in frame.names if name not in apart))
+    return config
+
+
+def _rows_before(frame: Frame, config: DataConfig, series: list[Series], held: int) -> np.ndarray:
+    """The rows of a frame, in order, without the last `held` grid rows of each series."""
+    kept = []
+    for table, one in zip(read_tables(config, data=frame.data)[0], series, strict=True):
+        end = len(one.values) - held
+        if table.times is None or one.times is None:
+            kept.append(table.rows[: max(end, 0)])
+        elif end > 0:
+            kept.append(table.rows[table.times <= one.times[end - 1]])
+    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, int)
+
+
+def _with_actual(found: Any, series: list[Series], config: DataConfig, target: tuple[str, ...]) -> Any:
+    """Forecasts as rows of one target each, beside the values of the series."""
+    import pandas as pd
+
+    group = next((name for name in (config.group, "series") if name and name in found.columns), "")
+    time = next(name for name in found.columns if name != group)
+    parts = []
+    for name, own in found.groupby(group, sort=False) if group else [("", found)]:
+        one = next(each for each in series if each.group == str(name))
+        stamps = np.arange(1, len(one.values) + 1) if one.times is None else one.times
+        wanted = (
+            own[time].to_numpy() if one.times is None else own[time].dt.tz_localize(None).to_numpy("datetime64[us]")
+        )
+        at = np.searchsorted(stamps, wanted)
+        for column in target:
+            actual = one.values[:, one.columns.index(column)]
+            inside = at < len(actual)
+            rows = {"series": name, "step": np.arange(1, len(own) + 1), time: own[time], "target": column}
+            values = np.where(inside, actual[np.minimum(at, len(actual) - 1)], np.nan)
+            parts.append(pd.DataFrame({**rows, "forecast": own[column].to_numpy(), "actual": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _warn(messages: Any) -> None:
+    for message in messages:
+        warnings.warn(message, UserWarning, stacklevel=4)
