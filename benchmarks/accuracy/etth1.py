@@ -62,7 +62,9 @@ def csv_file() -> Path:
 
 def load(table: str, horizon: int, window: int) -> Dataset:
     columns = TABLES[table]
-    data = DataConfig(str(csv_file()), columns, columns, "date", window=window, horizon=horizon, split=SPLIT, calendar="off")
+    data = DataConfig(
+        str(csv_file()), columns, columns, "date", window=window, horizon=horizon, split=SPLIT, calendar="off"
+    )
     return load_dataset(data)
 
 

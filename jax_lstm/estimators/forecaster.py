@@ -27,8 +27,8 @@ UNKNOWN = "all columns"  # as target, until the data is given
 class Backtest:
     """Forecasts from several origins, and their scores.
 
-    `forecasts` has a row for each fold, series, step and target: fold, series, step, time (or row), target, forecast and
-    actual. `scores` has the mean squared and the mean absolute error of each fold, step and target, in the target's units.
+    `forecasts` has a row for each fold, series, step and target: fold, series, step, time (or row), target, forecast
+    and actual. `scores` has the mean squared and the mean absolute error of each fold, step and target, in its units.
     """
 
     forecasts: Any
@@ -38,9 +38,9 @@ class Backtest:
 class Forecaster(Estimator):
     """Forecast the rows after the last one of one or many series.
 
-    Series come in a pandas DataFrame, or one of polars, with a row per time step: wide, with a column for each quantity;
-    or long, with `group` naming the column that tells series apart. Timestamps are in the index or in the column `time`;
-    without them rows count as consecutive. Parameters are the options of `jax-lstm train`:
+    Series come in a pandas DataFrame, or one of polars, with a row per time step: wide, with a column for each
+    quantity; or long, with `group` naming the column that tells series apart. Timestamps are in the index or in the
+    column `time`; without them rows count as consecutive. Parameters are the options of `jax-lstm train`:
     `target="load", horizon=24, window=168, epochs=20, seeds="0:5"`; without `target` all columns are forecast.
     """
 
@@ -75,8 +75,8 @@ class Forecaster(Estimator):
     def predict(self, data: Any = None) -> Any:
         """Forecast the `horizon` rows after the last one of each series of `data`, or of the training data.
 
-        Returns a pandas DataFrame: the series if there are several, time (the index, if it was one), and each target. With
-        several seeds two more columns a target bound 90% of models with other seeds; they are no interval of the data.
+        Returns a pandas DataFrame: the series if there are several, time (the index, if it was one), and each target.
+        With several seeds two more columns a target bound 90% of models with other seeds, not of what may happen.
 
         Raises:
             InputError: the data does not fit the model, or has too few rows for a window.

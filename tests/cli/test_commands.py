@@ -24,8 +24,8 @@ from jax_lstm.data import DataConfig
 from jax_lstm.tasks import open_run
 from jax_lstm.tolerances import TOLERANCES, Tolerance
 from jax_lstm.train import ModelConfig, TrainConfig
-from jax_lstm.train.formats import FORMAT
 from jax_lstm.train.config import option, to_dict
+from jax_lstm.train.formats import FORMAT
 from jax_lstm.version import __version__
 
 RUN_FILES = ["checkpoints", "config.json", "forecasts.png", "losses.png", "metrics.jsonl", "scores.json"]

