@@ -23,6 +23,7 @@ from jax_lstm.cli.info import Info
 from jax_lstm.cli.options import split_task, value_of, view, viewed
 from jax_lstm.cli.train import Train
 from jax_lstm.cli.tutorial import Tutorial
+from jax_lstm.estimators.names import command_line
 from jax_lstm.train import DivergedError, InterruptedRunError
 
 COMMANDS: dict[str, Any] = {
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         command = _parse(arguments)
-        return command.run(console)
+        with command_line():
+            return command.run(console)
     except (InputError, MissingExtraError) as error:
         return _fail(str(error), 2)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Training and prediction from Python, as scikit-learn has it: fit, predict, score. One class for each task."""
 
 from jax_lstm.estimators.classifier import SequenceClassifier
+from jax_lstm.estimators.text import TextModel
 
-__all__ = ["SequenceClassifier"]
+__all__ = ["SequenceClassifier", "TextModel"]
