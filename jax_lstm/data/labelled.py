@@ -120,15 +120,16 @@ def _read_csv(path: str, config: SequencesConfig, columns: Sequence[str], labell
     rows = rows_of(path)
     line, header = next(rows, (1, []))
     header = [name.strip() for name in header]
-    columns = columns or config.features or [
-        name for name in header if name not in ("", config.sequence, config.label, *config.ignore)
-    ]  # fmt: skip
-    needed = [("--sequence", config.sequence), *(("--features", name) for name in columns)]
-    needed += [("--label", config.label)] if labelled else []
-    needed += [("--ignore", name) for name in config.ignore] if labelled else []
-    for option, name in needed:
+    needed = [(config.sequence, "see --sequence"), *((name, "which the model reads") for name in columns)]
+    if labelled:
+        needed.append((config.label, "see --label"))
+    if not columns:
+        left = [name for name in header if name not in ("", config.sequence, config.label, *config.ignore)]
+        columns = config.features or left
+        needed += [*((name, "see --features") for name in columns), *((name, "see --ignore") for name in config.ignore)]
+    for name, why in needed:
         if header.count(name) != 1:
-            fault = f"column {name!r} is named twice" if name in header else f"no column {name!r}, see {option}"
+            fault = f"column {name!r} is named twice" if name in header else f"no column {name!r}, {why}"
             raise InputError(f"{path}, line {line}: {fault}; the columns are {', '.join(header)}")
     if not columns:
         raise InputError(f"{path}, line {line}: no column is left to read; the columns are {', '.join(header)}")

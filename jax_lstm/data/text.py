@@ -27,12 +27,12 @@ class TextConfig:
 
     text: str = ""
     """Text file to learn (default: the documentation that comes with Python)."""
-    encoding: str = ""
-    """Encoding of the file, as cp1252 (default: UTF-8, or what a byte order mark says)."""
     units: Literal["characters", "bytes"] = "characters"
     """Unit of prediction; bytes are those of the file, whatever its encoding."""
     steps: int = 64
     """Length of truncated back-propagation, in characters; the state is carried on."""
+    encoding: str = ""
+    """Encoding of the file, as cp1252 (default: UTF-8, or what a byte order mark says)."""
 
     def __post_init__(self) -> None:
         require_size("--steps", self.steps)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.estimators.names import python_names
+from jax_lstm.estimators.names import on_command_line, python_names
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.config import TaskName, TrainConfig, arithmetic, options, with_options
@@ -80,7 +80,7 @@ class Estimator:
 
     def __repr__(self) -> str:
         known = self.defaults()
-        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value is not known[name])
+        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != known[name])
         return f"{type(self).__name__}({', '.join(changed)})"
 
     @python_names()
@@ -131,7 +131,7 @@ class Estimator:
         Raises:
             InputError: there is no such run, it is damaged, or it is of another task.
         """
-        run: Run = open_run(Path(directory), cls.task, cls.__name__)
+        run: Run = open_run(Path(directory), cls.task, "this command" if on_command_line() else cls.__name__)
         values = {each.name: each.value for each in options(run.config)}
         found = cls(**{name: values[name] for name in cls.defaults()})
         found._run = run

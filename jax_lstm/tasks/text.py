@@ -248,9 +248,10 @@ class TextRun(Run):
         codes = alphabet.encode(prompt or first, "`--prompt`")
 
         def pieces() -> Iterator[Any]:
-            drawn = self._generate(codes, length, temperature, seed)
+            drawn = None
             while True:
                 with arithmetic(self.config):  # which must not last while the caller has the piece
+                    drawn = drawn or self._generate(codes, length, temperature, seed)
                     code = next(drawn, None)
                 if code is None:
                     return
