@@ -114,7 +114,7 @@ FAULTS = [
     ("generate saved/lm-0 --prompt Z", "the character 'Z' at 0 is not in the text"),
     ("generate saved/lm-0 --length -1", "`--length` must be an integer of at least 0; got -1"),
     ("label saved/classify-0 --sequences new.csv --sequence id", "new.csv, line 1: no column 'id', see --sequence"),
-    ("label saved/classify-0 --sequences good.csv --sequence y", "good.csv, line 1: no column"),
+    ("label saved/classify-0 --sequences good.csv --sequence y", "good.csv, line 1: no column 'a', which the mod"),
     ("label saved/lm-0 --sequences new.csv", "this command needs a run of the task labels; this is a run of text"),
     ("label saved/classify-0 --sequences none.ts", "none.ts: no such file"),
     ("export run --to onnx --out model.pt", "must end in .onnx; got"),

@@ -90,9 +90,11 @@ def test_before_fit() -> None:
     assert not hasattr(classifier, "classes_")
 
 
-def test_runs_of_the_command_line_open(tmp_path: Path) -> None:
+def test_runs_of_the_command_line_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the parameters of their config; the run is copied by `save`, and by copies and pickles."""
-    model = jl.TextModel.load(SAVED / "lm-0")
+    monkeypatch.chdir(SAVED)
+    model = jl.TextModel.load("lm-0")
+    monkeypatch.chdir(tmp_path)
     assert (model.get_params()["hidden_size"], model.get_params()["steps"]) == (3, 10)
     written = model.generate("one", 12, seed=1)
     model.save(tmp_path / "copy")

@@ -48,6 +48,7 @@ def test_it_learns_labels_of_their_own_type(fitted: jl.SequenceClassifier, tmp_p
     assert call("evaluate", tmp_path / "run") == 2, "there is no file to score it on"
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged(fitted: jl.SequenceClassifier) -> None:
     """And each sequence has the probabilities that it has alone, with values on their own scale."""
     sequences, _ = drawn(3, seed=2)
@@ -111,6 +112,7 @@ def test_a_file_gives_what_the_command_line_gives(tmp_path: Path, capsys: pytest
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), here.predict_proba(CASE), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tools_of_scikit_learn() -> None:
     selection = pytest.importorskip("sklearn.model_selection")
     scores = selection.cross_val_score(jl.SequenceClassifier(**SMALL, epochs=8), *drawn(60, seed=0), cv=2)
