@@ -65,8 +65,12 @@ def read_sequences(path: str, config: SequencesConfig, columns: Sequence[str] = 
     Raises:
         InputError: the file is missing, empty or not in its format, or lacks a column.
     """
-    in_archive = suffix_of(path, (".ts", ".ts.gz"))
-    read = _read_ts(path, labelled) if in_archive else _read_csv(path, config, columns, labelled)
+    if suffix_of(path, (".ts", ".ts.gz")):
+        chosen = "" if columns else " ".join((*config.features, *config.ignore))
+        require(not chosen, "--features and --ignore", f"be left out with {path}, which names no columns", chosen)
+        read = _read_ts(path, labelled)
+    else:
+        read = _read_csv(path, config, columns, labelled)
     if not read.values:
         raise InputError(f"{path}: no sequences in the file")
     if columns and read.columns != tuple(columns):

@@ -11,6 +11,7 @@ import pytest
 
 import jax_lstm as jl
 from jax_lstm.estimators.names import command_line, in_python
+from jax_lstm.train import InterruptedRunError
 
 SAVED = Path(__file__).parents[1] / "train" / "saved"
 
@@ -116,6 +117,20 @@ def test_clone_of_scikit_learn() -> None:
     assert copied.get_params() == model.get_params()
     with pytest.raises(jl.InputError, match="is not fitted"):
         copied.generate()
+
+
+def test_an_interrupt_is_one_in_python_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a search over parameters, which goes on after errors, stops; what was fitted before stays."""
+
+    def interrupted(trainer: Any) -> None:
+        raise InterruptedRunError("interrupted after step 3")
+
+    model = jl.TextModel.load(SAVED / "lm-0")
+    before = model.run
+    monkeypatch.setattr("jax_lstm.train.trainer.Trainer.fit", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="after step 3"):
+        model.fit("abc" * 100)
+    assert model.run is before
 
 
 def test_exported_lazily() -> None:

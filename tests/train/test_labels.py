@@ -198,6 +198,8 @@ def test_sequences_without_labels(tmp_path: Path) -> None:
     assert without.names == with_labels.names == ["0", "1", "2"]
     for one, two in zip(with_labels.values, without.values, strict=True):
         np.testing.assert_array_equal(one, two)
+    with pytest.raises(InputError, match=r"`--features and --ignore` must be left out with .*TS.GZ.*; got a"):
+        read_sequences(str(ts), SequencesConfig(ignore=("a",)))
     with pytest.raises(InputError, match=r"bare.ts: must have the columns a, b; got dimension 1, dimension 2"):
         read_sequences(str(other), SequencesConfig(), ("a", "b"), labelled=False)
 
