@@ -1,5 +1,8 @@
 """The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jax_lstm import export, functional, kernels
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.layers import LSTM, LSTMCell, explain_backend
@@ -11,8 +14,12 @@ from jax_lstm.weights import interop
 from jax_lstm.weights.files import load_file, save_file
 from jax_lstm.weights.state_dicts import IncompatibleKeys, load_state_dict, state_dict
 
+if TYPE_CHECKING:
+    from jax_lstm.estimators import Forecaster, SequenceClassifier, TextModel
+
 __all__ = [
     "LSTM",
+    "Forecaster",
     "IncompatibleKeys",
     "Init",
     "InputError",
@@ -22,7 +29,9 @@ __all__ = [
     "LSTMState",
     "LanguageModel",
     "MissingExtraError",
+    "SequenceClassifier",
     "Sizes",
+    "TextModel",
     "Variant",
     "__version__",
     "explain_backend",
@@ -35,6 +44,13 @@ __all__ = [
     "save_file",
     "state_dict",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, imported when they are used: training brings what layers do not need."""
+    if name not in ("Forecaster", "SequenceClassifier", "TextModel"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("jax_lstm.estimators"), name)
 
 
 def __dir__() -> list[str]:

@@ -95,6 +95,7 @@ assert main(["compare", "--out", {str(tmp_path / "compared")!r}]) == 2
 def test_import_brings_nothing_optional_and_pt_files_need_no_safetensors(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     optional = {"torch", "torch_ref", "matplotlib", "safetensors", "keras", "equinox"}
+    optional |= {"jax_lstm.estimators", "jax_lstm.train"}  # which are imported when they are used
     code = f"import jax_lstm, sys; print(sorted({optional} & sys.modules.keys())){WEIGHTS}"
     done = run_hiding({"safetensors", "keras", "equinox"}, code.replace("FILE", str(tmp_path / "cell.pt")))
     assert done.stdout == "[]\nTrue (2, 12)\n", done.stderr

@@ -20,9 +20,11 @@ from jax_lstm.cli.export import Export
 from jax_lstm.cli.forecast import Forecast
 from jax_lstm.cli.generate import Generate
 from jax_lstm.cli.info import Info
+from jax_lstm.cli.label import Label
 from jax_lstm.cli.options import split_task, value_of, view, viewed
 from jax_lstm.cli.train import Train
 from jax_lstm.cli.tutorial import Tutorial
+from jax_lstm.estimators.names import command_line
 from jax_lstm.train import DivergedError, InterruptedRunError
 
 COMMANDS: dict[str, Any] = {
@@ -31,6 +33,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": Evaluate,
     "forecast": Forecast,
     "generate": Generate,
+    "label": Label,
     "export": Export,
     "tutorial": Tutorial,
     "convert": Convert,
@@ -50,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         command = _parse(arguments)
-        return command.run(console)
+        with command_line():
+            return command.run(console)
     except (InputError, MissingExtraError) as error:
         return _fail(str(error), 2)
     except OSError as error:
@@ -83,7 +87,7 @@ def _parse(arguments: list[str]) -> Any:
         options = view(config, config.task, command.left_out, hidden)
         for argument in rest:
             given, _, value = argument.partition("=")
-            if given in hidden:
+            if hidden.get(given):
                 require(False, given, hidden[given], value or value_of(given, rest) or given)
         return viewed(_tyro(type(options), f"jax-lstm {name} {task}".rstrip(), rest, default=options))
     choices = [Annotated[command, tyro.conf.subcommand(name)] for name, command in COMMANDS.items()]

@@ -11,7 +11,7 @@ import tyro
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.train import TrainConfig
-from jax_lstm.train.config import Only, only_of, option
+from jax_lstm.train.config import Only, only_of, option, options
 from jax_lstm.train.directory import require_empty
 from jax_lstm.train.formats import RENAMED_TASKS
 
@@ -55,7 +55,8 @@ def view(
     """`config` for tyro to parse, without the options of other tasks and those that the command leaves out.
 
     `left_out(cls, field)` is the reason why a field is left out, or ""; `only` is the limit of the config itself.
-    `hidden` receives the options that are missing, with the reasons.
+    `hidden` receives the options that are missing, with the reasons; "" if a part of the config for `task` has one of
+    that name.
     """
     cls, fields, values = type(config), [], {}
     hints = typing.get_type_hints(cls, include_extras=True)
@@ -63,18 +64,24 @@ def view(
         hint, value = hints[each.name], getattr(config, each.name)
         own = only_of(hint) or only
         other_task = own is not None and task not in own.tasks
-        reason = own.expected(task) if own is not None and other_task else left_out(cls, each.name)
+        reason = _limit(each.name, own).expected(task) if own is not None and other_task else left_out(cls, each.name)
         if dataclasses.is_dataclass(value):
             value = view(value, task, left_out, hidden, own)
             hint = type(value)
-        elif reason:
-            hidden[option(each.name)] = reason
+        else:
+            hidden[option(each.name)] = reason and hidden.get(option(each.name), reason)
         if reason or (cls is TrainConfig and each.name == "task"):
             hint = tyro.conf.Suppress[tyro.conf.Fixed[hint]]
         fields.append((each.name, hint, dataclasses.field(default=value)))
         values[each.name] = value
     namespace = {"__doc__": cls.__doc__, "__module__": cls.__module__, "viewed": cls}
     return dataclasses.make_dataclass(cls.__name__, fields, bases=(cls,), namespace=namespace, frozen=True)(**values)
+
+
+def _limit(name: str, only: Only) -> Only:
+    """`only` with the tasks of every option of this name."""
+    named = {task for each in options(TrainConfig()) if each.name == name and each.only for task in each.only.tasks}
+    return only._replace(tasks=tuple(task for task in TASKS if task in named) or only.tasks)
 
 
 def viewed(config: Any) -> Any:

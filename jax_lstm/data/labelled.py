@@ -66,8 +66,12 @@ def read_sequences(path: str, config: SequencesConfig, columns: Sequence[str] = 
     Raises:
         InputError: the file is missing, empty or not in its format, or lacks a column.
     """
-    in_archive = suffix_of(path, (".ts", ".ts.gz"))
-    read = _read_ts(path, labelled) if in_archive else _read_csv(path, config, columns, labelled)
+    if suffix_of(path, (".ts", ".ts.gz")):
+        chosen = "" if columns else " ".join((*config.features, *config.ignore))
+        require(not chosen, "--features and --ignore", f"be left out with {path}, which names no columns", chosen)
+        read = _read_ts(path, labelled)
+    else:
+        read = _read_csv(path, config, columns, labelled)
     if not read.values:
         raise InputError(f"{path}: no sequences in the file")
     if columns and read.columns != tuple(columns):
@@ -119,15 +123,16 @@ def _read_ts(path: str, labelled: bool) -> Labelled:
 def _read_csv(path: str, config: SequencesConfig, columns: Sequence[str], labelled: bool) -> Labelled:
     """A row per time step; the columns of `config`, and all others are features."""
     frame = read_frame(path, FileConfig())
-    columns = columns or config.features or [
-        name for name in frame.names if name not in (config.sequence, config.label, *config.ignore)
-    ]  # fmt: skip
-    needed = [("--sequence", config.sequence), *(("--features", name) for name in columns)]
-    needed += [("--label", config.label)] if labelled else []
-    needed += [("--ignore", name) for name in config.ignore] if labelled else []
-    for option, name in needed:
+    needed = [(config.sequence, "see --sequence"), *((name, "which the model reads") for name in columns)]
+    if labelled:
+        needed.append((config.label, "see --label"))
+    if not columns:
+        left = [name for name in frame.names if name not in (config.sequence, config.label, *config.ignore)]
+        columns = config.features or left
+        needed += [*((name, "see --features") for name in columns), *((name, "see --ignore") for name in config.ignore)]
+    for name, why in needed:
         if name not in frame.names:
-            raise InputError(f"{path}: no column {name!r}, see {option}; the columns are {', '.join(frame.names)}")
+            raise InputError(f"{path}: no column {name!r}, {why}; the columns are {', '.join(frame.names)}")
     if not columns:
         raise InputError(f"{path}: no column is left to read; the columns are {', '.join(frame.names)}")
     values = np.stack([numbers(frame, name, hint=_hint) for name in columns], axis=1)

@@ -1,5 +1,6 @@
 """Text for language models, encoded as characters or bytes."""
 
+import codecs
 import pydoc_data.topics
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,10 +8,17 @@ from typing import Literal
 
 import numpy as np
 
-from jax_lstm.checks import InputError, require_size
+from jax_lstm.checks import InputError, require, require_size
 
 LARGEST_ALPHABET = 65536
 FAMILIAR = "Python's documentation"
+MARKS = {  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 
 
 @dataclass(frozen=True)
@@ -18,14 +26,22 @@ class TextConfig:
     """Text for a language model."""
 
     text: str = ""
-    """Text file in UTF-8 to learn (default: the documentation that comes with Python)."""
+    """Text file to learn (default: the documentation that comes with Python)."""
     units: Literal["characters", "bytes"] = "characters"
-    """Unit of prediction."""
+    """Unit of prediction; bytes are those of the file, whatever its encoding."""
     steps: int = 64
     """Length of truncated back-propagation, in characters; the state is carried on."""
+    encoding: str = ""
+    """Encoding of the file, as cp1252 (default: UTF-8, or what a byte order mark says)."""
 
     def __post_init__(self) -> None:
         require_size("--steps", self.steps)
+        named = self.encoding and self.units == "bytes"
+        require(not named, "--encoding", "be left out with bytes, which are not decoded", self.encoding)
+        try:
+            b" ".decode(self.encoding or "utf-8", "ignore")
+        except (LookupError, ValueError):
+            require(False, "--encoding", "be an encoding of text that Python knows, as cp1252", repr(self.encoding))
 
 
 @dataclass(frozen=True)
@@ -39,14 +55,16 @@ class Alphabet:
     def size(self) -> int:
         return len(self.characters) if self.units == "characters" else 256
 
-    def encode(self, text: str, where: str) -> np.ndarray:
+    def encode(self, text: str | bytes, where: str) -> np.ndarray:
         """Encode a text as (N,) int32.
 
         Raises:
-            InputError: a character is not in the alphabet.
+            InputError: a character is not in the alphabet, or bytes are given for characters.
         """
         if self.units == "bytes":
             return np.frombuffer(as_bytes(text), np.uint8).astype(np.int32)
+        if isinstance(text, bytes):
+            raise InputError(f"{where}: bytes are for a model with --units bytes; this one reads characters")
         points, known = _points(text), _points(self.characters)
         codes = np.searchsorted(known, points).clip(max=max(len(known) - 1, 0))
         for at in np.flatnonzero(known[codes] != points)[:1]:
@@ -75,14 +93,21 @@ def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = N
     """Read the text of `config` and hold out its end for validation. A trained model brings its own alphabet.
 
     Raises:
-        InputError: the file is missing, empty or not UTF-8, or a part is not longer than `steps`.
+        InputError: the file is missing, empty or in another encoding, or a part is not longer than `steps`.
     """
-    source = config.text or FAMILIAR
-    text = _read(config.text) if config.text else _pythons()
+    text = read_text(config.text, config) if config.text else _pythons()
+    return in_parts(text, config.text or FAMILIAR, config, held_out, alphabet)
+
+
+def in_parts(
+    text: str | bytes, source: str, config: TextConfig, held_out: float, alphabet: Alphabet | None = None
+) -> Text:
+    """Encode a text from `source` and hold out its end for validation."""
     if alphabet is None:
-        alphabet = Alphabet(config.units, "".join(sorted(set(text))) if config.units == "characters" else "")
+        characters = text if config.units == "characters" and isinstance(text, str) else ""
+        alphabet = Alphabet(config.units, "".join(sorted(set(characters))))
         if alphabet.size > LARGEST_ALPHABET:
-            raise InputError(f"{source}: {alphabet.size:,} different characters; --units bytes needs 256")
+            raise InputError(f"{source}: {alphabet.size:,} different characters, too many for a model; --units bytes")
     codes = alphabet.encode(text, source)
     held = round(len(codes) * held_out)
     parts = {"training": codes[: len(codes) - held], "validation": codes[len(codes) - held :]}
@@ -93,25 +118,48 @@ def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = N
     return Text(config, alphabet, parts["training"], parts["validation"])
 
 
-def _read(path: str) -> str:
+def read_text(path: str, config: TextConfig) -> str | bytes:
+    """The text of a file, or with bytes as units its content.
+
+    Raises:
+        InputError: it is missing, empty or in another encoding.
+    """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text: {error}") from None
+    text = content if config.units == "bytes" else _decoded(content, path, config.encoding)
     if not text:
         raise InputError(f"{path}: the file is empty")
     return text
+
+
+def _decoded(content: bytes, path: str, encoding: str) -> str:
+    marked = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding or marked)
+    except UnicodeDecodeError as error:
+        other = "--encoding cp1252 or " if not encoding and _fits(content, "cp1252") else ""
+        name = encoding or marked.removesuffix("-sig").upper()
+        raise InputError(
+            f"{path}: not {name} text, {error.reason} at byte {error.start}; try {other}--units bytes"
+        ) from None
+
+
+def _fits(content: bytes, encoding: str) -> bool:
+    try:
+        return bool(content.decode(encoding))
+    except UnicodeDecodeError:
+        return False
 
 
 def _pythons() -> str:
     return "\n".join(text for _, text in sorted(pydoc_data.topics.topics.items()))
 
 
-def as_bytes(text: str) -> bytes:
+def as_bytes(text: str | bytes) -> bytes:
     """Encode as UTF-8, with invalid bytes from the command line as they were."""
-    return text.encode(errors="surrogateescape")
+    return text if isinstance(text, bytes) else text.encode(errors="surrogateescape")
 
 
 def _points(text: str) -> np.ndarray:

@@ -2,5 +2,6 @@
 
 from jax_lstm.estimators.classifier import SequenceClassifier
 from jax_lstm.estimators.forecaster import Backtest, Forecaster
+from jax_lstm.estimators.text import TextModel
 
-__all__ = ["Backtest", "Forecaster", "SequenceClassifier"]
+__all__ = ["Backtest", "Forecaster", "SequenceClassifier", "TextModel"]

@@ -4,7 +4,9 @@ import difflib
 import inspect
 import os
 import shutil
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -12,14 +14,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.estimators.names import python_names
+from jax_lstm.estimators.names import on_command_line, python_names
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
-from jax_lstm.train.config import TaskName, TrainConfig, arithmetic, options, with_options
+from jax_lstm.train.config import Option, TaskName, TrainConfig, arithmetic, options, with_options
 from jax_lstm.train.directory import require_empty
 from jax_lstm.train.signals import InterruptedRunError
 from jax_lstm.train.task import Task
-from jax_lstm.train.trainer import Report, Trainer
+from jax_lstm.train.trainer import Trainer
 
 PathLike = str | os.PathLike[str]
 
@@ -52,11 +54,13 @@ class Estimator:
     @classmethod
     def defaults(cls) -> dict[str, Any]:
         """Every parameter with its default."""
-        return {
-            each.name: each.default
-            for each in options(TrainConfig(task=cls.task))
-            if (each.only is None or cls.task in each.only.tasks) and each.name not in ("task", *cls.left_out)
-        }
+        return {each.name: each.default for each in cls._options(TrainConfig(task=cls.task))}
+
+    @classmethod
+    def _options(cls, config: TrainConfig) -> list[Option]:
+        """The options of `config` that are parameters."""
+        own = (each for each in options(config) if each.only is None or cls.task in each.only.tasks)
+        return [each for each in own if each.name not in ("task", *cls.left_out)]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name; `deep` is there for scikit-learn."""
@@ -90,16 +94,20 @@ class Estimator:
         return with_options(TrainConfig(task=self.task), values, self.task)
 
     @python_names()
-    def _fit(
-        self, load: Callable[[TrainConfig], Task], directory: PathLike | None, report: Report = lambda progress: None
-    ) -> Self:
+    def _fit(self, load: Callable[[TrainConfig], Task], directory: PathLike | None) -> Self:
         """Train on the data that `load` gives, in `directory` or in a temporary one."""
-        temporary = TemporaryDirectory(prefix="jax-lstm-") if directory is None else None
-        where = Path(temporary.name) if temporary else require_empty(Path(directory or ""), "directory")
+        temporary = None
+        if directory is None:
+            temporary = TemporaryDirectory(prefix="jax-lstm-")
+            directory = temporary.name
+        where = require_empty(Path(directory), "directory").absolute()
         config = self._config(self.get_params())
         with arithmetic(config):
             try:
-                Trainer(load(config), where).fit(report)
+                task = load(config)
+                for warning in task.warnings:
+                    warnings.warn(warning, stacklevel=5)
+                Trainer(task, where).fit()
             except InterruptedRunError as error:
                 raise KeyboardInterrupt(str(error)) from None
         self._run, self._temporary = open_run(where, self.task), temporary
@@ -131,10 +139,9 @@ class Estimator:
         Raises:
             InputError: there is no such run, it is damaged, or it is of another task.
         """
-        run: Run = open_run(Path(directory), cls.task, cls.__name__)
-        values = {each.name: each.value for each in options(run.config)}
-        found = cls(**{name: values[name] for name in cls.defaults()})
-        found._run = run
+        run: Run = open_run(Path(directory), cls.task, "this command" if on_command_line() else cls.__name__)
+        found = cls(**{each.name: each.value for each in cls._options(run.config)})
+        found._run = replace(run, directory=run.directory.absolute())
         return found
 
     def __getstate__(self) -> dict[str, Any]:

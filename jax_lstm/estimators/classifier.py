@@ -76,10 +76,11 @@ class SequenceClassifier(Estimator):
 
     @python_names()
     def read(self, sequences: Arrays | PathLike, labelled: bool = False) -> Labelled:
-        """The sequences of a file or of arrays, with the features of the model."""
+        """The sequences of a file or of arrays, with the model's features; the names of arrays are numbers."""
         columns = self.run.about["columns"]
         if isinstance(sequences, str | os.PathLike):
-            return read_sequences(os.fspath(sequences), self.run.config.sequences, columns, labelled)
+            config = self._config(self.get_params()).sequences
+            return read_sequences(os.fspath(sequences), config, columns, labelled)
         values = arrays(sequences)
         found = values[0].shape[1]
         require(found == len(columns), "sequences", f"have {len(columns)} features, as in training", found)

@@ -81,12 +81,13 @@ class Forecaster(Estimator):
         Raises:
             InputError: the data does not fit the model, or has too few rows for a window.
         """
-        run = self.run
-        frame = None if data is None else of_dataframe(data, "data")
-        ahead = forecast_ahead(run, run.data_config(), None if frame is None else frame.data)
+        run, rows = self.run, None if data is None else of_dataframe(data, "data").data
+        time = run.config.data.time
+        if rows is not None and time not in rows.columns:  # an index without a name
+            rows = rows.rename(columns={INDEX: time})
+        ahead = forecast_ahead(run, run.data_config(), rows)
         _warn(ahead.warnings)
         found = as_frame(ahead)
-        time = run.config.data.time
         return found.set_index(time) if time == INDEX and len(ahead.series) == 1 else found
 
     @python_names()

@@ -23,13 +23,17 @@ def command_line() -> Iterator[None]:
         _ON_COMMAND_LINE.reset(token)
 
 
+def on_command_line() -> bool:
+    return _ON_COMMAND_LINE.get()
+
+
 @contextmanager
 def python_names() -> Iterator[None]:
     """Name options in errors as arguments in Python; for a `with`, or as a decorator."""
     try:
         yield
     except (InputError, DivergedError) as error:
-        if _ON_COMMAND_LINE.get():
+        if on_command_line():
             raise
         raise type(error)(in_python(str(error))) from None
 

@@ -28,11 +28,16 @@ def part_of(task: Task) -> str:
     return next((part for part in ("test", "val") if task.size(part)), "")
 
 
-def evaluate(run: Run, task: Task, part: str) -> Evaluation:
-    """Predict a part of the data with the best weights of `run`, and score it."""
+def predict(run: Run, task: Task, part: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The predictions for a part of the data by the best weights: those of all members together, and of each."""
     predict, arrays = task.make_predict(run.build(), part), jax.tree.map(jnp.asarray, task.arrays)
     each = [predict(weights, arrays) for weights in run.all_weights()]
-    together = each[0] if len(each) == 1 else task.combine(each)
+    return each[0] if len(each) == 1 else task.combine(each), each
+
+
+def evaluate(run: Run, task: Task, part: str) -> Evaluation:
+    """Predict a part of the data with the best weights of `run`, and score it."""
+    together, each = predict(run, task, part)
     scores = {f"all {len(each)} together": task.score(together, part)} if len(each) > 1 else {}
     scores |= {name or "LSTM": task.score(own, part) for name, own in zip(run.names, each, strict=True)}
     scores |= {name: dict.fromkeys(task.headings, math.nan) for name in run.diverged}

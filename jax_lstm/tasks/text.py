@@ -2,8 +2,9 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -11,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.params import LSTMState
+from jax_lstm.tasks.evaluation import predict
 from jax_lstm.tasks.models import language_model
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
-from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.config import TrainConfig, arithmetic
 from jax_lstm.train.step import entropies
 from jax_lstm.train.task import Arrays, Predict, Scores, Task, checksum
 
@@ -173,21 +176,24 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
     return codes[at.clip(max=length)]
 
 
-def generate(model: LanguageModel, prompt: np.ndarray, length: int, temperature: float, seed: int) -> Iterator[int]:
-    """Codes sampled after those of `prompt` (N,), one compiled step each."""
+Generate = Callable[[np.ndarray, int, float, int], Iterator[int]]
+
+
+def make_generate(model: LanguageModel) -> Generate:
+    """`(prompt, length, temperature, seed)` to codes sampled after those of `prompt` (N,), one compiled step each."""
     model.eval()
     graph, params = nnx.split(model)
-    sample = temperature > 0
 
     @jax.jit
     def read(params: Any, codes: jax.Array) -> tuple[jax.Array, LSTMState]:
         logits, state = nnx.merge(graph, params)(codes[None])
         return logits[0, -1], state
 
-    @functools.partial(jax.jit, donate_argnums=(1, 2))
-    def step(params: Any, logits: jax.Array, state: LSTMState, at: jax.Array) -> tuple[jax.Array, jax.Array, LSTMState]:
+    @functools.partial(jax.jit, donate_argnums=(1, 2), static_argnames="sample")
+    def step(
+        params: Any, logits: jax.Array, state: LSTMState, key: jax.Array, temperature: float, *, sample: bool
+    ) -> tuple[jax.Array, jax.Array, LSTMState]:
         if sample:
-            key = jax.random.fold_in(jax.random.key(seed), at)
             # Sampling adds noise in the logits' type; with 16 bits rare codes would be drawn too rarely.
             wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
             code = jax.random.categorical(key, wide / temperature).astype(jnp.int32)
@@ -196,10 +202,15 @@ def generate(model: LanguageModel, prompt: np.ndarray, length: int, temperature:
         logits, state = nnx.merge(graph, params)(code[None, None], state)
         return code, logits[0, -1], state
 
-    logits, state = read(params, jnp.asarray(prompt, jnp.int32))
-    for at in range(length):
-        code, logits, state = step(params, logits, state, jnp.int32(at))
-        yield int(code)
+    def generate(prompt: np.ndarray, length: int, temperature: float, seed: int) -> Iterator[int]:
+        key, heat = jax.random.key(seed), float(temperature)
+        logits, state = read(params, jnp.asarray(prompt, jnp.int32))
+        for at in range(length):
+            own = jax.random.fold_in(key, at)
+            code, logits, state = step(params, logits, state, own, heat, sample=temperature > 0)
+            yield int(code)
+
+    return generate
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> LanguageModelling:
@@ -215,6 +226,47 @@ class TextRun(Run):
     @property
     def alphabet(self) -> Alphabet:
         return Alphabet(**self.about["alphabet"])
+
+    @cached_property
+    def _generate(self) -> Generate:
+        """Kept, so that the weights are read and the model is compiled once."""
+        return make_generate(self.model())
+
+    def generate(
+        self, prompt: str | bytes, length: int, temperature: float, seed: int
+    ) -> Iterator[str] | Iterator[bytes]:
+        """Characters, or bytes, sampled after `prompt`; without one, after the start of a line.
+
+        Raises:
+            InputError: the prompt has another character than the text that was learnt, or a number cannot be used.
+        """
+        require_size("--length", length, least=0)
+        require_size("--seed", seed, least=0)
+        require(0 <= temperature <= 100, "--temperature", "be between 0 and 100", temperature)
+        alphabet = self.alphabet
+        first = "\n" if alphabet.units == "bytes" or "\n" in alphabet.characters else alphabet.characters[0]
+        codes = alphabet.encode(prompt or first, "`--prompt`")
+
+        def pieces() -> Iterator[Any]:
+            drawn = None
+            while True:
+                with arithmetic(self.config):  # which must not last while the caller has the piece
+                    drawn = drawn or self._generate(codes, length, temperature, seed)
+                    code = next(drawn, None)
+                if code is None:
+                    return
+                yield alphabet.decode(np.array([code]))
+
+        return pieces()
+
+    def nats(self, text: str | bytes, where: str) -> float:
+        """The mean cross-entropy of all characters of a text but the first, in nats."""
+        codes, unit = self.alphabet.encode(text, where), self.alphabet.units
+        if len(codes) < 2:
+            raise InputError(f"{where}: must have two {unit} at least; got {len(codes)}")
+        task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0]))
+        with arithmetic(self.config):
+            return -float(np.mean(predict(self, task, "train")[0]))
 
     @property
     def export_options(self) -> dict[str, Any]:

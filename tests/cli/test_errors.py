@@ -19,6 +19,7 @@ FILES = {
     "renamed.csv": "\n".join(["time,y,w", *ROWS]),
     "text.csv": "\n".join(["time,y,x", *ROWS]).replace("05:00,5,", "05:00,five,", 1),
     "far.csv": "\n".join(["time,y,x", *ROWS]).replace("10:00,2,", "10:00,1e300,"),  # of the second and the third day
+    "new.csv": "sequence,a,b\n1,1,2\n1,2,3",
     "types.json": json.dumps({"epochs": "2"}),
 }
 SMALL = "--target y --time time --hidden-size 2 --window 4 --horizon 2 --epochs 1"
@@ -77,6 +78,14 @@ FAULTS = [
     ("forecast saved/lm-0", "forecast needs a run of the task forecast; this is a run of text"),
     ("evaluate saved/lm-0 --csv a", "be left out for a run of the task text"),
     ("train labels --resume saved/lm-0", "`--resume` must name a run or config of labels; got"),
+    ("train text --features a", "`--features` must come with the task forecast or labels, not text; got a"),
+    ("train text --ignore a", "`--ignore` must come with the task labels, not text; got a"),
+    ("train labels --time a", "`--time` must come with the task forecast, not labels; got a"),
+    ("train labels --encoding a", "`--encoding` must come with the task text, not labels; got a"),
+    ("train labels --sequences good.csv --sequence y --label x --out new", "(to leave the column out: --ignore time)"),
+    ("train labels --sequences good.csv --sequence y --label x --ignore tim", "no column 'tim', see --ignore"),
+    ("train labels --sequences good.csv --features --ignore y y", "`--ignore` must name each column once; got y y"),
+    ("train text --encoding klingon", "`--encoding` must be an encoding of text that Python knows"),
     # Runs.
     (f"train --csv good.csv {SMALL} --out run", "`--out` must be a new or an empty directory"),
     (f"train --csv good.csv {SMALL} --out good.csv", "`--out` must be a directory"),
@@ -103,6 +112,11 @@ FAULTS = [
     ("evaluate run --split half --out out.json", "`--split` must be three numbers of rows"),
     ("evaluate run --split 0.8,0.2,0 --part test", "`--part` must be one that the data has; got 'test'"),
     ("generate saved/lm-0 --prompt Z", "the character 'Z' at 0 is not in the text"),
+    ("generate saved/lm-0 --length -1", "`--length` must be an integer of at least 0; got -1"),
+    ("label saved/classify-0 --sequences new.csv --sequence id", "new.csv, line 1: no column 'id', see --sequence"),
+    ("label saved/classify-0 --sequences good.csv --sequence y", "good.csv, line 1: no column 'a', which the mod"),
+    ("label saved/lm-0 --sequences new.csv", "this command needs a run of the task labels; this is a run of text"),
+    ("label saved/classify-0 --sequences none.ts", "none.ts: no such file"),
     ("export run --to onnx --out model.pt", "must end in .onnx; got"),
     ("export run --to safetensors --out none/model.safetensors", "cannot be written"),
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Classifiers: their data, held-out parts and scores, against what can be worked out by hand."""
 
+import gzip
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from jax_lstm.data.sequences import load_sequences
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import evaluate
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+
+CASES = Path(__file__).parents[1] / "cases"
 
 
 def config_for(**options: Any) -> TrainConfig:
@@ -75,7 +78,7 @@ def test_a_trained_classifier_brings_its_form(tmp_path: Path) -> None:
     labelled(path, "aabbcc", columns="b,a,c")
     assert load_task(config, before.about).sequences.columns == ("a", "b"), "in the model's order"
     labelled(path, "aabbcc", columns="b,c")
-    with pytest.raises(InputError, match=r"a.csv, line 1: no column 'a', see --features"):
+    with pytest.raises(InputError, match=r"a.csv: no column 'a', which the model reads"):
         load_task(config, before.about)
 
 
@@ -135,12 +138,16 @@ def test_the_archives_format(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.ts", TS.replace("true one two", "false"), "line 5: expected values alone and a label of each sequence"),
-        ("a.ts", TS + "1,2:3:one\n", "line 10: expected dimensions of one length"),
+        ("A.TS", TS + "1,2:3:one\n", "line 10: expected dimensions of one length"),
         ("a.ts", TS + "1,x:3,4:one\n", "line 10: expected a number; got 'x'"),
         ("a.csv", "id,label,a\n1,x,1\n", "no column 'sequence', see --sequence"),
         ("a.csv", "sequence,label,a\n1,x,1\n1,y,1\n", "line 3: the sequence '1' has two labels"),
         ("a.csv", "sequence,label,a\n1,x,1\n2,x,1\n", "all sequences have the label 'x'"),
         ("a.csv", "sequence,label,a\n", "no rows under the header"),
+        ("a.csv", "sequence,label,a,a\n1,x,1,1\n", "line 1: column 'a' is named twice"),
+        ("a.csv", "sequence,label\n1,x\n", "no column is left to read"),
+        ("a.csv", "sequence,label,at,a\n1,x,noon,1\n", r"column 'at': expected a number; got 'noon' .*: --ignore at\)"),
+        ("a.csv", "sequence,label,the day\n1,x,noon\n", r"\(to leave the column out: --ignore 'the day'\)"),
     ],
 )
 def test_faults_of_files(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -148,6 +155,53 @@ def test_faults_of_files(tmp_path: Path, name: str, text: str, message: str) -> 
     path.write_text(text)
     with pytest.raises(InputError, match=rf"{name}.*{message}"):
         load_sequences(SequencesConfig(str(path)), 0.2, "float32")
+
+
+def test_columns_can_be_left_out(tmp_path: Path) -> None:
+    """The case has timestamps; an index without a name, as pandas writes it, is left out too."""
+    case = CASES / "labelled_with_time.csv"
+    plain = read_sequences(str(case), SequencesConfig(ignore=("time",)))
+    assert (plain.columns, len(plain.labels), plain.names[:2], set(plain.labels)) == (
+        ("v",), 20, ["0", "1"], {"down", "up"}
+    )  # fmt: skip
+    np.testing.assert_array_equal(plain.values[0], [[0.03], [-0.86], [-2.08]])
+    (indexed := tmp_path / "indexed.csv").write_text(
+        "\n".join(f"{at or ''},{line}" for at, line in enumerate(case.read_text().splitlines()))
+    )
+    for path, config in (
+        (case, SequencesConfig(features=("v",))),
+        (indexed, SequencesConfig(ignore=("time",))),
+    ):
+        found = read_sequences(str(path), config)
+        assert (found.columns, found.labels) == (("v",), plain.labels)
+    for config, message in (
+        (SequencesConfig(ignore=("tim",)), "no column 'tim', see --ignore"),
+        (SequencesConfig(features=("w",)), "no column 'w', see --features"),
+        (SequencesConfig(features=("",)), "no column '', see --features"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_sequences(str(case), config)
+
+
+def test_sequences_without_labels(tmp_path: Path) -> None:
+    """As they come to a trained model, whose columns are read and no others."""
+    (csv := tmp_path / "a.csv").write_text("sequence,b,day,a\ns,1,Monday,2\ns,3,Monday,4\n")
+    found = read_sequences(str(csv), SequencesConfig(), ("a", "b"), labelled=False)
+    np.testing.assert_array_equal(found.values[0], [[2, 1], [4, 3]])
+    (ts := tmp_path / "two.TS.GZ").write_bytes(gzip.compress(TS.encode()))
+    with_labels = read_sequences(str(ts), SequencesConfig(), labelled=False)
+    bare = TS.replace("true one two", "false")
+    for label in ("one", "two"):
+        bare = bare.replace(f":{label}\n", "\n")
+    (other := tmp_path / "bare.ts").write_text(bare)
+    without = read_sequences(str(other), SequencesConfig(), labelled=False)
+    assert without.names == with_labels.names == ["0", "1", "2"]
+    for one, two in zip(with_labels.values, without.values, strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(InputError, match=r"`--features and --ignore` must be left out with .*TS.GZ.*; got a"):
+        read_sequences(str(ts), SequencesConfig(ignore=("a",)))
+    with pytest.raises(InputError, match=r"bare.ts: must have the columns a, b; got dimension 1, dimension 2"):
+        read_sequences(str(other), SequencesConfig(), ("a", "b"), labelled=False)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from jax_lstm.models import LanguageModel
 from jax_lstm.tasks import load_task
 from jax_lstm.tasks.models import backend
 from jax_lstm.tasks.scores import truth_of
-from jax_lstm.tasks.text import generate, in_streams, n_grams
+from jax_lstm.tasks.text import in_streams, make_generate, n_grams
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 
 
@@ -114,7 +114,7 @@ def test_what_is_written_is_drawn_from_the_model(text: TextConfig, temperature: 
     task = load_task(config_for(task="text", text=text, model=ModelConfig(8, 2, tied=True, proj_size=4)))
     model = task.build(task.config)
     prompt = np.array([0, 1, 2])
-    codes = list(generate(model, prompt, 6, temperature, seed=3))
+    codes = list(make_generate(model)(prompt, 6, temperature, 3))
     read = prompt
     for at, code in enumerate(codes):
         logits, _ = model(read[None])
@@ -131,7 +131,7 @@ def test_rare_codes_are_drawn_as_often_in_16_bits() -> None:
     model = LanguageModel(12, 2, dtype="bfloat16", rngs=nnx.Rngs(0))
     model.fc.weight[...] = jnp.zeros_like(model.fc.weight[...])
     model.fc.bias[...] = jnp.log(jnp.array([0.485] * 2 + [0.003] * 10))
-    codes = np.array(list(generate(model, np.array([1]), 4000, temperature=1.0, seed=0)))
+    codes = np.array(list(make_generate(model)(np.array([1]), 4000, 1.0, 0)))
     assert np.mean(codes > 1) == pytest.approx(0.03, abs=0.01)  # 3.7 standard deviations
 
 
