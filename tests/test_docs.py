@@ -1,5 +1,6 @@
-"""The code in README and docs/ runs, all blocks of a page in one namespace; the pages in docs/ with the slow tests."""
+"""The code in README, docs/ and notebooks runs, all of a page in one namespace; the pages in docs/ with the slow tests."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in path.read_text()
 ]
+NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,15 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert names["y"].shape == (32, 1)
         assert names["ys"].shape == (5, 32, 20)
         assert names["state"].h.shape == (2, 32, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_run(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pytest.importorskip("matplotlib").use("agg")
+    names: dict[str, Any] = {}
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] for cell in cells if not cell["source"][-1].endswith(";")), "a cell was not run"
+    for cell in cells:
+        exec(compile("".join(cell["source"]), str(notebook), "exec"), names)

@@ -25,7 +25,8 @@ INDEX = "index"  # the name of a first column without one
 class Frame:
     """Columns of a file: `data` is a pandas DataFrame, of texts if the file is one.
 
-    `lines` (N,) has the line of each row in a text. `notes` say how the file was read.
+    `lines` (N,) has the line of each row in a text. `notes` say how the file was read. `time` is the column that was an
+    index of timestamps.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Frame:
     thousands: str = ""
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    time: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -93,7 +95,9 @@ def of_dataframe(frame: Any, name: str = "DataFrame") -> Frame:
         if not hasattr(frame, "columns"):
             raise InputError(f"`{name}` must be a DataFrame; got {type(frame).__name__}")
         frame = pd.DataFrame({column: np.asarray(frame[column]) for column in frame.columns})
-    return _named(_index_as_column(frame), name)
+    times = isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex)
+    time = str(INDEX if frame.index.name is None else frame.index.name) if times else ""
+    return _named(_index_as_column(frame), name, time=time)
 
 
 def _index_as_column(data: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from jax_lstm.checks import InputError, require_size
 from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.data.dataset import read_series
-from jax_lstm.data.frames import INDEX, Frame, of_dataframe
+from jax_lstm.data.frames import Frame, of_dataframe
 from jax_lstm.data.series import Series
 from jax_lstm.data.table import read_tables
 from jax_lstm.estimators.base import Estimator, PathLike
@@ -75,20 +75,20 @@ class Forecaster(Estimator):
     def predict(self, data: Any = None) -> Any:
         """Forecast the `horizon` rows after the last one of each series of `data`, or of the training data.
 
-        Returns a pandas DataFrame: the series if there are several, time (the index, if it was one), and each target.
+        Returns a pandas DataFrame: of one series by time, of several with a column each for series and time.
         With several seeds two more columns a target bound 90% of models with other seeds, not of what may happen.
 
         Raises:
             InputError: the data does not fit the model, or has too few rows for a window.
         """
-        run, rows = self.run, None if data is None else of_dataframe(data, "data").data
+        run, frame = self.run, None if data is None else of_dataframe(data, "data")
         time = run.config.data.time
-        if rows is not None and time not in rows.columns:  # an index without a name
-            rows = rows.rename(columns={INDEX: time})
-        ahead = forecast_ahead(run, run.data_config(), rows)
+        if frame is not None and frame.time and time not in frame.names:
+            frame = replace(frame, data=frame.data.rename(columns={frame.time: time}))
+        ahead = forecast_ahead(run, run.data_config(), None if frame is None else frame.data)
         _warn(ahead.warnings)
         found = as_frame(ahead)
-        return found.set_index(time) if time == INDEX and len(ahead.series) == 1 else found
+        return found.set_index(time) if time and len(ahead.series) == 1 else found
 
     @python_names()
     def backtest(self, data: Any, folds: int = 5, refit: bool = False) -> Backtest:
@@ -113,7 +113,8 @@ class Forecaster(Estimator):
             if not len(before):
                 raise InputError(f"`folds` must leave rows to train on; got {folds} folds of {config.horizon} rows")
             if refit or not fold:
-                model = type(self)(**self.get_params()).fit(before)
+                chosen = {"time": config.time, "target": config.target}
+                model = type(self)(**self.get_params() | chosen).fit(before)
             found = as_frame(forecast_ahead(model.run, model.run.data_config(), before))
             parts.append(_with_actual(found, series, config, model.run.target).assign(fold=fold + 1))
         forecasts = pd.concat(parts, ignore_index=True)
@@ -134,8 +135,8 @@ class Forecaster(Estimator):
 
 def _chosen(config: DataConfig, frame: Frame) -> DataConfig:
     """The time column if it was the index, and all columns as targets if none is named."""
-    if not config.time and INDEX in frame.names and frame.data[INDEX].dtype.kind == "M":
-        config = replace(config, time=INDEX)
+    if not config.time:
+        config = replace(config, time=frame.time)
     if config.target == (UNKNOWN,):
         apart = (config.time, config.group, *config.ignore, *config.categories)
         config = replace(config, target=tuple(name for name in frame.names if name not in apart))
