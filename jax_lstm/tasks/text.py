@@ -1,8 +1,7 @@
 """Text: a language model of characters or bytes, trained by truncated back-propagation through time."""
 
-import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.params import LSTMState
 from jax_lstm.tasks.evaluation import predict
+from jax_lstm.tasks.generation import Generate, make_generate
 from jax_lstm.tasks.models import language_model
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import in_calls
@@ -174,43 +174,6 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
     pieces = -(-length // (streams * steps))
     at = np.arange(pieces)[:, None, None] * steps + np.arange(streams)[:, None] * pieces * steps + np.arange(steps + 1)
     return codes[at.clip(max=length)]
-
-
-Generate = Callable[[np.ndarray, int, float, int], Iterator[int]]
-
-
-def make_generate(model: LanguageModel) -> Generate:
-    """`(prompt, length, temperature, seed)` to codes sampled after those of `prompt` (N,), one compiled step each."""
-    model.eval()
-    graph, params = nnx.split(model)
-
-    @jax.jit
-    def read(params: Any, codes: jax.Array) -> tuple[jax.Array, LSTMState]:
-        logits, state = nnx.merge(graph, params)(codes[None])
-        return logits[0, -1], state
-
-    @functools.partial(jax.jit, donate_argnums=(1, 2), static_argnames="sample")
-    def step(
-        params: Any, logits: jax.Array, state: LSTMState, key: jax.Array, temperature: float, *, sample: bool
-    ) -> tuple[jax.Array, jax.Array, LSTMState]:
-        if sample:
-            # Sampling adds noise in the logits' type; with 16 bits rare codes would be drawn too rarely.
-            wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-            code = jax.random.categorical(key, wide / temperature).astype(jnp.int32)
-        else:
-            code = jnp.argmax(logits).astype(jnp.int32)
-        logits, state = nnx.merge(graph, params)(code[None, None], state)
-        return code, logits[0, -1], state
-
-    def generate(prompt: np.ndarray, length: int, temperature: float, seed: int) -> Iterator[int]:
-        key, heat = jax.random.key(seed), float(temperature)
-        logits, state = read(params, jnp.asarray(prompt, jnp.int32))
-        for at in range(length):
-            own = jax.random.fold_in(key, at)
-            code, logits, state = step(params, logits, state, own, heat, sample=temperature > 0)
-            yield int(code)
-
-    return generate
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> LanguageModelling:

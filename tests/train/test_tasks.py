@@ -16,9 +16,10 @@ from jax_lstm.data import DataConfig, TextConfig
 from jax_lstm.data.text import Alphabet, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.tasks import load_task
+from jax_lstm.tasks.generation import make_generate
 from jax_lstm.tasks.models import backend
 from jax_lstm.tasks.scores import truth_of
-from jax_lstm.tasks.text import in_streams, make_generate, n_grams
+from jax_lstm.tasks.text import in_streams, n_grams
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 
 
