@@ -1,4 +1,4 @@
-"""The code in README, docs/ and notebooks runs, all of a page in one namespace; the pages in docs/ with the slow tests."""
+"""The code in README, docs/ and notebooks runs, all of a page in one namespace; docs/ with the slow tests."""
 
 import json
 import re

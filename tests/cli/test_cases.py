@@ -1,4 +1,4 @@
-"""The commands on files as users have them, in `tests/cases`: what the rows are, which rows come next, what is refused."""
+"""The commands on files as users have them, in `tests/cases`: the rows that come next, and what is refused."""
 
 import csv
 import io
