@@ -71,11 +71,11 @@ class Calendar:
         """Place `times` (N,) datetime64[us], which increase, on the grid of their series."""
         if self.unit == "time":
             ticks = times.astype(np.int64)
-            phase = Counter((ticks % self.step).tolist()).most_common(1)[0][0]
+            phase = _usual(ticks % self.step)
             at = (ticks - phase + self.step // 2) // self.step
             return Positions(at - at[0], ticks - phase - at * self.step)
         days, clock = times.astype("datetime64[D]"), times - times.astype("datetime64[D]")
-        usual = Counter(clock.astype(np.int64).tolist()).most_common(1)[0][0]
+        usual = _usual(clock.astype(np.int64))
         if self.unit == "weekdays":
             at = np.busday_count(days[0], days, weekmask=self.days)
             outside = ~np.is_busday(days, weekmask=self.days) * DAY
@@ -92,7 +92,7 @@ class Calendar:
             first = times[0] - self.positions(times).distance[0].astype("timedelta64[us]")
             return first + positions * np.timedelta64(self.step, "us")
         days = times.astype("datetime64[D]")
-        clock = np.timedelta64(Counter((times - days).astype(np.int64).tolist()).most_common(1)[0][0], "us")
+        clock = np.timedelta64(_usual((times - days).astype(np.int64)), "us")
         if self.unit == "weekdays":
             ahead = np.busday_offset(days[0], positions, roll="forward", weekmask=self.days)
         else:
@@ -106,7 +106,7 @@ class Calendar:
         last = (months + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
         if self.month_end:
             return last
-        usual = Counter(_day_of_month(days).tolist()).most_common(1)[0][0]
+        usual = _usual(_day_of_month(days))
         return np.minimum(first + usual - 1, last)
 
 
@@ -174,6 +174,12 @@ def _weekdays(series: list[np.ndarray]) -> Calendar | None:
     if seen.all() or not (weekend or weeks >= WEEKS):
         return None
     return Calendar("weekdays", 1, "".join("01"[day] for day in seen.astype(int)))
+
+
+def _usual(values: np.ndarray) -> int:
+    """The most common of integers, the first one of several."""
+    found, first, counts = np.unique(values, return_index=True, return_counts=True)
+    return int(found[np.lexsort((first, -counts))[0]])
 
 
 def _day_of_month(days: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """How a text file is written: encoding, separator, decimal sign, header. It is recognised where that is safe."""
 
 import csv
+import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -71,7 +73,7 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     Raises:
         InputError: numbers such as 1,234 leave open whether the comma is a decimal sign.
     """
-    lines = text.split("\n", config.skip_lines + SAMPLE)[config.skip_lines : config.skip_lines + SAMPLE]
+    lines = list(itertools.islice(io.StringIO(text, newline=""), config.skip_lines, config.skip_lines + SAMPLE))
     separator = {"tab": "\t", "\\t": "\t"}.get(config.separator, config.separator) or _separator(lines)
     require(len(separator) == 1, "--separator", "be one character, or tab", repr(config.separator))
     rows = _split(lines, separator)
@@ -102,7 +104,7 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
 
 def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
     try:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
         return [[field.strip() for field in row] for row in reader]
     except csv.Error:  # reported with its line when all rows are read
         return [[field.strip() for field in line.split(separator)] for line in lines]

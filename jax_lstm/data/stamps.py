@@ -62,20 +62,22 @@ def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
     """
     import pandas as pd
 
-    missing = values.isna() if values.dtype != object else values.isna() | (values.astype(str).str.strip() == "")
+    missing = values.isna()
     if missing.any():
         raise UnreadableError(int(np.argmax(missing)), "expected a timestamp; got none")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        offsets = values.map(lambda stamp: stamp.strftime("%z")).map(lambda text: f"{text[:3]}:{text[3:]}")
-        return _with_offsets(values.dt.tz_localize(None).to_numpy("datetime64[us]"), offsets.to_numpy(str))
+        local, utc = (each.dt.tz_localize(None).to_numpy("datetime64[us]") for each in (values, values.dt.tz_convert("UTC")))
+        return _with_offsets(local, (local - utc) // np.timedelta64(1, "m"))
     if values.dtype.kind == "M":
         return Stamps(values.to_numpy("datetime64[us]"))
     if isinstance(values.dtype, pd.PeriodDtype):
         return Stamps(values.dt.to_timestamp().to_numpy("datetime64[us]"))
-    texts = values.astype(str).str.strip()
-    if values.dtype.kind in "fi":
-        texts = texts.str.removesuffix(".0")
-    return _read_texts(texts.to_numpy(object), order, form)
+    texts = [str(value).strip() for value in values.tolist()]
+    if values.dtype.kind == "f":
+        texts = [text.removesuffix(".0") for text in texts]
+    if "" in texts:
+        raise UnreadableError(texts.index(""), "expected a timestamp; got none")
+    return _read_texts(np.array(texts, object), order, form)
 
 
 def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
@@ -83,15 +85,20 @@ def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
         return Stamps(_parsed(texts, form))
     if all(text.isdigit() for text in texts):
         return _read_digits(texts)
-    ends = [found[1] if (found := OFFSET.search(text)) else "" for text in texts]
+    ends = [found[1] if _may_end_in_offset(text) and (found := OFFSET.search(text)) else "" for text in texts]
     if any(ends):
         for row in range(len(ends)):
             if bool(ends[row]) != bool(ends[0]):
                 raise UnreadableError(row, "some timestamps have an offset from UTC and some have none")
         plain = [text[: len(text) - len(end)].strip() for text, end in zip(texts, ends, strict=True)]
         found = _without_offsets(np.array(plain, object), order)
-        return _with_offsets(found.times, np.array([_standard(end) for end in ends]), found.note)
+        return _with_offsets(found.times, np.array([_minutes(end) for end in ends]), found.note)
     return _without_offsets(texts, order)
+
+
+def _may_end_in_offset(text: str) -> bool:
+    """A quick test, since the pattern takes long."""
+    return text[-1] in "Zz" or "+" in text or "-" in text[10:]
 
 
 def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
@@ -176,24 +183,19 @@ def _read_digits(texts: np.ndarray) -> Stamps:
     return Stamps(times, "Z", f"timestamps as {unit} since 1970")
 
 
-def _with_offsets(local: np.ndarray, offsets: np.ndarray, note: str = "") -> Stamps:
+def _with_offsets(local: np.ndarray, minutes: np.ndarray, note: str = "") -> Stamps:
     """Times in UTC; or local ones, if all have one time of day that is not midnight in UTC, so that days stay days."""
-    shift = np.array([_minutes(offset) for offset in offsets]) * np.timedelta64(1, "m")
     clock = local - local.astype("datetime64[D]")
-    if shift.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != 0).all():
-        return Stamps(local, str(offsets[0]) if (shift == shift[0]).all() else "", note)
-    return Stamps(local - shift, "Z", note)
+    if minutes.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != np.timedelta64(0)).all():
+        hours, rest = divmod(abs(int(minutes[0])), 60)
+        offset = f"{'-' if minutes[0] < 0 else '+'}{hours:02}:{rest:02}"
+        return Stamps(local, offset if (minutes == minutes[0]).all() else "", note)
+    return Stamps(local - minutes.astype("timedelta64[m]"), "Z", note)
 
 
 def _minutes(offset: str) -> int:
-    sign = -1 if offset.startswith("-") else 1
-    return sign * (60 * int(offset[1:3]) + int(offset[4:6]))
-
-
-def _standard(offset: str) -> str:
-    """An offset as +HH:MM."""
     digits = offset.upper().replace("Z", "+0000").replace(":", "").ljust(5, "0")
-    return f"{digits[:3]}:{digits[3:]}"
+    return int(f"{digits[0]}1") * (60 * int(digits[1:3]) + int(digits[3:5]))
 
 
 EXPECTED = "an ISO 8601 timestamp like 2016-07-01 00:00:00"
