@@ -145,7 +145,7 @@ def _fits(calendar: Calendar, times: np.ndarray) -> bool:
 
 def _months(series: list[np.ndarray]) -> Calendar | None:
     """The calendar of months, if every series stays near one day of the month."""
-    ends, starts, same = True, True, True
+    last, ends, starts, same = True, True, True, True
     diffs: list[int] = []
     for times in series:
         days = times.astype("datetime64[D]")
@@ -153,11 +153,12 @@ def _months(series: list[np.ndarray]) -> Calendar | None:
         day, left = _day_of_month(days), _days_left(days)
         ends &= bool((left < MONTH_DAYS).all())
         starts &= bool((day <= MONTH_DAYS).all())
-        same &= bool((day == day[0]).all())
+        last &= bool((left == 0).all())
+        same &= bool(((day == day.max()) | (left == 0)).all())  # the 30th, and in February the last
         diffs += np.diff(numbers).tolist()
     if min(diffs) < 1 or not (ends or starts or same):
         return None
-    return Calendar("months", int(np.gcd.reduce(diffs)), month_end=ends)
+    return Calendar("months", int(np.gcd.reduce(diffs)), month_end=last or (ends and not same))
 
 
 def _weekdays(series: list[np.ndarray]) -> Calendar | None:

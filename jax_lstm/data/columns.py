@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from jax_lstm.checks import InputError
+from jax_lstm.data.dialect import MISSING, SPACES
 from jax_lstm.data.frames import Frame
 from jax_lstm.data.stamps import UnreadableError, read_stamps
 
-MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
 BOOLEANS = {"true": 1.0, "false": 0.0}
-SPACES = " \u00a0\u202f'"  # between thousands in any file
 REPEATS = 3  # times that a value far outside the rest occurs before it is taken for a missing marker
 
 
@@ -57,9 +56,7 @@ def _from_texts(frame: Frame, name: str) -> np.ndarray:
         hint = _hint(frame, name) if len(faulty) > known / 2 else ""
         if not hint and frame.decimal != ".":
             hint = f" (the file was read with {frame.decimal!r} as decimal sign)"
-        raise InputError(
-            f"{frame.place(row)}, column {name!r}: expected a number; got {column[row]!r}{hint}"
-        )
+        raise InputError(f"{frame.place(row)}, column {name!r}: expected a number; got {column[row]!r}{hint}")
     return values
 
 
@@ -114,7 +111,7 @@ def classes_of(frame: Frame, name: str) -> tuple[str, ...]:
 
 
 def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> dict[str, np.ndarray]:
-    """A column of zeros and ones for each class; a missing value is zero in all, as is a new one with `unknown` "other".
+    """A column of zeros and ones for each class; a missing value is zero in all, and with `unknown` "other" a new one.
 
     Raises:
         InputError: a value is not one of `classes`.

@@ -5,16 +5,19 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.data.config import FileConfig
 
+MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
+SPACES = " \u00a0\u202f'"  # between thousands in any file
 SAMPLE = 500  # lines in which the form of a file is recognised
 SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
+POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9.81
 COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
 GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")  # 1,234,567.8
 POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+$")  # 1.234,5
@@ -81,7 +84,7 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     table = [row for row in rows[preamble:] if any(row)]
     header, body = (table[0], table[1:]) if table else ([], [])
     trailing = bool(body) and bool(header[-1]) and all(len(row) == len(header) + 1 and not row[-1] for row in body)
-    units = _has_units(body)
+    units = _has_units(body, MISSING | {marker.lower() for marker in config.missing})
     decimal, thousands = _signs(body[units:], separator, config, path)
     notes = []
     if separator != "," or decimal != "." or thousands:
@@ -139,28 +142,26 @@ def _preamble(rows: Sequence[Sequence[str]]) -> int:
     return first if skipped and named and shorter and width > 1 else 0
 
 
-def _has_units(body: Sequence[Sequence[str]]) -> bool:
+def _has_units(body: Sequence[Sequence[str]], missing: Set[str]) -> bool:
     """Whether the first row has no number or timestamp in any of two or more columns that otherwise hold them."""
     if len(body) < 3 or len({len(row) for row in body[:3]}) > 1:
         return False
     measured = [at for at in range(len(body[0])) if all(_measures(row[at]) for row in body[1:3])]
     first = [body[0][at] for at in measured]
-    return len(measured) > 1 and not any(map(_measures, first)) and any(first) and not any(map(_missing, first))
+    named = [field for field in first if field]
+    return len(measured) > 1 and bool(named) and not any(_measures(each) or each.lower() in missing for each in named)
 
 
 def _measures(field: str) -> bool:
     return bool(NUMBER.match(field) or STAMP.match(field))
 
 
-def _missing(field: str) -> bool:
-    return field.lower() in ("na", "nan", "null", "none", "-999")
-
-
 def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, path: str) -> tuple[str, str]:
     """The decimal sign and the separator of thousands."""
     if config.decimal or config.thousands:
         return config.decimal or ".", config.thousands
-    cells = {field for row in body for field in row if "," in field and field.strip("+-0123456789.,eE") == ""}
+    fields = {re.sub(f"[{SPACES}]", "", field) for row in body for field in row}
+    cells = {field for field in fields if "," in field and field.strip("+-0123456789.,eE") == ""}
     if not cells:
         return ".", ""
     if any(POINT_GROUPS.match(cell) for cell in cells):
@@ -168,8 +169,11 @@ def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, pa
     if any(GROUPS.match(cell) and (cell.count(",") > 1 or "." in cell) for cell in cells):
         return ".", ","
     commas = {cell for cell in cells if COMMA.match(cell)}
-    if any(not GROUPS.match(cell) for cell in commas):
-        return ",", ""
+    points = any(POINT.match(field) and not POINT_GROUPS.match(f"{field},0") for field in fields)
+    if any(not GROUPS.match(cell) for cell in commas):  # 1,5 beside 2.5 is text, as a list
+        return (".", "") if points else (",", "")
+    if commas and points:
+        return ".", ","
     if commas:
         cell = min(commas)
         meant = f"{cell.replace(',', '.')} or {cell.replace(',', '')}"

@@ -130,7 +130,9 @@ def _read_parquet(path: str) -> Frame:
         data = pd.read_parquet(path, engine="pyarrow")
     except pyarrow.ArrowException as error:
         raise unreadable(path, error) from None
-    unnamed = [name for name in data.columns if str(name).startswith("__index_level_") and data[name].dtype.kind in "iu"]
+    unnamed = [
+        name for name in data.columns if str(name).startswith("__index_level_") and data[name].dtype.kind in "iu"
+    ]
     notes = tuple(f"the index column {name!r} was left out" for name in unnamed)
     return _named(_index_as_column(data.drop(columns=unnamed)), path, notes=notes)
 

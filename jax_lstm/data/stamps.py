@@ -1,5 +1,6 @@
 """Timestamps as files write them: ISO 8601, days before months or after, names of months, quarters, years, epochs."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ NAMED = (
 )
 DIGITS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 EPOCHS = {10: 1_000_000, 13: 1000, 16: 1, 19: 0}  # digits, and microseconds in a unit; 19 are nanoseconds
-ORDERS = {"day-first": "%d/%m/", "month-first": "%m/%d/"}
+ORDERS = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y", "year-first": "%y/%m/%d"}
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M")
 
 
 class Stamps(NamedTuple):
@@ -66,7 +68,9 @@ def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
     if missing.any():
         raise UnreadableError(int(np.argmax(missing)), "expected a timestamp; got none")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        local, utc = (each.dt.tz_localize(None).to_numpy("datetime64[us]") for each in (values, values.dt.tz_convert("UTC")))
+        local, utc = (
+            each.dt.tz_localize(None).to_numpy("datetime64[us]") for each in (values, values.dt.tz_convert("UTC"))
+        )
         return _with_offsets(local, (local - utc) // np.timedelta64(1, "m"))
     if values.dtype.kind == "M":
         return Stamps(values.to_numpy("datetime64[us]"))
@@ -113,11 +117,12 @@ def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
         return _read_numeric(texts, order)
     if re.match(r"\d{4}/", texts[0]):
         texts = np.array([text.replace("/", "-") for text in texts], object)
-    for form in NAMED:
-        for clock in ("", " %H:%M:%S", " %H:%M"):
-            if _reads(texts[0], form + clock):
-                return Stamps(_parsed(texts, form + clock))
-    return Stamps(_parsed(texts, "ISO8601"))
+    forms = [form + clock for form in NAMED for clock in ("", " %H:%M:%S", " %H:%M")] if _names_month(texts[0]) else []
+    return Stamps(_first_parsed(texts, [*forms, "ISO8601"]))
+
+
+def _names_month(text: str) -> bool:
+    return re.search("[a-z]{3}", text, re.IGNORECASE) is not None
 
 
 def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
@@ -126,13 +131,15 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
     for row, one in enumerate(found):
         if one is None:
             raise UnreadableError(row, f"expected a date like {texts[0]}; got {texts[row]!r}")
-    first, second = (np.array([int(one[at]) for one in found if one]) for at in (1, 2))
-    possible = [name for name, days, months in (("day-first", first, second), ("month-first", second, first))
-                if months.max() <= 12 and days.max() <= 31]  # fmt: skip
+    first, second, third = (np.array([int(one[at]) for one in found if one]) for at in (1, 2, 3))
+    ranges = [("day-first", first, second), ("month-first", second, first)]
+    if re.match(r"\d\d-\d\d-\d\d(\D|$)", texts[0]):
+        ranges.append(("year-first", third, second))
+    possible = [name for name, days, months in ranges if months.max() <= 12 and days.max() <= 31]
     note = ""
     if order:
         possible = [order]
-    elif len(possible) == 2:
+    elif len(possible) > 1:
         possible = [name for name in possible if _regular(texts, found, name)]
     if len(possible) != 1:
         at = f"; got {texts[0]!r}" if len(texts) == 1 else f"; {texts[0]!r}, {texts[1]!r} and so on leave both open"
@@ -144,11 +151,8 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
 
 def _ordered(texts: np.ndarray, found: Sequence[Any], order: str) -> np.ndarray:
     plain = np.array([f"{one[1]}/{one[2]}/{one[3]}{one[4] or ''}" for one in found], object)
-    year = "%Y" if len(found[0][3]) == 4 else "%y"
-    for clock in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M"):
-        if _reads(plain[0], ORDERS[order] + year + clock):
-            return _parsed(plain, ORDERS[order] + year + clock, texts)
-    return _parsed(plain, ORDERS[order] + year, texts)
+    form = ORDERS[order] if len(found[0][3]) == 4 else ORDERS[order].replace("%Y", "%y")
+    return _first_parsed(plain, [form + clock for clock in CLOCKS], texts)
 
 
 def _regular(texts: np.ndarray, found: Sequence[Any], order: str) -> bool:
@@ -171,8 +175,8 @@ def _read_digits(texts: np.ndarray) -> Stamps:
         if len(text) != digits:
             raise UnreadableError(row, f"expected a timestamp of {digits} digits, as in the rows before; got {text!r}")
     form = DIGITS.get(digits, "")
-    # Long numbers may be epochs too, so that the year must be near.
-    first, last = (1, 2999) if digits <= 8 else (1900, 2100)
+    # Long numbers may be epochs too, and 240115 is no month, so that the year must be near.
+    first, last = (1600, 2399) if digits <= 8 else (1900, 2100)
     if form and all(first <= int(text[:4]) <= last for text in texts) and _reads(texts[0], form):
         return Stamps(_parsed(texts, form), "", "" if digits == 4 else f"timestamps as {texts[0]}")
     if digits not in EPOCHS:
@@ -199,6 +203,15 @@ def _minutes(offset: str) -> int:
 
 
 EXPECTED = "an ISO 8601 timestamp like 2016-07-01 00:00:00"
+
+
+def _first_parsed(texts: np.ndarray, forms: Sequence[str], shown: np.ndarray | None = None) -> np.ndarray:
+    """Parse with the first of `forms` that reads all texts: "1 May 2024" may be of two forms, and "1 June 2024" of one."""
+    fitting = [form for form in forms if _reads(texts[0], form)] or [forms[-1] if forms[-1] == "ISO8601" else forms[0]]
+    for form in fitting[:-1]:
+        with contextlib.suppress(UnreadableError):
+            return _parsed(texts, form)
+    return _parsed(texts, fitting[-1], shown)
 
 
 def _reads(text: str, form: str) -> bool:
