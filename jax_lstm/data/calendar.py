@@ -171,7 +171,9 @@ def _weekdays(series: list[np.ndarray]) -> Calendar | None:
     seen = np.zeros(7, bool)
     seen[np.unique(np.concatenate([(own.astype(np.int64) + 3) % 7 for own in days]))] = True  # 1970-01-01: Thursday
     weeks = max(int((own[-1] - own[0]).astype(np.int64)) // 7 for own in days)
-    weekend = not seen[5:].any() and seen[:5].all() and any(steps == 3)
+    weekend = not seen[5:].any() and np.count_nonzero(seen) >= 4 and bool((steps >= 3).any())
+    if weeks < WEEKS and weekend:
+        seen[:5] = True
     if seen.all() or not (weekend or weeks >= WEEKS):
         return None
     return Calendar("weekdays", 1, "".join("01"[day] for day in seen.astype(int)))

@@ -22,7 +22,7 @@ COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
 GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")  # 1,234,567.8
 POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+$")  # 1.234,5
 NUMBER = re.compile(r"[+-]?(\d[\d.,'\s]*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
-STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}")
+STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}|\d.*\d$|.*\d{4}$")
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,16 @@ def _preamble(rows: Sequence[Sequence[str]]) -> int:
 
 def _has_units(body: Sequence[Sequence[str]], missing: Set[str]) -> bool:
     """Whether the first row has no number or timestamp in any of two or more columns that otherwise hold them."""
-    if len(body) < 3 or len({len(row) for row in body[:3]}) > 1:
+    if len(body) < 3 or len({len(row) for row in body[:20]}) > 1:
         return False
-    measured = [at for at in range(len(body[0])) if all(_measures(row[at]) for row in body[1:3])]
-    first = [body[0][at] for at in measured]
-    named = [field for field in first if field]
-    return len(measured) > 1 and bool(named) and not any(_measures(each) or each.lower() in missing for each in named)
+    known = [[row[at] for row in body[1:20] if row[at].lower() not in missing] for at in range(len(body[0]))]
+    measured = [at for at, fields in enumerate(known) if fields and all(map(_measures, fields))]
+    first = [body[0][at] for at in measured if body[0][at]]
+    return len(measured) > 1 and bool(first) and not any(_measures(each) or each.lower() in missing for each in first)
 
 
 def _measures(field: str) -> bool:
-    return bool(NUMBER.match(field) or STAMP.match(field))
+    return bool(NUMBER.match(field) or STAMP.match(field)) or field.lower() in ("true", "false")
 
 
 def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, path: str) -> tuple[str, str]:

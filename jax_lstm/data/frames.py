@@ -130,9 +130,8 @@ def _read_parquet(path: str) -> Frame:
         data = pd.read_parquet(path, engine="pyarrow")
     except pyarrow.ArrowException as error:
         raise unreadable(path, error) from None
-    unnamed = [
-        name for name in data.columns if str(name).startswith("__index_level_") and data[name].dtype.kind in "iu"
-    ]
+    whole = data.select_dtypes("integer").columns
+    unnamed = [name for name in whole if str(name).startswith("__index_level_")]
     notes = tuple(f"the index column {name!r} was left out" for name in unnamed)
     return _named(_index_as_column(data.drop(columns=unnamed)), path, notes=notes)
 

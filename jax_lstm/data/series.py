@@ -81,8 +81,9 @@ def _require_sorted(table: Table) -> None:
         of_group = f" of {table.group!r}" if table.group else ""
         where = table.place(at).removeprefix(f"{table.frame.path}, ")
         raise InputError(
-            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort the rows "
-            "by time and keep one for each" + ("" if table.group else ", or name the column of the series with --group")
+            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort the "
+            "rows by time and keep one for each"
+            + ("" if table.group else ", or name the column of the series with --group")
         )
 
 
@@ -118,8 +119,8 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
         gaps = np.diff(at)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before {shown(table.times[gap + 1])}; "
-            "more than nine tenths of the series would be empty"
+            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before "
+            f"{shown(table.times[gap + 1])}; more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)
     values[at] = table.values

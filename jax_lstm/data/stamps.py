@@ -68,9 +68,8 @@ def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
     if missing.any():
         raise UnreadableError(int(np.argmax(missing)), "expected a timestamp; got none")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        local, utc = (
-            each.dt.tz_localize(None).to_numpy("datetime64[us]") for each in (values, values.dt.tz_convert("UTC"))
-        )
+        local = values.dt.tz_localize(None).to_numpy("datetime64[us]")
+        utc = values.dt.tz_convert(None).to_numpy("datetime64[us]")
         return _with_offsets(local, (local - utc) // np.timedelta64(1, "m"))
     if values.dtype.kind == "M":
         return Stamps(values.to_numpy("datetime64[us]"))
@@ -139,6 +138,8 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
     note = ""
     if order:
         possible = [order]
+    elif (first == second).all() and len(ranges) == 2:
+        possible = possible[:1]
     elif len(possible) > 1:
         possible = [name for name in possible if _regular(texts, found, name)]
     if len(possible) != 1:
@@ -206,7 +207,7 @@ EXPECTED = "an ISO 8601 timestamp like 2016-07-01 00:00:00"
 
 
 def _first_parsed(texts: np.ndarray, forms: Sequence[str], shown: np.ndarray | None = None) -> np.ndarray:
-    """Parse with the first of `forms` that reads all texts: "1 May 2024" may be of two forms, and "1 June 2024" of one."""
+    """Parse with the first of `forms` that reads all texts; "1 May 2024" alone leaves open how June is written."""
     fitting = [form for form in forms if _reads(texts[0], form)] or [forms[-1] if forms[-1] == "ISO8601" else forms[0]]
     for form in fitting[:-1]:
         with contextlib.suppress(UnreadableError):
