@@ -79,11 +79,10 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     lines = list(itertools.islice(io.StringIO(text, newline=""), config.skip_lines, config.skip_lines + SAMPLE))
     separator = {"tab": "\t", "\\t": "\t"}.get(config.separator, config.separator) or _separator(lines)
     require(len(separator) == 1, "--separator", "be one character, or tab", repr(config.separator))
-    rows = _split(lines, separator)
+    rows, trailing = _split(lines, separator)
     preamble = _preamble(rows)
     table = [row for row in rows[preamble:] if any(row)]
-    header, body = (table[0], table[1:]) if table else ([], [])
-    trailing = bool(body) and bool(header[-1]) and all(len(row) == len(header) + 1 and not row[-1] for row in body)
+    body = table[1:]
     units = _has_units(body, MISSING | {marker.lower() for marker in config.missing})
     decimal, thousands = _signs(body[units:], separator, config, path)
     notes = []
@@ -105,19 +104,31 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     return Dialect(separator, decimal, thousands, preamble, units, trailing, tuple(notes))
 
 
-def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
+def _split(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool]:
+    """The fields of each line, and whether rows, but not the header, end with a separator, which is left out."""
     try:
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-        return [[field.strip() for field in row] for row in reader]
+        rows = [[field.strip() for field in row] for row in reader]
     except csv.Error:  # reported with its line when all rows are read
-        return [[field.strip() for field in line.split(separator)] for line in lines]
+        rows = [[field.strip() for field in line.split(separator)] for line in lines]
+    width = _width(rows)
+    full = [row for row in rows if len(row) == width]
+    header = next((row for row in rows if len(row) >= width - 1), [])
+    trailing = len(header) == width - 1 and all(header) and not any(row[-1] for row in full)
+    return [row[:-1] if trailing and len(row) == width else row for row in rows], trailing
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """The number of fields in most rows."""
+    counts = Counter(len(row) for row in rows if any(row))
+    return counts.most_common(1)[0][0] if counts else 0
 
 
 def _separator(lines: Sequence[str]) -> str:
     """The character that cuts most lines into the same number of fields, more than one; a comma if none does."""
     best, found = (0.0, 0), ","
     for separator in SEPARATORS:
-        rows = [row for row in _split(lines, separator) if any(row)]
+        rows = [row for row in _split(lines, separator)[0] if any(row)]
         counts = Counter(map(len, rows))
         width, times = counts.most_common(1)[0] if counts else (1, 0)
         if width > 1 and (separator != " " or times == len(rows)):
@@ -131,8 +142,7 @@ def _separator(lines: Sequence[str]) -> str:
 
 def _preamble(rows: Sequence[Sequence[str]]) -> int:
     """Lines before the header: shorter ones, followed by a row of names as wide as most rows."""
-    counts = Counter(len(row) for row in rows if any(row))
-    width = counts.most_common(1)[0][0] if counts else 0
+    width = _width(rows)
     first = next((at for at, row in enumerate(rows) if len(row) == width and any(row)), 0)
     skipped = [row for row in rows[:first] if any(row)]
     names = rows[first] if first < len(rows) else []

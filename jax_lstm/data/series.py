@@ -81,8 +81,8 @@ def _require_sorted(table: Table) -> None:
         of_group = f" of {table.group!r}" if table.group else ""
         where = table.place(at).removeprefix(f"{table.frame.path}, ")
         raise InputError(
-            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort the "
-            "rows by time and keep one for each"
+            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort "
+            "the rows by time and keep one for each"
             + ("" if table.group else ", or name the column of the series with --group")
         )
 

@@ -144,7 +144,7 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
         possible = [name for name in possible if _regular(texts, found, name)]
     if len(possible) != 1:
         at = f"; got {texts[0]!r}" if len(texts) == 1 else f"; {texts[0]!r}, {texts[1]!r} and so on leave both open"
-        raise UnreadableError(0, f"expected dates in one order{at} (say --date-order day-first or month-first)")
+        raise UnreadableError(0, f"expected dates in one order{at} (say --date-order or --date-format)")
     if not order and (first != second).any():
         note = f"dates {possible[0].replace('-', ' ')}, as {texts[0]}"
     return Stamps(_ordered(texts, found, possible[0]), "", note)
