@@ -114,7 +114,7 @@ def _split(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool]
     width = _width(rows)
     full = [row for row in rows if len(row) == width]
     header = next((row for row in rows if len(row) >= width - 1), [])
-    trailing = len(header) == width - 1 and all(header) and not any(row[-1] for row in full)
+    trailing = len(header) == width - 1 and header[-1:] != [""] and not any(row[-1] for row in full)
     return [row[:-1] if trailing and len(row) == width else row for row in rows], trailing
 
 
@@ -128,6 +128,8 @@ def _separator(lines: Sequence[str]) -> str:
     """The character that cuts most lines into the same number of fields, more than one; a comma if none does."""
     best, found = (0.0, 0), ","
     for separator in SEPARATORS:
+        if separator == " " and best > (1.5, 0):  # timestamps and names have spaces too
+            continue
         rows = [row for row in _split(lines, separator)[0] if any(row)]
         counts = Counter(map(len, rows))
         width, times = counts.most_common(1)[0] if counts else (1, 0)
@@ -146,7 +148,7 @@ def _preamble(rows: Sequence[Sequence[str]]) -> int:
     first = next((at for at, row in enumerate(rows) if len(row) == width and any(row)), 0)
     skipped = [row for row in rows[:first] if any(row)]
     names = rows[first] if first < len(rows) else []
-    named = all(names) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
+    named = all(names[1:]) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
     # A header that lacks a name is no preamble: a row of numbers follows it.
     shorter = all(len(row) < width for row in skipped)
     return first if skipped and named and shorter and width > 1 else 0
