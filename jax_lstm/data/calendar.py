@@ -71,11 +71,11 @@ class Calendar:
         """Place `times` (N,) datetime64[us], which increase, on the grid of their series."""
         if self.unit == "time":
             ticks = times.astype(np.int64)
-            phase = Counter((ticks % self.step).tolist()).most_common(1)[0][0]
+            phase = _usual(ticks % self.step)
             at = (ticks - phase + self.step // 2) // self.step
             return Positions(at - at[0], ticks - phase - at * self.step)
         days, clock = times.astype("datetime64[D]"), times - times.astype("datetime64[D]")
-        usual = Counter(clock.astype(np.int64).tolist()).most_common(1)[0][0]
+        usual = _usual(clock.astype(np.int64))
         if self.unit == "weekdays":
             at = np.busday_count(days[0], days, weekmask=self.days)
             outside = ~np.is_busday(days, weekmask=self.days) * DAY
@@ -92,7 +92,7 @@ class Calendar:
             first = times[0] - self.positions(times).distance[0].astype("timedelta64[us]")
             return first + positions * np.timedelta64(self.step, "us")
         days = times.astype("datetime64[D]")
-        clock = np.timedelta64(Counter((times - days).astype(np.int64).tolist()).most_common(1)[0][0], "us")
+        clock = np.timedelta64(_usual((times - days).astype(np.int64)), "us")
         if self.unit == "weekdays":
             ahead = np.busday_offset(days[0], positions, roll="forward", weekmask=self.days)
         else:
@@ -106,7 +106,7 @@ class Calendar:
         last = (months + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
         if self.month_end:
             return last
-        usual = Counter(_day_of_month(days).tolist()).most_common(1)[0][0]
+        usual = _usual(_day_of_month(days))
         return np.minimum(first + usual - 1, last)
 
 
@@ -145,7 +145,7 @@ def _fits(calendar: Calendar, times: np.ndarray) -> bool:
 
 def _months(series: list[np.ndarray]) -> Calendar | None:
     """The calendar of months, if every series stays near one day of the month."""
-    ends, starts, same = True, True, True
+    last, ends, starts, same = True, True, True, True
     diffs: list[int] = []
     for times in series:
         days = times.astype("datetime64[D]")
@@ -153,11 +153,12 @@ def _months(series: list[np.ndarray]) -> Calendar | None:
         day, left = _day_of_month(days), _days_left(days)
         ends &= bool((left < MONTH_DAYS).all())
         starts &= bool((day <= MONTH_DAYS).all())
-        same &= bool((day == day[0]).all())
+        last &= bool((left == 0).all())
+        same &= bool(((day == day.max()) | (left == 0)).all())  # the 30th, and in February the last
         diffs += np.diff(numbers).tolist()
     if min(diffs) < 1 or not (ends or starts or same):
         return None
-    return Calendar("months", int(np.gcd.reduce(diffs)), month_end=ends)
+    return Calendar("months", int(np.gcd.reduce(diffs)), month_end=last or (ends and not same))
 
 
 def _weekdays(series: list[np.ndarray]) -> Calendar | None:
@@ -170,10 +171,18 @@ def _weekdays(series: list[np.ndarray]) -> Calendar | None:
     seen = np.zeros(7, bool)
     seen[np.unique(np.concatenate([(own.astype(np.int64) + 3) % 7 for own in days]))] = True  # 1970-01-01: Thursday
     weeks = max(int((own[-1] - own[0]).astype(np.int64)) // 7 for own in days)
-    weekend = not seen[5:].any() and seen[:5].all() and any(steps == 3)
+    weekend = not seen[5:].any() and np.count_nonzero(seen) >= 4 and bool((steps >= 3).any())
+    if weeks < WEEKS and weekend:
+        seen[:5] = True
     if seen.all() or not (weekend or weeks >= WEEKS):
         return None
     return Calendar("weekdays", 1, "".join("01"[day] for day in seen.astype(int)))
+
+
+def _usual(values: np.ndarray) -> int:
+    """The most common of integers, the first one of several."""
+    found, first, counts = np.unique(values, return_index=True, return_counts=True)
+    return int(found[np.lexsort((first, -counts))[0]])
 
 
 def _day_of_month(days: np.ndarray) -> np.ndarray:

@@ -2,16 +2,17 @@
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jax_lstm.checks import InputError
+from jax_lstm.data.dialect import MISSING, SPACES
 from jax_lstm.data.frames import Frame
 from jax_lstm.data.stamps import UnreadableError, read_stamps
 
-MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
 BOOLEANS = {"true": 1.0, "false": 0.0}
 Hint = Callable[[Frame, str], str]
 REPEATS = 3  # times that a value far outside the rest occurs before it is taken for a missing marker
@@ -41,27 +42,45 @@ def numbers(frame: Frame, name: str, markers: Sequence[str] = (), hint: Hint | N
 
 
 def _from_texts(frame: Frame, name: str, hint: Hint) -> np.ndarray:
-    import pandas as pd
-
-    texts = frame.data[name].map(lambda value: "" if value is None else str(value).strip())
-    low = texts.str.lower()
-    missing = low.isin(MISSING | {marker.lower() for marker in frame.missing}).to_numpy()
-    if (low.isin(list(BOOLEANS)).to_numpy() | missing).all() and not missing.all():
-        return low.map(BOOLEANS).to_numpy(np.float64)
-    plain = texts
-    if frame.thousands:
-        plain = plain.str.replace(frame.thousands, "", regex=False)
-    plain = plain.str.replace(r"(?<=\d)[ \u00a0\u202f'](?=\d{3})", "", regex=True)
-    if frame.decimal != ".":
-        plain = plain.str.replace(".", "?", regex=False).str.replace(frame.decimal, ".", regex=False)
-    values = np.asarray(pd.to_numeric(plain.mask(missing), errors="coerce"), np.float64)
-    faulty = np.flatnonzero(np.isnan(values) & ~missing)
+    column = frame.data[name].to_numpy(object)
+    with contextlib.suppress(ValueError, TypeError):  # most columns are plain numbers
+        if frame.decimal == "." and "_" not in "".join(map(str, column)):  # Python accepts 1_000, a file should not
+            return column.astype(np.float64)
+    texts = _labels(frame, name)
+    values = np.full(len(texts), np.nan)
+    faulty = []
+    for row, text in enumerate(texts):
+        try:
+            values[row] = _value(text, frame.decimal, frame.thousands)
+        except ValueError:
+            faulty.append(row)
     for row in faulty[:1]:
-        mostly = hint(frame, name) if len(faulty) > np.count_nonzero(~missing) / 2 else ""
-        raise InputError(
-            f"{frame.place(row)}, column {name!r}: expected a number; got {frame.data[name].iloc[row]!r}{mostly}"
-        )
+        known = len(texts) - texts.count("")
+        fix = hint(frame, name) if len(faulty) > known / 2 else ""
+        if not fix and frame.decimal != ".":
+            fix = f" (the file was read with {frame.decimal!r} as decimal sign)"
+        raise InputError(f"{frame.place(row)}, column {name!r}: expected a number; got {column[row]!r}{fix}")
     return values
+
+
+def _value(text: str, decimal: str = ".", thousands: str = "") -> float:
+    """The number that a stripped text stands for, NaN if it is missing.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    low = text.lower()
+    if low in MISSING:
+        return math.nan
+    if low in BOOLEANS:
+        return BOOLEANS[low]
+    whole, point, rest = text.partition(decimal)
+    for between in filter(None, (*SPACES, thousands)):
+        if between in whole and re.fullmatch(rf"[+-]?\d{{1,3}}({re.escape(between)}\d{{3}})+", whole):
+            whole = whole.replace(between, "")
+    if "_" in text or "." in whole + rest:
+        raise ValueError
+    return float(f"{whole}.{rest}" if point else whole)
 
 
 def number(text: str, where: str, hint: str = "") -> float:
@@ -71,12 +90,8 @@ def number(text: str, where: str, hint: str = "") -> float:
         InputError: it is not a finite number.
     """
     text = text.strip()
-    if text.lower() in MISSING:
-        return math.nan
-    if text.lower() in BOOLEANS:
-        return BOOLEANS[text.lower()]
     try:
-        value = float(text.replace("_", "?"))  # Python accepts 1_000, a file should not
+        value = _value(text)
     except ValueError:
         raise InputError(f"{where}: expected a number; got {text!r}{hint}") from None
     if math.isinf(value):
@@ -99,7 +114,7 @@ def classes_of(frame: Frame, name: str) -> tuple[str, ...]:
 
 
 def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> dict[str, np.ndarray]:
-    """A column of zeros and ones for each class. Missing values, and new ones with `unknown` "other", are zero in all.
+    """A column of zeros and ones for each class; a missing value is zero in all, and with `unknown` "other" a new one.
 
     Raises:
         InputError: a value is not one of `classes`.
@@ -117,8 +132,9 @@ def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> di
 
 
 def _labels(frame: Frame, name: str) -> list[str]:
+    """The stripped texts of a column, "" where missing."""
     missing = MISSING | {marker.lower() for marker in frame.missing}
-    texts = ["" if value is None else str(value).strip() for value in frame.data[name].tolist()]
+    texts = [str(value).strip() for value in frame.data[name].tolist()]
     return ["" if text.lower() in missing else text for text in texts]
 
 
@@ -129,7 +145,7 @@ def suspect(values: np.ndarray) -> float | None:
         return None
     for at, rest in ((0, known[1:]), (-1, known[:-1])):
         gap, width = abs(known[at] - rest[at]), rest[-1] - rest[0]
-        if counts[at] >= REPEATS and gap > 3 * width:
+        if counts[at] >= REPEATS and gap > 3 * width and known[at] != 0:  # 0 is what a machine measures that is off
             return float(known[at])
     return None
 

@@ -1,23 +1,28 @@
 """How a text file is written: encoding, separator, decimal sign, header. It is recognised where that is safe."""
 
 import csv
+import io
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.data.config import FileConfig
 
+MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-", "?"})
+SPACES = " \u00a0\u202f'"  # between thousands in any file
 SAMPLE = 500  # lines in which the form of a file is recognised
 SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
+POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9.81
 COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
 GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")  # 1,234,567.8
 POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+$")  # 1.234,5
 NUMBER = re.compile(r"[+-]?(\d[\d.,'\s]*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
-STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}")
+STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}|\d.*\d$|.*\d{4}$")
 
 
 @dataclass(frozen=True)
@@ -71,15 +76,14 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     Raises:
         InputError: numbers such as 1,234 leave open whether the comma is a decimal sign.
     """
-    lines = text.split("\n", config.skip_lines + SAMPLE)[config.skip_lines : config.skip_lines + SAMPLE]
+    lines = list(itertools.islice(io.StringIO(text, newline=""), config.skip_lines, config.skip_lines + SAMPLE))
     separator = {"tab": "\t", "\\t": "\t"}.get(config.separator, config.separator) or _separator(lines)
     require(len(separator) == 1, "--separator", "be one character, or tab", repr(config.separator))
-    rows = _split(lines, separator)
+    rows, trailing = _split(lines, separator)
     preamble = _preamble(rows)
     table = [row for row in rows[preamble:] if any(row)]
-    header, body = (table[0], table[1:]) if table else ([], [])
-    trailing = bool(body) and bool(header[-1]) and all(len(row) == len(header) + 1 and not row[-1] for row in body)
-    units = _has_units(body)
+    body = table[1:]
+    units = _has_units(body, MISSING | {marker.lower() for marker in config.missing})
     decimal, thousands = _signs(body[units:], separator, config, path)
     notes = []
     if separator != "," or decimal != "." or thousands:
@@ -100,19 +104,33 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
     return Dialect(separator, decimal, thousands, preamble, units, trailing, tuple(notes))
 
 
-def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
+def _split(lines: Sequence[str], separator: str) -> tuple[list[list[str]], bool]:
+    """The fields of each line, and whether rows, but not the header, end with a separator, which is left out."""
     try:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
-        return [[field.strip() for field in row] for row in reader]
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        rows = [[field.strip() for field in row] for row in reader]
     except csv.Error:  # reported with its line when all rows are read
-        return [[field.strip() for field in line.split(separator)] for line in lines]
+        rows = [[field.strip() for field in line.split(separator)] for line in lines]
+    width = _width(rows)
+    full = [row for row in rows if len(row) == width]
+    header = next((row for row in rows if len(row) >= width - 1), [])
+    trailing = len(header) == width - 1 and header[-1:] != [""] and not any(row[-1] for row in full)
+    return [row[:-1] if trailing and len(row) == width else row for row in rows], trailing
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """The number of fields in most rows."""
+    counts = Counter(len(row) for row in rows if any(row))
+    return counts.most_common(1)[0][0] if counts else 0
 
 
 def _separator(lines: Sequence[str]) -> str:
     """The character that cuts most lines into the same number of fields, more than one; a comma if none does."""
     best, found = (0.0, 0), ","
     for separator in SEPARATORS:
-        rows = [row for row in _split(lines, separator) if any(row)]
+        if separator == " " and best > (1.5, 0):  # timestamps and names have spaces too
+            continue
+        rows = [row for row in _split(lines, separator)[0] if any(row)]
         counts = Counter(map(len, rows))
         width, times = counts.most_common(1)[0] if counts else (1, 0)
         if width > 1 and (separator != " " or times == len(rows)):
@@ -126,39 +144,36 @@ def _separator(lines: Sequence[str]) -> str:
 
 def _preamble(rows: Sequence[Sequence[str]]) -> int:
     """Lines before the header: shorter ones, followed by a row of names as wide as most rows."""
-    counts = Counter(len(row) for row in rows if any(row))
-    width = counts.most_common(1)[0][0] if counts else 0
+    width = _width(rows)
     first = next((at for at, row in enumerate(rows) if len(row) == width and any(row)), 0)
     skipped = [row for row in rows[:first] if any(row)]
     names = rows[first] if first < len(rows) else []
-    named = all(names) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
+    named = all(names[1:]) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
     # A header that lacks a name is no preamble: a row of numbers follows it.
     shorter = all(len(row) < width for row in skipped)
     return first if skipped and named and shorter and width > 1 else 0
 
 
-def _has_units(body: Sequence[Sequence[str]]) -> bool:
+def _has_units(body: Sequence[Sequence[str]], missing: Set[str]) -> bool:
     """Whether the first row has no number or timestamp in any of two or more columns that otherwise hold them."""
-    if len(body) < 3 or len({len(row) for row in body[:3]}) > 1:
+    if len(body) < 3 or len({len(row) for row in body[:20]}) > 1:
         return False
-    measured = [at for at in range(len(body[0])) if all(_measures(row[at]) for row in body[1:3])]
-    first = [body[0][at] for at in measured]
-    return len(measured) > 1 and not any(map(_measures, first)) and any(first) and not any(map(_missing, first))
+    known = [[row[at] for row in body[1:20] if row[at].lower() not in missing] for at in range(len(body[0]))]
+    measured = [at for at, fields in enumerate(known) if fields and all(map(_measures, fields))]
+    first = [body[0][at] for at in measured if body[0][at]]
+    return len(measured) > 1 and bool(first) and not any(_measures(each) or each.lower() in missing for each in first)
 
 
 def _measures(field: str) -> bool:
-    return bool(NUMBER.match(field) or STAMP.match(field))
-
-
-def _missing(field: str) -> bool:
-    return field.lower() in ("na", "nan", "null", "none", "-999")
+    return bool(NUMBER.match(field) or STAMP.match(field)) or field.lower() in ("true", "false")
 
 
 def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, path: str) -> tuple[str, str]:
     """The decimal sign and the separator of thousands."""
     if config.decimal or config.thousands:
         return config.decimal or ".", config.thousands
-    cells = {field for row in body for field in row if "," in field and field.strip("+-0123456789.,eE") == ""}
+    fields = {re.sub(f"[{SPACES}]", "", field) for row in body for field in row}
+    cells = {field for field in fields if "," in field and field.strip("+-0123456789.,eE") == ""}
     if not cells:
         return ".", ""
     if any(POINT_GROUPS.match(cell) for cell in cells):
@@ -166,8 +181,11 @@ def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, pa
     if any(GROUPS.match(cell) and (cell.count(",") > 1 or "." in cell) for cell in cells):
         return ".", ","
     commas = {cell for cell in cells if COMMA.match(cell)}
-    if any(not GROUPS.match(cell) for cell in commas):
-        return ",", ""
+    points = any(POINT.match(field) and not POINT_GROUPS.match(f"{field},0") for field in fields)
+    if any(not GROUPS.match(cell) for cell in commas):  # 1,5 beside 2.5 is text, as a list
+        return (".", "") if points else (",", "")
+    if commas and points:
+        return ".", ","
     if commas:
         cell = min(commas)
         meant = f"{cell.replace(',', '.')} or {cell.replace(',', '')}"

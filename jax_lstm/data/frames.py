@@ -107,7 +107,8 @@ def _index_as_column(data: Any) -> Any:
     named = any(name is not None for name in data.index.names)
     times = isinstance(data.index, pd.DatetimeIndex | pd.PeriodIndex)
     if named or times:
-        return data.reset_index(names=[INDEX if name is None else name for name in data.index.names])
+        names = [INDEX if name is None else name for name in data.index.names]
+        return data.reset_index(names=names, allow_duplicates=True)  # of which `_named` tells
     return data.reset_index(drop=True)
 
 
@@ -133,7 +134,8 @@ def _read_parquet(path: str) -> Frame:
         data = pd.read_parquet(path, engine="pyarrow")
     except pyarrow.ArrowException as error:
         raise unreadable(path, error) from None
-    unnamed = [name for name in data.columns if str(name).startswith("__index_level_")]
+    whole = data.select_dtypes("integer").columns
+    unnamed = [name for name in whole if str(name).startswith("__index_level_")]
     notes = tuple(f"the index column {name!r} was left out" for name in unnamed)
     return _named(_index_as_column(data.drop(columns=unnamed)), path, notes=notes)
 
@@ -191,24 +193,24 @@ def _read_text(content: bytes, path: str, config: FileConfig) -> Frame:
     if not header:
         raise InputError(f"{path}: the file is empty; expected a header line and rows")
     header = [name.strip() for name in header]
-    lines, fields = [], []
+    lines, fields = [], []  # fields of all rows: a list for each would take the garbage collector seconds
     for line_of_row, row in rows:
         if len(row) != len(header) and not (dialect.trailing and len(row) == len(header) + 1 and not row.pop()):
             raise InputError(
                 f"{path}, line {line_of_row}: expected {len(header)} fields, as in the header; got {len(row)}"
             )
         lines.append(line_of_row)
-        fields.append(row)
+        fields += row
     for name in filter(None, header):
         if header.count(name) > 1:
             raise InputError(f"{path}, line {line}: column {name!r} is named twice")
     if dialect.units and fields:
-        lines, fields = lines[1:], fields[1:]
+        lines, fields = lines[1:], fields[len(header) :]
     if not fields:
         raise InputError(f"{path}: no rows under the header")
-    columns = list(zip(*fields, strict=True))
+    columns = [fields[at :: len(header)] for at in range(len(header))]
     kept, notes = _without_unnamed(header, columns, path, line)
-    data = pd.DataFrame({name: np.array(columns[at], object) for name, at in kept.items()})
+    data = pd.DataFrame({name: np.array(columns[at], object) for name, at in kept.items()}, dtype=object)
     described = (*((f"read as {encoding}",) if encoding else ()), *dialect.notes, *notes)
     return Frame(path, data, np.array(lines), dialect.decimal, dialect.thousands, config.missing, described)
 
@@ -216,7 +218,7 @@ def _read_text(content: bytes, path: str, config: FileConfig) -> Frame:
 def _without_unnamed(
     header: Sequence[str], columns: Sequence[Sequence[str]], path: str, line: int
 ) -> tuple[dict[str, int], list[str]]:
-    """The columns by name, without those that have none: an index that counts, and an empty last column."""
+    """The columns by name, without those that have none: an index of whole numbers, and empty ones."""
     kept, notes = {}, []
     for at, name in enumerate(header):
         if name:
@@ -224,7 +226,7 @@ def _without_unnamed(
         elif not any(map(str.strip, columns[at])):
             notes.append("an empty column without a name was left out")
         elif at == 0 and all(value.strip().isdigit() for value in columns[at]):
-            notes.append("the first column, which has no name and counts the rows, was left out")
+            notes.append("the first column, of whole numbers, was left out because it has no name")
         elif at == 0 and INDEX not in header:
             kept[INDEX] = at
             notes.append(f"the first column, which has no name, is called {INDEX!r}")
@@ -240,7 +242,7 @@ def text_rows(
     lines = io.StringIO(text, newline="") if isinstance(text, str) else iter(text)
     for _ in range(skip):
         next(lines, "")
-    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=separator == " ")
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         for row in reader:
             if row and (len(row) > 1 or row[0].strip()):

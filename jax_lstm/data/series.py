@@ -69,6 +69,10 @@ def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     return np.take_along_axis(padded, last_known, axis=0)[1:]
 
 
+def shown(time: np.datetime64) -> str:
+    return str(time).replace("T", " ").removesuffix(".000000")
+
+
 def _require_sorted(table: Table) -> None:
     steps = np.zeros(0) if table.times is None else np.diff(table.times).astype(np.int64)
     for at in np.flatnonzero(steps <= 0)[:1]:
@@ -77,8 +81,9 @@ def _require_sorted(table: Table) -> None:
         of_group = f" of {table.group!r}" if table.group else ""
         where = table.place(at).removeprefix(f"{table.frame.path}, ")
         raise InputError(
-            f"{table.place(at + 1)}: timestamp {table.times[at + 1]}{of_group} {fault} that of {where}; sort the rows "
-            "by time and keep one for each" + ("" if table.group else ", or name the column of the series with --group")
+            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort "
+            "the rows by time and keep one for each"
+            + ("" if table.group else ", or name the column of the series with --group")
         )
 
 
@@ -106,16 +111,16 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
         off |= distance != 0
     for row in np.flatnonzero(off | (np.diff(at, prepend=-1) <= 0))[:1]:
         raise InputError(
-            f"{table.place(row)}: timestamp {table.times[row]} is off the grid of {calendar} that begins at "
-            f"{table.times[0]}; resample the file, or leave --time out to treat its rows as consecutive"
+            f"{table.place(row)}: timestamp {shown(table.times[row])} is off the grid of {calendar} that begins at "
+            f"{shown(table.times[0])}; resample the file, or leave --time out to treat its rows as consecutive"
         )
     length = int(at[-1]) + 1
     if length > 10 * len(at) + 1000:
         gaps = np.diff(at)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before {table.times[gap + 1]}; "
-            "more than nine tenths of the series would be empty"
+            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before "
+            f"{shown(table.times[gap + 1])}; more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)
     values[at] = table.values

@@ -1,5 +1,6 @@
 """Timestamps as files write them: ISO 8601, days before months or after, names of months, quarters, years, epochs."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,7 +28,8 @@ NAMED = (
 )
 DIGITS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 EPOCHS = {10: 1_000_000, 13: 1000, 16: 1, 19: 0}  # digits, and microseconds in a unit; 19 are nanoseconds
-ORDERS = {"day-first": "%d/%m/", "month-first": "%m/%d/"}
+ORDERS = {"day-first": "%d/%m/%Y", "month-first": "%m/%d/%Y", "year-first": "%y/%m/%d"}
+CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M")
 
 
 class Stamps(NamedTuple):
@@ -62,20 +64,23 @@ def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
     """
     import pandas as pd
 
-    missing = values.isna() if values.dtype != object else values.isna() | (values.astype(str).str.strip() == "")
+    missing = values.isna()
     if missing.any():
         raise UnreadableError(int(np.argmax(missing)), "expected a timestamp; got none")
     if isinstance(values.dtype, pd.DatetimeTZDtype):
-        offsets = values.map(lambda stamp: stamp.strftime("%z")).map(lambda text: f"{text[:3]}:{text[3:]}")
-        return _with_offsets(values.dt.tz_localize(None).to_numpy("datetime64[us]"), offsets.to_numpy(str))
+        local = values.dt.tz_localize(None).to_numpy("datetime64[us]")
+        utc = values.dt.tz_convert(None).to_numpy("datetime64[us]")
+        return _with_offsets(local, (local - utc) // np.timedelta64(1, "m"))
     if values.dtype.kind == "M":
         return Stamps(values.to_numpy("datetime64[us]"))
     if isinstance(values.dtype, pd.PeriodDtype):
         return Stamps(values.dt.to_timestamp().to_numpy("datetime64[us]"))
-    texts = values.astype(str).str.strip()
-    if values.dtype.kind in "fi":
-        texts = texts.str.removesuffix(".0")
-    return _read_texts(texts.to_numpy(object), order, form)
+    texts = [str(value).strip() for value in values.tolist()]
+    if values.dtype.kind == "f":
+        texts = [text.removesuffix(".0") for text in texts]
+    if "" in texts:
+        raise UnreadableError(texts.index(""), "expected a timestamp; got none")
+    return _read_texts(np.array(texts, object), order, form)
 
 
 def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
@@ -83,15 +88,20 @@ def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
         return Stamps(_parsed(texts, form))
     if all(text.isdigit() for text in texts):
         return _read_digits(texts)
-    ends = [found[1] if (found := OFFSET.search(text)) else "" for text in texts]
+    ends = [found[1] if _may_end_in_offset(text) and (found := OFFSET.search(text)) else "" for text in texts]
     if any(ends):
         for row in range(len(ends)):
             if bool(ends[row]) != bool(ends[0]):
                 raise UnreadableError(row, "some timestamps have an offset from UTC and some have none")
         plain = [text[: len(text) - len(end)].strip() for text, end in zip(texts, ends, strict=True)]
         found = _without_offsets(np.array(plain, object), order)
-        return _with_offsets(found.times, np.array([_standard(end) for end in ends]), found.note)
+        return _with_offsets(found.times, np.array([_minutes(end) for end in ends]), found.note)
     return _without_offsets(texts, order)
+
+
+def _may_end_in_offset(text: str) -> bool:
+    """A quick test, since the pattern takes long."""
+    return text[-1] in "Zz" or "+" in text or "-" in text[10:]
 
 
 def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
@@ -106,11 +116,12 @@ def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
         return _read_numeric(texts, order)
     if re.match(r"\d{4}/", texts[0]):
         texts = np.array([text.replace("/", "-") for text in texts], object)
-    for form in NAMED:
-        for clock in ("", " %H:%M:%S", " %H:%M"):
-            if _reads(texts[0], form + clock):
-                return Stamps(_parsed(texts, form + clock))
-    return Stamps(_parsed(texts, "ISO8601"))
+    forms = [form + clock for form in NAMED for clock in ("", " %H:%M:%S", " %H:%M")] if _names_month(texts[0]) else []
+    return Stamps(_first_parsed(texts, [*forms, "ISO8601"]))
+
+
+def _names_month(text: str) -> bool:
+    return re.search("[a-z]{3}", text, re.IGNORECASE) is not None
 
 
 def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
@@ -119,17 +130,21 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
     for row, one in enumerate(found):
         if one is None:
             raise UnreadableError(row, f"expected a date like {texts[0]}; got {texts[row]!r}")
-    first, second = (np.array([int(one[at]) for one in found if one]) for at in (1, 2))
-    possible = [name for name, days, months in (("day-first", first, second), ("month-first", second, first))
-                if months.max() <= 12 and days.max() <= 31]  # fmt: skip
+    first, second, third = (np.array([int(one[at]) for one in found if one]) for at in (1, 2, 3))
+    ranges = [("day-first", first, second), ("month-first", second, first)]
+    if re.match(r"\d\d-\d\d-\d\d(\D|$)", texts[0]):
+        ranges.append(("year-first", third, second))
+    possible = [name for name, days, months in ranges if months.max() <= 12 and days.max() <= 31]
     note = ""
     if order:
         possible = [order]
-    elif len(possible) == 2:
+    elif (first == second).all() and len(ranges) == 2:
+        possible = possible[:1]
+    elif len(possible) > 1:
         possible = [name for name in possible if _regular(texts, found, name)]
     if len(possible) != 1:
         at = f"; got {texts[0]!r}" if len(texts) == 1 else f"; {texts[0]!r}, {texts[1]!r} and so on leave both open"
-        raise UnreadableError(0, f"expected dates in one order{at} (say --date-order day-first or month-first)")
+        raise UnreadableError(0, f"expected dates in one order{at} (say --date-order or --date-format)")
     if not order and (first != second).any():
         note = f"dates {possible[0].replace('-', ' ')}, as {texts[0]}"
     return Stamps(_ordered(texts, found, possible[0]), "", note)
@@ -137,11 +152,8 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
 
 def _ordered(texts: np.ndarray, found: Sequence[Any], order: str) -> np.ndarray:
     plain = np.array([f"{one[1]}/{one[2]}/{one[3]}{one[4] or ''}" for one in found], object)
-    year = "%Y" if len(found[0][3]) == 4 else "%y"
-    for clock in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", "T%H:%M"):
-        if _reads(plain[0], ORDERS[order] + year + clock):
-            return _parsed(plain, ORDERS[order] + year + clock, texts)
-    return _parsed(plain, ORDERS[order] + year, texts)
+    form = ORDERS[order] if len(found[0][3]) == 4 else ORDERS[order].replace("%Y", "%y")
+    return _first_parsed(plain, [form + clock for clock in CLOCKS], texts)
 
 
 def _regular(texts: np.ndarray, found: Sequence[Any], order: str) -> bool:
@@ -164,8 +176,8 @@ def _read_digits(texts: np.ndarray) -> Stamps:
         if len(text) != digits:
             raise UnreadableError(row, f"expected a timestamp of {digits} digits, as in the rows before; got {text!r}")
     form = DIGITS.get(digits, "")
-    # Long numbers may be epochs too, so that the year must be near.
-    first, last = (1, 2999) if digits <= 8 else (1900, 2100)
+    # Long numbers may be epochs too, and 240115 is no month, so that the year must be near.
+    first, last = (1600, 2399) if digits <= 8 else (1900, 2100)
     if form and all(first <= int(text[:4]) <= last for text in texts) and _reads(texts[0], form):
         return Stamps(_parsed(texts, form), "", "" if digits == 4 else f"timestamps as {texts[0]}")
     if digits not in EPOCHS:
@@ -176,27 +188,31 @@ def _read_digits(texts: np.ndarray) -> Stamps:
     return Stamps(times, "Z", f"timestamps as {unit} since 1970")
 
 
-def _with_offsets(local: np.ndarray, offsets: np.ndarray, note: str = "") -> Stamps:
+def _with_offsets(local: np.ndarray, minutes: np.ndarray, note: str = "") -> Stamps:
     """Times in UTC; or local ones, if all have one time of day that is not midnight in UTC, so that days stay days."""
-    shift = np.array([_minutes(offset) for offset in offsets]) * np.timedelta64(1, "m")
     clock = local - local.astype("datetime64[D]")
-    if shift.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != 0).all():
-        return Stamps(local, str(offsets[0]) if (shift == shift[0]).all() else "", note)
-    return Stamps(local - shift, "Z", note)
+    if minutes.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != np.timedelta64(0)).all():
+        hours, rest = divmod(abs(int(minutes[0])), 60)
+        offset = f"{'-' if minutes[0] < 0 else '+'}{hours:02}:{rest:02}"
+        return Stamps(local, offset if (minutes == minutes[0]).all() else "", note)
+    return Stamps(local - minutes.astype("timedelta64[m]"), "Z", note)
 
 
 def _minutes(offset: str) -> int:
-    sign = -1 if offset.startswith("-") else 1
-    return sign * (60 * int(offset[1:3]) + int(offset[4:6]))
-
-
-def _standard(offset: str) -> str:
-    """An offset as +HH:MM."""
     digits = offset.upper().replace("Z", "+0000").replace(":", "").ljust(5, "0")
-    return f"{digits[:3]}:{digits[3:]}"
+    return int(f"{digits[0]}1") * (60 * int(digits[1:3]) + int(digits[3:5]))
 
 
 EXPECTED = "an ISO 8601 timestamp like 2016-07-01 00:00:00"
+
+
+def _first_parsed(texts: np.ndarray, forms: Sequence[str], shown: np.ndarray | None = None) -> np.ndarray:
+    """Parse with the first of `forms` that reads all texts; "1 May 2024" alone leaves open how June is written."""
+    fitting = [form for form in forms if _reads(texts[0], form)] or [forms[-1] if forms[-1] == "ISO8601" else forms[0]]
+    for form in fitting[:-1]:
+        with contextlib.suppress(UnreadableError):
+            return _parsed(texts, form)
+    return _parsed(texts, fitting[-1], shown)
 
 
 def _reads(text: str, form: str) -> bool:

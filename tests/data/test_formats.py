@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jax_lstm.data.formats import read_tables
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.data import DataConfig, read_series
-from jax_lstm.data.formats import read_tables
 
 HOURS = np.datetime64("2020-01-01T00", "h") + np.arange(5)
 
