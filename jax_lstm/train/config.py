@@ -146,8 +146,8 @@ class TrainConfig:
     """Stop after this many epochs without a better validation loss; 0 never stops early."""
     chunk_steps: int = 100
     """Most steps per compiled call; progress, logging and Ctrl-C are handled between calls."""
-    save_every: int = 1
-    """Epochs between checkpoints."""
+    save_every: int = 0
+    """Epochs between checkpoints; 0 saves when the last checkpoint is 10 seconds old, and at the end."""
     seed: int = 0
     """Seed of the initial weights, the batch order and dropout."""
     seeds: str = ""
@@ -165,9 +165,9 @@ class TrainConfig:
     not given."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "chunk_steps", "save_every"):
+        for name in ("batch_size", "epochs", "chunk_steps"):
             require_size(option(name), getattr(self, name))
-        for name in ("patience", "seed"):
+        for name in ("patience", "save_every", "seed"):
             require_size(option(name), getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
         for name, value, default, only in options(self):

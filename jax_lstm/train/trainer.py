@@ -32,6 +32,9 @@ from jax_lstm.train.step import TrainState
 from jax_lstm.train.task import Scores, Task
 
 
+SAVE_SECONDS = 10  # between checkpoints, unless `save_every` is given: saving takes 0.05 s or more
+
+
 class Checkpointed(NamedTuple):
     """The arrays of a checkpoint; with several members all have a leading member axis."""
 
@@ -157,13 +160,21 @@ class Trainer:
         state, best, position = self._start(runner)
         log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
         last_losses: list[float | None] = [None] * count
+        saved_at = time.monotonic()
+
+        def due() -> bool:
+            if config.save_every:
+                return position.epoch % config.save_every == 0
+            return bool(hosts.largest(time.monotonic() - saved_at >= SAVE_SECONDS))  # all hosts save together
 
         def save() -> None:
+            nonlocal saved_at
             about = {"format": FORMAT, "data": task.about, "position": asdict(position)}
             tree = Checkpointed(gather(state, self.mesh), best)
             if hosts.writes():
                 save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)
             hosts.wait(f"saved {position.step}")
+            saved_at = time.monotonic()
 
         def saved() -> str:
             where = directory / CHECKPOINTS
@@ -217,7 +228,7 @@ class Trainer:
                 )
                 ended = position.epoch == config.epochs or position.stopped
                 signum = signals.agreed()
-                if ended or position.epoch % config.save_every == 0 or signum:
+                if ended or signum or due():
                     save()
                 parts: dict[str, Any] = {"val_losses": tuple(val_losses), "scores": scores}
                 report(Progress(position, 0, steps_per_epoch, train_losses, **parts, epoch_ended=True))
