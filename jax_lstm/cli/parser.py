@@ -47,9 +47,25 @@ def parse(commands: Mapping[str, Any], arguments: list[str], description: str) -
         given, _, value = argument.partition("=")
         if given in hidden:
             require(False, given, hidden[given], value or value_of(given, rest) or given)
-    prog = f"jax-lstm {name} {task}".rstrip()
+    prog, rest = f"jax-lstm {name} {task}".rstrip(), _joined("--sweep", rest)
     _require_known(type(options), prog, rest)
     return viewed(_tyro(type(options), prog, rest, default=options))
+
+
+def _joined(name: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments with all values of an option that may be repeated; tyro would take the last ones only."""
+    values, rest, takes = [], [], False
+    for argument in arguments:
+        given, equals, value = argument.partition("=")
+        if given == name:
+            values += [value] if equals else []
+            takes = not equals
+        elif takes and not argument.startswith("-"):
+            values.append(argument)
+        else:
+            takes = False
+            rest.append(argument)
+    return [*rest, name, *values] if values else rest
 
 
 def _require_values(arguments: Sequence[str]) -> None:

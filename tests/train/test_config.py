@@ -25,6 +25,8 @@ FAULTS: list[tuple[Any, str]] = [
     ({"save_every": -1}, "`--save-every` must be an integer of at least 0"),
     ({"patience": 2, "data": {"split": "0.8,0,0.2"}}, "`--patience` must be 0 without a validation part"),
     ({"patience": 2, "task": "text", "held_out": 0.0}, "`--patience` must be 0 without a validation part"),
+    *(({"sweep": ["learning_rate=1e-3,1e-2"], **without}, "`--sweep` must be left out without a validation part, by")
+      for without in ({"data": {"split": "0.8, 0.00,0.2"}}, {"task": "labels", "held_out": 0.0})),
     ({"held_out": 1.0, "task": "text"}, "`--held-out` must be at least 0 and below 1"),
     ({"x64": True, "precision": "bfloat16"}, "`--precision` must be left out with --x64"),
     *(({"mesh": mesh}, "`--mesh` must be data=N") for mesh in ("data", "data=0", "rows=2", "data=2;model=2")),
