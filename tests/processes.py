@@ -41,7 +41,7 @@ def assert_killing_changes_nothing(options: Callable[[Path], list[str]], folder:
     Only the run that is killed has a process of its own.
     """
     whole, killed = folder / "whole", folder / "killed"
-    process = subprocess.Popen([*PROGRAM, *options(killed)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*PROGRAM, *options(killed), "--save-every", "1"], stdout=subprocess.DEVNULL)
     after_checkpoint(killed, process)
     process.kill()
     process.wait()

@@ -16,7 +16,6 @@ from jax_lstm.compare.config import BOTH, IN_MEMORY, LEFT_OUT, upgraded
 from jax_lstm.compare.run import METRICS_TORCH
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
-from jax_lstm.tasks.scores import baseline_forecasts
 from jax_lstm.train import InterruptedRunError, ModelConfig, OptimConfig, TrainConfig
 from jax_lstm.train.config import absolute, read_config
 from jax_lstm.train.directory import CONFIG, METRICS
@@ -64,7 +63,7 @@ class Compare:
         with jax.enable_x64(config.train.x64), jax.default_matmul_precision("highest"):
             task = load_task(config.train)
             directory = new_directory(self.out, "compare")
-            show.data_and_model(console, task)
+            show.data_and_model(console, [(task, 1)])
             try:
                 with show.progress(console) as report:
                     comparison = compare(config, task, directory, report)
@@ -82,12 +81,12 @@ class Compare:
             show.scores_table(console, task, comparison.scores, comparison.part)
             show.further(console, task.table(comparison.predictions["JAX"], comparison.part))
         written = [CONFIG, METRICS, METRICS_TORCH, "checkpoints", "compare.json"]
-        logs = {"JAX": METRICS, "PyTorch": METRICS_TORCH}
+        logs = {"JAX": directory / METRICS, "PyTorch": directory / METRICS_TORCH}
         if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
             written.append(pictures.LOSSES)
         if comparison.scores and config.train.task == "forecast":
-            drawn = comparison.predictions | {"linear": baseline_forecasts(task.dataset, comparison.part)["linear"]}
-            if pictures.drawn(console, lambda: pictures.forecasts(directory, task.dataset, comparison.part, drawn)):
+            own = comparison.predictions
+            if pictures.drawn(console, lambda: pictures.forecasts(directory, task.dataset, comparison.part, own)):
                 written.append(pictures.FORECASTS)
         console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")
         return 0

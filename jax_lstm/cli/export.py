@@ -46,7 +46,7 @@ class Export:
             raise InputError(f"`--out` must end in {suffix}; got {out}")
         best = run.names[run.position.best]
         if best:
-            console.print(f"best of {len(run.names)} models: {best}", highlight=False)
+            console.print(f"the model with the best validation loss: {best}", highlight=False)
         with jax.enable_x64(run.config.x64):
             model = run.model().lstm if self.only_lstm else run.model()
             if self.to in WEIGHTS:

@@ -12,7 +12,7 @@ from jax_lstm.checks import MissingExtraError
 from jax_lstm.cli import plots
 from jax_lstm.data import Dataset
 from jax_lstm.files import read_json_lines
-from jax_lstm.tasks.scores import truth_of
+from jax_lstm.tasks.scores import baseline_forecasts, truth_of
 
 LOSSES = "losses.png"
 FORECASTS = "forecasts.png"
@@ -29,15 +29,15 @@ def drawn(console: Console, draw: Callable[[], None]) -> bool:
     return True
 
 
-def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> None:
-    """Draw `losses.png` from the logs `metrics`, {run: file name}.
+def loss_curves(directory: Path, metrics: Mapping[str, Path], metric: str) -> None:
+    """Draw `losses.png` from the logs `metrics`, {run: file}.
 
     For several models it shows the mean over those that still train; in the last epochs there may be none.
     """
     curves = {}
-    for run, name in metrics.items():
+    for run, path in metrics.items():
         epochs: dict[int, list[dict[str, Any]]] = {}
-        for row in read_json_lines(directory / name):
+        for row in read_json_lines(path):
             if "train_loss" in row:
                 epochs.setdefault(row["epoch"], []).append(row)
         curves[run] = {}
@@ -49,9 +49,13 @@ def loss_curves(directory: Path, metrics: Mapping[str, str], metric: str) -> Non
 
 
 def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[str, np.ndarray]) -> None:
-    """Draw `forecasts.png`: evenly spaced windows of a part, first target, on its own scale."""
+    """Draw `forecasts.png`, with the baselines: evenly spaced windows of a part, first target, on its own scale."""
     config, scaler, truth = dataset.config, dataset.scaler.pick(dataset.target[:1]), truth_of(dataset, part)
-    count = len(dataset.target)
+    count, baselines = len(dataset.target), baseline_forecasts(dataset, part)
+
+    def restored(each: Mapping[str, np.ndarray], at: int) -> dict[str, np.ndarray]:
+        return {name: scaler.restore(values[at, ::count]) for name, values in each.items()}
+
     panels = []
     for at in np.unique(np.linspace(0, len(truth) - 1, PANELS + 2).astype(int)[1:-1]):
         start = dataset.starts[part][at]
@@ -67,8 +71,9 @@ def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[s
                 title,
                 scaler.restore(dataset.targets[start : start + config.window, 0]),
                 scaler.restore(truth[at, ::count]),
-                {name: scaler.restore(values[at, ::count]) for name, values in forecasts.items()},
+                restored(forecasts, at),
                 x,
+                baselines=restored(baselines, at),
             )
         )
     plots.forecasts(directory / FORECASTS, panels, dataset.target[0])

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from jax_lstm.checks import require_extra
 from jax_lstm.files import write_whole
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
+BASELINES = ("#e8890c", "#2b8a3e", "#a61e4d")
 TRUTH = "#343a40"
+NONE: Mapping[str, np.ndarray] = MappingProxyType({})
 STYLES = ("-", "--", "-.", ":")  # so that curves on top of each other stay visible
 
 
@@ -22,10 +25,8 @@ def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
     for axis, part in zip(axes, parts, strict=True):
         for at, (run, losses) in enumerate((run, losses[part]) for run, losses in curves.items() if part in losses):
             # Later curves are thinner, so that runs that agree can both be seen.
-            epochs = range(1, len(losses) + 1)
-            axis.plot(
-                epochs, losses, label=run, color=COLOURS[at % 4], linestyle=STYLES[at % 4], linewidth=3 - 0.6 * at
-            )
+            epochs, width = range(1, len(losses) + 1), max(3 - 0.6 * at, 1.2)
+            axis.plot(epochs, losses, label=run, color=COLOURS[at % 4], linestyle=STYLES[at % 4], linewidth=width)
         axis.set(title=f"{part} loss", xlabel="epoch", ylabel=ylabel, yscale="log")
         axis.grid(alpha=0.3, which="both")
         axis.legend(frameon=False)
@@ -35,7 +36,7 @@ def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
 class Panel:
     """One window: `seen` (W,), `truth` (K,) or None, `forecasts` (K,) by name, and positions or times `x` (W + K,).
 
-    `band` holds the lower and upper ends (K,) of the interval around the forecast.
+    `band` holds the lower and upper ends (K,) of what the seeds of the model agree on; `baselines` are (K,) by name.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Panel:
         forecasts: Mapping[str, np.ndarray],
         x: Any = None,
         band: tuple[np.ndarray, np.ndarray] | None = None,
+        baselines: Mapping[str, np.ndarray] = NONE,
     ):
         self.title, self.seen, self.truth, self.forecasts, self.band = title, seen, truth, forecasts, band
+        self.baselines = baselines
         horizon = len(next(iter(forecasts.values())))
         self.x = np.arange(-len(seen) + 1, horizon + 1) if x is None else x
 
@@ -71,8 +74,11 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
             )
         if panel.band is not None:
             axis.fill_between(
-                panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="9 in 10 models"
+                panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="agreement of seeds"
             )
+        for at, (name, values) in enumerate(panel.baselines.items()):
+            colour, style = BASELINES[at % 3], STYLES[1 + at % 3]
+            axis.plot(panel.x[seen:], values, color=colour, linestyle=style, linewidth=1.3, label=name)
         for at, (name, values) in enumerate(panel.forecasts.items()):
             axis.plot(
                 panel.x[seen:],
@@ -96,7 +102,8 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
             axis.set_xlabel("rows after the last one seen")
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    axes[0].legend(frameon=False, fontsize=9)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
     _save(figure, path)
 
 

@@ -13,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jax_lstm.tasks.evaluation import Evaluation
+from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.tasks.run import Run
 from jax_lstm.train import task as tasks
 from jax_lstm.train.task import Scores, Task
+
+MARK = " *"
 
 
 def table(title: str) -> Table:
@@ -23,17 +26,25 @@ def table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def data_and_model(console: Console, task: Task, models: int = 1) -> None:
-    """The data, its gaps, and the model; warnings last."""
-    config = task.config
-    model = nnx.eval_shape(lambda: task.build(config))
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
-    calls, steps, batch_size = task.shape
+def data_and_model(console: Console, trained: Sequence[tuple[Task, int]]) -> None:
+    """The data, its gaps, and each kind of model and their number; warnings last."""
+    task, _ = trained[0]
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
     facts.add_column()
     for heading, text in task.facts:
         facts.add_row(heading, escape(text))
+    for each, models in trained:
+        _model(facts, each, models)
+    console.print(facts)
+    notes(console, (), task.warnings)
+
+
+def _model(facts: Table, task: Task, models: int) -> None:
+    config = task.config
+    model = nnx.eval_shape(lambda: task.build(config))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    calls, steps, batch_size = task.shape
     fc, lstm = model.fc, model.lstm
     projected = f" > {lstm.proj_size}" if lstm.proj_size else ""
     sizes = f"{lstm.input_size} > {lstm.hidden_size}{projected} x {lstm.num_layers} > {fc.bias.shape[0]}"
@@ -45,8 +56,6 @@ def data_and_model(console: Console, task: Task, models: int = 1) -> None:
     )
     if models > 1:
         facts.add_row("", f"{models} models at once")
-    console.print(facts)
-    notes(console, (), task.warnings)
 
 
 def notes(console: Console, notes: Sequence[str], warnings: Sequence[str]) -> None:
@@ -57,25 +66,41 @@ def notes(console: Console, notes: Sequence[str], warnings: Sequence[str]) -> No
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
 
 
-def scores_table(console: Console, task: Task, scores: Mapping[str, Scores], part: str) -> None:
-    """Scores of each model and each baseline."""
+def scores_table(
+    console: Console, task: Task, scores: Mapping[str, Scores], part: str, members: Sequence[str] = (),
+    chosen: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Scores of each model and each baseline; of the `members` of a sweep those `chosen` are marked.
+
+    Several targets have a table of their own, without `members`, so that both fit 80 columns.
+    """
     named = {"val": "validation", "train": "training"}.get(part, part)
     quality = table(f"quality on the {named} part")
     quality.add_column("by")
-    for heading, _ in task.headings.values():
+    targets = task.dataset.target if isinstance(task, Forecasting) else ()
+    own = [f"{name} {target}" for target in targets[1:] and targets for name in ("mse", "mae")]
+    headings = {key: one for key, one in task.headings.items() if key not in own}
+    for heading, _ in headings.values():
         quality.add_column(escape(heading), justify="right")
     best = min(scores, key=lambda name: np.nan_to_num(scores[name][task.metric], nan=np.inf))
     for name, row in scores.items():
-        numbers = [format(row[key], form) for key, (_, form) in task.headings.items()]
-        quality.add_row(escape(name), *numbers, style="bold" if name == best else "")
+        numbers = [format(row[key], form) for key, (_, form) in headings.items()]
+        quality.add_row(escape(name) + MARK * (name in chosen), *numbers, style="bold" if name == best else "")
     console.print(quality)
+    if chosen:
+        console.print(f"{MARK.strip()} predicts: chosen by its validation loss, the mean over seeds", highlight=False)
+    if own:
+        shown = [name for at, name in enumerate(scores) if not at or name not in members]
+        rows = [(target, *(format(scores[name][f"mae {target}"], ".4g") for name in shown)) for target in targets]
+        further(console, tasks.Table("mean absolute error of each target, in its own units", ("target", *shown), rows))
 
 
 def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: str) -> None:
-    """All that is known about a run: members that diverged, the scores, their spread, the task's further table."""
+    """All that is known about a run: members that diverged, the scores, how far seeds agree, the further table."""
     left_out(console, run.diverged)
-    scores_table(console, task, found.scores, part)
-    _spread(console, task, found.scores, run.names)
+    members = [name for one in (run, *run.others) for name in one.members]
+    scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
+    _agreement(console, task, found.scores, run.names)
     further(console, task.table(found.predictions, part))
 
 
@@ -87,8 +112,8 @@ def left_out(console: Console, diverged: Sequence[str]) -> None:
         )
 
 
-def _spread(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
-    """Mean and standard deviation of the metric over several models, and the best of them."""
+def _agreement(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
+    """Mean and standard deviation of the metric over seeds, and the best of them."""
     if len(names) < 2:
         return
     heading, form = task.headings[task.metric]
@@ -97,8 +122,10 @@ def _spread(console: Console, task: Task, scores: Mapping[str, Scores], names: l
     if len(known) > 1:
         mean, deviation = format(np.mean(known), form), format(np.std(known, ddof=1), form)
         best = names[int(np.nanargmin(values))]
-        text = f"mean of {len(known)}: {mean} ± {deviation}, standard deviation; best: {best}"
-        console.print(escape(f"{heading.replace(chr(10), ' ')}, {text}"), highlight=False)
+        text = f"{mean} ± {deviation}, mean and standard deviation over the seeds; best: {best}"
+        console.print(
+            escape(f"agreement of {len(known)} seeds, {heading.replace(chr(10), ' ')}: {text}"), highlight=False
+        )
 
 
 def loss_name(task: Task) -> str:

@@ -15,9 +15,10 @@ from jax_lstm.cli.progress import reporting
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
-from jax_lstm.train import InterruptedRunError, TrainConfig, Trainer, hosts
+from jax_lstm.train import DivergedError, InterruptedRunError, Sweep, TrainConfig, Trainer, hosts
 from jax_lstm.train.config import absolute, arithmetic, read_config
 from jax_lstm.train.directory import CONFIG, METRICS, saved_config
+from jax_lstm.train.sweep import MEMBERS
 
 
 @dataclass(frozen=True)
@@ -81,31 +82,41 @@ class Train:
             directory = Path(self.resume or self.out)
             if hosts.writes() and not self.resume:
                 directory = new_directory(self.out, "train")
-            trainer = Trainer(load_task(config), directory, resume=bool(self.resume), debug_nans=self.debug_nans)
-            self._fit(console, trainer)
+            sweep = Sweep(load_task(config), directory, resume=bool(self.resume), debug_nans=self.debug_nans)
+            show.data_and_model(console, [(one.task, len(one.members)) for one in sweep.trainers.values()])
+            try:
+                with sweep.opened():
+                    learnt = [self._fit(console, name, trainer) for name, trainer in sweep.trainers.items()]
+            except InterruptedRunError as error:
+                how = f"{error}; resume with: jax-lstm train --resume {directory}"
+                raise InterruptedRunError(how, error.signum) from None
+            if not any(learnt):
+                raise DivergedError("the loss of every member became NaN or infinite; try a lower --learning-rate")
             if hosts.writes():
-                _finish(console, trainer)
+                _finish(console, sweep)
             hosts.wait("end")
         return 0
 
-    def _fit(self, console: Console, trainer: Trainer) -> None:
-        show.data_and_model(console, trainer.task, len(trainer.members))
+    def _fit(self, console: Console, name: str, trainer: Trainer) -> bool:
+        """Train the members of one shape; whether one of them did not diverge."""
+        if name:
+            console.print(f"[bold]{name}[/]", highlight=False)
         tensorboard = self.tensorboard and hosts.writes()
         with reporting(console, trainer, tensorboard=tensorboard, profile=self.profile) as report:
-            try:
-                result = trainer.fit(report)
-            except InterruptedRunError as error:
-                how = f"{error}; resume with: jax-lstm train --resume {trainer.directory}"
-                raise InterruptedRunError(how, error.signum) from None
+            result = trainer.fit(report)
+        if all(one.diverged for one in result.position.members):
+            console.print(f"[yellow]warning:[/] the loss of every member with {name} became NaN or infinite")
+            return False
         if result.stopped_early:
             console.print(f"stopped early: no better validation loss for {trainer.config.patience} epochs")
+        return True
 
 
-def _finish(console: Console, trainer: Trainer) -> None:
+def _finish(console: Console, sweep: Sweep) -> None:
     """Score the run, draw its pictures, and say what was written."""
-    task: Any = trainer.task
-    directory = trainer.directory
-    written = [CONFIG, METRICS, "checkpoints"]
+    task: Any = sweep.task
+    directory = sweep.directory
+    written = [CONFIG, METRICS, "checkpoints" if "" in sweep.trainers else MEMBERS]
     part = part_of(task)
     if part:
         run = open_run(directory)
@@ -117,6 +128,7 @@ def _finish(console: Console, trainer: Trainer) -> None:
             console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
         ):
             written.append(pictures.FORECASTS)
-    if pictures.drawn(console, lambda: pictures.loss_curves(directory, {"JAX": METRICS}, show.loss_name(task))):
+    logs = {name or "JAX": trainer.directory / METRICS for name, trainer in sweep.trainers.items()}
+    if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
         written.append(pictures.LOSSES)
     console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")

@@ -14,13 +14,15 @@ from jax_lstm.train.task import Scores, Task
 class Evaluation(NamedTuple):
     """Scores of the model, or of the ensemble and each member, and of the baselines.
 
-    `predictions` are the model's or the ensemble's, `members` (M, ...) those of each member. Members that diverged
-    are left out of both and have NaN scores.
+    `predictions` are the model's or the ensemble's, `members` (M, ...) those of each member that makes it up: of a
+    sweep, the seeds of the configuration with the best validation loss, `chosen`. Other members have scores alone, and
+    those that diverged NaN.
     """
 
     scores: dict[str, Scores]
     predictions: np.ndarray
     members: np.ndarray
+    chosen: list[str]
 
 
 def part_of(task: Task) -> str:
@@ -28,27 +30,40 @@ def part_of(task: Task) -> str:
     return next((part for part in ("test", "val") if task.size(part)), "")
 
 
-def predict(run: Run, task: Task, part: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The predictions for a part of the data by the best weights: those of all members together, and of each."""
-    predict, arrays = task.make_predict(run.build(), part), jax.tree.map(jnp.asarray, task.arrays)
-    each = [predict(weights, arrays) for weights in run.all_weights()]
-    return each[0] if len(each) == 1 else task.combine(each), each
+def predict(run: Run, task: Task, part: str) -> dict[str, np.ndarray]:
+    """The predictions for a part of the data by the best weights of each member of a run that did not diverge."""
+    arrays, members = jax.tree.map(jnp.asarray, task.arrays), dict[str, np.ndarray]()
+    for one in (run, *run.others):
+        predict = task.make_predict(one.build(), part)
+        members |= {name: predict(weights, arrays) for name, weights in one.member_weights().items()}
+    return members
+
+
+def combined(run: Run, task: Task, predictions: dict[str, np.ndarray]) -> np.ndarray:
+    """The prediction of the chosen members together."""
+    chosen = [predictions[name] for name in run.names]
+    return chosen[0] if len(chosen) == 1 else task.combine(chosen)
 
 
 def evaluate(run: Run, task: Task, part: str) -> Evaluation:
     """Predict a part of the data with the best weights of `run`, and score it."""
-    together, each = predict(run, task, part)
-    scores = {f"all {len(each)} together": task.score(together, part)} if len(each) > 1 else {}
-    scores |= {name or "LSTM": task.score(own, part) for name, own in zip(run.names, each, strict=True)}
+    each = predict(run, task, part)
+    together, chosen = combined(run, task, each), [each[name] for name in run.names]
+    each = {name: each[name] for name in (*run.names, *(name for name in each if name not in run.names))}
+    scores = {f"all {len(chosen)} together": task.score(together, part)} if len(chosen) > 1 else {}
+    scores |= {name or "LSTM": task.score(own, part) for name, own in each.items()}
     scores |= {name: dict.fromkeys(task.headings, math.nan) for name in run.diverged}
-    return Evaluation(scores | task.baselines(part), together, np.stack(each))
+    return Evaluation(scores | task.baselines(part), together, np.stack(chosen), run.names)
 
 
 def as_json(task: Task, found: Evaluation, part: str) -> dict[str, Any]:
-    """The content of `scores.json`: the scores, null if not finite, and the task's further table if it has one."""
+    """The content of `scores.json`: the scores, null if not finite; the members that predict, if there are several; the
+    task's further table, if it has one.
+    """
     table = task.table(found.predictions, part)
     scores = {
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}
         for name, row in found.scores.items()
     }
-    return {"part": part, "scores": scores} | ({} if table is None else {"further": table._asdict()})
+    chosen = {} if found.chosen == [""] else {"chosen": found.chosen}
+    return {"part": part, "scores": scores} | chosen | ({} if table is None else {"further": table._asdict()})

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from jax_lstm.train.checkpoint import restore_arrays
@@ -14,7 +15,7 @@ from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.directory import CHECKPOINTS
 from jax_lstm.train.ensemble import initial_scale, member, members
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.position import Position
+from jax_lstm.train.position import MemberStatus, Position
 from jax_lstm.train.step import init_state
 from jax_lstm.train.task import Build
 from jax_lstm.train.trainer import Checkpointed
@@ -28,15 +29,10 @@ class Run:
     step: int
     config: TrainConfig
     about: dict[str, Any]  # the data, see `Task.about`
-    full_position: Position  # with the members that diverged
+    full_position: Position  # of all members
+    others: tuple["Run", ...] = ()  # of a sweep over sizes: the runs of other shapes, none of which is better
 
     make_model: ClassVar[Build]
-
-    @property
-    def position(self) -> Position:
-        """Without the members that diverged, which are never used to predict."""
-        kept = tuple(one for one in self.full_position.members if not one.diverged)
-        return replace(self.full_position, members=kept)
 
     @cached_property
     def members(self) -> dict[str, TrainConfig]:
@@ -44,18 +40,43 @@ class Run:
         return members(self.config)
 
     @property
+    def statuses(self) -> dict[str, MemberStatus]:
+        """How far each member has got."""
+        return dict(zip(self.members, self.full_position.members, strict=True))
+
+    @cached_property
+    def choice(self) -> tuple[tuple[Any, ...], list[str]]:
+        """How good the best configuration is, lower is better, and its members: they differ by their seeds alone.
+
+        That is the mean validation loss over seeds, or the first if there is no such loss. A configuration of which a
+        seed diverged comes after those that are stable.
+        """
+        configurations: dict[TrainConfig, dict[str, MemberStatus]] = {}
+        for (name, config), status in zip(self.members.items(), self.full_position.members, strict=True):
+            configurations.setdefault(replace(config, seed=0), {})[name] = status
+
+        def rank(seeds: dict[str, MemberStatus]) -> tuple[Any, ...]:
+            losses = [one.best_loss for one in seeds.values() if not one.diverged]
+            loss = np.inf if not losses or None in losses else float(np.mean(losses))  # type: ignore[arg-type]
+            return not losses, len(losses) < len(seeds), loss
+
+        best = min(configurations.values(), key=rank)
+        return rank(best), [name for name, one in best.items() if not one.diverged]
+
+    @property
     def names(self) -> list[str]:
-        """The members that did not diverge."""
-        return self._named(diverged=False)
+        """The members used to predict: the seeds of the best configuration that did not diverge."""
+        return self.choice[1]
+
+    @property
+    def position(self) -> Position:
+        """With the members used to predict alone."""
+        return replace(self.full_position, members=tuple(self.statuses[name] for name in self.names))
 
     @property
     def diverged(self) -> list[str]:
-        """The members that diverged."""
-        return self._named(diverged=True)
-
-    def _named(self, diverged: bool) -> list[str]:
-        statuses = self.full_position.members
-        return [name for name, one in zip(self.members, statuses, strict=True) if one.diverged == diverged]
+        """The members that diverged, in the whole sweep."""
+        return [name for run in (self, *self.others) for name, one in run.statuses.items() if one.diverged]
 
     def build(self) -> Any:
         """The model, with initial weights."""
@@ -76,7 +97,12 @@ class Run:
         return {}
 
     def all_weights(self) -> list[nnx.State]:
-        """The best parameters of each member that did not diverge."""
+        """The best parameters of each member used to predict."""
+        found = self.member_weights()
+        return [found[name] for name in self.names]
+
+    def member_weights(self) -> dict[str, nnx.State]:
+        """The best parameters of each member that did not diverge, by name."""
         first, model = next(iter(self.members.values())), self.build()
         count = len(self.members)
         params = nnx.state(model, nnx.Param)
@@ -85,7 +111,9 @@ class Run:
         if count > 1:
             like = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), like)
         best = restore_arrays(self.directory / CHECKPOINTS, self.step, like).best
-        return [member(best, at, count) for at, one in enumerate(self.full_position.members) if not one.diverged]
+        return {
+            name: member(best, at, count) for at, (name, one) in enumerate(self.statuses.items()) if not one.diverged
+        }
 
     def weights(self) -> nnx.State:
         """The best parameters of the best member."""

@@ -15,7 +15,7 @@ from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.params import LSTMState
-from jax_lstm.tasks.evaluation import predict
+from jax_lstm.tasks.evaluation import combined, predict
 from jax_lstm.tasks.generation import Generate, make_generate
 from jax_lstm.tasks.models import language_model
 from jax_lstm.tasks.run import Run
@@ -229,7 +229,7 @@ class TextRun(Run):
             raise InputError(f"{where}: must have two {unit} at least; got {len(codes)}")
         task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0]))
         with arithmetic(self.config):
-            return -float(np.mean(predict(self, task, "train")[0]))
+            return -float(np.mean(combined(self, task, predict(self, task, "train"))))
 
     @property
     def export_options(self) -> dict[str, Any]:

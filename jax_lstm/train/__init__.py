@@ -3,6 +3,7 @@
 from jax_lstm.train.config import ModelConfig, OptimConfig, TrainConfig
 from jax_lstm.train.position import DivergedError
 from jax_lstm.train.signals import InterruptedRunError
+from jax_lstm.train.sweep import Sweep
 from jax_lstm.train.trainer import Progress, Result, Trainer, fit
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "OptimConfig",
     "Progress",
     "Result",
+    "Sweep",
     "TrainConfig",
     "Trainer",
     "fit",

@@ -14,6 +14,7 @@ import jax
 
 from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
+from jax_lstm.data.config import parse_split
 from jax_lstm.train.formats import upgraded
 from jax_lstm.train.mesh import parse_mesh
 
@@ -84,11 +85,11 @@ class ModelConfig:
         for text in self.backend_args:
             name, equals, value = text.partition("=")
             require(bool(name and equals and value), "--backend-args", "be NAME=VALUE, as unroll=4", repr(text))
-            found[name.replace("-", "_")] = _number(value)
+            found[name.replace("-", "_")] = number(value)
         return found
 
 
-def _number(text: str) -> int | float | str:
+def number(text: str) -> int | float | str:
     for kind in (int, float):
         try:
             return kind(text)
@@ -146,14 +147,15 @@ class TrainConfig:
     """Stop after this many epochs without a better validation loss; 0 never stops early."""
     chunk_steps: int = 100
     """Most steps per compiled call; progress, logging and Ctrl-C are handled between calls."""
-    save_every: int = 1
-    """Epochs between checkpoints."""
+    save_every: int = 0
+    """Epochs between checkpoints; 0 saves when the last checkpoint is 10 seconds old, and at the end."""
     seed: int = 0
     """Seed of the initial weights, the batch order and dropout."""
     seeds: str = ""
     """Train one model per seed, all at once: FIRST:END, as 0:8, or a list, as 3,5,9."""
     sweep: tuple[str, ...] = ()
-    """Train one model per value, all at once: OPTION=VALUE,VALUE; several options are combined."""
+    """Train one model per value: OPTION=VALUE,VALUE; several options are combined, and the best by validation predicts.
+    Numbers of the optimiser train all at once, sizes of the model one after the other."""
     x64: bool = False
     """Compute in float64."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -165,9 +167,9 @@ class TrainConfig:
     not given."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "chunk_steps", "save_every"):
+        for name in ("batch_size", "epochs", "chunk_steps"):
             require_size(option(name), getattr(self, name))
-        for name in ("patience", "seed"):
+        for name in ("patience", "save_every", "seed"):
             require_size(option(name), getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
         for name, value, default, only in options(self):
@@ -176,9 +178,10 @@ class TrainConfig:
                 require(value == default, option(name), only.expected(self.task), shown)
         between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "text"
         require(between, "--dropout", "be 0 for a single layer, since it acts between layers", self.model.dropout)
-        no_val = self.data.split.replace(" ", "").split(",")[1:2] in (["0"], ["0.0"])
-        no_validation = self.patience and (no_val if self.task == "forecast" else self.held_out == 0)
-        require(not no_validation, "--patience", "be 0 without a validation part", self.patience)
+        held_out = parse_split(self.data.split)[1] if self.task == "forecast" else self.held_out
+        require(held_out > 0 or not self.patience, "--patience", "be 0 without a validation part", self.patience)
+        chooses, fix = "be left out without a validation part, by which the best is chosen", "--seeds needs none"
+        require(held_out > 0 or not self.sweep, "--sweep", chooses, " ".join(self.sweep), fix)
         many = " ".join(filter(None, (self.seeds, *self.sweep)))
         left_out = "be left out with --stream, since every model would read the data for itself"
         require(not (self.data.stream and many), "--seeds and --sweep", left_out, many)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from jax_lstm.checks import InputError, require
-from jax_lstm.train.config import OptimConfig, TrainConfig
+from jax_lstm.train.config import OptimConfig, TrainConfig, number
 from jax_lstm.train.mesh import place
 from jax_lstm.train.optimizer import arguments, make_optimizer
 from jax_lstm.train.sharding import division, row_spec, shard_step
@@ -23,36 +23,64 @@ from jax_lstm.train.step import RunSteps, TrainState, init_state, scan_steps, st
 from jax_lstm.train.task import Task, loss_of
 
 SWEPT = ("learning_rate", "final_rate", "clip_norm")  # and the numbers that --optimizer-args gives
+SHAPES = ("hidden_size", "num_layers", "proj_size", "embedding_size", "dropout", "batch_size")  # need their own program
+Chosen = tuple[tuple[str, float], ...]  # names and values of options
 
 
 def members(config: TrainConfig) -> dict[str, TrainConfig]:
     """The runs of `--seeds` and `--sweep` in all combinations, by name; without them `config` alone, named "".
 
     Raises:
-        InputError: a seed or a value is not a number, or an option is not a number of the optimiser.
+        InputError: a seed or a value is not a number, or an option cannot be swept.
     """
+    base = replace(config, seeds="", sweep=())
+    runs = {_name(chosen): _with(base, chosen) for chosen in _combinations(config)}
+    if len({run.optim.clip_norm > 0 for run in runs.values()}) > 1:
+        raise InputError("`--sweep` clip_norm must be above 0 in every run, or in none")
+    return runs
+
+
+def groups(config: TrainConfig) -> dict[str, TrainConfig]:
+    """The configs, by name, whose members share one program; named "" if there is only one.
+
+    Each has its own values of `SHAPES` and sweeps over these alone, so that its members keep their names.
+    """
+    shapes = dict.fromkeys(tuple(one for one in chosen if one[0] in SHAPES) for chosen in _combinations(config))
+
+    def of(shape: Chosen) -> TrainConfig:
+        single = {name: f"{name}={value}" for name, value in shape}
+        return replace(_with(config, shape), sweep=tuple(single.get(_swept(text)[0], text) for text in config.sweep))
+
+    return {_name(shape) if len(shapes) > 1 else "": of(shape) for shape in shapes}
+
+
+def _combinations(config: TrainConfig) -> list[Chosen]:
     choices: list[list[tuple[str, float]]] = []
     if config.seeds:
         choices.append([("seed", seed) for seed in seeds(config.seeds)])
     for text in config.sweep:
-        name, _, values = text.partition("=")
-        name = name.removeprefix("--").replace("-", "_")
+        name, numbers = _swept(text)
         require(name != "seed", "--sweep", "leave the seed to --seeds", text)
-        numbers = [_number(value, text) for value in values.split(",")]
         require(len(set(numbers)) == len(numbers), "--sweep", "give each value once", text)
         choices.append([(name, number) for number in numbers])
     names = [options[0][0] for options in choices]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"`--sweep` must name each option once; got {name} twice")
-    base = replace(config, seeds="", sweep=())
-    runs = {_name(chosen): _with(base, chosen) for chosen in itertools.product(*choices)}
-    if len({run.optim.clip_norm > 0 for run in runs.values()}) > 1:
-        raise InputError("`--sweep` clip_norm must be above 0 in every run, or in none")
-    return runs
+    return list(itertools.product(*choices))
 
 
-def _name(chosen: Sequence[tuple[str, float]]) -> str:
+def _swept(text: str) -> tuple[str, list[float]]:
+    """The option and the values in `"learning-rate=1e-3,3e-3"`."""
+    name, _, values = text.partition("=")
+    numbers = [number(value) for value in values.split(",")]
+    named = all(isinstance(one, int | float) for one in numbers)
+    form = "be OPTION=NUMBER,NUMBER..., as learning_rate=1e-3,3e-3"
+    require(named, "--sweep", form, repr(text))
+    return name.removeprefix("--").replace("-", "_"), numbers  # type: ignore[return-value]
+
+
+def _name(chosen: Chosen) -> str:
     return ", ".join(f"{name} {repr(value).removesuffix('.0')}" for name, value in chosen)
 
 
@@ -147,34 +175,30 @@ def member(tree: Any, at: int, count: int) -> Any:
     return tree if count == 1 else jax.tree.map(lambda leaf: leaf[at], tree)
 
 
-def _with(config: TrainConfig, chosen: Sequence[tuple[str, float]]) -> TrainConfig:
+def _with(config: TrainConfig, chosen: Chosen) -> TrainConfig:
+    """`config` with the `chosen` values, all set at once, since some fit only together."""
+    given = arguments(config.optim)
+    own, model, optim, args = dict[str, Any](), dict[str, Any](), dict[str, Any](), dict[str, float]()
     for name, value in chosen:
-        if name == "seed":
-            config = replace(config, seed=int(value))
+        if name in ("seed", "batch_size"):
+            own[name] = value
+        elif name in SHAPES:
+            model[name] = float(value) if name == "dropout" else value
         elif name in SWEPT:
-            config = replace(config, optim=replace(config.optim, **{name: float(value)}))
+            optim[name] = float(value)
+        elif name in given:
+            args[name] = value
         else:
-            given = arguments(config.optim)
-            if name not in given:
-                known = ", ".join((*SWEPT, *given))
-                raise InputError(
-                    f"`--sweep` must name a number of the optimiser: {known}, or an argument of it that "
-                    f"--optimizer-args gives; got {name} (anything else needs a run of its own)"
-                )
-            texts = tuple(f"{key}={number}" for key, number in (given | {name: value}).items())
-            config = replace(config, optim=replace(config.optim, optimizer_args=texts))
-    return config
+            known = ", ".join((*SWEPT, *SHAPES, *given))
+            raise InputError(
+                f"`--sweep` must name one of {known}, or an argument of the optimiser that --optimizer-args gives; "
+                f"got {name} (anything else needs a run of its own)"
+            )
+    if args:
+        optim["optimizer_args"] = tuple(f"{key}={value}" for key, value in (given | args).items())
+    return replace(config, model=replace(config.model, **model), optim=replace(config.optim, **optim), **own)
 
 
 def _numbers(optim: OptimConfig) -> dict[str, float]:
     """The numbers that may differ between members."""
     return {name: getattr(optim, name) for name in SWEPT} | arguments(optim)
-
-
-def _number(value: str, text: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise InputError(
-            f"`--sweep` must be OPTION=NUMBER,NUMBER..., as learning_rate=1e-3,3e-3; got {text!r}"
-        ) from None

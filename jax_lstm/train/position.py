@@ -56,7 +56,9 @@ def position_of(values: Mapping[str, Any], config: TrainConfig) -> Position:
     """
     members = [MemberStatus(**one) for one in values["members"]]
     many = len(members) > 1
-    members = [replace(one, stopped=(many and one.stopped) or _out_of_patience(one, config)) for one in members]
+    members = [
+        replace(one, stopped=one.diverged or (many and one.stopped) or _out_of_patience(one, config)) for one in members
+    ]
     return Position(**{**values, "members": tuple(members)})
 
 
@@ -65,12 +67,13 @@ def _out_of_patience(one: MemberStatus, config: TrainConfig) -> bool:
 
 
 def after_call(
-    position: Position, losses: np.ndarray, names: list[str], last_losses: list[Any], saved: str
-) -> Position:
+    position: Position, losses: np.ndarray, names: list[str], last_losses: list[Any], saved: str,
+    alone: bool = True,
+) -> Position:  # fmt: skip
     """The position after steps with these `losses` (members, S).
 
     Raises:
-        DivergedError: a loss is not finite, and no other member still trains.
+        DivergedError: a loss is not finite, and all members have diverged; not unless they are `alone`.
     """
     members = []
     for one, own in zip(position.members, losses, strict=True):
@@ -79,14 +82,14 @@ def after_call(
             loss_sum = 0.0 if diverged else one.loss_sum + float(own.sum())
             one = replace(one, loss_sum=loss_sum, diverged=diverged, stopped=diverged)
         members.append(one)
-    if all(one.diverged for one in members):
+    if alone and all(one.diverged for one in members):
         raise _diverged("loss", losses, names, last_losses, position, saved)
     return replace(position, step=position.step + losses.shape[1], call=position.call + 1, members=tuple(members))
 
 
 def after_epoch(
     position: Position, val_losses: list[Any], config: TrainConfig, names: list[str], last_losses: list[Any],
-    saved: str,
+    saved: str, alone: bool = True,
 ) -> tuple[Position, list[bool]]:  # fmt: skip
     """The position at the start of the next epoch, and for each member whether its weights are the best so far."""
     members, better = [], []
@@ -100,7 +103,7 @@ def after_epoch(
             one = replace(one, stale_epochs=one.stale_epochs + 1)
             stopped = _out_of_patience(one, config)
         members.append(replace(one, loss_sum=0.0, diverged=diverged, stopped=stopped))
-    if all(one.diverged for one in members):
+    if alone and all(one.diverged for one in members):
         losses = np.array(val_losses, float)[:, None]
         raise _diverged("validation loss", losses, names, last_losses, position, saved)
     return replace(position, epoch=position.epoch + 1, call=0, members=tuple(members)), better

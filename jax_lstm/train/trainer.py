@@ -20,7 +20,7 @@ from jax_lstm.train import hosts
 from jax_lstm.train.checkpoint import has_checkpoint, restore_arrays, save_checkpoint
 from jax_lstm.train.debug import first_nonfinite
 from jax_lstm.train.directory import CHECKPOINTS, METRICS, read_saved, require_resumable, write_config
-from jax_lstm.train.ensemble import Runner, batches, make_runner, member, members
+from jax_lstm.train.ensemble import Runner, batches, groups, make_runner, member, members
 from jax_lstm.train.formats import FORMAT
 from jax_lstm.train.lock import locked
 from jax_lstm.train.mesh import gather, make_mesh
@@ -30,6 +30,8 @@ from jax_lstm.train.position import DivergedError, MemberStatus, Position, after
 from jax_lstm.train.signals import InterruptedRunError, deferred_signals
 from jax_lstm.train.step import TrainState
 from jax_lstm.train.task import Scores, Task
+
+SAVE_SECONDS = 10  # between checkpoints, unless `save_every` is given: saving takes 0.05 s or more
 
 
 class Checkpointed(NamedTuple):
@@ -111,15 +113,20 @@ class Trainer:
         resume: continue from the latest checkpoint in `directory`, if there is one; the run then ends with the same
             weights as one that was never stopped.
         debug_nans: if the loss becomes NaN or infinite, find the step and the tensor where this begins.
+        alone: whether it is an error that all members diverge; else they end as such, and other trainers go on.
 
     Raises:
-        InputError: the run cannot be resumed with this config, the optimiser cannot be used, there are too few devices,
-            or the rows of a batch do not divide over them.
+        InputError: the members need several programs, the run cannot be resumed with this config, the optimiser cannot
+            be used, there are too few devices, or the rows of a batch do not divide over them.
     """
 
-    def __init__(self, task: Task, directory: Path, *, resume: bool = False, debug_nans: bool = False):
+    def __init__(
+        self, task: Task, directory: Path, *, resume: bool = False, debug_nans: bool = False, alone: bool = True
+    ):
         self.task, self.directory, self.resume, self.debug_nans = task, directory, resume, debug_nans
-        self.config = task.config
+        self.config, self.alone = task.config, alone
+        one = groups(self.config) == {"": self.config}
+        require(one, "sweep", "leave sizes to jax_lstm.train.Sweep", " ".join(self.config.sweep))
         if resume:
             require_resumable(self.config, directory)
         self.members = members(self.config)
@@ -157,13 +164,21 @@ class Trainer:
         state, best, position = self._start(runner)
         log = MetricsLog(directory / METRICS, position.step, writes=hosts.writes())
         last_losses: list[float | None] = [None] * count
+        saved_at = time.monotonic()
+
+        def due() -> bool:
+            if config.save_every:
+                return position.epoch % config.save_every == 0
+            return bool(hosts.largest(time.monotonic() - saved_at >= SAVE_SECONDS))  # all hosts save together
 
         def save() -> None:
+            nonlocal saved_at
             about = {"format": FORMAT, "data": task.about, "position": asdict(position)}
             tree = Checkpointed(gather(state, self.mesh), best)
             if hosts.writes():
                 save_checkpoint(directory / CHECKPOINTS, position.step, tree, about)
             hosts.wait(f"saved {position.step}")
+            saved_at = time.monotonic()
 
         def saved() -> str:
             where = directory / CHECKPOINTS
@@ -186,7 +201,7 @@ class Trainer:
                         of = int(nonfinite.argmax())
                         own = (member(before, of, count), rows if count == 1 else rows[of])
                         raise DivergedError(first_nonfinite(task, self.runs[of], total_steps, *own))
-                    position = after_call(position, losses, self.names, last_losses, saved())
+                    position = after_call(position, losses, self.names, last_losses, saved(), self.alone)
                     last_losses = losses[:, -1].tolist()
                     # Stopped members keep running, since all share one program, but are not logged.
                     means, mean_norms = (
@@ -208,7 +223,9 @@ class Trainer:
                 val_losses = [one.get(task.metric, np.nan) for one in scores] or [None] * count
                 sums = (np.nan if one.stopped else one.loss_sum for one in position.members)
                 train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
-                position, better = after_epoch(position, val_losses, config, self.names, last_losses, saved())
+                position, better = after_epoch(
+                    position, val_losses, config, self.names, last_losses, saved(), self.alone
+                )
                 best = _where(better, params, best)
                 row = {"step": position.step, "epoch": position.epoch, "seconds": round(time.perf_counter() - began, 4)}
                 log.write(
@@ -217,7 +234,7 @@ class Trainer:
                 )
                 ended = position.epoch == config.epochs or position.stopped
                 signum = signals.agreed()
-                if ended or position.epoch % config.save_every == 0 or signum:
+                if ended or signum or due():
                     save()
                 parts: dict[str, Any] = {"val_losses": tuple(val_losses), "scores": scores}
                 report(Progress(position, 0, steps_per_epoch, train_losses, **parts, epoch_ended=True))

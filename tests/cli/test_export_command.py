@@ -80,7 +80,7 @@ def test_forecasts_of_raw_rows(name: str, to: str, trained: Path, runs: Runs, tm
     said = says("export", directory, "--to", to, "--out", file)
     assert "differs from the model by at most" in said
     assert "warning" not in said
-    assert ("best of 2 models: seed" in said) == (name == "several")
+    assert ("the model with the best validation loss: seed" in said) == (name == "several")
     run = open_run(directory)
     values = noisy_sine() if name == "trained" else np.loadtxt(runs.folder / "wave.csv", delimiter=",", skiprows=1)
     rows = values[-run.config.data.window :].astype(np.float32)

@@ -12,8 +12,13 @@ import numpy as np
 import pytest
 from small_run import SMALL, call, noisy_sine, write
 
+from jax_lstm.cli import COMMANDS
+from jax_lstm.cli.parser import parse
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.run import Run
+from jax_lstm.train import trainer
+from jax_lstm.train.position import after_call as position_after_call
+from jax_lstm.weights.files import load_file
 
 Prints = Callable[..., str]
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -100,13 +105,13 @@ def test_a_run_of_bytes_takes_a_prompt_that_is_no_text(
 def test_every_command_multiplies_as_the_run_did(
     text: Path, wave: Any, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, read, config = [], Run.all_weights, cast(Any, jax.config)
+    asked, read, config = [], Run.member_weights, cast(Any, jax.config)
 
-    def noted(run: Run) -> list[Any]:
+    def noted(run: Run) -> dict[str, Any]:
         asked.append(config.jax_default_matmul_precision)
         return read(run)
 
-    monkeypatch.setattr(Run, "all_weights", noted)
+    monkeypatch.setattr(Run, "member_weights", noted)
     precision = ("--epochs", 1, "--matmul-precision", "highest")
     says(*wave, *precision, "--out", tmp_path / "a")
     says("train", "text", "--text", text, *TEXT, *precision, "--out", tmp_path / "b")
@@ -175,6 +180,95 @@ def test_members_that_diverged_are_named(wave: Any, tmp_path: Path, says: Prints
     header, first, *_ = (run / "forecast.csv").read_text().splitlines()
     assert (header, first.count(",")) == ("row,y", 1)
     assert {path.name for path in run.glob("*.png")} == {"losses.png", "forecasts.png", "forecast.png"}
+
+
+SIZES = ("--sweep", "hidden_size=2,8", "--sweep", "learning_rate=1e-4,1e-2", "--seeds", "0:2", "--batch-size", 32)
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory, without_pictures: None) -> Path:
+    """A sweep over sizes."""
+    folder = tmp_path_factory.mktemp("sizes")
+    path = write(folder / "wave.csv", noisy_sine(), time=False)
+    options = ("--csv", path, "--target", "y", *SMALL, "--features", "y", *SIZES)
+    assert call("train", *options, "--out", folder / "run") == 0
+    return folder / "run"
+
+
+def test_a_sweep_over_sizes_is_used_as_its_best_configuration(sizes: Path, tmp_path: Path, says: Prints) -> None:
+    record = json.loads((sizes / "scores.json").read_text())
+    best = [f"seed {seed}, hidden_size 8, learning_rate 0.01" for seed in (0, 1)]
+    each = [f"seed {seed}, hidden_size {size}, learning_rate {rate}"
+            for size in (2, 8) for seed in (0, 1) for rate in ("0.0001", "0.01")]  # fmt: skip
+    assert list(record["scores"])[:3] == ["all 2 together", *best]
+    assert set(each) < record["scores"].keys()
+    assert record["chosen"] == best
+    assert [row["member"] for row in rows(sizes / "metrics.jsonl")[:4]] == each[:4]
+    said = says("evaluate", sizes, "--out", tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == record
+    assert re.findall(r"(?m)^ (seed .*) \* ", said) == best
+    run = open_run(sizes)
+    assert (run.names, run.config.model.hidden_size) == (best, 8)
+    assert len(run.others) == 1
+    losses = {row["member"]: row["val_loss"] for row in rows(sizes / "metrics.jsonl") if "val_loss" in row}
+    assert np.mean([losses[name] for name in best]) < min(loss for name, loss in losses.items() if name not in best)
+
+    says("forecast", sizes, "--out", tmp_path / "out.csv")
+    first = float((tmp_path / "out.csv").read_text().splitlines()[1].split(",")[1])
+    members = run.forecasts(np.asarray(run.scaler.standardise(noisy_sine()[-6:, :1]), np.float32), np.array([0]))
+    np.testing.assert_allclose(first, run.scaler.restore(members.mean(axis=0)[:, :1])[0, 0], rtol=1e-5)
+    assert best[run.position.best] in says("export", sizes, "--to", "safetensors", "--out", tmp_path / "a.safetensors")
+    assert load_file(tmp_path / "a.safetensors")["lstm.weight_hh_l0"].shape == (32, 8)
+
+
+@pytest.mark.slow
+def test_a_resumed_sweep_is_one_that_was_never_stopped(sizes: Path, tmp_path: Path, says: Prints) -> None:
+    """With the first size trained and the second not begun; and then with more epochs."""
+    half = Path(shutil.copytree(sizes, tmp_path / "half"))
+    shutil.rmtree(half / "members" / "hidden_size 8")
+    (half / "metrics.jsonl").unlink()
+    assert open_run(half).config.model.hidden_size == 2
+    says("train", "--resume", half)
+    for name in ("config.json", "scores.json"):
+        assert (half / name).read_text() == (sizes / name).read_text()
+    without_time = [[{**row, "seconds": 0} for row in rows(run / "metrics.jsonl")] for run in (half, sizes)]
+    assert without_time[0] == without_time[1]
+    each = (jax.tree.leaves(open_run(run).all_weights()) for run in (half, sizes))
+    for got, expected in zip(*each, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    says("train", "--resume", half, "--epochs", 3)
+    assert [open_run(half).position.epoch, *(run.position.epoch for run in open_run(half).others)] == [3, 3]
+    assert "must keep the sweep of the run" in says("train", "--resume", half, "--sweep", "hidden_size=2,3", status=2)
+
+
+def test_a_size_of_which_all_members_diverge(
+    wave: Any, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other sizes are trained; the run resumes as it is; it fails only if nothing is left."""
+    lost = ["num_layers 1"]
+
+    def after_call(position: Any, losses: np.ndarray, names: list[str], *rest: Any) -> Any:
+        losses = losses * np.nan if any(one in names[0] for one in lost) else losses
+        return position_after_call(position, losses, names, *rest)
+
+    monkeypatch.setattr(trainer, "after_call", after_call)
+    options, run = ("--epochs", 1, "--sweep", "num_layers=1,2", "--seeds", "0:2"), tmp_path / "run"
+    said = says(*wave, *options, "--out", run)
+    for each in (said, says("train", "--resume", run)):
+        assert "the loss of every member with num_layers 1 became NaN or infinite" in each
+    found = open_run(run)
+    assert found.names == [f"seed {seed}, num_layers 2" for seed in (0, 1)]
+    assert found.diverged == [f"seed {seed}, num_layers 1" for seed in (0, 1)]
+    assert json.loads((run / "scores.json").read_text())["scores"]["seed 0, num_layers 1"]["mse"] is None
+    lost.append("num_layers 2")
+    said = says(*wave, *options, "--out", tmp_path / "lost", status=1)
+    assert "the loss of every member became NaN or infinite; try a lower --learning-rate" in said
+    assert "the loss of every member became NaN or infinite" in says("evaluate", tmp_path / "lost", status=2)
+
+
+def test_the_sweep_of_a_command_is_all_of_its_options() -> None:
+    arguments = ["train", "--sweep", "a=1", "b=2", "--epochs", "3", "--sweep=c=1,2", "--sweep", "d=1"]
+    assert parse(COMMANDS, arguments, "").train.sweep == ("a=1", "b=2", "c=1,2", "d=1")
 
 
 @pytest.mark.slow

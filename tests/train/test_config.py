@@ -15,15 +15,18 @@ CSV = {"csv": "a.npy", "target": ["y"]}
 STREAM = CSV | {"stream": True}
 FAULTS: list[tuple[Any, str]] = [
     *(({name: 0}, f"`--{name.replace('_', '-')}` must be an integer of at least 1; got 0")
-      for name in ("epochs", "batch_size", "chunk_steps", "save_every")),
+      for name in ("epochs", "batch_size", "chunk_steps")),
     *(({"data": {name: 0}}, f"`--{name}` must be an integer of at least 1; got 0")
       for name in ("window", "horizon", "season")),
     ({"data": {"season": 99999999999}}, "`--season` must be at most 2147483647"),
     ({"seed": 99999999999}, "`--seed` must be at most 2147483647"),
     ({"seed": -1}, "`--seed` must be an integer of at least 0"),
     ({"patience": -1}, "`--patience` must be an integer of at least 0"),
+    ({"save_every": -1}, "`--save-every` must be an integer of at least 0"),
     ({"patience": 2, "data": {"split": "0.8,0,0.2"}}, "`--patience` must be 0 without a validation part"),
     ({"patience": 2, "task": "text", "held_out": 0.0}, "`--patience` must be 0 without a validation part"),
+    *(({"sweep": ["learning_rate=1e-3,1e-2"], **without}, "`--sweep` must be left out without a validation part, by")
+      for without in ({"data": {"split": "0.8, 0.00,0.2"}}, {"task": "labels", "held_out": 0.0})),
     ({"held_out": 1.0, "task": "text"}, "`--held-out` must be at least 0 and below 1"),
     ({"x64": True, "precision": "bfloat16"}, "`--precision` must be left out with --x64"),
     *(({"mesh": mesh}, "`--mesh` must be data=N") for mesh in ("data", "data=0", "rows=2", "data=2;model=2")),

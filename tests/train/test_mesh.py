@@ -65,7 +65,8 @@ def test_many_devices_train_as_one(folder: Path, kind: str, meshes: list[str], t
 
 def options(folder: Path, out: Path) -> list[str]:
     sizes = ["--window", "6", "--horizon", "2", "--hidden-size", "4", "--batch-size", "8", "--chunk-steps", "5"]
-    return ["--csv", str(folder / "wave.csv"), "--target", "a", *sizes, "--epochs", "6", "--out", str(out)]
+    run = [*sizes, "--epochs", "6", "--save-every", "1"]
+    return ["--csv", str(folder / "wave.csv"), "--target", "a", *run, "--out", str(out)]
 
 
 def processes(arguments: list[str]) -> list[subprocess.Popen[str]]:

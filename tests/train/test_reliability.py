@@ -105,7 +105,8 @@ def test_a_run_directory_that_may_not_be_written(run: Path, data: DataConfig, tm
 @pytest.mark.slow
 def test_two_runs_in_one_directory(data: DataConfig, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    first = subprocess.Popen([*PROGRAM, *train(data, out, "--epochs", 100000)], stdout=subprocess.DEVNULL)
+    command = train(data, out, "--epochs", 100000, "--save-every", 1)
+    first = subprocess.Popen([*PROGRAM, *command], stdout=subprocess.DEVNULL)
     try:
         after_checkpoint(out, first)
         before = (out / "config.json").read_bytes()

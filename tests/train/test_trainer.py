@@ -25,6 +25,7 @@ from jax_lstm.train import (
     Progress,
     TrainConfig,
     fit,
+    trainer,
 )
 from jax_lstm.train.directory import saved_config
 
@@ -114,6 +115,29 @@ def test_ctrl_c_in_the_last_call_of_an_epoch(data: DataConfig, tmp_path: Path) -
     with pytest.raises(InterruptedRunError, match="in epoch 3; saved"):
         fit(Forecasting(config, dataset), tmp_path, report=interrupt)
     assert fit(Forecasting(config, dataset), tmp_path, resume=True).position.epoch == 4
+
+
+@pytest.mark.parametrize(
+    ("every", "seconds", "expected"), [(0, 0.0, [1, 2, 3, 4]), (0, 1e9, [4]), (2, 0.0, [2, 4]), (3, 1e9, [3, 4])]
+)
+def test_checkpoints_by_age_or_by_epochs(
+    data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, seconds: float, expected: list[int]
+) -> None:
+    """And always at the end."""
+    saved = []
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda path, step, tree, about: saved.append(about["position"]))
+    monkeypatch.setattr(trainer, "SAVE_SECONDS", seconds)
+    fit(Forecasting(config_for(data, save_every=every), load_dataset(data)), tmp_path)
+    assert [position["epoch"] for position in saved] == expected
+
+
+def test_hosts_save_together(data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as the last checkpoint is old on one of them."""
+    saved = []
+    monkeypatch.setattr(trainer, "save_checkpoint", lambda *arguments: saved.append(arguments))
+    monkeypatch.setattr(trainer.hosts, "largest", lambda value: 1 if value is False else value)
+    fit(Forecasting(config_for(data), load_dataset(data)), tmp_path)
+    assert len(saved) == 4
 
 
 @pytest.mark.slow
