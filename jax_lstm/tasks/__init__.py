@@ -48,6 +48,6 @@ def open_run(directory: Path, task: str = "", command: str = "this command") -> 
 def _open(directory: Path) -> Run:
     saved = read_saved(directory)
     config = saved.config
-    if config.data.csv and not Path(config.data.csv).is_absolute():  # kept in the run directory
+    if config.data.csv and (directory / config.data.csv).exists():  # kept in the run directory
         config = replace(config, data=replace(config.data, csv=str(directory / config.data.csv)))
     return RUNS[config.task](directory, saved.step, config, saved.data, position_of(saved.position, config))
