@@ -59,7 +59,7 @@ def assert_killing_changes_nothing(options: Callable[[Path], list[str]], folder:
 
 def after_checkpoint(run: Path, *started: subprocess.Popen[Any]) -> None:
     """Wait for the first one, while all that were started are at work."""
-    while not has_checkpoint(run / "checkpoints"):
+    while not any(map(has_checkpoint, run.glob("**/checkpoints"))):
         ended = [process.communicate() for process in started if process.poll() is not None]
         assert not ended, ended
         time.sleep(0.01)

@@ -12,7 +12,7 @@ from jax_lstm.checks import require_extra
 from jax_lstm.files import write_whole
 
 COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#862e9c")
-BASELINES = ("#e8890c", "#2b8a3e", "#a61e4d")
+BASELINES = ("#7048e8", "#2b8a3e", "#a61e4d")
 TRUTH = "#343a40"
 NONE: Mapping[str, np.ndarray] = MappingProxyType({})
 STYLES = ("-", "--", "-.", ":")  # so that curves on top of each other stay visible

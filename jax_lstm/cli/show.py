@@ -100,7 +100,7 @@ def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: 
     left_out(console, run.diverged)
     members = [name for one in (run, *run.others) for name in one.members]
     scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
-    _agreement(console, task, found.scores, run.names)
+    agreement(console, task, found.scores, run.names)
     further(console, task.table(found.predictions, part))
 
 
@@ -112,7 +112,7 @@ def left_out(console: Console, diverged: Sequence[str]) -> None:
         )
 
 
-def _agreement(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
+def agreement(console: Console, task: Task, scores: Mapping[str, Scores], names: list[str]) -> None:
     """Mean and standard deviation of the metric over seeds, and the best of them."""
     if len(names) < 2:
         return
