@@ -20,8 +20,8 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.config import Option, TaskName, TrainConfig, arithmetic, options, with_options
 from jax_lstm.train.directory import require_empty
 from jax_lstm.train.signals import InterruptedRunError
+from jax_lstm.train.sweep import Sweep
 from jax_lstm.train.task import Task
-from jax_lstm.train.trainer import Trainer
 
 PathLike = str | os.PathLike[str]
 
@@ -47,6 +47,7 @@ class Estimator:
 
     def __init__(self, **params: Any):
         self._run: Any = None
+        self._directory = Path()
         self._temporary: TemporaryDirectory[str] | None = None
         vars(self).update(self.defaults())
         self.set_params(**params)
@@ -107,10 +108,13 @@ class Estimator:
                 task = load(config)
                 for warning in task.warnings:
                     warnings.warn(warning, stacklevel=5)
-                Trainer(task, where).fit()
+                sweep = Sweep(task, where)
+                with sweep.opened():
+                    for trainer in sweep.trainers.values():
+                        trainer.fit()
             except InterruptedRunError as error:
                 raise KeyboardInterrupt(str(error)) from None
-        self._run, self._temporary = open_run(where, self.task), temporary
+        self._run, self._directory, self._temporary = open_run(where, self.task), where, temporary
         return self
 
     @property
@@ -123,13 +127,18 @@ class Estimator:
             )
         return self._run
 
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+        return self.run and self._directory
+
     def save(self, directory: PathLike) -> None:
         """Copy the run to a new directory, for `load` and for the commands.
 
         Raises:
             InputError: there are files in it already, or the estimator is not fitted.
         """
-        shutil.copytree(self.run.directory, require_empty(Path(directory), "directory"), dirs_exist_ok=True)
+        shutil.copytree(self.directory, require_empty(Path(directory), "directory"), dirs_exist_ok=True)
 
     @classmethod
     @python_names()
@@ -139,14 +148,15 @@ class Estimator:
         Raises:
             InputError: there is no such run, it is damaged, or it is of another task.
         """
-        run: Run = open_run(Path(directory), cls.task, "this command" if on_command_line() else cls.__name__)
+        home = Path(directory)
+        run: Run = open_run(home, cls.task, "this command" if on_command_line() else cls.__name__)
         found = cls(**{each.name: each.value for each in cls._options(run.config)})
-        found._run = replace(run, directory=run.directory.absolute())
+        found._run, found._directory = replace(run, directory=run.directory.absolute()), home.absolute()
         return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters and the files of the run, so that copies and pickles do not depend on its directory."""
-        files = {} if self._run is None else _files(self._run.directory)
+        files = {} if self._run is None else _files(self.directory)
         return {"params": self.get_params(), "files": files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -157,7 +167,8 @@ class Estimator:
                 path = Path(self._temporary.name, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self._run = open_run(Path(self._temporary.name), self.task)
+            self._directory = Path(self._temporary.name)
+            self._run = open_run(self._directory, self.task)
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._run is not None

@@ -14,6 +14,7 @@ from jax_lstm.data.series import Series
 from jax_lstm.data.table import read_tables
 from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
+from jax_lstm.tasks import open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.train.config import TrainConfig
@@ -63,12 +64,11 @@ class Forecaster(Estimator):
 
         def load(config: TrainConfig) -> Forecasting:
             config = replace(config, data=_chosen(config.data, frame))
-            task = Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), None, frame.data))
-            _warn(task.warnings)
-            return task
+            return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), None, frame.data))
 
         self._fit(load, directory)
-        frame.data.to_csv(self.run.directory / GIVEN, index=False)
+        frame.data.to_csv(self.directory / GIVEN, index=False)
+        self._run = open_run(self.directory)  # whose data this file is
         return self
 
     @python_names()

@@ -36,7 +36,7 @@ def open_run(directory: Path, task: str = "", command: str = "this command") -> 
         raise InputError(f"{directory}: no such run directory")
     parts = directories(directory)
     trained = [part for part in parts if has_checkpoint(part / CHECKPOINTS)]  # of a sweep over sizes perhaps not all
-    runs = sorted((_open(part) for part in trained or parts[:1]), key=lambda run: run.choice[0])
+    runs = sorted((_open(part, directory) for part in trained or parts[:1]), key=lambda run: run.choice[0])
     best = replace(runs[0], others=tuple(runs[1:]))
     if task and best.config.task != task:
         raise InputError(f"{directory}: {command} needs a run of the task {task}; this is a run of {best.config.task}")
@@ -45,9 +45,9 @@ def open_run(directory: Path, task: str = "", command: str = "this command") -> 
     return best
 
 
-def _open(directory: Path) -> Run:
+def _open(directory: Path, home: Path) -> Run:
     saved = read_saved(directory)
     config = saved.config
-    if config.data.csv and (directory / config.data.csv).exists():  # kept in the run directory
-        config = replace(config, data=replace(config.data, csv=str(directory / config.data.csv)))
+    if config.data.csv and (home / config.data.csv).exists():  # kept in the run directory
+        config = replace(config, data=replace(config.data, csv=str(home / config.data.csv)))
     return RUNS[config.task](directory, saved.step, config, saved.data, position_of(saved.position, config))

@@ -134,3 +134,10 @@ def test_it_is_cloned_as_scikit_learn_does(fitted: jl.Forecaster) -> None:
     with pytest.raises(jl.InputError, match="not fitted"):
         copy.predict()
     assert copy.set_params(horizon=2).horizon == 2
+
+
+@pytest.mark.slow
+def test_a_sweep_over_sizes_forecasts_with_the_best(tmp_path: Path) -> None:
+    model = jl.Forecaster(target="load", sweep=["hidden_size=2,4"], **SMALL | {"epochs": 1}).fit(noisy_sine())
+    model.save(tmp_path / "sweep")
+    pd.testing.assert_frame_equal(jl.Forecaster.load(tmp_path / "sweep").predict(), model.predict())

@@ -17,7 +17,7 @@ FAULTS: list[tuple[Any, str]] = [
     *(({name: 0}, f"`--{name.replace('_', '-')}` must be an integer of at least 1; got 0")
       for name in ("epochs", "batch_size", "chunk_steps")),
     *(({"data": {name: 0}}, f"`--{name}` must be an integer of at least 1; got 0")
-      for name in ("window", "horizon", "season")),
+      for name in ("window", "horizon")),
     ({"data": {"season": 99999999999}}, "`--season` must be at most 2147483647"),
     ({"seed": 99999999999}, "`--seed` must be at most 2147483647"),
     ({"seed": -1}, "`--seed` must be an integer of at least 0"),
