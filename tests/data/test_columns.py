@@ -87,7 +87,7 @@ def test_classes() -> None:
     found = encoded(data, "y", ("a", "b"), "error")
     assert {name: values.tolist() for name, values in found.items()} == {"y=a": [0, 1, 0, 0, 0], "y=b": [1, 0, 0, 1, 0]}
     assert encoded(data, "y", ("a",), "other")["y=a"].tolist() == [0, 1, 0, 0, 0]
-    with pytest.raises(InputError, match="a.csv, line 2, column 'y': 'b' is not one of the classes in training: a "):
+    with pytest.raises(InputError, match=r"a\.csv, line 2, column 'y': 'b' is not one of the classes in training: a "):
         encoded(data, "y", ("a",), "error")
 
 
