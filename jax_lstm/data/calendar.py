@@ -115,7 +115,8 @@ def find_calendar(series: Sequence[np.ndarray]) -> Calendar | None:
 
     Steps are found within series, never across two. Of the steps that are a tenth of all or more, the longest is chosen
     whose grid holds all timestamps but a few, which lie within a quarter of a step of it. So rows every two hours among
-    hourly ones are gaps, and one row at half past makes no grid of half hours. If no step does, the most common one is returned; `positions` then tells which timestamps are off its grid.
+    hourly ones are gaps, and one row at half past makes no grid of half hours. If no step does, the most common one is
+    returned; `positions` then tells which timestamps are off its grid.
     """
     several = [times for times in series if len(times) > 1]
     if not several:
