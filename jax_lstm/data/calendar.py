@@ -113,9 +113,10 @@ class Calendar:
 def find_calendar(series: Sequence[np.ndarray]) -> Calendar | None:
     """The calendar of timestamps, given as one array (N,) a series; None if no series has two.
 
-    Steps are found within series, never across two. Of the steps that occur, the longest is chosen whose grid holds all
-    timestamps but a few, which lie within a quarter of a step of it. So rows every two hours among hourly ones are
-    gaps. If no step does, the most common one is returned; `positions` then tells which timestamps are off its grid.
+    Steps are found within series, never across two. Of the steps that are a tenth of all or more, the longest is chosen
+    whose grid holds all timestamps but a few, which lie within a quarter of a step of it. So rows every two hours among
+    hourly ones are gaps, and one row at half past makes no grid of half hours. If no step does, the most common one is
+    returned; `positions` then tells which timestamps are off its grid.
     """
     several = [times for times in series if len(times) > 1]
     if not several:
@@ -128,12 +129,12 @@ def find_calendar(series: Sequence[np.ndarray]) -> Calendar | None:
         return months
     if least >= DAY // 2 and (weekdays := _weekdays(several)):
         return weekdays
-    common = [step for step, _ in steps.most_common(50)]
+    common = [step for step, count in steps.most_common() if count >= FEW * steps.total()]
     for step in sorted(common, reverse=True):
         found = Calendar("time", step)
         if all(_fits(found, times) for times in several):
             return found
-    return Calendar("time", common[0])
+    return Calendar("time", steps.most_common(1)[0][0])
 
 
 def _fits(calendar: Calendar, times: np.ndarray) -> bool:

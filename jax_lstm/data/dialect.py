@@ -148,7 +148,7 @@ def _preamble(rows: Sequence[Sequence[str]]) -> int:
     first = next((at for at, row in enumerate(rows) if len(row) == width and any(row)), 0)
     skipped = [row for row in rows[:first] if any(row)]
     names = rows[first] if first < len(rows) else []
-    named = all(names[1:]) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
+    named = any(names) and all(names[1:-1]) and not any(NUMBER.match(name) or STAMP.match(name) for name in names)
     # A header that lacks a name is no preamble: a row of numbers follows it.
     shorter = all(len(row) < width for row in skipped)
     return first if skipped and named and shorter and width > 1 else 0

@@ -60,7 +60,7 @@ def read_frame(path: str, config: FileConfig) -> Frame:
         if suffix in ARRAYS:
             return _read_arrays(path)
         content = content_of(path)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise error if isinstance(error, InputError) else unreadable(path, error) from None
     return _read_text(content, path, config)
 

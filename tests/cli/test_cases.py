@@ -64,6 +64,16 @@ def test_forecasts_continue_the_calendar(name: str, options: Any, expected: list
     assert [row[options[1]] for row in rows_of((run / "forecast.csv").read_text())] == expected
 
 
+def test_a_forecast_of_few_rows_has_the_calendar_of_the_model(train: Trains) -> None:
+    """One Friday, or one window without a weekend, tell nothing of their own step."""
+    run = train("business_days.csv", "--time", "Date", "--target", "Close")
+    lines = (CASES / "business_days.csv").read_text().splitlines()
+    few = run / "few.csv"
+    few.write_text("\n".join([lines[0], *lines[-10:]]) + "\n")
+    assert call("forecast", run, "--csv", few, "--out", run / "few.out.csv") == 0
+    assert rows_of((run / "few.out.csv").read_text())[0]["Date"] == "2024-01-01"
+
+
 @pytest.mark.slow
 def test_a_stream_gives_what_forecast_gives(train: Trains, monkeypatch: pytest.MonkeyPatch, says: Prints) -> None:
     """With calendar features, an hour that is missing, and a panel whose first series has one row."""

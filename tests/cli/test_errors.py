@@ -162,16 +162,6 @@ def test_one_line_and_nothing_written(
 
 
 @pytest.mark.slow
-def test_forecast_of_one_row_lacks_the_step_to_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, run = tmp_path / "data.csv", tmp_path / "run"
-    path.write_text(FILES["good.csv"])
-    assert main(["train", "--csv", str(path), *SMALL.split(), "--window", "1", "--out", str(run)]) == 0
-    path.write_text("\n".join(["time,y,x", ROWS[0]]))
-    assert main(["forecast", str(run)]) == 2
-    assert "the time step cannot be found from one timestamp" in capsys.readouterr().err
-    assert not (run / "forecast.csv").exists()
-
-
 def test_torch_is_missed_by_what_needs_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,20 @@
 """The regular grid of time: its step, its gaps and its faults; and how gaps are filled."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.series import fill, regular
-from jax_lstm.data.table import Table
+from jax_lstm.data.calendar import Calendar
+from jax_lstm.data.frames import Frame
+from jax_lstm.data.series import Series, fill
+from jax_lstm.data.series import regular as on_grid
+from jax_lstm.data.table import Columns, Table
 
+COLUMNS = Columns(("y", "x"), ("y",), ("y", "x"))
 START, HOUR = np.datetime64("2020-01-01T00:00", "us"), np.timedelta64(1, "h")
 
 
@@ -18,7 +24,16 @@ def table(hours: Sequence[float] | None, group: str = "") -> Table:
     numbers = np.arange(count, dtype=np.float64)
     stamps = None if hours is None else START + (np.array(hours) * 3600e6).astype("timedelta64[us]")
     values = np.stack([numbers, -numbers], axis=1)
-    return Table("data.csv", group, ("y", "x"), values, stamps, False, np.arange(count) + 2)
+    frame = Frame("data.csv", pd.DataFrame(), np.arange(count) + 2)
+    return Table(frame, group, ("y", "x"), values, stamps, "", np.arange(count))
+
+
+def regular(tables: list[Table], trained: Calendar | None = None, calendar: bool = False) -> list[Series]:
+    return on_grid(tables, COLUMNS, trained, calendar)
+
+
+def hourly(hours: int = 1) -> Calendar:
+    return Calendar("time", 3_600_000_000 * hours)
 
 
 def test_without_times_rows_stay_as_they_are() -> None:
@@ -48,21 +63,86 @@ def test_the_step_is_the_most_common_one_of_all_groups() -> None:
     first, second = regular([table([0, 1, 2, 3, 4], "a"), table([0.5, 2.5, 4.5], "b")])
     assert (first.absent_rows, second.absent_rows) == (0, 2)
     np.testing.assert_array_equal(second.times, START + (np.arange(5) + 0.5) * np.timedelta64(3600, "s"))
-    assert (first.group, second.group, first.step, second.step) == ("a", "b", HOUR, HOUR)
+    assert (first.group, second.group, first.calendar, second.calendar) == ("a", "b", hourly(), hourly())
 
 
 @pytest.mark.parametrize(
     ("hours", "message"),
     [
-        ([0, 1, 3, 2, 4], r"data\.csv, line 5: timestamp 2020-01-01T02:00:00\S* of 'b' comes before that of line 4"),
-        ([0, 1, 2, 2, 3], r"data\.csv, line 5: timestamp 2020-01-01T02:00:00\S* of 'b' repeats that of line 4"),
-        ([0, 1, 2, 2.5, 3], r"data\.csv, line 5: timestamp 2020-01-01T02:30:00\S* is off the grid of 1:00"),
-        ([0, 1, 2, 3, 9000], r"data\.csv, line 6: 8996 rows of 1:00:00 are missing before 2021-01-10"),
+        ([0, 1, 3, 2, 4], r"data\.csv, line 5: timestamp 2020-01-01 02:00:00 of 'b' comes before that of line 4"),
+        ([0, 1, 2, 2, 3], r"data\.csv, line 5: timestamp 2020-01-01 02:00:00 of 'b' repeats that of line 4"),
+        (
+            [*range(30), 29.5, 30],
+            r"data\.csv, line 32: timestamp 2020-01-02 05:30:00 is off the grid of 1 hour that begins",
+        ),
+        ([0, 1, 2, 3, 9000], r"data\.csv, line 6: 8996 rows of 1 hour are missing before 2021-01-10"),
     ],
 )
 def test_faults_of_time_name_the_line_and_the_group(hours: Sequence[float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         regular([table([0, 1, 2], "a"), table(hours, "b")])
+
+
+def test_a_few_jittered_timestamps_are_put_on_the_grid_and_counted() -> None:
+    hours = np.arange(40.0)
+    hours[[5, 21]] += (0.1, -0.2)
+    (series,) = regular([table(hours.tolist())])
+    assert (series.moved_rows, series.absent_rows, series.calendar) == (2, 0, hourly())
+    np.testing.assert_array_equal(series.times, START + np.arange(40) * HOUR)
+    hours[::3] += 0.1
+    with pytest.raises(InputError, match="is off the grid of"):
+        regular([table(hours.tolist())])
+
+
+def test_the_calendar_of_a_trained_model() -> None:
+    """A file with a single row, or with few gaps, lies on it; one with another step is refused, with both named."""
+    (one,) = regular([table([3])], hourly())
+    assert one.calendar == hourly()
+    np.testing.assert_array_equal(one.ahead(2), START + np.array([4, 5]) * HOUR)
+    (few,) = regular([table([0, 2, 3])], hourly())
+    assert (few.calendar, few.absent_rows) == (hourly(), 1)
+    for hours, step in (([0, 2, 4, 6], "2 hours"), ([0, 0.25, 0.5, 0.75, 1], "15 minutes")):
+        with pytest.raises(
+            InputError, match=f"step of the rows is {step}, and that of the model's training data 1 hour; resample"
+        ):
+            regular([table(hours)], hourly())
+
+
+@pytest.mark.parametrize(
+    ("targets", "others", "rows", "future", "empty"),
+    [
+        ([1, 2, 3, 4], [1, 2, 3, 4], 4, 0, 0),
+        ([1, 2, np.nan, np.nan], [1, 2, 3, 4], 2, 2, 0),
+        ([1, 2, np.nan, np.nan], [1, 2, np.nan, 4], 2, 2, 0),
+        ([1, 2, np.nan, np.nan], [1, 2, np.nan, np.nan], 2, 0, 2),
+        ([1, np.nan, 3, np.nan], [1, 2, 3, np.nan], 3, 0, 1),
+        ([np.nan] * 4, [1, 2, 3, 4], 4, 0, 0),
+    ],
+)
+def test_rows_after_the_last_target(
+    targets: list[float], others: list[float], rows: int, future: int, empty: int
+) -> None:
+    one = replace(table([0, 1, 2, 3]), values=np.stack([targets, others], axis=1))
+    (series,) = regular([one])
+    assert (len(series.values), series.future_rows, series.empty_rows) == (rows, future, empty)
+    assert series.times is not None
+    assert len(series.times) == rows
+    not_read = Columns(("x",), ("y",), ("x",))
+    assert len(on_grid([one], not_read)[0].values) == 4
+
+
+def test_rows_ahead() -> None:
+    """Without times they have numbers."""
+    (series,) = regular([table(None)])
+    assert series.ahead(2).tolist() == [4, 5]
+    assert replace(series, first_row=10).ahead(2).tolist() == [14, 15]
+
+
+def test_columns_of_the_calendar() -> None:
+    (series,) = regular([table([0, 1, 3])], calendar=True)
+    names = [f"{name} {part}" for name in ("hour", "weekday", "day of year") for part in ("sin", "cos")]
+    assert series.columns == ("y", "x", *names)
+    np.testing.assert_allclose(series.values[:, 2], np.sin(2 * np.pi * np.arange(4) / 24))  # of the absent row too
 
 
 def filled_by_loop(values: np.ndarray, start: Sequence[float]) -> np.ndarray:
