@@ -145,7 +145,7 @@ def written(odd: Odd) -> Written:
         for row in np.flatnonzero(~absent):
             texts = [text_of(value, kind, odd) for value, kind in zip(values[row], odd.kinds, strict=True)]
             before = [*([str(number)] if odd.index else []), *([name] if odd.series > 1 else [])]
-            lines.append(row_of([*before, FORMS[odd.form][1](stamps[row]), *texts], odd))
+            lines.append(row_of([*before, FORMS[odd.form][1](pd.Timestamp(stamps[row])), *texts], odd))
             number += 1
     found.content = (odd.ending.join(lines) + odd.ending).encode(odd.encoding)
     return found

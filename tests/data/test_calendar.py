@@ -78,8 +78,7 @@ def test_recognised(times: Any, expected: Calendar | None) -> None:
 def test_the_days_of_months_without_them() -> None:
     """The 30th is followed by the last of February, and by the 30th again."""
     days = np.array(["2023-11-30", "2023-12-30", "2024-01-30", "2024-02-29"], "datetime64[us]")
-    calendar = find_calendar([days])
-    assert calendar == Calendar("months", 1)
+    assert find_calendar([days]) == (calendar := Calendar("months", 1))
     assert not calendar.positions(days).distance.any()
     ahead = np.array(["2024-02-29", "2024-03-30"], "datetime64[us]")
     np.testing.assert_array_equal(calendar.stamps(days, [3, 4]), ahead)
@@ -88,12 +87,10 @@ def test_the_days_of_months_without_them() -> None:
 def test_holidays_and_shifted_days() -> None:
     """A holiday is a row that is absent; a weekly row that a holiday shifts is put on its place."""
     business = np.delete(stamps("B", 60), (7, 30))
-    calendar = find_calendar([business])
-    assert str(calendar) == "1 business day"
+    assert str(find_calendar([business])) == "1 business day"
     weekly = stamps("W-MON", 30).copy()
     weekly[17] += np.timedelta64(1, "D")
-    calendar = find_calendar([weekly])
-    assert calendar == Calendar("time", 7 * 24 * HOUR)
+    assert find_calendar([weekly]) == (calendar := Calendar("time", 7 * 24 * HOUR))
     at, distance = calendar.positions(weekly)
     assert at.tolist() == list(range(30))
     assert np.flatnonzero(distance).tolist() == [17]
