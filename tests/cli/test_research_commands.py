@@ -252,14 +252,15 @@ def test_a_size_of_which_all_members_diverge(
         return position_after_call(position, losses, names, *rest)
 
     monkeypatch.setattr(trainer, "after_call", after_call)
-    options, run = ("--epochs", 1, "--sweep", "num_layers=1,2", "--seeds", "0:2"), tmp_path / "run"
+    options, run = ("--epochs", 1, "--sweep", "num_layers=1,2"), tmp_path / "run"
     said = says(*wave, *options, "--out", run)
-    for each in (said, says("train", "--resume", run)):
+    for each in (said, says("train", "--resume", run, "--epochs", 2)):
         assert "the loss of every member with num_layers 1 became NaN or infinite" in each
     found = open_run(run)
-    assert found.names == [f"seed {seed}, num_layers 2" for seed in (0, 1)]
-    assert found.diverged == [f"seed {seed}, num_layers 1" for seed in (0, 1)]
-    assert json.loads((run / "scores.json").read_text())["scores"]["seed 0, num_layers 1"]["mse"] is None
+    assert (found.names, found.diverged) == (["num_layers 2"], ["num_layers 1"])
+    assert [one.position.epoch for one in found.others] == [1], "its weights are lost"
+    assert found.position.epoch == 2
+    assert json.loads((run / "scores.json").read_text())["scores"]["num_layers 1"]["mse"] is None
     lost.append("num_layers 2")
     said = says(*wave, *options, "--out", tmp_path / "lost", status=1)
     assert "the loss of every member became NaN or infinite; try a lower --learning-rate" in said
