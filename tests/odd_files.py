@@ -127,7 +127,7 @@ def written(odd: Odd) -> Written:
     number = 0
     for at in range(odd.series):
         start = pd.Timestamp("2021-01-04") + pd.Timedelta(days=int(rng.integers(0, 700)))
-        times = pd.date_range(start, periods=odd.rows, freq=STEPS[odd.step])
+        times: Any = pd.date_range(start, periods=odd.rows, freq=STEPS[odd.step])
         values = np.stack([KINDS[kind](rng, odd.rows) for kind in odd.kinds], axis=1)
         values[rng.random(values.shape) < 0.1] = np.nan
         values[-1] = np.nan_to_num(values[-1])  # so that the last row is no future

@@ -79,6 +79,7 @@ def test_the_days_of_months_without_them() -> None:
     """The 30th is followed by the last of February, and by the 30th again."""
     days = np.array(["2023-11-30", "2023-12-30", "2024-01-30", "2024-02-29"], "datetime64[us]")
     calendar = find_calendar([days])
+    assert calendar is not None
     assert calendar == Calendar("months", 1)
     assert not calendar.positions(days).distance.any()
     ahead = np.array(["2024-02-29", "2024-03-30"], "datetime64[us]")
@@ -93,6 +94,7 @@ def test_holidays_and_shifted_days() -> None:
     weekly = stamps("W-MON", 30).copy()
     weekly[17] += np.timedelta64(1, "D")
     calendar = find_calendar([weekly])
+    assert calendar is not None
     assert calendar == Calendar("time", 7 * 24 * HOUR)
     at, distance = calendar.positions(weekly)
     assert at.tolist() == list(range(30))
