@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
     return np.take_along_axis(padded, last_known, axis=0)[1:]
 
 
-def shown(time: np.datetime64) -> str:
+def shown(time: Any) -> str:
     return str(time).replace("T", " ").removesuffix(".000000")
 
 
