@@ -127,14 +127,14 @@ def written(odd: Odd) -> Written:
     number = 0
     for at in range(odd.series):
         start = pd.Timestamp("2021-01-04") + pd.Timedelta(days=int(rng.integers(0, 700)))
-        times = pd.date_range(start, periods=odd.rows, freq=STEPS[odd.step])
+        times: Any = pd.date_range(start, periods=odd.rows, freq=STEPS[odd.step])
         values = np.stack([KINDS[kind](rng, odd.rows) for kind in odd.kinds], axis=1)
         values[rng.random(values.shape) < 0.1] = np.nan
         values[-1] = np.nan_to_num(values[-1])  # so that the last row is no future
         absent = np.zeros(odd.rows, bool)
         if odd.gap:
             absent[rng.integers(2, odd.rows - 1, 2)] = True
-        stamps = times
+        stamps: Any = times
         if odd.jitter and odd.step in CLOCKED and odd.step != "1 second":
             row = int(rng.choice(np.flatnonzero(~absent)[1:-1]))
             stamps = times.where(np.arange(odd.rows) != row, times + pd.Timedelta(seconds=20))
@@ -145,7 +145,7 @@ def written(odd: Odd) -> Written:
         for row in np.flatnonzero(~absent):
             texts = [text_of(value, kind, odd) for value, kind in zip(values[row], odd.kinds, strict=True)]
             before = [*([str(number)] if odd.index else []), *([name] if odd.series > 1 else [])]
-            lines.append(row_of([*before, FORMS[odd.form][1](pd.Timestamp(stamps[row])), *texts], odd))
+            lines.append(row_of([*before, FORMS[odd.form][1](stamps[row]), *texts], odd))
             number += 1
     found.content = (odd.ending.join(lines) + odd.ending).encode(odd.encoding)
     return found

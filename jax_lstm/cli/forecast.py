@@ -17,7 +17,7 @@ from jax_lstm.data.series import fill
 from jax_lstm.files import write_whole
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.ahead import Ahead, as_frame, forecast_ahead
-from jax_lstm.tasks.forecast import interval
+from jax_lstm.tasks.forecast import agreement
 from jax_lstm.train.config import arithmetic
 
 PANELS = 6
@@ -83,7 +83,7 @@ def _draw(path: Path, ahead: Ahead) -> None:
     run, window = ahead.run, ahead.run.config.data.window
     panels = []
     for one, members in zip(ahead.series, ahead.forecasts, strict=True):
-        values, within = members.mean(axis=0), interval(members)
+        values, within = members.mean(axis=0), agreement(members)
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()

@@ -13,7 +13,7 @@ from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
 from jax_lstm.tasks.ahead import SEEDS
-from jax_lstm.tasks.forecast import ForecastRun, interval
+from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.tasks.online import Online, SeriesState
 
 NAME = "standard input"
@@ -89,7 +89,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
         series.last = np.where(np.isnan(values), series.last, values)
         standardised = feed(series, line).astype(np.float64)
         members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
-        shown: list[Any] = [members.mean(axis=0), *(interval(members) or ())]
+        shown: list[Any] = [members.mean(axis=0), *(agreement(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
         label = fields[time].strip() if time else series.state.rows
         writer.writerow([*([name] if group else []), label, *numbers])

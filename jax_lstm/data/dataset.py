@@ -71,7 +71,7 @@ class Dataset:
     of a series or has missing targets.
     """
 
-    config: DataConfig  # with the season of the calendar
+    config: DataConfig  # with the season of the calendar, and the order of dates
     columns: Columns
     calendar: Calendar | None
     scaler: Scaler
@@ -112,6 +112,7 @@ class Read:
     columns: Columns
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    date_order: str = ""
 
     @property
     def calendar(self) -> Calendar | None:
@@ -150,7 +151,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
         notes.append(f"{future:,} rows after the last target are the future: other columns are known in them")
     if empty:
         notes.append(f"{empty:,} rows after the last target have no values and were left out")
-    return Read(series, columns, tuple(notes), tuple(warnings))
+    return Read(series, columns, tuple(notes), tuple(warnings), tables[0].date_order)
 
 
 def load_dataset(
@@ -169,6 +170,8 @@ def load_dataset(
     series, columns = read.series, read.columns
     if not config.season:
         config = replace(config, season=read.calendar.season if read.calendar else SEASON)
+    if read.date_order:  # kept, since later rows may leave it open
+        config = replace(config, file=replace(config.file, date_order=read.date_order))
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
     bounds = _all_bounds(series, config, source)
     if trained is None:

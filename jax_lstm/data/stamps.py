@@ -42,6 +42,7 @@ class Stamps(NamedTuple):
     times: np.ndarray
     offset: str = ""
     note: str = ""
+    order: str = ""  # of day and month, if it was recognised
 
 
 class UnreadableError(Exception):
@@ -147,7 +148,7 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
         raise UnreadableError(0, f"expected dates in one order{at} (say --date-order or --date-format)")
     if not order and (first != second).any():
         note = f"dates {possible[0].replace('-', ' ')}, as {texts[0]}"
-    return Stamps(_ordered(texts, found, possible[0]), "", note)
+    return Stamps(_ordered(texts, found, possible[0]), "", note, possible[0])
 
 
 def _ordered(texts: np.ndarray, found: Sequence[Any], order: str) -> np.ndarray:

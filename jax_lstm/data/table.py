@@ -21,7 +21,8 @@ WEATHER = DataConfig(csv="the packaged weather", target=("temp",), time="time", 
 class Table:
     """The rows of one series: `values` (N, C), NaN where missing; `times` (N,) datetime64[us], or None without them.
 
-    `rows` (N,) are the row numbers in `frame`. `offset` ends timestamps when they are written, see `Stamps`.
+    `rows` (N,) are the row numbers in `frame`. `offset` ends timestamps when they are written, and
+    `date_order` is that of days and months, see `Stamps`.
     """
 
     frame: Frame
@@ -31,6 +32,7 @@ class Table:
     times: np.ndarray | None
     offset: str
     rows: np.ndarray
+    date_order: str = ""
 
     def place(self, row: int) -> str:
         return self.frame.place(int(self.rows[row]))
@@ -162,7 +164,16 @@ def _tables(frame: Frame, columns: Columns, config: DataConfig) -> tuple[list[Ta
     stamps = Stamps(np.zeros(0)) if not config.time else stamps_of(frame, config)
     groups = [str(name).strip() for name in frame.data[config.group].tolist()] if config.group else [""] * len(values)
     tables = [
-        Table(frame, name, columns.numbers, values[at], stamps.times[at] if config.time else None, stamps.offset, at)
+        Table(
+            frame,
+            name,
+            columns.numbers,
+            values[at],
+            stamps.times[at] if config.time else None,
+            stamps.offset,
+            at,
+            stamps.order,
+        )
         for name, at in rows_by(groups).items()
     ]
     return tables, stamps.note

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from jax_lstm.checks import InputError, require_size
-from jax_lstm.data import DataConfig, load_dataset
+from jax_lstm.data import DataConfig
 from jax_lstm.data.dataset import read_series
 from jax_lstm.data.frames import Frame, of_dataframe
 from jax_lstm.data.series import Series
@@ -16,7 +16,7 @@ from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
-from jax_lstm.tasks.forecast import Forecasting
+from jax_lstm.tasks.forecast import Forecasting, load
 from jax_lstm.train.config import TrainConfig
 
 GIVEN = "data.csv"  # in the run directory: the DataFrame given to fit
@@ -62,11 +62,10 @@ class Forecaster(Estimator):
         with python_names():
             frame = of_dataframe(data, "data")
 
-        def load(config: TrainConfig) -> Forecasting:
-            config = replace(config, data=_chosen(config.data, frame))
-            return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), None, frame.data))
+        def task(config: TrainConfig) -> Forecasting:
+            return load(replace(config, data=_chosen(config.data, frame)), data=frame.data)
 
-        self._fit(load, directory)
+        self._fit(task, directory)
         frame.data.to_csv(self.directory / GIVEN, index=False)
         self._run = open_run(self.directory)  # whose data this file is
         return self

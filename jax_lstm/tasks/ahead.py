@@ -11,7 +11,7 @@ from jax_lstm.data import DataConfig, read_series
 from jax_lstm.data.dataset import too_short
 from jax_lstm.data.series import Series, fill
 from jax_lstm.data.streamed import last_rows
-from jax_lstm.tasks.forecast import ForecastRun, interval
+from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.train.config import arithmetic
 
 SEEDS = ("seeds low", "seeds high")  # the ends of the interval that holds 90% of models with other seeds
@@ -93,7 +93,7 @@ def as_frame(ahead: Ahead) -> Any:
         found: dict[str, Any] = {group: one.group} if several else {}
         found[time] = pd.DatetimeIndex(stamps).tz_localize("UTC" if one.offset == "Z" else None) if timed else stamps
         found |= {name: members.mean(axis=0)[:, at] for at, name in enumerate(run.target)}
-        for end, values in zip(SEEDS, interval(members) or (), strict=False):
+        for end, values in zip(SEEDS, agreement(members) or (), strict=False):
             found |= {f"{name} {end}": values[:, at] for at, name in enumerate(run.target)}
         parts.append(pd.DataFrame(found))
     return pd.concat(parts, ignore_index=True)

@@ -147,7 +147,7 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
     return forecast
 
 
-def interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def agreement(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """The interval that holds 90% of such models, assumed normal; None for a single one.
 
     It reflects how members differ, not the noise of the data.
@@ -160,7 +160,8 @@ def interval(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None, data: Any = None) -> Forecasting:
     trained = None if about is None else trained_on(about)
-    return Forecasting(config, load_dataset(config.data, np.dtype(config.dtype), trained, data))
+    dataset = load_dataset(config.data, np.dtype(config.dtype), trained, data)
+    return Forecasting(replace(config, data=replace(config.data, file=dataset.config.file)), dataset)
 
 
 def trained_on(about: dict[str, Any]) -> Trained:

@@ -121,3 +121,19 @@ def test_markers_of_missing_values(train: Trains, says: Prints, tmp_path: Path) 
     marked = train("sentinel_999.csv", *columns, "--missing", "-999")
     empty = train("sentinel_na.csv", *columns)
     assert (marked / "scores.json").read_text() == (empty / "scores.json").read_text()
+
+
+@pytest.mark.slow
+def test_the_order_of_dates_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: Prints) -> None:
+    """A year of days tells it; few rows later, and single ones, would not."""
+    days = np.arange("2023-01-01", "2023-12-31", dtype="datetime64[D]").astype(object)
+    path = tmp_path / "days.csv"
+    path.write_text("day,y\n" + "".join(f"{day:%d/%m/%Y},{day.day}\n" for day in days))
+    run, few = tmp_path / "run", tmp_path / "few.csv"
+    assert call("train", "--csv", path, "--time", "day", "--target", "y", *SMALL, "--out", run) == 0
+    few.write_text("day,y\n" + "".join(f"{day:02}/02/2024,{day}\n" for day in range(1, 9)))
+    assert call("forecast", run, "--csv", few, "--out", tmp_path / "out.csv") == 0
+    assert rows_of((tmp_path / "out.csv").read_text())[0]["day"] == "2024-02-09"
+    with few.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert len(rows_of(says("forecast", run, "--stream"))) == 8

@@ -16,7 +16,7 @@ from small_run import HORIZON, SMALL, WINDOW, call, noisy_sine, write
 from jax_lstm.cli import main
 from jax_lstm.data.series import fill
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.forecast import interval
+from jax_lstm.tasks.forecast import agreement
 
 ROWS = 36
 ABSENT = {4, *range(9, 12), *range(18, 28)}  # rows that a file with times lacks: one, some, more than a window
@@ -78,7 +78,7 @@ def test_it_says_what_forecast_says_of_the_file_up_to_there(
         assert call("train", *data, *SMALL, *options, "--out", run) == 0
     found = rows_of(stream(run, "\n".join(text) + "\n"))
     assert len(found) == len(text) - 1
-    ends = ("", " low", " high") if "--seeds" in options else ("",)
+    ends = ("", " seeds low", " seeds high") if "--seeds" in options else ("",)
     close = 2e-2 if "bfloat16" in options else 1e-5
     first = WINDOW * (1 + group)  # rows of all groups until each has a window of them
     for upto in (first, 2 * first, len(text) * 2 // 3, len(text) - 1):  # the second has missing values in its window
@@ -117,11 +117,11 @@ def test_a_stream_that_begins_at_a_gap(trained: Path, stream: Prints) -> None:
 
 def test_an_interval_is_that_of_nine_in_ten_of_a_normal_distribution() -> None:
     members = np.random.default_rng(0).normal(5, 2, (100_000, 1))
-    low, high = interval(members)  # type: ignore[misc]
+    low, high = agreement(members)  # type: ignore[misc]
     assert np.mean((low < members) & (members < high)) == pytest.approx(0.9, abs=0.005)
     few = np.array([[1.0], [3.0]])
-    np.testing.assert_allclose(np.array(interval(few)), [[2 - 1.645 * 2**0.5], [2 + 1.645 * 2**0.5]])
-    assert interval(few[:1]) is None
+    np.testing.assert_allclose(np.array(agreement(few)), [[2 - 1.645 * 2**0.5], [2 + 1.645 * 2**0.5]])
+    assert agreement(few[:1]) is None
 
 
 def test_closed_input_is_said(trained: Path, monkeypatch: pytest.MonkeyPatch, says: Prints) -> None:

@@ -162,7 +162,7 @@ def test_an_ensemble_forecasts_with_an_interval(wave: Any, tmp_path: Path, says:
     says(*wave, "--seeds", "0:4", "--out", tmp_path / "run")
     says("forecast", tmp_path / "run")
     header, *lines = (tmp_path / "run" / "forecast.csv").read_text().splitlines()
-    assert header == "row,y,y low,y high"
+    assert header == "row,y,y seeds low,y seeds high"
     for line in lines:
         _, y, low, high = map(float, line.split(","))
         assert low < y < high

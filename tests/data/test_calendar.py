@@ -78,7 +78,8 @@ def test_recognised(times: Any, expected: Calendar | None) -> None:
 def test_the_days_of_months_without_them() -> None:
     """The 30th is followed by the last of February, and by the 30th again."""
     days = np.array(["2023-11-30", "2023-12-30", "2024-01-30", "2024-02-29"], "datetime64[us]")
-    assert find_calendar([days]) == (calendar := Calendar("months", 1))
+    calendar = Calendar("months", 1)
+    assert find_calendar([days]) == calendar
     assert not calendar.positions(days).distance.any()
     ahead = np.array(["2024-02-29", "2024-03-30"], "datetime64[us]")
     np.testing.assert_array_equal(calendar.stamps(days, [3, 4]), ahead)
@@ -90,7 +91,8 @@ def test_holidays_and_shifted_days() -> None:
     assert str(find_calendar([business])) == "1 business day"
     weekly = stamps("W-MON", 30).copy()
     weekly[17] += np.timedelta64(1, "D")
-    assert find_calendar([weekly]) == (calendar := Calendar("time", 7 * 24 * HOUR))
+    calendar = Calendar("time", 7 * 24 * HOUR)
+    assert find_calendar([weekly]) == calendar
     at, distance = calendar.positions(weekly)
     assert at.tolist() == list(range(30))
     assert np.flatnonzero(distance).tolist() == [17]

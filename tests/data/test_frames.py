@@ -348,3 +348,13 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r"a .parquet file needs pyarrow: pip install 'jax-lstm\[data\]'"):
         read_frame(str(tmp_path / "a.parquet"), FileConfig())
+
+
+@pytest.mark.parametrize(
+    ("field", "decimal", "thousands"),
+    [("1,5", ".", ""), ("1,250", ".", ","), ("1,250.5", ".", ","), ("1,250,000", ".", ",")],
+)
+def test_commas_beside_points_are_no_decimal_signs(tmp_path: Path, field: str, decimal: str, thousands: str) -> None:
+    """1,5 beside 2.5 is text, as a list."""
+    read = frame(tmp_path, f'y,x\n2.5,"{field}"\n3.25,\n')
+    assert (read.decimal, read.thousands) == (decimal, thousands)
