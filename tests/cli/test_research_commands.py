@@ -195,6 +195,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory, without_pictures: None) -> P
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_sweep_over_sizes_is_used_as_its_best_configuration(sizes: Path, tmp_path: Path, says: Prints) -> None:
     record = json.loads((sizes / "scores.json").read_text())
     best = [f"seed {seed}, hidden_size 8, learning_rate 0.01" for seed in (0, 1)]
@@ -241,6 +242,7 @@ def test_a_resumed_sweep_is_one_that_was_never_stopped(sizes: Path, tmp_path: Pa
     assert "must keep the sweep of the run" in says("train", "--resume", half, "--sweep", "hidden_size=2,3", status=2)
 
 
+@pytest.mark.slow
 def test_a_size_of_which_all_members_diverge(
     wave: Any, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def test_before_fit() -> None:
     assert not hasattr(classifier, "classes_")
 
 
+@pytest.mark.slow
 def test_runs_of_the_command_line_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the parameters of their config; the run is copied by `save`, and by copies and pickles."""
     monkeypatch.chdir(SAVED)

@@ -93,6 +93,7 @@ def test_data_that_cannot_be_used(sequences: Any, labels: Any, message: str) -> 
         jl.SequenceClassifier(epochs=1).fit(sequences, labels)
 
 
+@pytest.mark.slow
 def test_a_file_gives_what_the_command_line_gives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"hidden_size": 4, "epochs": 2, "seed": 3}
     given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]

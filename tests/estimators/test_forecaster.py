@@ -67,6 +67,7 @@ def test_frames_of_all_forms_give_the_same(fitted: jl.Forecaster) -> None:
         np.testing.assert_array_equal(fitted.predict(form).iloc[:, -1:].to_numpy(), expected)
 
 
+@pytest.mark.slow
 def test_wide_and_long_frames() -> None:
     """All columns are targets if none is named; `group` names the column of the series."""
     data = noisy_sine()
@@ -80,7 +81,7 @@ def test_wide_and_long_frames() -> None:
     assert (found["load seeds low"] <= found["load"]).all()
 
 
-@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("refit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_backtest_sees_nothing_of_the_rows_it_forecasts(refit: bool) -> None:
     data, model = noisy_sine(), jl.Forecaster(target="load", **SMALL)
     found = model.backtest(data, folds=2, refit=refit)
@@ -99,6 +100,7 @@ def test_a_backtest_sees_nothing_of_the_rows_it_forecasts(refit: bool) -> None:
     assert list(found.scores.columns) == ["fold", "step", "target", "mse", "mae"]
 
 
+@pytest.mark.slow
 def test_a_backtest_of_several_series_with_gaps() -> None:
     long = pd.concat([noisy_sine(seed=at)[["load"]].assign(shop=shop) for at, shop in enumerate("AB")])
     long = long.drop(long.index[158]).reset_index(names="when")

@@ -32,6 +32,7 @@ def test_what_it_generates(fitted: jl.TextModel) -> None:
     assert "".join(pieces) == text[3:]
 
 
+@pytest.mark.slow
 def test_its_score(fitted: jl.TextModel, tmp_path: Path) -> None:
     """Of a text short enough for one piece: the log-probabilities of the model on all of it."""
     text = "one two three"
@@ -45,6 +46,7 @@ def test_its_score(fitted: jl.TextModel, tmp_path: Path) -> None:
     assert fitted.score(path) == fitted.score(text)
 
 
+@pytest.mark.slow
 def test_bytes(tmp_path: Path) -> None:
     """Of a file in no encoding; the same bytes from memory give the same model."""
     content = RHYME.encode("utf-16") + b"\xff"
