@@ -42,7 +42,7 @@ class Row:
     """A run: the options of `jax-lstm train`, its time, validation loss by epoch, and scores.
 
     `seconds` are those of the whole command, including compilation and scoring; `losses` are means over the members of
-    an ensemble; `scores` and `further` are those of `scores.json` in a run directory.
+    an ensemble; `scores`, `chosen` and `further` are those of `scores.json` in a run directory.
     """
 
     setting: str
@@ -51,6 +51,7 @@ class Row:
     losses: list[float]
     part: str
     scores: dict[str, dict[str, float]]
+    chosen: list[str] | None = None
     further: dict[str, Any] | None = None
 
     @property

@@ -24,8 +24,8 @@ class FileConfig:
     """Lines to leave out before the header."""
     missing: tuple[str, ...] = ()
     """Values that stand for missing ones, as -999, beside empty fields, NA, NaN, null, none, - and ?."""
-    date_order: Literal["", "day-first", "month-first"] = ""
-    """Order of dates like 1/2/2024."""
+    date_order: Literal["", "day-first", "month-first", "year-first"] = ""
+    """Order of dates like 1/2/2024 or 24-01-02."""
     date_format: str = ""
     """Format of timestamps, as strptime has it: %d.%m.%Y %H:%M."""
 

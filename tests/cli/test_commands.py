@@ -130,7 +130,7 @@ def test_evaluate_scores_another_file_on_the_scale_of_training(trained: Path, tm
 FORECASTS = {
     "time": (COLUMNS, ["time"], ["y"]),
     "rows": (("--target", "y"), ["row"], ["y"]),
-    "groups": (("--target", "x", "y", "--time", "time", "--group", "site"), ["site", "time"], ["x", "y"]),
+    "groups": ((*COLUMNS, "--target", "x", "y", "--group", "site"), ["site", "time"], ["x", "y"]),
 }
 
 
@@ -175,7 +175,7 @@ def test_forecast_beyond_the_year_9999_and_of_a_group_without_a_name(tmp_path: P
     says("forecast", run)
     header, *ahead = csv.reader((run / "forecast.csv").read_text().splitlines())
     assert header == ["site", "time", "y"]
-    times = [f"10000-01-{day:02}T00:00:00" for day in (1, 2, 3)]
+    times = [f"10000-01-{day:02}" for day in (1, 2, 3)]
     assert [row[:2] for row in ahead] == [[site, time] for site in ("", "b") for time in times]
 
 
