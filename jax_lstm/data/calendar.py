@@ -103,11 +103,11 @@ class Calendar:
     def _day(self, months: np.ndarray, days: np.ndarray) -> np.ndarray:
         """The day of the grid in each of `months`, on the grid on which `days` lie."""
         first = months.astype("datetime64[M]").astype("datetime64[D]")
-        last = (months + 1).astype("datetime64[M]").astype("datetime64[D]") - 1
+        last = (months + 1).astype("datetime64[M]").astype("datetime64[D]") - np.timedelta64(1, "D")
         if self.month_end:
             return last
         usual = _usual(_day_of_month(days))
-        return np.minimum(first + usual - 1, last)
+        return np.minimum(first + np.timedelta64(int(usual) - 1, "D"), last)
 
 
 def find_calendar(series: Sequence[np.ndarray]) -> Calendar | None:
@@ -192,7 +192,8 @@ def _day_of_month(days: np.ndarray) -> np.ndarray:
 
 def _days_left(days: np.ndarray) -> np.ndarray:
     """Days until the last day of the month."""
-    last = (days.astype("datetime64[M]") + 1).astype("datetime64[D]") - 1
+    month = days.astype("datetime64[M]")
+    last = (month + np.timedelta64(1, "M")).astype("datetime64[D]") - np.timedelta64(1, "D")
     return (last - days).astype(np.int64)
 
 

@@ -192,7 +192,8 @@ def _read_digits(texts: np.ndarray) -> Stamps:
 def _with_offsets(local: np.ndarray, minutes: np.ndarray, note: str = "") -> Stamps:
     """Times in UTC; or local ones, if all have one time of day that is not midnight in UTC, so that days stay days."""
     clock = local - local.astype("datetime64[D]")
-    if minutes.any() and len(local) > 1 and (clock == clock[0]).all() and (np.diff(local) != np.timedelta64(0)).all():
+    apart = (local[1:] != local[:-1]).all()
+    if minutes.any() and len(local) > 1 and (clock == clock[0]).all() and apart:
         hours, rest = divmod(abs(int(minutes[0])), 60)
         offset = f"{'-' if minutes[0] < 0 else '+'}{hours:02}:{rest:02}"
         return Stamps(local, offset if (minutes == minutes[0]).all() else "", note)

@@ -22,7 +22,7 @@ def write(path: Path, series: Mapping[str, np.ndarray]) -> str:
     for site, values in series.items():
         for hour, row in enumerate(values):
             if not np.isnan(row).all():
-                stamp = np.datetime64("2020-01-01T00", "h") + hour
+                stamp = np.datetime64("2020-01-01T00", "h") + np.timedelta64(hour, "h")
                 lines.append(",".join([site, f"{stamp}:00", *("" if np.isnan(v) else repr(float(v)) for v in row)]))
     path.write_text("\n".join(lines) + "\n")
     return str(path)
