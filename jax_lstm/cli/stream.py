@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.calendar import DAY, NEAR, calendar_features, find_calendar
+from jax_lstm.data.calendar import DAY, calendar_features, find_calendar
 from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
@@ -57,8 +57,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     warned: set[str] = set()
 
     def feed(series: Series, line: int) -> np.ndarray:
-        for warning in features.far(series.last[None]):
-            column = warning.split("'")[1]
+        for column, warning in features.far(series.last[None]).items():
             if column not in warned:
                 print(f"jax-lstm: warning: {NAME}, line {line}: {warning}", file=errors)
             warned.add(column)
@@ -137,7 +136,7 @@ class Clock:
 
     def read(self, text: str, line: int) -> np.datetime64:
         calendar = self._calendar
-        local = calendar is not None and (calendar.unit != "time" or calendar.step >= DAY)
+        local = calendar is not None and calendar.length >= DAY
         try:
             stamp, offset = read_stamp(text, self._file.date_order, self._file.date_format, local)
         except UnreadableError as error:
@@ -160,7 +159,7 @@ class Clock:
         assert calendar is not None
         self._calendar = calendar
         at, distance = calendar.positions(times)
-        if abs(distance[-1]) * NEAR > calendar.step if calendar.unit == "time" else distance[-1]:
+        if abs(distance[-1]) > calendar.tolerance:
             raise InputError(f"{where} is off the grid of {calendar}, the step from row to row")
         return calendar.stamps(times, np.arange(at[-2] + 1, at[-1]))
 

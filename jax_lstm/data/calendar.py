@@ -53,6 +53,16 @@ class Calendar:
         return f"{self.step / 1e6:g} seconds"
 
     @property
+    def tolerance(self) -> int:
+        """The distance in microseconds from the grid up to which a timestamp is put on it."""
+        return {"time": self.step // NEAR, "weekdays": 0, "months": MONTH_DAYS * DAY}[self.unit]
+
+    @property
+    def length(self) -> int:
+        """The step in microseconds, of months roughly."""
+        return {"time": self.step, "weekdays": DAY, "months": 30 * DAY * self.step}[self.unit]
+
+    @property
     def season(self) -> int:
         """Rows in the natural season: a day for hours and less, a week for days, a year for weeks and more."""
         if self.unit == "weekdays":
@@ -140,7 +150,7 @@ def find_calendar(series: Sequence[np.ndarray]) -> Calendar | None:
 def _fits(calendar: Calendar, times: np.ndarray) -> bool:
     """Whether `times` lie on the grid, all but a few of them exactly, and no two on one place."""
     at, distance = calendar.positions(times)
-    near = np.abs(distance) * NEAR <= calendar.step
+    near = np.abs(distance) <= calendar.tolerance
     return bool(near.all() and (np.diff(at) > 0).all() and np.count_nonzero(distance) <= FEW * len(times))
 
 
@@ -207,16 +217,13 @@ def calendar_features(calendar: Calendar, times: np.ndarray) -> dict[str, np.nda
     hours = (times - days).astype(np.int64) / UNITS["hour"]
     weekday = (days.astype(np.int64) + 3) % 7
     year = (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
-    length = (
-        calendar.step if calendar.unit == "time" else DAY if calendar.unit == "weekdays" else 30 * DAY * calendar.step
-    )
     found = {}
     for name, values, cycle, most in (
         ("hour", hours, 24, DAY // 2),
         ("weekday", weekday, 7, DAY),
         ("day of year", year, 365.25, 120 * DAY),
     ):
-        if length <= most:
+        if calendar.length <= most:
             angle = 2 * np.pi * values / cycle
             found |= {f"{name} sin": np.sin(angle), f"{name} cos": np.cos(angle)}
     return found

@@ -18,7 +18,7 @@ Hint = Callable[[Frame, str], str]
 REPEATS = 3  # times that a value far outside the rest occurs before it is taken for a missing marker
 
 
-def numbers(frame: Frame, name: str, markers: Sequence[str] = (), hint: Hint | None = None) -> np.ndarray:
+def numbers(frame: Frame, name: str, hint: Hint | None = None) -> np.ndarray:
     """A column (N,) float64, NaN where missing; true and false are 1 and 0.
 
     `hint` says what to do about a column that has no numbers.
@@ -33,7 +33,7 @@ def numbers(frame: Frame, name: str, markers: Sequence[str] = (), hint: Hint | N
         raise InputError(f"{frame.path}, column {name!r}: expected numbers; got {column.dtype}{hint(frame, name)}")
     else:
         values = _from_texts(frame, name, hint)
-    for marker in markers:
+    for marker in frame.missing:
         with contextlib.suppress(ValueError):  # a word, which `_from_texts` knows
             values = np.where(values == float(marker), np.nan, values)
     for row in np.flatnonzero(np.isinf(values))[:1]:

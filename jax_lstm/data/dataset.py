@@ -9,57 +9,12 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.config import DataConfig, parse_split
+from jax_lstm.data.scaler import Scaler, fit_scaler
 from jax_lstm.data.series import Series, fill, regular
-from jax_lstm.data.table import Columns, read_tables
+from jax_lstm.data.table import Columns, Table, read_tables
 
 PARTS = ("train", "val", "test")
 SEASON = 24  # without a calendar
-FAR = 12  # standard deviations from the mean of the training part that are warned of
-FARTHEST = 1e15  # standard deviations from the mean; squares of larger values would overflow float32 losses
-
-
-@dataclass(frozen=True)
-class Scaler:
-    """Mean and standard deviation (C,) of each column in the training part; `scale` is 1 for a constant column."""
-
-    columns: tuple[str, ...]
-    mean: np.ndarray
-    scale: np.ndarray
-
-    def pick(self, columns: tuple[str, ...]) -> "Scaler":
-        at = [self.columns.index(name) for name in columns]
-        return Scaler(columns, self.mean[at], self.scale[at])
-
-    def standardise(self, values: np.ndarray) -> np.ndarray:
-        """Standardise values (N, C).
-
-        Raises:
-            InputError: a value is so far from the mean that its square could overflow float32.
-        """
-        with np.errstate(over="ignore"):
-            standardised = (values - self.mean) / self.scale
-        for row, column in np.argwhere(np.abs(standardised) > FARTHEST)[:1]:
-            raise InputError(
-                f"column {self.columns[column]!r} holds {values[row, column]:g}, too far from its mean in the training "
-                f"part, {self.mean[column]:g}, to compute with"
-            )
-        return standardised
-
-    def far(self, values: np.ndarray) -> list[str]:
-        """Warnings about columns with values (N, C) far outside those of the training part."""
-        distances = np.abs(values - self.mean) / self.scale
-        found = []
-        for at, name in enumerate(self.columns):
-            if np.isfinite(distances[:, at]).any() and (most := np.nanmax(distances[:, at])) > FAR:
-                value = values[int(np.nanargmax(distances[:, at])), at]
-                found.append(
-                    f"column {name!r} holds {value:g}, {most:.0f} standard deviations from its mean in the training "
-                    "part: the model never saw such values"
-                )
-        return found
-
-    def restore(self, values: np.ndarray) -> np.ndarray:
-        return values * self.scale + self.mean
 
 
 @dataclass(frozen=True)
@@ -106,13 +61,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Read:
-    """The series of a file, and how they were read."""
+    """The series of a file, the tables that they come from, and how these were read."""
 
     series: list[Series]
+    tables: list[Table]
     columns: Columns
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
-    date_order: str = ""
 
     @property
     def calendar(self) -> Calendar | None:
@@ -141,7 +96,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     series = regular(tables, columns, trained and trained.calendar, config.calendar_features)
     if trained is None:
         added = tuple(name for name in series[0].columns if name not in tables[0].columns)
-        columns = replace(columns, features=(*columns.features, *added), calendar=added)
+        columns = replace(columns, features=(*columns.features, *added), calendar_features=added)
     moved, future, empty = (
         sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "future", "empty")
     )
@@ -151,7 +106,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
         notes.append(f"{future:,} rows after the last target are the future: other columns are known in them")
     if empty:
         notes.append(f"{empty:,} rows after the last target have no values and were left out")
-    return Read(series, columns, tuple(notes), tuple(warnings), tables[0].date_order)
+    return Read(series, tables, columns, tuple(notes), tuple(warnings))
 
 
 def load_dataset(
@@ -170,15 +125,16 @@ def load_dataset(
     series, columns = read.series, read.columns
     if not config.season:
         config = replace(config, season=read.calendar.season if read.calendar else SEASON)
-    if read.date_order:  # kept, since later rows may leave it open
-        config = replace(config, file=replace(config.file, date_order=read.date_order))
+    if order := read.tables[0].date_order:  # kept, since later rows may leave it open
+        config = replace(config, file=replace(config.file, date_order=order))
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
     bounds = _all_bounds(series, config, source)
     if trained is None:
-        scaler, warnings = _fit(series, bounds, source)
+        training = [one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)]
+        scaler, warnings = fit_scaler(series[0].columns, np.concatenate(training), source)
     else:
         scaler = trained.scaler
-        warnings = tuple(scaler.far(np.concatenate([one.values for one in series])))
+        warnings = tuple(scaler.far(np.concatenate([one.values for one in series])).values())
 
     starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
     first_rows, dropped, first, short = [], 0, 0, []
@@ -281,33 +237,6 @@ def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[t
         except InputError:
             found.append((0, 0, 0, 0))
     return found
-
-
-def _fit(series: list[Series], bounds: list[tuple[int, int, int, int]], source: str) -> tuple[Scaler, tuple[str, ...]]:
-    columns = series[0].columns
-    rows = np.concatenate([one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)])
-    mean, scale, warnings = np.zeros(len(columns)), np.ones(len(columns)), []
-    for at, name in enumerate(columns):
-        known = rows[:, at][~np.isnan(rows[:, at])]
-        if not len(known):
-            raise InputError(f"{source}: column {name!r} has no value in the training part")
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean[at], deviation = known.mean(), known.std()
-        if not (np.isfinite(mean[at]) and np.isfinite(deviation)):
-            raise too_large(name, np.abs(known).max(), source)
-        if known.min() == known.max() or deviation == 0:
-            warnings.append(constant(name))
-        else:
-            scale[at] = deviation
-    return Scaler(columns, mean, scale), tuple(warnings)
-
-
-def too_large(column: str, largest: float, source: str) -> InputError:
-    return InputError(f"{source}: column {column!r} holds values too large to standardise, up to {largest:g}")
-
-
-def constant(column: str) -> str:
-    return f"column {column!r} is constant in the training part, so it teaches the model nothing"
 
 
 def window_span(begin: int, end: int, config: DataConfig) -> tuple[int, int]:

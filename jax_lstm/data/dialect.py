@@ -1,5 +1,6 @@
 """How a text file is written: encoding, separator, decimal sign, header. It is recognised where that is safe."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -15,7 +16,13 @@ MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "nat", "<na>", "-",
 SPACES = " \u00a0\u202f'"  # between thousands in any file
 SAMPLE = 500  # lines in which the form of a file is recognised
 SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'", " ": "spaces"}
-MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+MARKS = {  # byte order marks, the longer ones first: that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
 
 POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9.81
 COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
@@ -41,13 +48,18 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
+def marked_encoding(content: bytes) -> str:
+    """The encoding that a byte order mark names, or ""."""
+    return next((name for mark, name in MARKS.items() if content.startswith(mark)), "")
+
+
 def decoded(content: bytes, encoding: str, path: str) -> tuple[str, str]:
     """The text, and the encoding if it is not UTF-8: that of its mark, UTF-16, or cp1252.
 
     Raises:
         InputError: the file is not text in `encoding`, or has zero bytes.
     """
-    known = encoding or next((name for mark, name in MARKS.items() if content.startswith(mark)), "")
+    known = encoding or marked_encoding(content)
     if not known:
         pairs = content[:1000]
         zeros = (pairs[1::2].count(0), pairs[::2].count(0))

@@ -25,8 +25,8 @@ INDEX = "index"  # the name of a first column without one
 class Frame:
     """Columns of a file: `data` is a pandas DataFrame, of texts if the file is one.
 
-    `lines` (N,) has the line of each row in a text. `notes` say how the file was read. `time` is the column that was an
-    index of timestamps.
+    `missing` are texts that stand for missing values, beside the usual ones. `lines` (N,) has the line of each row in a
+    text. `notes` say how the file was read. `time` is the column that was an index of timestamps.
     """
 
     path: str
@@ -212,7 +212,7 @@ def _read_text(content: bytes, path: str, config: FileConfig) -> Frame:
     kept, notes = _without_unnamed(header, columns, path, line)
     data = pd.DataFrame({name: np.array(columns[at], object) for name, at in kept.items()}, dtype=object)
     described = (*((f"read as {encoding}",) if encoding else ()), *dialect.notes, *notes)
-    return Frame(path, data, np.array(lines), dialect.decimal, dialect.thousands, config.missing, described)
+    return Frame(path, data, np.array(lines), dialect.decimal, dialect.thousands, notes=described)
 
 
 def _without_unnamed(

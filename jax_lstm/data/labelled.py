@@ -1,7 +1,5 @@
 """Files of sequences: `.ts` as in the UEA archive, or CSV with a row per time step."""
 
-import gzip
-import math
 import shlex
 import zlib
 from collections.abc import Sequence
@@ -11,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from jax_lstm.checks import InputError, require
-from jax_lstm.data.columns import numbers, rows_by
+from jax_lstm.data.columns import number, numbers, rows_by
 from jax_lstm.data.config import FileConfig
-from jax_lstm.data.frames import Frame, read_frame, suffix_of
+from jax_lstm.data.dialect import decoded
+from jax_lstm.data.frames import Frame, content_of, read_frame, suffix_of, unreadable
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,11 @@ def _read_ts(path: str, labelled: bool) -> Labelled:
 
     Format: https://www.sktime.net/en/stable/api_reference/file_specifications/ts.html.
     """
-    opener = gzip.open if path.lower().endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+        content = content_of(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from None
+    lines = decoded(content, "", path)[0].splitlines()
     values, labels, data, with_label = [], [], False, True
     for line, text in enumerate(lines, 1):
         text, where = text.strip(), f"{path}, line {line}"
@@ -106,7 +102,7 @@ def _read_ts(path: str, labelled: bool) -> Labelled:
             data = words[0] == "@data"
             continue
         *dimensions, label = text.split(":") if with_label else [*text.split(":"), ""]
-        rows = [[_value(item, where) for item in one.split(",")] for one in dimensions]
+        rows = [[number(item, where) for item in one.split(",")] for one in dimensions]
         if not rows or len({len(row) for row in rows}) != 1:
             expected = "dimensions of one length" + (", and a label" if with_label else "")
             raise InputError(f"{where}: expected {expected}; got {[*map(len, rows)]}")
@@ -150,19 +146,6 @@ def _read_csv(path: str, config: SequencesConfig, columns: Sequence[str], labell
 
 def _hint(frame: Frame, column: str) -> str:
     return f" (to leave the column out: --ignore {shlex.quote(column)})"
-
-
-def _value(text: str, where: str) -> float:
-    text = text.strip()
-    if text in ("?", "NaN", "nan", ""):
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{where}: expected a number; got {text!r}") from None
-    if math.isinf(value):
-        raise InputError(f"{where}: expected a finite number; got {text!r}")
-    return value
 
 
 def _trimmed(values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.calendar import FEW, NEAR, Calendar, calendar_features, find_calendar
+from jax_lstm.data.calendar import FEW, Calendar, calendar_features, find_calendar
 from jax_lstm.data.table import Columns, Table
 
 FULL = 0.6  # least part of a model's grid that a file with another calendar of its own must fill
@@ -106,8 +106,7 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
     if table.times is None or calendar is None:
         return Series(table.group, table.columns, table.values, table.times, **after)
     at, distance = calendar.positions(table.times)
-    near = calendar.step // NEAR if calendar.unit == "time" else 0
-    off = np.abs(distance) > near if calendar.unit != "months" else np.abs(distance) > 4 * 86_400_000_000
+    off = np.abs(distance) > calendar.tolerance
     if np.count_nonzero(distance) > max(FEW * len(at), 1) and calendar.unit == "time":
         off |= distance != 0
     for row in np.flatnonzero(off | (np.diff(at, prepend=-1) <= 0))[:1]:
@@ -126,9 +125,8 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
     values = np.full((length, len(table.columns)), np.nan)
     values[at] = table.values
     times = calendar.stamps(table.times, np.arange(length))
-    moved = int(np.count_nonzero(distance))
-    gaps = length - len(at)
-    series = Series(table.group, table.columns, values, times, calendar, absent_rows=gaps, moved_rows=moved, **after)
+    counts = {"absent_rows": length - len(at), "moved_rows": int(np.count_nonzero(distance))}
+    series = Series(table.group, table.columns, values, times, calendar, **counts, **after)
     return _with_calendar(series, calendar) if add_calendar else series
 
 

@@ -11,14 +11,12 @@ from jax_lstm.data.dataset import (
     PARTS,
     SEASON,
     Dataset,
-    Scaler,
     Trained,
     bounds_of,
-    constant,
     require_windows,
-    too_large,
     window_span,
 )
+from jax_lstm.data.scaler import Scaler, constant, too_large
 from jax_lstm.data.series import Series
 from jax_lstm.data.stored import Stored, open_stored
 from jax_lstm.data.table import Columns
@@ -137,12 +135,12 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
         )
     if trained is not None:
         return Streamed(config, trained.columns, trained.scaler, series, windows, ())
-    scaler, warnings = fit_scaler(series, [edges[1] for edges in bounds], config.csv)
+    scaler, warnings = fit_stored(series, [edges[1] for edges in bounds], config.csv)
     features = config.features or series[0].columns
     return Streamed(config, Columns(features, config.target, features), scaler, series, windows, warnings)
 
 
-def fit_scaler(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:
+def fit_stored(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:
     """Fit the scaler to the rows before `ends`, in one pass over all rows that also finds missing values.
 
     Partial sums of squares are combined as by Chan, Golub and LeVeque (https://doi.org/10.1080/00031305.1983.10483115).

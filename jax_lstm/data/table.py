@@ -14,7 +14,7 @@ from jax_lstm.data.config import DataConfig
 from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame
 from jax_lstm.data.stamps import Stamps, UnreadableError, read_stamps
 
-WEATHER = DataConfig(csv="the packaged weather", target=("temp",), time="time", group="origin")
+WEATHER = "the packaged weather"
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,20 @@ class Columns:
     """The columns that a model uses.
 
     `read` are the names of features in the file. `features` are those that the model reads: a column of `classes` gives
-    one for each class, as "shop=A", and those of the `calendar` come from the timestamps.
+    one for each class, as "shop=A", and `calendar_features` come from the timestamps.
     """
 
     features: tuple[str, ...]
     target: tuple[str, ...]
     read: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    calendar: tuple[str, ...] = ()
+    calendar_features: tuple[str, ...] = ()
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of a table, those of the calendar left out."""
-        return tuple(name for name in dict.fromkeys((*self.features, *self.target)) if name not in self.calendar)
+        names = dict.fromkeys((*self.features, *self.target))
+        return tuple(name for name in names if name not in self.calendar_features)
 
 
 def read_tables(
@@ -69,8 +70,9 @@ def read_tables(
     Raises:
         InputError: a file is faulty, a column is absent, or a value cannot be used.
     """
-    frames = _frames(config, data)
-    config = config if config.csv or data is not None else _weather(config)
+    frames = {name: replace(frame, missing=config.file.missing) for name, frame in _frames(config, data).items()}
+    if not config.csv and data is None:
+        config = replace(config, csv=WEATHER, target=config.target or ("temp",), time="time", group="origin")
     first = next(iter(frames.values()))
     columns = trained or _columns(config, first)
     if trained is None and config.categories:
@@ -106,12 +108,6 @@ def _frames(config: DataConfig, data: Any) -> dict[str, Frame]:
         not config.group, "--group", "be left out with a folder, in which each file is a series", repr(config.group)
     )
     return {name: read_frame(path, config.file) for name, path in files_of(config.csv, SUFFIXES).items()}
-
-
-def _weather(config: DataConfig) -> DataConfig:
-    """The options for the packaged weather."""
-    options = {name: getattr(WEATHER, name) for name in ("time", "group")}
-    return DataConfig(**{**vars(config), **options, "target": config.target or WEATHER.target, "csv": WEATHER.csv})
 
 
 def _columns(config: DataConfig, frame: Frame) -> Columns:
@@ -159,27 +155,19 @@ def _tables(frame: Frame, columns: Columns, config: DataConfig) -> tuple[list[Ta
         if name in columns.classes:
             found |= encoded(frame, name, columns.classes[name], config.unknown_class)
         else:
-            found[name] = numbers(frame, name, config.file.missing)
+            found[name] = numbers(frame, name)
     values = np.stack([found[name] for name in columns.numbers], axis=1)
-    stamps = Stamps(np.zeros(0)) if not config.time else stamps_of(frame, config)
+    stamps = _stamps(frame, config) if config.time else Stamps(np.zeros(0))
     groups = [str(name).strip() for name in frame.data[config.group].tolist()] if config.group else [""] * len(values)
+    offset, order = stamps.offset, stamps.order
     tables = [
-        Table(
-            frame,
-            name,
-            columns.numbers,
-            values[at],
-            stamps.times[at] if config.time else None,
-            stamps.offset,
-            at,
-            stamps.order,
-        )
+        Table(frame, name, columns.numbers, values[at], stamps.times[at] if config.time else None, offset, at, order)
         for name, at in rows_by(groups).items()
     ]
     return tables, stamps.note
 
 
-def stamps_of(frame: Frame, config: DataConfig) -> Stamps:
+def _stamps(frame: Frame, config: DataConfig) -> Stamps:
     try:
         return read_stamps(frame.data[config.time], config.file.date_order, config.file.date_format)
     except UnreadableError as error:

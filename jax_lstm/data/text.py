@@ -1,6 +1,5 @@
 """Text for language models, encoded as characters or bytes."""
 
-import codecs
 import pydoc_data.topics
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,10 @@ from typing import Literal
 import numpy as np
 
 from jax_lstm.checks import InputError, require, require_size
+from jax_lstm.data.dialect import marked_encoding
 
 LARGEST_ALPHABET = 65536
 FAMILIAR = "Python's documentation"
-MARKS = {  # the longer ones first: that of UTF-32 begins with that of UTF-16
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-    codecs.BOM_UTF8: "utf-8-sig",
-}
 
 
 @dataclass(frozen=True)
@@ -135,7 +128,7 @@ def read_text(path: str, config: TextConfig) -> str | bytes:
 
 
 def _decoded(content: bytes, path: str, encoding: str) -> str:
-    marked = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    marked = marked_encoding(content) or "utf-8"
     try:
         return content.decode(encoding or marked)
     except UnicodeDecodeError as error:

@@ -8,14 +8,12 @@ import numpy as np
 
 from jax_lstm.checks import InputError, require_size
 from jax_lstm.data import DataConfig
-from jax_lstm.data.dataset import read_series
+from jax_lstm.data.dataset import Read, read_series
 from jax_lstm.data.frames import Frame, of_dataframe
-from jax_lstm.data.series import Series
-from jax_lstm.data.table import read_tables
 from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.ahead import as_frame, forecast_ahead
+from jax_lstm.tasks.ahead import as_frame, forecast_ahead, stamps_of
 from jax_lstm.tasks.forecast import Forecasting, load
 from jax_lstm.train.config import TrainConfig
 
@@ -104,20 +102,22 @@ class Forecaster(Estimator):
         require_size("folds", folds)
         frame = of_dataframe(data, "data")
         config = _chosen(self._config(self.get_params()).data, frame)
-        series = read_series(config, data=frame.data).series
-        model, parts = self, []
+        read = read_series(config, data=frame.data)
+        actual, model, parts = _actual(read), self, []
         for fold in range(folds):
             held = config.horizon * (folds - fold)
-            before = frame.data.iloc[_rows_before(frame, config, series, held)]
+            before = frame.data.iloc[_rows_before(read, held)]
             if not len(before):
                 raise InputError(f"`folds` must leave rows to train on; got {folds} folds of {config.horizon} rows")
             if refit or not fold:
                 chosen = {"time": config.time, "target": config.target}
                 model = type(self)(**self.get_params() | chosen).fit(before)
             found = as_frame(forecast_ahead(model.run, model.run.data_config(), before))
-            parts.append(_with_actual(found, series, config, model.run.target).assign(fold=fold + 1))
-        forecasts = pd.concat(parts, ignore_index=True)
-        forecasts.insert(0, "fold", forecasts.pop("fold"))
+            parts.append(_by_target(found, config.group, read.columns.target).assign(fold=fold + 1))
+        forecasts: Any = pd.concat(parts, ignore_index=True)
+        time = next(name for name in forecasts.columns if name in (config.time, "row"))
+        forecasts = forecasts.merge(actual.rename(columns={"time": time}), "left", ["series", time, "target"])
+        forecasts = forecasts[["fold", "series", "step", time, "target", "forecast", "actual"]]
         error = forecasts["forecast"] - forecasts["actual"]
         keys = ["fold", "step", "target"]
         scores = forecasts[keys].assign(mse=error**2, mae=error.abs()).groupby(keys, as_index=False, sort=False).mean()
@@ -142,38 +142,38 @@ def _chosen(config: DataConfig, frame: Frame) -> DataConfig:
     return config
 
 
-def _rows_before(frame: Frame, config: DataConfig, series: list[Series], held: int) -> np.ndarray:
+def _rows_before(read: Read, held: int) -> np.ndarray:
     """The rows of a frame, in order, without the last `held` grid rows of each series."""
     kept = []
-    for table, one in zip(read_tables(config, data=frame.data)[0], series, strict=True):
-        end = len(one.values) - held
+    for table, one in zip(read.tables, read.series, strict=True):
+        end = max(len(one.values) - held, 0)
         if table.times is None or one.times is None:
-            kept.append(table.rows[: max(end, 0)])
-        elif end > 0:
-            kept.append(table.rows[table.times <= one.times[end - 1]])
-    return np.sort(np.concatenate(kept)) if kept else np.zeros(0, int)
+            kept.append(table.rows[:end])
+        else:
+            kept.append(table.rows[table.times < one.times[end]])
+    return np.sort(np.concatenate(kept))
 
 
-def _with_actual(found: Any, series: list[Series], config: DataConfig, target: tuple[str, ...]) -> Any:
-    """Forecasts as rows of one target each, beside the values of the series."""
+def _by_target(forecasts: Any, group: str, target: tuple[str, ...]) -> Any:
+    """Forecasts of all targets as rows of one target each, with their series and step."""
+    group = next((name for name in (group, "series") if name in forecasts.columns), "")
+    if not group:
+        forecasts, group = forecasts.assign(series=""), "series"
+    forecasts = forecasts.rename(columns={group: "series"})
+    forecasts["step"] = forecasts.groupby("series", sort=False).cumcount() + 1
+    time = next(name for name in forecasts.columns if name not in ("series", "step", *target))
+    return forecasts.melt(["series", "step", time], list(target), "target", "forecast")
+
+
+def _actual(read: Read) -> Any:
+    """The targets of all series: a row for each series, time (or number of the row) and target."""
     import pandas as pd
 
-    group = next((name for name in (config.group, "series") if name and name in found.columns), "")
-    time = next(name for name in found.columns if name != group)
     parts = []
-    for name, own in found.groupby(group, sort=False) if group else [("", found)]:
-        one = next(each for each in series if each.group == str(name))
-        stamps = np.arange(1, len(one.values) + 1) if one.times is None else one.times
-        wanted = (
-            own[time].to_numpy() if one.times is None else own[time].dt.tz_localize(None).to_numpy("datetime64[us]")
-        )
-        at = np.searchsorted(stamps, wanted)
-        for column in target:
-            actual = one.values[:, one.columns.index(column)]
-            inside = at < len(actual)
-            rows = {"series": name, "step": np.arange(1, len(own) + 1), time: own[time], "target": column}
-            values = np.where(inside, actual[np.minimum(at, len(actual) - 1)], np.nan)
-            parts.append(pd.DataFrame({**rows, "forecast": own[column].to_numpy(), "actual": values}))
+    for one in read.series:
+        rows = {name: one.values[:, one.columns.index(name)] for name in read.columns.target}
+        found = pd.DataFrame({"series": one.group, "time": stamps_of(one, one.times), **rows})
+        parts.append(found.melt(["series", "time"], None, "target", "actual"))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -47,15 +47,15 @@ def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ah
             "them; this model cannot read what is known of the future: leave these rows out, or train with --features "
             f"{' '.join(run.target)}"
         )
-    short = [one for one in series if len(one.values) < window or (one.times is not None and one.calendar is None)]
-    kept = [one for one in series if not any(one is each for each in short)]
+    usable = [len(one.values) >= window and (one.times is None or one.calendar is not None) for one in series]
+    kept, short = ([one for one, ok in zip(series, usable, strict=True) if ok is wanted] for wanted in (True, False))
     if not kept:
         longest = max(len(one.values) for one in series)
         raise InputError(f"{source}: too few rows: the window needs {window}; the longest series has {longest}")
     warnings = (*warnings, *too_short(short, window, "a window"))
     scaler = run.scaler
     unfilled = [one.values[-window:] for one in kept]
-    warnings = (*warnings, *_gaps(unfilled, scaler.columns), *scaler.far(np.concatenate(unfilled)))
+    warnings = (*warnings, *_gaps(unfilled, scaler.columns), *scaler.far(np.concatenate(unfilled)).values())
     last = [scaler.standardise(fill(one.values, scaler.mean)[-window:]) for one in kept]
     at = [scaler.columns.index(name) for name in run.features]
     inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
@@ -89,11 +89,19 @@ def as_frame(ahead: Ahead) -> Any:
     several = len(ahead.series) > 1 or bool(ahead.series[0].group)
     parts = []
     for one, members in zip(ahead.series, ahead.forecasts, strict=True):
-        stamps = one.ahead(members.shape[1])
         found: dict[str, Any] = {group: one.group} if several else {}
-        found[time] = pd.DatetimeIndex(stamps).tz_localize("UTC" if one.offset == "Z" else None) if timed else stamps
+        found[time] = stamps_of(one, one.ahead(members.shape[1]))
         found |= {name: members.mean(axis=0)[:, at] for at, name in enumerate(run.target)}
         for end, values in zip(SEEDS, agreement(members) or (), strict=False):
             found |= {f"{name} {end}": values[:, at] for at, name in enumerate(run.target)}
         parts.append(pd.DataFrame(found))
     return pd.concat(parts, ignore_index=True)
+
+
+def stamps_of(series: Series, times: np.ndarray | None) -> Any:
+    """Timestamps of a series for a DataFrame, those in UTC as such; without any, the numbers of its rows."""
+    import pandas as pd
+
+    if series.times is None:
+        return np.arange(1, len(series.values) + 1) if times is None else times
+    return pd.DatetimeIndex(times).tz_localize("UTC" if series.offset == "Z" else None)

@@ -1,6 +1,5 @@
 """Forecasting: the rows that follow each window of a series."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from jax_lstm.tasks.models import forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled
-from jax_lstm.train.config import TrainConfig
+from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES
 from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
@@ -50,9 +49,7 @@ class Forecasting(Task):
         data, scaler = self.dataset, self.dataset.scaler
         statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
         calendar = None if data.calendar is None else asdict(data.calendar)
-        columns = json.loads(json.dumps(asdict(data.columns)))
-        columns["calendar_features"] = columns.pop("calendar")
-        return {**columns, "scaler": statistics, "calendar": calendar, "season": data.config.season}
+        return {**to_dict(data.columns), "scaler": statistics, "calendar": calendar, "season": data.config.season}
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -44,8 +44,10 @@ def test_numbers(texts: Any, options: dict[str, Any], expected: list[float]) -> 
 
 
 def test_markers_of_missing_values_are_numbers_or_words() -> None:
-    np.testing.assert_array_equal(numbers(frame(["-999", "-999.00", "1"]), "y", ("-999", "x")), [NAN, NAN, 1])
-    np.testing.assert_array_equal(numbers(frame([-999.0, 1.0]), "y", ("-999",)), [NAN, 1])
+    np.testing.assert_array_equal(
+        numbers(frame(["-999", "x", "-999.00", "1"], missing=("-999", "x")), "y"), [NAN, NAN, NAN, 1]
+    )
+    np.testing.assert_array_equal(numbers(frame([-999.0, 1.0], missing=("-999",)), "y"), [NAN, 1])
 
 
 @pytest.mark.parametrize(
