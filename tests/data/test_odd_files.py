@@ -90,7 +90,7 @@ def test_twenty_files_trained_on_and_forecast(tmp_path: Path) -> None:
 def forecast(odd: Odd, path: Path, run: Path) -> None:
     expected, group = written(odd), ["--group", "shop"] if odd.series > 1 else []
     described = [f"--{name.replace('_', '-')}={value}" for name, value in options(odd).items() if value]
-    sizes = ["--window=4", "--horizon=3", "--hidden-size=2", "--epochs=1", "--batch-size=8", "--split=0.5,0.2,0.3"]
+    sizes = ["--window=4", "--horizon=3", "--hidden-size=2", "--epochs=1", "--batch-size=8", "--split=1.0,0,0"]
     columns = ["--target", expected.columns[0], "--time", "time", *group]
     assert main(["train", "--csv", str(path), *columns, *described, *sizes, "--out", str(run)]) == 0, odd
     assert main(["forecast", str(run)]) == 0, odd
