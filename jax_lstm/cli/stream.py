@@ -167,7 +167,7 @@ class Clock:
         """The features (F,) of a row with those of the calendar at `time`."""
         if not self._features or self._calendar is None:
             return values
-        found = calendar_features(self._calendar, np.array([time]))
+        found = calendar_features(np.array([time]))
         return np.array(
             [found[name][0] if name in found else old for name, old in zip(self._features, values, strict=True)]
         )

@@ -63,19 +63,20 @@ class Calendar:
         return {"time": self.step, "weekdays": DAY, "months": 30 * DAY * self.step}[self.unit]
 
     @property
-    def season(self) -> int:
-        """Rows in the natural season: a day for hours and less, a week for days, a year for weeks and more."""
+    def seasons(self) -> tuple[int, ...]:
+        """Rows in each natural season, the shortest first: day and week, week and year, or year; () for years."""
         if self.unit == "weekdays":
-            return self.days.count("1")
+            return (self.days.count("1"),)
         if self.unit == "months":
-            return max(12 // self.step, 1)
-        if self.step >= DAY:
-            season = 365 * DAY if self.step >= 7 * DAY else 7 * DAY
-        elif self.step >= UNITS["minute"]:
-            season = DAY
+            return (12 // self.step,) if self.step < 12 else ()
+        if self.step < UNITS["minute"]:
+            cycles = [UNITS["minute"], UNITS["hour"]]
+        elif self.step < DAY:
+            cycles = [DAY, 7 * DAY]
         else:
-            season = UNITS["hour"]
-        return max(round(season / self.step), 1)
+            cycles = [7 * DAY, 365 * DAY] if self.step == DAY else [365 * DAY]
+        rows = dict.fromkeys(round(cycle / self.step) for cycle in cycles)
+        return tuple(one for one in rows if one > 1)
 
     def positions(self, times: np.ndarray) -> Positions:
         """Place `times` (N,) datetime64[us], which increase, on the grid of their series."""
@@ -211,19 +212,25 @@ def _counted(count: int, name: str) -> str:
     return f"1 {name}" if count == 1 else f"{count} {name}s"
 
 
-def calendar_features(calendar: Calendar, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Sine and cosine of the hour, the weekday and the day of the year: of each cycle longer than the step."""
+CYCLES = {"hour": DAY, "weekday": 7 * DAY, "day of year": 365 * DAY}
+
+
+def calendar_names(calendar: Calendar, times: np.ndarray) -> tuple[str, ...]:
+    """The calendar features of training rows at `times`: of each cycle longer than the step that they hold twice."""
+    span = int((times[-1] - times[0]).astype(np.int64))
+    most = {"hour": DAY // 2, "weekday": DAY, "day of year": 120 * DAY}
+    known = (name for name, cycle in CYCLES.items() if calendar.length <= most[name] and span >= 2 * cycle)
+    return tuple(f"{name} {wave}" for name in known for wave in ("sin", "cos"))
+
+
+def calendar_features(times: np.ndarray) -> dict[str, np.ndarray]:
+    """Sine and cosine of the hour, the weekday and the day of the year at `times` (N,)."""
     days = times.astype("datetime64[D]")
     hours = (times - days).astype(np.int64) / UNITS["hour"]
     weekday = (days.astype(np.int64) + 3) % 7
     year = (days - times.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)
     found = {}
-    for name, values, cycle, most in (
-        ("hour", hours, 24, DAY // 2),
-        ("weekday", weekday, 7, DAY),
-        ("day of year", year, 365.25, 120 * DAY),
-    ):
-        if calendar.length <= most:
-            angle = 2 * np.pi * values / cycle
-            found |= {f"{name} sin": np.sin(angle), f"{name} cos": np.cos(angle)}
+    for name, values, cycle in (("hour", hours, 24), ("weekday", weekday, 7), ("day of year", year, 365.25)):
+        angle = 2 * np.pi * values / cycle
+        found |= {f"{name} sin": np.sin(angle), f"{name} cos": np.cos(angle)}
     return found

@@ -50,18 +50,28 @@ class DataConfig:
     """One or more columns to forecast (packaged weather: `temp`)."""
     features: tuple[str, ...] = ()
     """Columns that the model reads (default: all but time and group)."""
+    past: tuple[str, ...] = ()
+    """In place of --features: columns to read beside the targets, known up to the present."""
+    future: tuple[str, ...] = ()
+    """Columns known in advance, as holidays and planned prices; rows after the last target carry them."""
+    static: tuple[str, ...] = ()
+    """Columns with one value for each series."""
     time: str = ""
     """Column of timestamps; without it, rows count as consecutive."""
     group: str = ""
     """Column with the name of each row's series; without it, the file is one series."""
-    window: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 48
-    """Rows that the model reads for a forecast."""
+    window: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
+    """Rows that the model reads for a forecast (default: a season or several, by the validation error of a linear
+    model)."""
     horizon: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 12
     """Rows to forecast."""
     split: str = "0.7,0.1,0.2"
     """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
-    """Rows per season, for the seasonal-naive baseline (default: from the calendar; 24 without --time)."""
+    """Rows per season (default: the one of the calendar, or without --time of the values, that repeats best)."""
+    interval: float = 0.0
+    """Fraction of the truth that forecast intervals should cover, as 0.9, calibrated on the second half of the
+    validation part; 0 for no intervals."""
     stream: bool = False
     """Leave the rows on disk and read each batch when it is needed; for .npy files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
@@ -76,39 +86,50 @@ class DataConfig:
     unknown_class: Literal["error", "other"] = "error"
     """What to do with a class that was not there in training: stop, or encode it as none of the known ones."""
     calendar: Literal["auto", "on", "off"] = "auto"
-    """Add sine and cosine of hour, weekday and day of the year as features; auto adds them with --time."""
+    """Add sine and cosine of hour, weekday and day of the year as features, of each cycle that the training part holds
+    twice; auto adds them with --time."""
     file: FileConfig = field(default_factory=FileConfig)
 
     def __post_init__(self) -> None:
-        for name in ("window", "horizon"):
-            require_size(f"--{name}", getattr(self, name))
+        require_size("--horizon", self.horizon)
+        require_size("--window", self.window, least=0)
         require_size("--season", self.season, least=0)
         require_size("--eval-windows", self.eval_windows)
         require_size("--epoch-windows", self.epoch_windows, least=0)
         require(self.stream or not self.epoch_windows, "--epoch-windows", "come with --stream", self.epoch_windows)
         require(not self.stream or bool(self.csv), "--stream", "come with --csv", "no --csv")
-        for name in ("time", "group", "categories"):
+        for name in ("time", "group", "categories", "past", "future", "static", "interval"):
             given = getattr(self, name)
             require(not self.stream or not given, f"--{name}", "be left out with --stream", repr(given), STREAMED)
-        parse_split(self.split)
+        val = parse_split(self.split)[1]
+        require(0 <= self.interval < 1, "--interval", "be at least 0 and below 1", self.interval)
+        calibrates, fix = "come with a validation part in --split, which calibrates it", "--split 0.7,0.1,0.2"
+        require(val > 0 or not self.interval, "--interval", calibrates, self.interval, fix)
+        require(not (self.features and self.past), "--past", "be left out with --features", " ".join(self.past))
         if not self.csv:
             for name in ("time", "group"):
                 require(not getattr(self, name), f"--{name}", "come with --csv", repr(getattr(self, name)))
         else:
             require(bool(self.target), "--target", "name the column of --csv to forecast", "nothing")
-        for name in ("target", "features", "ignore", "categories"):
+        for name in ("target", "features", "past", "future", "static", "ignore", "categories"):
             columns = getattr(self, name)
             require(len(set(columns)) == len(columns), f"--{name}", "name each column once", " ".join(columns))
             require(all(columns), f"--{name}", "name columns", "an empty name")
         for name in self.ignore:
-            used = name in (*self.target, *self.features, *self.categories, self.time, self.group)
+            named = (*self.target, *self.features, *self.past, *self.future, *self.static, *self.categories)
+            used = name in (*named, self.time, self.group)
             require(not used, "--ignore", "name columns that are not used otherwise", repr(name))
         for name in self.categories:
             require(name not in self.target, "--categories", "leave out the targets, which are numbers", repr(name))
+        for name in self.future:
+            require(name not in self.target, "--future", "leave out the targets, which are forecast", repr(name))
+        for name in self.static:
+            apart = name not in (*self.target, *self.past, *self.future)
+            require(apart, "--static", "name columns that are neither targets nor in --past or --future", repr(name))
 
     @property
     def calendar_features(self) -> bool:
-        return self.calendar == "on" or (self.calendar == "auto" and bool(self.time))
+        return self.calendar == "on" or (self.calendar == "auto" and bool(self.time or not self.csv))
 
 
 def parse_split(text: str) -> tuple[int, int, int] | tuple[float, float, float]:

@@ -2,31 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.calendar import Calendar
+from jax_lstm.data.calendar import Calendar, calendar_names
 from jax_lstm.data.config import DataConfig, parse_split
+from jax_lstm.data.ridge import Ridge, fit_ridge
 from jax_lstm.data.scaler import Scaler, fit_scaler
-from jax_lstm.data.series import Series, fill, regular
+from jax_lstm.data.season import find_season, windows_to_try
+from jax_lstm.data.series import Series, fill, regular, with_calendar
 from jax_lstm.data.table import Columns, Table, read_tables
 
-PARTS = ("train", "val", "test")
-SEASON = 24  # without a calendar
+PARTS = ("train", "val", "calibration", "test")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All series of a file, concatenated, standardised and filled, with the windows of each part.
+    """All series of a file, concatenated, standardised and filled, with the windows of each part: of training,
+    validation, calibration (of intervals, if these are asked for) and test.
 
     `inputs` (N, F), `targets` (N, C), `times` (N,) or None. `starts[part]` (n,) int32 has the first row of each window,
     which reads rows `start` to `start + window` and forecasts the `horizon` rows after them. No window crosses the end
     of a series or has missing targets.
     """
 
-    config: DataConfig  # with the season of the calendar, and the order of dates
+    config: DataConfig  # with the season, the window, and the order of dates
     columns: Columns
     calendar: Calendar | None
     scaler: Scaler
@@ -57,6 +60,10 @@ class Dataset:
     @property
     def output_size(self) -> int:
         return self.config.horizon * len(self.target)
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        return fit_ridge(self)
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,15 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     tables, columns, notes, warnings = read_tables(config, trained and trained.columns, data)
     if config.calendar_features and tables[0].times is None:
         raise InputError("`--calendar` must come with --time; got no --time")
-    series = regular(tables, columns, trained and trained.calendar, config.calendar_features)
-    if trained is None:
-        added = tuple(name for name in series[0].columns if name not in tables[0].columns)
+    series = regular(tables, columns, trained and trained.calendar)
+    if config.calendar_features and trained is None and (calendar := series[0].calendar) is not None:
+        longest = max(series, key=lambda one: len(one.values))
+        assert longest.times is not None
+        learnt = longest.times[: max(bounds_of(len(longest.values), config, str(config.csv))[1], 1)]
+        added = calendar_names(calendar, learnt)
         columns = replace(columns, features=(*columns.features, *added), calendar_features=added)
+    if columns.calendar_features:
+        series = [with_calendar(one, columns.calendar_features) for one in series]
     moved, future, empty = (
         sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "future", "empty")
     )
@@ -116,15 +128,14 @@ def load_dataset(
 
     The scaler is fitted to the training rows, unless a trained model brings its own. A window belongs to the part that
     has all its targets; its inputs may reach back into the previous part. A series without a window is left out of the
-    windows, and named in a warning.
+    windows, and named in a warning. Without `config.window` the window is the one with which ridge regression has the
+    least validation error.
 
     Raises:
         InputError: the file is faulty, or a part has no complete window.
     """
     read = read_series(config, trained, data)
     series, columns = read.series, read.columns
-    if not config.season:
-        config = replace(config, season=read.calendar.season if read.calendar else SEASON)
     if order := read.tables[0].date_order:  # kept, since later rows may leave it open
         config = replace(config, file=replace(config.file, date_order=order))
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
@@ -136,56 +147,87 @@ def load_dataset(
         scaler = trained.scaler
         warnings = tuple(scaler.far(np.concatenate([one.values for one in series])).values())
 
-    starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    first_rows, dropped, first, short = [], 0, 0, []
-    for one, edges in zip(series, bounds, strict=True):
-        at = [one.columns.index(name) for name in columns.target]
-        unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
-        windows = 0
-        for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
-            whole = np.arange(*window_span(begin, end, config))
-            kept = whole[~_any_in_targets(unknown, whole, config)]
-            dropped += len(whole) - len(kept)
-            windows += len(whole)
-            starts[part].append((kept + first).astype(np.int32))
-        short += [] if windows else [one]
-        first_rows.append(first)
-        first += len(one.values)
-    joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
-    require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source)
-
     filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
     try:
         values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+    targets = np.stack([values[name] for name in columns.target], axis=1)
+    first_rows = np.cumsum([0, *(len(one.values) for one in series)])[:-1]
+    longest = max(range(len(series)), key=lambda at: bounds[at][1])
+    learnt = targets[first_rows[longest] :][: bounds[longest][1]]
+    if not config.season:
+        config = replace(config, season=find_season(learnt, read.calendar))
     absent = sum(one.absent_rows for one in series)
     missing = np.sum([np.isnan(one.values).sum(axis=0) for one in series], axis=0)
     in_file = [name for name in scaler.columns if name in columns.numbers]
     missing_values = dict(zip(scaler.columns, missing.tolist(), strict=True))
-    return Dataset(
+    whole = Dataset(
         config=config,
         columns=columns,
         calendar=read.calendar,
         scaler=scaler,
         inputs=np.stack([values[name] for name in columns.features], axis=1).astype(dtype),
-        targets=np.stack([values[name] for name in columns.target], axis=1).astype(dtype),
+        targets=targets.astype(dtype),
         times=None
         if series[0].times is None
         else np.concatenate([one.times for one in series if one.times is not None]),
-        starts=joined,
-        first_rows=np.array(first_rows),
-        rows=first - absent,
+        starts={},
+        first_rows=first_rows,
+        rows=len(filled) - absent,
         absent_rows=absent,
         missing_values={name: missing_values[name] - absent for name in in_file if missing_values[name] > absent},
-        dropped_windows=dropped,
+        dropped_windows=0,
         notes=read.notes,
-        warnings=(
-            *read.warnings,
-            *warnings,
-            *too_short(short, config.window + config.horizon, "a window and its horizon"),
-        ),
+        warnings=(*read.warnings, *warnings),
     )
+    if config.window:
+        return _with_windows(whole, config, series, bounds, source)
+    return _with_best_window(whole, windows_to_try(config.season, read.calendar, config.horizon, len(learnt)), series,
+                             bounds, source)  # fmt: skip
+
+
+def _with_best_window(
+    whole: Dataset, lengths: list[int], series: list[Series], bounds: list[tuple[int, ...]], source: str
+) -> Dataset:
+    """The dataset with the one of several windows whose ridge regression has the least validation error."""
+    found, refused = [], InputError()
+    for length in lengths:
+        try:
+            found.append(_with_windows(whole, replace(whole.config, window=length), series, bounds, source))
+        except InputError as error:
+            refused = error
+    if not found:
+        raise refused
+    return min(found, key=lambda one: fit_ridge(one, covariates=False).loss) if len(found) > 1 else found[0]
+
+
+def _with_windows(
+    whole: Dataset, config: DataConfig, series: list[Series], bounds: list[tuple[int, ...]], source: str
+) -> Dataset:
+    """The dataset with the windows of `config` in each part.
+
+    Raises:
+        InputError: a part has none.
+    """
+    starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    dropped, short = 0, []
+    for one, first, edges in zip(series, whole.first_rows, bounds, strict=True):
+        at = [one.columns.index(name) for name in whole.target]
+        unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
+        windows = 0
+        for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
+            every = np.arange(*window_span(begin, end, config))
+            kept = every[~_any_in_targets(unknown, every, config)]
+            dropped += len(every) - len(kept)
+            windows += len(every)
+            starts[part].append((kept + first).astype(np.int32))
+        short += [] if windows else [one]
+    joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
+    require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source)
+    left_out = too_short(short, config.window + config.horizon, "a window and its horizon")
+    warnings = (*whole.warnings, *left_out)
+    return replace(whole, config=config, starts=joined, dropped_windows=dropped, warnings=warnings)
 
 
 def too_short(series: Sequence[Series], needed: int, what: str) -> tuple[str, ...]:
@@ -208,8 +250,10 @@ def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
-def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, int, int, int]:
-    """The rows that bound the three parts of a series: 0, end of training, end of validation, end of test.
+def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, ...]:
+    """The rows that bound the parts of a series: 0, and the end of each.
+
+    With `config.interval` the second half of the validation part is for calibration; else that part is empty.
 
     Raises:
         InputError: the split needs more rows than the series has.
@@ -223,10 +267,11 @@ def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, int, int
             raise InputError(
                 f"{source}: `--split` must ask for at most the {rows} rows of a series; got {config.split}"
             )
-    return 0, edges[0], edges[1], edges[2]
+    half = (edges[0] + edges[1]) // 2 if config.interval else edges[1]
+    return 0, edges[0], half, edges[1], edges[2]
 
 
-def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[tuple[int, int, int, int]]:
+def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[tuple[int, ...]]:
     """The bounds of each series; one too short for a split in rows has no part, unless all are too short."""
     longest = max(len(one.values) for one in series)
     bounds_of(longest, config, source)  # raises if even this one is too short
@@ -235,7 +280,7 @@ def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[t
         try:
             found.append(bounds_of(len(one.values), config, source))
         except InputError:
-            found.append((0, 0, 0, 0))
+            found.append((0,) * (len(PARTS) + 1))
     return found
 
 
@@ -250,13 +295,13 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
     return before[starts + config.window + config.horizon] > before[starts + config.window]
 
 
-def require_windows(
-    counts: dict[str, int], bounds: list[tuple[int, int, int, int]], config: DataConfig, source: str
-) -> None:
+def require_windows(counts: dict[str, int], bounds: list[tuple[int, ...]], config: DataConfig, source: str) -> None:
     """Each part with a share in the split must have a window."""
+    train, val, test = parse_split(config.split)
+    shares = dict(zip(PARTS, (train, val, val * bool(config.interval), test), strict=True))
     for at, part in enumerate(PARTS):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
-        wanted = parse_split(config.split)[at] > 0
+        wanted = shares[part] > 0
         if wanted and not counts[part]:
             needed = (
                 f"window + horizon = {config.window + config.horizon}"

@@ -43,12 +43,8 @@ class Series:
         return self.calendar.stamps(self.times, rows)
 
 
-def regular(
-    tables: Sequence[Table], columns: Columns, trained: Calendar | None = None, add_calendar: bool = False
-) -> list[Series]:
+def regular(tables: Sequence[Table], columns: Columns, trained: Calendar | None = None) -> list[Series]:
     """Put every table on the grid of one calendar, that of the file or of a `trained` model.
-
-    `add_calendar` appends the columns of `calendar_features`.
 
     Raises:
         InputError: timestamps are unsorted, repeated or off the grid, the grid would be mostly empty, or the file has
@@ -60,7 +56,7 @@ def regular(
     if trained is not None and calendar not in (None, trained) and tables[0].times is not None:
         _require_step(tables, calendar, trained)
         calendar = trained
-    return [_on_grid(table, calendar or trained, columns, add_calendar) for table in tables]
+    return [_on_grid(table, calendar or trained, columns) for table in tables]
 
 
 def fill(values: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -100,7 +96,7 @@ def _require_step(tables: Sequence[Table], found: Calendar | None, trained: Cale
             )
 
 
-def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_calendar: bool) -> Series:
+def _on_grid(table: Table, calendar: Calendar | None, columns: Columns) -> Series:
     table, future, empty = _past(table, columns)
     after = {"offset": table.offset, "future_rows": future, "empty_rows": empty}
     if table.times is None or calendar is None:
@@ -126,8 +122,7 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns, add_cale
     values[at] = table.values
     times = calendar.stamps(table.times, np.arange(length))
     counts = {"absent_rows": length - len(at), "moved_rows": int(np.count_nonzero(distance))}
-    series = Series(table.group, table.columns, values, times, calendar, **counts, **after)
-    return _with_calendar(series, calendar) if add_calendar else series
+    return Series(table.group, table.columns, values, times, calendar, **counts, **after)
 
 
 def _past(table: Table, columns: Columns) -> tuple[Table, int, int]:
@@ -149,8 +144,9 @@ def _past(table: Table, columns: Columns) -> tuple[Table, int, int]:
     return replace(table, **cut), after if future else 0, 0 if future else after
 
 
-def _with_calendar(series: Series, calendar: Calendar) -> Series:
+def with_calendar(series: Series, names: Sequence[str]) -> Series:
+    """With the `calendar_features` of these names as further columns."""
     assert series.times is not None
-    found = calendar_features(calendar, series.times)
-    values = np.concatenate([series.values, *(one[:, None] for one in found.values())], axis=1)
-    return replace(series, columns=(*series.columns, *found), values=values)
+    found = calendar_features(series.times)
+    values = np.concatenate([series.values, *(found[name][:, None] for name in names)], axis=1)
+    return replace(series, columns=(*series.columns, *names), values=values)

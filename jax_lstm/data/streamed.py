@@ -9,7 +9,6 @@ from jax_lstm.checks import InputError
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import (
     PARTS,
-    SEASON,
     Dataset,
     Trained,
     bounds_of,
@@ -22,6 +21,7 @@ from jax_lstm.data.stored import Stored, open_stored
 from jax_lstm.data.table import Columns
 
 CHUNK_NUMBERS = 2**20  # values read at once for the statistics
+SEASON = 24  # if none is given
 MOST_WINDOWS = 2**32 - 1  # window numbers in the order of an epoch are uint32
 
 
@@ -119,14 +119,14 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     Raises:
         InputError: a file is faulty or has missing values, or a part has no window.
     """
-    config = replace(config, season=config.season or SEASON)
+    config = replace(config, season=config.season or SEASON, window=config.window or 2 * SEASON)
     if trained is not None:
         config = replace(config, features=trained.columns.features, target=trained.columns.target)
     series = tuple(open_stored(config.csv, config.features, config.target))
     bounds = [bounds_of(one.rows, config, config.csv) for one in series]
     windows = {}
-    for part, begin, end in zip(PARTS, (0, 1, 2), (1, 2, 3), strict=True):
-        spans = np.array([window_span(edges[begin], edges[end], config) for edges in bounds], np.int64)
+    for at, part in enumerate(PARTS):
+        spans = np.array([window_span(edges[at], edges[at + 1], config) for edges in bounds], np.int64)
         windows[part] = Windows(spans[:, 0], np.cumsum(spans[:, 1] - spans[:, 0]))
     require_windows({part: len(found) for part, found in windows.items()}, bounds, config, config.csv)
     if len(windows["train"]) > MOST_WINDOWS:

@@ -13,6 +13,7 @@ from jax_lstm.data.columns import classes_of, encoded, numbers, rows_by, suspect
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame
 from jax_lstm.data.stamps import Stamps, UnreadableError, read_stamps
+from jax_lstm.models.forecast_model import Layout
 
 WEATHER = "the packaged weather"
 
@@ -43,7 +44,8 @@ class Columns:
     """The columns that a model uses.
 
     `read` are the names of features in the file. `features` are those that the model reads: a column of `classes` gives
-    one for each class, as "shop=A", and `calendar_features` come from the timestamps.
+    one for each class, as "shop=A", and `calendar_features` come from the timestamps. `future` are columns of the file
+    that are known in advance, `static` those that are the same in all rows of a series.
     """
 
     features: tuple[str, ...]
@@ -51,6 +53,28 @@ class Columns:
     read: tuple[str, ...]
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     calendar_features: tuple[str, ...] = ()
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The features that are known in advance."""
+        return (*self._features_of(self.future), *self.calendar_features)
+
+    def layout(self, window: int, horizon: int) -> Layout:
+        """The roles of the features in a window."""
+        return Layout(
+            window,
+            horizon,
+            len(self.features),
+            *(
+                tuple(self.features.index(name) for name in names if name in self.features)
+                for names in (self.target, self.known, self._features_of(self.static), self.calendar_features)
+            ),
+        )
+
+    def _features_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _expanded(names, self.classes)
 
     @property
     def numbers(self) -> tuple[str, ...]:
@@ -80,7 +104,7 @@ def read_tables(
             name: tuple(sorted({one for frame in frames.values() for one in classes_of(frame, name)}))
             for name in columns.classes
         }
-        columns = Columns(_expanded(columns.read, classes), columns.target, columns.read, classes)
+        columns = replace(columns, features=_expanded(columns.read, classes), classes=classes)
     tables: list[Table] = []
     notes = list(dict.fromkeys(note for frame in frames.values() for note in frame.notes))
     for name, frame in frames.items():
@@ -115,13 +139,18 @@ def _columns(config: DataConfig, frame: Frame) -> Columns:
     categories = chosen(config.categories, frame)
     target = chosen(config.target, frame)
     kept_out = {config.time, config.group, *chosen(config.ignore, frame)}
-    read = chosen(config.features, frame) or tuple(name for name in frame.names if name not in kept_out)
-    read = tuple(dict.fromkeys((*read, *categories)))
+    future, static = chosen(config.future, frame), chosen(config.static, frame)
+    read = chosen(config.features, frame)
+    if config.past:
+        read = (*target, *chosen(config.past, frame))
+    read = read or tuple(name for name in frame.names if name not in kept_out)
+    read = tuple(dict.fromkeys((*read, *categories, *future, *static)))
     require(bool(read), "--features", "leave a column to read", "none")
-    return Columns(read, target, read, dict.fromkeys(categories, ()))
+    return Columns(read, target, read, dict.fromkeys(categories, ()), (), future, static)
 
 
 def _expanded(read: Sequence[str], classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The names of features: a column of classes gives one for each."""
     return tuple(
         feature
         for name in read

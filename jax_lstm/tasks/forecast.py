@@ -12,18 +12,21 @@ from flax import nnx
 
 from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
 from jax_lstm.data.calendar import Calendar
+from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
 from jax_lstm.data.stored import streamable
-from jax_lstm.data.table import Columns
 from jax_lstm.export import Scaling
-from jax_lstm.models import LSTMModel
-from jax_lstm.tasks.models import forecaster
+from jax_lstm.models import ForecastModel
+from jax_lstm.models.forecast_model import Layout
+from jax_lstm.tasks.defaults import with_forecast_defaults
+from jax_lstm.tasks.models import columns_of, forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig, to_dict
-from jax_lstm.train.step import LOSSES
+from jax_lstm.train.step import LOSSES, pinball_loss
 from jax_lstm.train.task import Arrays, Predict, Scores, Task
 
+MARGIN = 0.03  # of the validation loss, with few validation windows
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
 
@@ -38,6 +41,13 @@ class Forecasting(Task):
     make_model = forecaster
 
     @property
+    def margin(self) -> float | None:
+        """Training starts at ridge regression; few validation windows are weak evidence against it."""
+        if self.config.model.network != "segments" or self.config.model.bypass != "ridge":
+            return None
+        return 0.0 if self.size("val") >= LEAST_HORIZONS * self.dataset.config.horizon else MARGIN
+
+    @property
     def unit(self) -> str:
         return "windows"
 
@@ -45,11 +55,43 @@ class Forecasting(Task):
     def arrays(self) -> Arrays:
         return self.dataset.inputs, self.dataset.targets
 
+    @property
+    def layout(self) -> Layout:
+        return self.dataset.columns.layout(self.dataset.config.window, self.dataset.config.horizon)
+
+    def build(self, config: TrainConfig) -> Any:
+        """The model with the initial weights of `config.seed`; its linear map is that of ridge regression."""
+        model = super().build(config)
+        if isinstance(model, ForecastModel) and model.bypass is not None:
+            start_at(model, self.ridge, self.offsets)
+        return model
+
+    @cached_property
+    def ridge(self) -> Ridge:
+        """Ridge regression with the normalisation of the model."""
+        how = self.config.model.normalise
+        return self.dataset.ridge if how == "last" else fit_ridge(self.dataset, how)
+
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """The quantiles of ridge regression's errors (horizon, Q) on the training part; zeros without quantiles."""
+        levels = self.config.levels
+        if not levels:
+            return np.zeros((self.dataset.config.horizon, 1))
+        return self.ridge.error_quantiles(self.dataset, levels)
+
     def describe(self) -> dict[str, Any]:
         data, scaler = self.dataset, self.dataset.scaler
         statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
         calendar = None if data.calendar is None else asdict(data.calendar)
-        return {**to_dict(data.columns), "scaler": statistics, "calendar": calendar, "season": data.config.season}
+        lags = {"lags": self.ridge.lags} if self.config.model.network == "segments" else {}
+        return {
+            **to_dict(data.columns),
+            "scaler": statistics,
+            "calendar": calendar,
+            "season": data.config.season,
+            **lags,
+        }
 
     @property
     def facts(self) -> list[tuple[str, str]]:
@@ -80,21 +122,22 @@ class Forecasting(Task):
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
         return shuffled(self.dataset.starts["train"], config, epoch)[first:]
 
-    def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return windows(self.dataset.config.window, self.dataset.config.horizon)(arrays, rows)
+    def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
+        return windows(self.layout)(arrays, rows)
 
     def outputs(self, model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
-        return model(batch[0]), carry
+        return forecast_of(model, *batch[0]), carry
 
     def cost(self, outputs: jax.Array, batch: Any) -> jax.Array:
-        return LOSSES[self.config.loss](outputs, batch[1])
+        levels = self.config.levels
+        return pinball_loss(outputs, batch[1], levels) if levels else LOSSES[self.config.loss](outputs, batch[1])
 
     def size(self, part: str) -> int:
         return len(self.dataset.starts[part])
 
-    def make_predict(self, model: LSTMModel, part: str) -> Predict:
-        """The forecasts for every window of a part, (n, horizon * C), standardised."""
-        forecast = make_forecast(model, self.dataset.config.window)
+    def make_predict(self, model: Any, part: str) -> Predict:
+        """The forecasts for every window of a part, (n, horizon * C), standardised; with quantiles (n, horizon * C * Q)."""
+        forecast = make_forecast(model, self.layout)
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
 
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
@@ -102,12 +145,13 @@ class Forecasting(Task):
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
         scaler = self.dataset.scaler.pick(self.dataset.target)
-        return score(predictions, truth_of(self.dataset, part), scaler, self.config.loss)
+        return score(predictions, truth_of(self.dataset, part), scaler, self.config.loss, self.config.levels)
 
     @property
     def headings(self) -> dict[str, tuple[str, str]]:
-        titles = {"mse": "MSE", "mae": "MAE", "huber": "Huber"}
-        names = dict.fromkeys((self.config.loss, "mse", "mae"))  # the loss first
+        titles = {"mse": "MSE", "mae": "MAE", "huber": "Huber", "pinball": "pinball"}
+        loss = "pinball" if self.config.levels else self.config.loss
+        names = dict.fromkeys((loss, "mse", "mae"))  # the loss first
         found = {name: (f"{titles[name]}\nstandardised", ".4f") for name in names}
         for column in self.dataset.target:
             found |= {f"{name} {column}": (f"{name.upper()}\n{column}", ".4g") for name in ("mse", "mae")}
@@ -117,24 +161,35 @@ class Forecasting(Task):
         return {name: self.score(values, part) for name, values in baseline_forecasts(self.dataset, part).items()}
 
 
-def windows(window: int, horizon: int) -> Callable[[Arrays, jax.Array], tuple[jax.Array, jax.Array]]:
-    """`gather` for `make_run_steps`: windows of `inputs` (N, F), `targets` (N, C) that begin at `starts` (B,)."""
+def windows(layout: Layout) -> Callable[[Arrays, jax.Array], Any]:
+    """`gather` for `make_run_steps`: what a model reads, see `seen`, and the targets, of windows at `starts` (B,)."""
 
-    def gather(arrays: Arrays, starts: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def gather(arrays: Arrays, starts: jax.Array) -> Any:
         inputs, targets = arrays
-        return input_windows(inputs, starts, window), target_windows(targets, starts, window, horizon)
+        return seen(inputs, starts, layout), target_windows(targets, starts, layout.window, layout.horizon)
 
     return gather
 
 
-def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
+def seen(inputs: jax.Array, starts: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
+    """The windows (B, W, F) at `starts` (B,), and the columns that are known ahead (B, horizon, K)."""
+    rows = starts[:, None] + np.arange(layout.window, layout.window + layout.horizon, dtype=np.int32)
+    return input_windows(inputs, starts, layout.window), inputs[:, np.array(layout.known, int)][rows]
+
+
+def forecast_of(model: Any, x: jax.Array, ahead: jax.Array) -> jax.Array:
+    """The forecast of a `ForecastModel`, or of a model that reads windows alone."""
+    return model(x, ahead) if isinstance(model, ForecastModel) else model(x)
+
+
+def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast:
     """Forecasts from windows: `(params, inputs, starts) -> (n, O)`; one program for any number of windows."""
     model.eval()
     graph, _, rest = nnx.split(model, nnx.Param, ...)
 
     @jax.jit
     def forecast_batch(params: nnx.State, inputs: jax.Array, starts: jax.Array) -> jax.Array:
-        return nnx.merge(graph, params, rest)(input_windows(inputs, starts, window))
+        return forecast_of(nnx.merge(graph, params, rest), *seen(inputs, starts, layout))
 
     def forecast(params: nnx.State, inputs: jax.Array, starts: np.ndarray) -> np.ndarray:
         batches = max(-(-len(starts) // batch_size), 1)
@@ -142,6 +197,15 @@ def make_forecast(model: Any, window: int, batch_size: int = 512) -> Forecast:
         return np.concatenate([forecast_batch(params, inputs, batch) for batch in padded])[: len(starts)]
 
     return forecast
+
+
+def start_at(model: ForecastModel, ridge: Ridge, offsets: np.ndarray) -> None:
+    """Set the linear map of a model to ridge regression, with `offsets` (horizon, Q) for its quantiles."""
+    assert model.bypass is not None
+    values = {"weight": ridge.weight.repeat(model.values, axis=0), "bias": (ridge.bias[:, None] + offsets).ravel()}
+    for name, value in values.items():
+        param = getattr(model.bypass, name)
+        param[...] = jnp.asarray(value, param.dtype)
 
 
 def agreement(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -158,20 +222,14 @@ def agreement(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 def load(config: TrainConfig, about: dict[str, Any] | None = None, data: Any = None) -> Forecasting:
     trained = None if about is None else trained_on(about)
     dataset = load_dataset(config.data, np.dtype(config.dtype), trained, data)
-    return Forecasting(replace(config, data=replace(config.data, file=dataset.config.file)), dataset)
+    return Forecasting(with_forecast_defaults(config, dataset), dataset)
 
 
 def trained_on(about: dict[str, Any]) -> Trained:
     """What `Forecasting.about` says of the data."""
-    features, target = tuple(about["features"]), tuple(about["target"])
-    classes = {name: tuple(each) for name, each in about.get("classes", {}).items()}
-    columns = Columns(
-        features, target, tuple(about.get("read", features)), classes, tuple(about.get("calendar_features", ()))
-    )
-    calendar = about.get("calendar")
-    statistics = about["scaler"]
+    calendar, statistics = about.get("calendar"), about["scaler"]
     scaler = Scaler(tuple(statistics["columns"]), np.array(statistics["mean"]), np.array(statistics["scale"]))
-    return Trained(columns, None if calendar is None else Calendar(**calendar), scaler)
+    return Trained(columns_of(about), None if calendar is None else Calendar(**calendar), scaler)
 
 
 class ForecastRun(Run):
@@ -195,13 +253,17 @@ class ForecastRun(Run):
     def scaler(self) -> Scaler:
         return self.trained.scaler
 
+    @property
+    def layout(self) -> Layout:
+        return self.trained.columns.layout(self.config.data.window, self.config.data.horizon)
+
     def data_config(self, path: str = "") -> DataConfig:
         """The data of the run, or from `path` what the model reads; streamed if that file can be."""
         data, columns = self.config.data, self.trained.columns
         path = path or data.csv
         stream = data.stream and streamable(path)
-        chosen = {"features": columns.read, "target": columns.target, "ignore": ()}
-        return replace(data, csv=path, **chosen, stream=stream, epoch_windows=data.epoch_windows if stream else 0)
+        own = {"features": columns.read, "target": columns.target, "ignore": (), "past": ()}
+        return replace(data, csv=path, **own, stream=stream, epoch_windows=data.epoch_windows if stream else 0)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -222,5 +284,5 @@ class ForecastRun(Run):
 
     def forecasts(self, inputs: Any, starts: Any) -> np.ndarray:
         """The forecasts of each member, (M, n, horizon * C)."""
-        forecast, inputs = make_forecast(self.build(), self.config.data.window), jnp.asarray(inputs)
+        forecast, inputs = make_forecast(self.build(), self.layout), jnp.asarray(inputs)
         return np.stack([forecast(weights, inputs, starts) for weights in self.all_weights()])

@@ -13,6 +13,7 @@ from flax import nnx
 from jax_lstm.data.sequences import Form, Part, Sequences, load_sequences
 from jax_lstm.export import Scaling
 from jax_lstm.models import LSTMModel
+from jax_lstm.tasks.defaults import with_defaults
 from jax_lstm.tasks.models import classifier
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.batches import shuffled
@@ -166,7 +167,7 @@ def confusion(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Labelling:
     form = None if about is None else form_of(about)
-    return Labelling(config, load_sequences(config.sequences, config.held_out, config.dtype, form))
+    return Labelling(with_defaults(config), load_sequences(config.sequences, config.held_out, config.dtype, form))
 
 
 def form_of(about: dict[str, Any]) -> Form:

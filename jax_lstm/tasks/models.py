@@ -6,7 +6,9 @@ from typing import Any
 from flax import nnx
 
 from jax_lstm import kernels
-from jax_lstm.models import LanguageModel, LSTMModel
+from jax_lstm.checks import require
+from jax_lstm.data.table import Columns
+from jax_lstm.models import ForecastModel, LanguageModel, LSTMModel
 from jax_lstm.train.config import ModelConfig, TrainConfig
 
 
@@ -35,8 +37,41 @@ def sequence_model(config: TrainConfig, input_size: int, output_size: int) -> LS
     return LSTMModel(input_size, model.hidden_size, output_size, model.num_layers, **lstm_options(config))
 
 
-def forecaster(config: TrainConfig, about: Mapping[str, Any]) -> LSTMModel:
-    return sequence_model(config, len(about["features"]), config.data.horizon * len(about["target"]))
+def forecaster(config: TrainConfig, about: Mapping[str, Any]) -> LSTMModel | ForecastModel:
+    """The model of a forecaster; `about` has its columns, and the `lags` of its linear map."""
+    model, data, columns = config.model, config.data, columns_of(about)
+    if model.network == "tutorial":
+        return sequence_model(config, len(columns.features), data.horizon * len(columns.target))
+    layout = columns.layout(data.window, data.horizon)
+    read = len(layout.target) == len(columns.target)
+    fix = "add them, or --network tutorial"
+    require(read, "--features", "have the targets among them", " ".join(columns.features), fix)
+    return ForecastModel(
+        layout,
+        model.hidden_size,
+        model.num_layers,
+        segment=min(model.segment, data.window),
+        normalise=model.normalise,
+        channels=model.channels,
+        decode=model.decode,
+        bypass=model.bypass == "ridge",
+        lags=about.get("lags", -1),
+        quantiles=len(config.levels),
+        output_dropout=model.output_dropout,
+        **lstm_options(config),
+    )
+
+
+def columns_of(about: Mapping[str, Any]) -> Columns:
+    """The columns in what a task says about its data."""
+    features, classes = tuple(about["features"]), about.get("classes", {})
+    return Columns(
+        features,
+        tuple(about["target"]),
+        tuple(about.get("read", features)),
+        {name: tuple(each) for name, each in classes.items()},
+        *(tuple(about.get(name, ())) for name in ("calendar_features", "future", "static")),
+    )
 
 
 def classifier(config: TrainConfig, about: Mapping[str, Any]) -> LSTMModel:

@@ -1,5 +1,7 @@
 """Scores of forecasts: MSE, MAE and Huber, on the standardised and on the original scale."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jax_lstm.data import Dataset, Scaler, target_windows
@@ -8,12 +10,16 @@ from jax_lstm.data.baselines import BASELINES
 Scores = dict[str, float]
 
 
-def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler, loss: str = "mse") -> Scores:
-    """Scores of standardised forecasts (n, horizon * C).
+def score(
+    forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler, loss: str = "mse", levels: Sequence[float] = ()
+) -> Scores:
+    """Scores of standardised forecasts (n, horizon * C), or of quantiles at `levels` (n, horizon * C * Q).
 
-    `mse` and `mae`, and `huber` (delta 1) if that is the loss, are on the standardised scale; `mse COLUMN` and
+    The forecast is the median of the quantiles; these have a `pinball` loss. `mse` and `mae`, and `huber` (delta 1) if that is the loss, are on the standardised scale; `mse COLUMN` and
     `mae COLUMN`, for each of C columns, on its own scale (units squared, units).
     """
+    pinball = {"pinball": pinball_of(forecasts, truth, levels)} if levels else {}
+    forecasts = median(forecasts, truth.shape[1], levels)
     errors = (forecasts.astype(np.float64) - truth).reshape(len(truth), -1, len(scaler.columns))
     sizes = np.abs(errors)
     scores = {"mse": float(np.mean(errors**2)), "mae": float(np.mean(sizes))}
@@ -22,7 +28,21 @@ def score(forecasts: np.ndarray, truth: np.ndarray, scaler: Scaler, loss: str = 
     for at, name in enumerate(scaler.columns):
         column = errors[..., at] * scaler.scale[at]
         scores[f"mse {name}"], scores[f"mae {name}"] = float(np.mean(column**2)), float(np.mean(np.abs(column)))
-    return scores
+    return pinball | scores
+
+
+def median(forecasts: np.ndarray, outputs: int, levels: Sequence[float]) -> np.ndarray:
+    """The median (..., outputs) of quantiles (..., outputs * Q); forecasts without quantiles as they are."""
+    if forecasts.shape[-1] == outputs:
+        return forecasts
+    return forecasts.reshape(*forecasts.shape[:-1], outputs, len(levels))[..., list(levels).index(0.5)]
+
+
+def pinball_of(forecasts: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> float:
+    """Twice the mean pinball loss; a forecast without quantiles stands for all of them."""
+    errors = truth[..., None] - forecasts.astype(np.float64).reshape(*truth.shape, -1)
+    tau = np.asarray(levels)
+    return 2 * float(np.mean(np.maximum(tau * errors, (tau - 1) * errors)))
 
 
 def truth_of(dataset: Dataset, part: str) -> np.ndarray:

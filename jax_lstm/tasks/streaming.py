@@ -8,6 +8,7 @@ import numpy as np
 
 from jax_lstm.checks import require_extra
 from jax_lstm.data.streamed import Streamed, load_streamed
+from jax_lstm.tasks.defaults import with_forecast_defaults
 from jax_lstm.tasks.forecast import Forecasting, trained_on
 from jax_lstm.train.batches import calls_of
 from jax_lstm.train.config import TrainConfig
@@ -72,15 +73,17 @@ class Streaming(Forecasting):
         due = order[first * steps * batch : calls * steps * batch].batch(steps * batch, batch_fn=np.array)
         return due.map(read).to_iter_dataset(grain.ReadOptions(num_threads=AHEAD, prefetch_buffer_size=AHEAD))
 
-    def gather(self, arrays: Arrays, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def gather(self, arrays: Arrays, rows: jax.Array) -> Any:
         """Split windows (B, window + horizon, C) into inputs and targets."""
         data, window = self.stream, self.stream.config.window
         targets = np.array([data.scaler.columns.index(name) for name in data.columns.target])
-        return rows[:, :window, : len(data.columns.features)], rows[:, window:, targets].reshape(len(rows), -1)
+        x, ahead = rows[:, :window, : len(data.columns.features)], rows[:, window:, :0]
+        return (x, ahead), rows[:, window:, targets].reshape(len(rows), -1)
 
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Streaming:
     if about is None:
         require_extra("grain", "data", "--stream")  # before all rows are read, not after
     stream = load_streamed(config.data, None if about is None else trained_on(about))
-    return Streaming(config, stream.sample(np.dtype(config.dtype)), stream)
+    sample = stream.sample(np.dtype(config.dtype))
+    return Streaming(with_forecast_defaults(config, sample), sample, stream)

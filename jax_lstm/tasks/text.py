@@ -15,6 +15,7 @@ from jax_lstm.checks import InputError, require, require_size
 from jax_lstm.data.text import FAMILIAR, Alphabet, Text, load_text
 from jax_lstm.models import LanguageModel
 from jax_lstm.params import LSTMState
+from jax_lstm.tasks.defaults import with_defaults
 from jax_lstm.tasks.evaluation import combined, predict
 from jax_lstm.tasks.generation import Generate, make_generate
 from jax_lstm.tasks.models import language_model
@@ -178,7 +179,7 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> LanguageModelling:
     alphabet = None if about is None else Alphabet(**about["alphabet"])
-    return LanguageModelling(config, load_text(config.text, config.held_out, alphabet))
+    return LanguageModelling(with_defaults(config), load_text(config.text, config.held_out, alphabet))
 
 
 class TextRun(Run):

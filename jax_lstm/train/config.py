@@ -35,13 +35,14 @@ class Only(NamedTuple):
 
 
 TEXT_ONLY = Only(("text",))
+FORECAST_ONLY = Only(("forecast",))
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Model: an LSTM with a linear layer on its last output, or for text on every output."""
 
-    hidden_size: int = 32
+    hidden_size: int = 64
     """Hidden units per layer."""
     num_layers: int = 1
     """LSTM layers."""
@@ -55,6 +56,21 @@ class ModelConfig:
     """Kernel by name: native, pallas, plain, cudnn, scan, parallel or reference; `auto` chooses one."""
     backend_args: tuple[str, ...] = ()
     """Options of the kernel, as NAME=VALUE: with --backend scan, unroll=4 remat=chunks."""
+    network: Annotated[Literal["segments", "tutorial"], FORECAST_ONLY] = "segments"
+    """`segments` is an LSTM over segments of the window beside a linear map; `tutorial` an LSTM over its rows with a
+    linear layer on the last output."""
+    segment: Annotated[int, FORECAST_ONLY] = 0
+    """Rows that the LSTM reads as one step (default: from the season)."""
+    normalise: Annotated[Literal["last", "mean", "none"], FORECAST_ONLY] = "last"
+    """Subtract the last row from the targets in a window, or their mean and divide by their deviation."""
+    channels: Annotated[Literal["apart", "joint"], FORECAST_ONLY] = "apart"
+    """Read each target as a sequence of its own, with shared weights, or all at once."""
+    decode: Annotated[Literal["segments", "linear"], FORECAST_ONLY] = "segments"
+    """One LSTM step for each segment of the horizon, or one linear layer on the last output."""
+    bypass: Annotated[Literal["ridge", "none"], FORECAST_ONLY] = "ridge"
+    """Add a linear map from the window to the horizon that starts as ridge regression."""
+    output_dropout: Annotated[float, FORECAST_ONLY] = 0.3
+    """With segments, dropout of the LSTM's outputs before the last layer during training."""
     embedding_size: Annotated[int, TEXT_ONLY] = 0
     """Size of the embedding; 0 takes the hidden size."""
     tied: Annotated[bool, TEXT_ONLY] = False
@@ -64,10 +80,16 @@ class ModelConfig:
         require_size("--hidden-size", self.hidden_size)
         require_size("--num-layers", self.num_layers)
         require_size("--embedding-size", self.embedding_size, least=0)
+        require_size("--segment", self.segment, least=0)
+        if self.network == "tutorial":
+            for name in ("segment", "normalise", "channels", "decode", "bypass", "output_dropout"):
+                value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
+                require(value == default, option(name), "be left out with --network tutorial", value)
         require_size("--proj-size", self.proj_size, least=0)
         below = self.proj_size < self.hidden_size
         require(below, "--proj-size", f"be below --hidden-size, {self.hidden_size}", self.proj_size)
-        require(0 <= self.dropout < 1, "--dropout", "be at least 0 and below 1", self.dropout)
+        for name in ("dropout", "output_dropout"):
+            require(0 <= getattr(self, name) < 1, option(name), "be at least 0 and below 1", getattr(self, name))
         output_size = self.proj_size or self.hidden_size
         fits = not self.tied or self.embedding_size in (0, output_size)
         require(fits, "--embedding-size", f"be the LSTM's output size, {output_size}, with --tied", self.embedding_size)
@@ -108,8 +130,9 @@ class OptimConfig:
     """Learning rate; with a schedule, its peak."""
     optimizer_args: tuple[str, ...] = ()
     """More arguments for the optimiser, as NAME=NUMBER."""
-    schedule: Literal["constant", "cosine", "linear", "exponential"] = "constant"
-    """Learning rate schedule; all but constant decay to --final-rate of the peak over the whole run."""
+    schedule: Literal["auto", "constant", "cosine", "linear", "exponential"] = "auto"
+    """Learning rate schedule; all but constant decay to --final-rate of the peak over the whole run. `auto` is cosine
+    for a forecaster with segments, else constant."""
     final_rate: float = 0.01
     """Learning rate at the end of a schedule, as a fraction of the peak."""
     warmup_steps: int = 0
@@ -135,14 +158,16 @@ class TrainConfig:
     sequences: Annotated[SequencesConfig, Only(("labels",))] = field(default_factory=SequencesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    loss: Annotated[Literal["mse", "mae", "huber"], Only(("forecast",))] = "mse"
+    loss: Annotated[Literal["mse", "mae", "huber"], FORECAST_ONLY] = "mse"
     """Loss: mean squared error, mean absolute error, or Huber with delta 1; on the standardised scale."""
-    batch_size: int = 64
-    """Rows per batch: windows, streams of text, or sequences."""
+    quantiles: Annotated[str, FORECAST_ONLY] = ""
+    """Forecast these quantiles, as 0.05,0.5,0.95, with the pinball loss in place of --loss."""
+    batch_size: int = 0
+    """Rows per batch: windows, streams of text, or sequences (default: 64, and fewer for short series)."""
     held_out: Annotated[float, Only(("text", "labels"), "series have --split")] = 0.1
     """Fraction held out for validation: the end of a text, or of each label's sequences."""
-    epochs: int = 10
-    """Passes over the training part."""
+    epochs: int = 0
+    """Passes over the training part (default: 10; for series 5 to 15, the fewer the more windows there are)."""
     patience: int = 0
     """Stop after this many epochs without a better validation loss; 0 never stops early."""
     chunk_steps: int = 100
@@ -167,9 +192,8 @@ class TrainConfig:
     not given."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "chunk_steps"):
-            require_size(option(name), getattr(self, name))
-        for name in ("patience", "save_every", "seed"):
+        require_size("--chunk-steps", self.chunk_steps)
+        for name in ("batch_size", "epochs", "patience", "save_every", "seed"):
             require_size(option(name), getattr(self, name), least=0)
         require(0 <= self.held_out < 1, "--held-out", "be at least 0 and below 1", self.held_out)
         for name, value, default, only in options(self):
@@ -185,8 +209,27 @@ class TrainConfig:
         many = " ".join(filter(None, (self.seeds, *self.sweep)))
         left_out = "be left out with --stream, since every model would read the data for itself"
         require(not (self.data.stream and many), "--seeds and --sweep", left_out, many)
+        levels = self.levels
+        one = self.loss == "mse" and self.model.network == "segments"
+        require(one or not levels, "--quantiles", "come without --loss and --network", self.quantiles)
         require(not self.x64 or self.precision == "float32", "--precision", "be left out with --x64", self.precision)
         parse_mesh(self.mesh)  # checks it
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of `quantiles`, ascending; () without quantiles.
+
+        Raises:
+            InputError: they cannot be read, or the median, which is the forecast itself, is not among them.
+        """
+        try:
+            found = tuple(sorted({float(part) for part in self.quantiles.split(",")})) if self.quantiles else ()
+        except ValueError:
+            found = (0.0,)
+        expected = "be numbers between 0 and 1 with 0.5 among them, as 0.05,0.5,0.95"
+        fits = not found or (0.5 in found and found[0] > 0 and found[-1] < 1)
+        require(fits, "--quantiles", expected, repr(self.quantiles))
+        return found
 
     @property
     def compute_dtype(self) -> str | None:

@@ -21,7 +21,7 @@ def make_schedule(config: OptimConfig, total_steps: int, own: Mapping[str, Any] 
     final_rate = own.get("final_rate", config.final_rate)
     schedule: optax.Schedule
     match config.schedule:
-        case "constant":
+        case "auto" | "constant":
             schedule = optax.constant_schedule(peak)
         case "cosine":
             schedule = optax.cosine_decay_schedule(peak, steps, final_rate)
@@ -57,7 +57,7 @@ def make_optimizer(
             name in takes, "--optimizer-args", f"name arguments of optax.{config.optimizer}: {', '.join(takes)}", name
         )
     # A constant rate goes in as a number: as a schedule it would only add a counter to the state.
-    plain = config.schedule == "constant" and not config.warmup_steps
+    plain = config.schedule in ("auto", "constant") and not config.warmup_steps
     rate = own.get("learning_rate", config.learning_rate) if plain else make_schedule(config, total_steps, own)
     try:
         optimizer = factory(rate, **given)

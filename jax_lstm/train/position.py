@@ -66,6 +66,12 @@ def _out_of_patience(one: MemberStatus, config: TrainConfig) -> bool:
     return 0 < config.patience <= one.stale_epochs
 
 
+def before_first(position: Position, val_losses: list[float]) -> Position:
+    """The position before the first step, with the losses that replace the initial weights if an epoch is better."""
+    members = (replace(one, best_loss=loss) for one, loss in zip(position.members, val_losses, strict=True))
+    return replace(position, members=tuple(members))
+
+
 def after_call(
     position: Position, losses: np.ndarray, names: list[str], last_losses: list[Any], saved: str,
     alone: bool = True,

@@ -1,6 +1,6 @@
 """The pure functions of training: one step, and many steps under one `lax.scan`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -54,6 +54,16 @@ def mean_absolute_error(outputs: jax.Array, y: jax.Array) -> jax.Array:
 def huber_loss(outputs: jax.Array, y: jax.Array) -> jax.Array:
     """With delta 1, computed in the type of `y`."""
     return jnp.mean(optax.huber_loss(outputs.astype(y.dtype), y))
+
+
+def pinball_loss(outputs: jax.Array, y: jax.Array, levels: Sequence[float]) -> jax.Array:
+    """Of quantiles (B, O * Q) at `levels` (Q,), Q running fastest, for `y` (B, O); computed in the type of `y`.
+
+    The mean over levels is taken twice, so that the loss of the median alone is the mean absolute error.
+    """
+    errors = y[..., None] - outputs.astype(y.dtype).reshape(*y.shape, len(levels))
+    tau = jnp.asarray(levels, y.dtype)
+    return 2 * jnp.mean(jnp.maximum(tau * errors, (tau - 1) * errors))
 
 
 LOSSES = {"mse": mean_squared_error, "mae": mean_absolute_error, "huber": huber_loss}

@@ -43,6 +43,14 @@ class Task(ABC):
         return next(iter(self.headings))
 
     @property
+    def margin(self) -> float | None:
+        """The fraction by which a validation loss must be better than that of the initial weights to replace them.
+
+        None if these are random, so that the first epoch replaces them anyway.
+        """
+        return None
+
+    @property
     @abstractmethod
     def unit(self) -> str:
         """What throughput is counted in."""

@@ -26,7 +26,15 @@ from jax_lstm.train.lock import locked
 from jax_lstm.train.mesh import gather, make_mesh
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.position import DivergedError, MemberStatus, Position, after_call, after_epoch, position_of
+from jax_lstm.train.position import (
+    DivergedError,
+    MemberStatus,
+    Position,
+    after_call,
+    after_epoch,
+    before_first,
+    position_of,
+)
 from jax_lstm.train.signals import InterruptedRunError, deferred_signals
 from jax_lstm.train.step import TrainState
 from jax_lstm.train.task import Scores, Task
@@ -185,6 +193,9 @@ class Trainer:
             return f"; the last checkpoint is in {where}" if where.is_dir() else ""
 
         with deferred_signals() as signals:
+            if position.step == 0 and task.margin is not None and task.size("val"):
+                scores = validate(gather(state.params, self.mesh), position)
+                position = before_first(position, [one[task.metric] * (1 - task.margin) for one in scores])
             while position.epoch < config.epochs and not position.stopped:
                 began = time.perf_counter()
                 if position.call == 0:

@@ -1,0 +1,41 @@
+"""Options that follow the data: what is not given is chosen here, printed, and saved with the run."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from jax_lstm.data import Dataset
+from jax_lstm.data.season import segment_for
+from jax_lstm.train.config import TrainConfig
+
+BATCH_SIZE, EPOCHS = 64, 10  # of every task
+LEAST_BATCH, MOST_BATCH = 4, 256
+BATCHES = 16  # least number of batches in an epoch of a short series
+LEAST_EPOCHS, MOST_EPOCHS, WINDOWS = 5, 15, 100_000  # of a forecaster: windows read in all epochs together
+
+
+def with_defaults(config: TrainConfig) -> TrainConfig:
+    """`config` with a batch size, epochs and a schedule."""
+    segments = config.task == "forecast" and config.model.network == "segments"
+    auto = "cosine" if segments else "constant"
+    schedule = auto if config.optim.schedule == "auto" else config.optim.schedule
+    return replace(
+        config,
+        optim=replace(config.optim, schedule=schedule),
+        batch_size=config.batch_size or BATCH_SIZE,
+        epochs=config.epochs or EPOCHS,
+    )
+
+
+def with_forecast_defaults(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """`config` with what suits the windows of `dataset`; its season and window are kept in `config.data`."""
+    used, model, windows = dataset.config, config.model, len(dataset.starts["train"])
+    data = replace(config.data, season=used.season, window=used.window, file=used.file)
+    if model.network == "segments":
+        shortest = min(dataset.calendar.seasons, default=1) if dataset.calendar else used.season
+        segment = model.segment or segment_for(shortest, used.window)
+        model = replace(model, segment=min(segment, used.window))
+    short, long = min(windows // BATCHES, BATCH_SIZE), min(windows // 64, MOST_BATCH)
+    batch_size = config.batch_size or max(LEAST_BATCH, short, long)
+    epochs = config.epochs or int(np.clip(WINDOWS // windows, LEAST_EPOCHS, MOST_EPOCHS))
+    return with_defaults(replace(config, data=data, model=model, batch_size=batch_size, epochs=epochs))
