@@ -72,7 +72,9 @@ def _as_csv(ahead: Ahead, frame: Any) -> str:
         (name for name in frame.columns if frame[name].dtype.kind == "M" or hasattr(frame[name].dtype, "tz")), None
     )
     if time is not None:
-        stamps = np.concatenate([one.ahead(len(frame) // len(ahead.series)) for one in ahead.series])
+        stamps = np.concatenate(
+            [one.ahead(rows.shape[1]) for one, rows in zip(ahead.series, ahead.forecasts, strict=True)]
+        )
         days = bool((stamps == stamps.astype("datetime64[D]")).all())
         texts = [str(np.datetime_as_string(stamp, "D" if days else "us")).removesuffix(".000000") for stamp in stamps]
         frame = frame.assign(**{time: [text + ahead.series[0].offset * (not days) for text in texts]})
@@ -82,7 +84,7 @@ def _as_csv(ahead: Ahead, frame: Any) -> str:
 def _draw(path: Path, ahead: Ahead) -> None:
     run, window = ahead.run, ahead.run.config.data.window
     panels = []
-    for one, members in zip(ahead.series, ahead.forecasts, strict=True):
+    for one, members, bands in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         values, within = members.mean(axis=0), agreement(members)
         for at, column in enumerate(run.target):
             seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
@@ -91,6 +93,11 @@ def _draw(path: Path, ahead: Ahead) -> None:
             if one.times is not None:
                 x = np.concatenate([one.times[-window:], one.ahead(len(values))])
                 x = x if x[-1] < MATPLOTLIB_END else None
-            band = None if within is None else (within[0][:, at], within[1][:, at])
-            panels.append(plots.Panel(title, seen, None, {"forecast": values[:, at]}, x, band))
+            panel = plots.Panel(title, seen, None, {"forecast": values[:, at]}, x)
+            if within is not None:
+                panel.bands["agreement of seeds"] = within[0][:, at], within[1][:, at]
+            if len(bands) > 1:
+                low, high = min(bands), max(bands)
+                panel.bands[f"{high - low:.0%} interval"] = bands[low][:, at], bands[high][:, at]
+            panels.append(panel)
     plots.forecasts(path, panels[:PANELS], run.target[0] if len(run.target) == 1 else "")

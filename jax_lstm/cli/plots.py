@@ -36,7 +36,7 @@ def loss_curves(path: Path, curves: Mapping[str, Mapping[str, Sequence[float]]],
 class Panel:
     """One window: `seen` (W,), `truth` (K,) or None, `forecasts` (K,) by name, and positions or times `x` (W + K,).
 
-    `band` holds the lower and upper ends (K,) of what the seeds of the model agree on; `baselines` are (K,) by name.
+    `bands` holds the lower and upper ends (K,) of intervals by name; `baselines` are (K,) by name.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Panel:
         truth: np.ndarray | None,
         forecasts: Mapping[str, np.ndarray],
         x: Any = None,
-        band: tuple[np.ndarray, np.ndarray] | None = None,
         baselines: Mapping[str, np.ndarray] = NONE,
     ):
-        self.title, self.seen, self.truth, self.forecasts, self.band = title, seen, truth, forecasts, band
+        self.title, self.seen, self.truth, self.forecasts = title, seen, truth, forecasts
+        self.bands: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.baselines = baselines
         horizon = len(next(iter(forecasts.values())))
         self.x = np.arange(-len(seen) + 1, horizon + 1) if x is None else x
@@ -72,10 +72,9 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
                 alpha=0.45,
                 label="truth",
             )
-        if panel.band is not None:
-            axis.fill_between(
-                panel.x[seen:], *panel.band, color=COLOURS[0], alpha=0.2, linewidth=0, label="agreement of seeds"
-            )
+        for at, (name, ends) in enumerate(panel.bands.items()):
+            colour = COLOURS[at % 4]
+            axis.fill_between(panel.x[seen:], *ends, color=colour, alpha=0.2, linewidth=0, label=name)
         for at, (name, values) in enumerate(panel.baselines.items()):
             colour, style = BASELINES[at % 3], STYLES[1 + at % 3]
             axis.plot(panel.x[seen:], values, color=colour, linestyle=style, linewidth=1.3, label=name)

@@ -12,9 +12,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from jax_lstm.models import ForecastModel
 from jax_lstm.tasks.evaluation import Evaluation
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.tasks.run import Run
+from jax_lstm.tasks.verdict import training_warnings
+from jax_lstm.tasks.verdict import verdict as judge
 from jax_lstm.train import task as tasks
 from jax_lstm.train.task import Scores, Task
 
@@ -49,6 +52,9 @@ def _model(facts: Table, task: Task, models: int) -> None:
     projected = f" > {lstm.proj_size}" if lstm.proj_size else ""
     sizes = f"{lstm.input_size} > {lstm.hidden_size}{projected} x {lstm.num_layers} > {fc.bias.shape[0]}"
     kind = "bidirectional LSTM" if lstm.bidirectional else "LSTM"
+    if isinstance(model, ForecastModel):
+        beside = " beside ridge regression" if model.bypass is not None else ""
+        sizes = f"{sizes} over {model.segments} segments of {model.segment} rows{beside}"
     facts.add_row("model", f"{kind} {sizes}, {parameters:,} parameters, {config.dtype}")
     facts.add_row(
         "training",
@@ -101,7 +107,16 @@ def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: 
     members = [name for one in (run, *run.others) for name in one.members]
     scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
     agreement(console, task, found.scores, run.names)
-    further(console, task.table(found.predictions, part))
+    further(console, found.further)
+
+
+def verdict(console: Console, run: Run, task: Task, found: Evaluation) -> None:
+    """Better or worse than the best baseline, and warnings about the training."""
+    for warning in training_warnings(run, task, task.baselines("val") if task.size("val") else {}):
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    judged = judge(task, found)
+    if judged is not None:
+        console.print(f"[bold]verdict:[/] {escape(str(judged))}", highlight=False)
 
 
 def left_out(console: Console, diverged: Sequence[str]) -> None:

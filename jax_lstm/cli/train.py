@@ -13,7 +13,7 @@ from jax_lstm.cli import pictures, show
 from jax_lstm.cli.options import new_directory, of_task, value_of
 from jax_lstm.cli.progress import reporting
 from jax_lstm.files import write_json
-from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks import finish, load_task
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
 from jax_lstm.train import DivergedError, InterruptedRunError, Sweep, TrainConfig, Trainer, hosts
 from jax_lstm.train.config import absolute, arithmetic, read_config
@@ -119,11 +119,12 @@ def _finish(console: Console, sweep: Sweep) -> None:
     written = [CONFIG, METRICS, "checkpoints" if "" in sweep.trainers else MEMBERS]
     part = part_of(task)
     if part:
-        run = open_run(directory)
+        run = finish(directory, task)
         found = evaluate(run, task, part)
         write_json(directory / "scores.json", as_json(task, found, part))
         written.append("scores.json")
         show.evaluation(console, run, task, found, part)
+        show.verdict(console, run, task, found)
         if task.config.task == "forecast" and pictures.drawn(
             console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
         ):

@@ -16,7 +16,7 @@ from jax_lstm.compare.contenders import CONTENDERS, InTorch
 from jax_lstm.compare.throughput import Throughput, payback_epochs, throughput
 from jax_lstm.environment import environment
 from jax_lstm.files import write_json
-from jax_lstm.tasks import open_run
+from jax_lstm.tasks import finish
 from jax_lstm.tasks.evaluation import evaluate, part_of
 from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
@@ -94,7 +94,7 @@ def compare(
     epochs["PyTorch"], torch = _train_torch(training, task, directory, report)
     part = part_of(task)
     if part:
-        found = evaluate(open_run(directory), task, part)
+        found = evaluate(finish(directory, task), task, part)
         predictions = {"JAX": found.predictions, "PyTorch": _predict(training, task, part)(torch)}
         scores = {name: task.score(values, part) for name, values in predictions.items()} | task.baselines(part)
 

@@ -109,9 +109,8 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
         columns = replace(columns, features=(*columns.features, *added), calendar_features=added)
     if columns.calendar_features:
         series = [with_calendar(one, columns.calendar_features) for one in series]
-    moved, future, empty = (
-        sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "future", "empty")
-    )
+    moved, empty = (sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "empty"))
+    future = sum(len(one.future) for one in series)
     if moved:
         notes.append(f"{moved:,} timestamps beside the grid of {series[0].calendar} were put on it")
     if future:

@@ -1,7 +1,7 @@
 """Series on the regular grid of a calendar: gaps become rows of missing values, which are then filled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ class Series:
     """One series on a regular grid: `values` (N, C) with NaN where missing, `times` (N,) or None.
 
     `calendar` is that of the grid, None without timestamps. `absent_rows` counts the grid rows that the file lacks,
-    `moved_rows` the timestamps that were put on the grid. `future_rows` follow the last known target in the file and
-    have values of other columns; they are not in `values`. `first_row` is the number of the first row in `values`, if
+    `moved_rows` the timestamps that were put on the grid. `future` (R, C) are rows that follow the last known target in
+    the file and have values of other columns. `first_row` is the number of the first row in `values`, if
     only the end of the series was read.
     """
 
@@ -31,7 +31,7 @@ class Series:
     offset: str = ""
     absent_rows: int = 0
     moved_rows: int = 0
-    future_rows: int = 0
+    future: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     empty_rows: int = 0  # at the end, without a value in any column
     first_row: int = 0
 
@@ -97,51 +97,58 @@ def _require_step(tables: Sequence[Table], found: Calendar | None, trained: Cale
 
 
 def _on_grid(table: Table, calendar: Calendar | None, columns: Columns) -> Series:
-    table, future, empty = _past(table, columns)
-    after = {"offset": table.offset, "future_rows": future, "empty_rows": empty}
-    if table.times is None or calendar is None:
-        return Series(table.group, table.columns, table.values, table.times, **after)
-    at, distance = calendar.positions(table.times)
+    past, empty = _known(table, columns)
+    if past.times is None or calendar is None:
+        end = _last_target(past.values, past, columns)
+        times = None if past.times is None else past.times[:end]
+        return Series(
+            table.group, table.columns, past.values[:end], times, offset=table.offset, future=past.values[end:],
+            empty_rows=empty,
+        )  # fmt: skip
+    at, distance = calendar.positions(past.times)
     off = np.abs(distance) > calendar.tolerance
     if np.count_nonzero(distance) > max(FEW * len(at), 1) and calendar.unit == "time":
         off |= distance != 0
     for row in np.flatnonzero(off | (np.diff(at, prepend=-1) <= 0))[:1]:
         raise InputError(
-            f"{table.place(row)}: timestamp {shown(table.times[row])} is off the grid of {calendar} that begins at "
-            f"{shown(table.times[0])}; resample the file, or leave --time out to treat its rows as consecutive"
+            f"{past.place(row)}: timestamp {shown(past.times[row])} is off the grid of {calendar} that begins at "
+            f"{shown(past.times[0])}; resample the file, or leave --time out to treat its rows as consecutive"
         )
     length = int(at[-1]) + 1
     if length > 10 * len(at) + 1000:
         gaps = np.diff(at)
         gap = int(np.argmax(gaps))
         raise InputError(
-            f"{table.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before "
-            f"{shown(table.times[gap + 1])}; more than nine tenths of the series would be empty"
+            f"{past.place(gap + 1)}: {gaps[gap] - 1} rows of {calendar} are missing before "
+            f"{shown(past.times[gap + 1])}; more than nine tenths of the series would be empty"
         )
     values = np.full((length, len(table.columns)), np.nan)
-    values[at] = table.values
-    times = calendar.stamps(table.times, np.arange(length))
-    counts = {"absent_rows": length - len(at), "moved_rows": int(np.count_nonzero(distance))}
-    return Series(table.group, table.columns, values, times, calendar, **counts, **after)
+    values[at] = past.values
+    times = calendar.stamps(past.times, np.arange(length))
+    end = _last_target(values, past, columns)
+    counts = {"absent_rows": end - int(np.count_nonzero(at < end)), "moved_rows": int(np.count_nonzero(distance))}
+    return Series(
+        table.group, table.columns, values[:end], times[:end], calendar, table.offset, **counts, future=values[end:],
+        empty_rows=empty,
+    )  # fmt: skip
 
 
-def _past(table: Table, columns: Columns) -> tuple[Table, int, int]:
-    """The rows up to the last known target, if the model reads the targets, and how many follow.
+def _known(table: Table, columns: Columns) -> tuple[Table, int]:
+    """The rows up to the last one with a value, and how many follow; all rows if the targets are not read."""
+    if not set(columns.target) <= set(columns.features):
+        return table, 0
+    known = np.flatnonzero((~np.isnan(table.values)).any(axis=1))
+    end = int(known[-1]) + 1 if len(known) else len(table.values)
+    cut = {name: None if (rows := getattr(table, name)) is None else rows[:end] for name in ("values", "times", "rows")}
+    return replace(table, **cut), len(table.values) - end
 
-    Those that follow are the future if a column is known in one of them; else they are empty.
-    """
+
+def _last_target(values: np.ndarray, table: Table, columns: Columns) -> int:
+    """The end of the rows with a known target: rows after it are the future. All rows, if none has one."""
     targets = [table.columns.index(name) for name in columns.target]
-    known = ~np.isnan(table.values)
-    end = int(np.max(np.flatnonzero(known[:, targets].any(axis=1)), initial=-1)) + 1
-    after = len(table.values) - end
-    if not set(columns.target) <= set(columns.features) or not (end and after):
-        return table, 0, 0
-    cut = {
-        name: None if (all_rows := getattr(table, name)) is None else all_rows[:end]
-        for name in ("values", "times", "rows")
-    }
-    future = bool(known[end:].any())
-    return replace(table, **cut), after if future else 0, 0 if future else after
+    known = np.flatnonzero((~np.isnan(values[:, targets])).any(axis=1))
+    reads = set(columns.target) <= set(columns.features)
+    return int(known[-1]) + 1 if reads and len(known) else len(values)
 
 
 def with_calendar(series: Series, names: Sequence[str]) -> Series:

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -15,8 +16,10 @@ import numpy as np
 
 from jax_lstm.checks import InputError
 from jax_lstm.estimators.names import on_command_line, python_names
-from jax_lstm.tasks import open_run
+from jax_lstm.tasks import finish, open_run
+from jax_lstm.tasks.evaluation import evaluate, part_of
 from jax_lstm.tasks.run import Run
+from jax_lstm.tasks.verdict import Verdict, verdict
 from jax_lstm.train.config import Option, TaskName, TrainConfig, arithmetic, options, with_options
 from jax_lstm.train.directory import require_empty
 from jax_lstm.train.signals import InterruptedRunError
@@ -49,6 +52,7 @@ class Estimator:
         self._run: Any = None
         self._directory = Path()
         self._temporary: TemporaryDirectory[str] | None = None
+        self._task: Task | None = None
         vars(self).update(self.defaults())
         self.set_params(**params)
 
@@ -114,7 +118,7 @@ class Estimator:
                         trainer.fit()
             except InterruptedRunError as error:
                 raise KeyboardInterrupt(str(error)) from None
-        self._run, self._directory, self._temporary = open_run(where, self.task), where, temporary
+        self._run, self._directory, self._temporary, self._task = finish(where, task), where, temporary, task
         return self
 
     @property
@@ -131,6 +135,19 @@ class Estimator:
     def directory(self) -> Path:
         """The run directory."""
         return self.run and self._directory
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Whether the model that `fit` trained is better than the best baseline, on the test part; None without one.
+
+        Raises:
+            NotFittedError: it was not trained here, so there is no data to score it on.
+        """
+        if self.run is None or self._task is None:
+            raise NotFittedError("there is no `verdict` on a loaded estimator; call `fit`, or `jax-lstm evaluate`")
+        part = part_of(self._task)
+        with arithmetic(self._task.config):
+            return verdict(self._task, evaluate(self.run, self._task, part)) if part else None
 
     def save(self, directory: PathLike) -> None:
         """Copy the run to a new directory, for `load` and for the commands.

@@ -6,12 +6,14 @@ from typing import Any
 
 from jax_lstm.checks import InputError
 from jax_lstm.tasks import forecast, labels, streaming, text
+from jax_lstm.tasks.calibration import calibrate
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.checkpoint import has_checkpoint
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.directory import CHECKPOINTS, read_saved
 from jax_lstm.train.position import position_of
 from jax_lstm.train.sweep import directories
+from jax_lstm.train.task import Task
 
 LOADERS = {"forecast": forecast.load, "text": text.load, "labels": labels.load}
 RUNS: dict[str, type[Run]] = {"forecast": forecast.ForecastRun, "text": text.TextRun, "labels": labels.LabelsRun}
@@ -24,6 +26,15 @@ def load_task(config: TrainConfig, about: dict[str, Any] | None = None) -> Any:
     """
     load = streaming.load if config.data.stream else LOADERS[config.task]
     return load(config, about)
+
+
+def finish(directory: Path, task: Task) -> Any:
+    """The run that was trained on `task` in `directory`; the intervals of a forecaster are calibrated."""
+    run = open_run(directory)
+    if isinstance(run, forecast.ForecastRun):
+        calibrate(run, task)  # type: ignore[arg-type]
+        run = open_run(directory)
+    return run
 
 
 def open_run(directory: Path, task: str = "", command: str = "this command") -> Any:

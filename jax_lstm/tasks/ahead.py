@@ -8,10 +8,13 @@ import numpy as np
 
 from jax_lstm.checks import InputError
 from jax_lstm.data import DataConfig, read_series
+from jax_lstm.data.calendar import calendar_features
 from jax_lstm.data.dataset import too_short
 from jax_lstm.data.series import Series, fill
 from jax_lstm.data.streamed import last_rows
 from jax_lstm.tasks.forecast import ForecastRun, agreement
+from jax_lstm.tasks.intervals import Bands, suffix
+from jax_lstm.tasks.scores import median
 from jax_lstm.train.config import arithmetic
 
 SEEDS = ("seeds low", "seeds high")  # the ends of the interval that holds 90% of models with other seeds
@@ -19,11 +22,16 @@ SEEDS = ("seeds low", "seeds high")  # the ends of the interval that holds 90% o
 
 @dataclass(frozen=True)
 class Ahead:
-    """Forecasts of a run: for each of `series` an array (members, horizon, C), on the original scale."""
+    """Forecasts of a run: for each of `series` an array (members, rows, C), on the original scale.
+
+    `bands` has for each series the quantiles (rows, C) by level, of the members together; {} without quantiles or an
+    interval.
+    """
 
     run: ForecastRun
     series: list[Series]
     forecasts: list[np.ndarray]
+    bands: list[Bands]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -31,8 +39,12 @@ class Ahead:
 def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ahead:
     """Forecast the rows after the last one of each series of `config`, or of `data`, a DataFrame.
 
+    A model that reads columns known in advance finds them in the rows after the last target; it forecasts these rows,
+    at most its horizon.
+
     Raises:
-        InputError: the data does not fit the model, has rows of the future, or too few rows for a window.
+        InputError: the data does not fit the model, has no rows of the future although the model reads them, or too few
+            rows for a window.
     """
     window, source = config.window, "the DataFrame" if data is not None else config.csv or "the packaged weather"
     if config.stream:
@@ -40,30 +52,82 @@ def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ah
     else:
         read = read_series(config, run.trained, data)
         series, notes, warnings = read.series, read.notes, read.warnings
-    future = sum(one.future_rows for one in series)
-    if future:
-        raise InputError(
-            f"{source}: {future:,} rows follow the last known {' '.join(run.target)}, and other columns are known in "
-            "them; this model cannot read what is known of the future: leave these rows out, or train with --features "
-            f"{' '.join(run.target)}"
-        )
     usable = [len(one.values) >= window and (one.times is None or one.calendar is not None) for one in series]
     kept, short = ([one for one, ok in zip(series, usable, strict=True) if ok is wanted] for wanted in (True, False))
     if not kept:
         longest = max(len(one.values) for one in series)
         raise InputError(f"{source}: too few rows: the window needs {window}; the longest series has {longest}")
-    warnings = (*warnings, *too_short(short, window, "a window"))
+    rows = [_rows_ahead(run, one, source) for one in kept]
     scaler = run.scaler
     unfilled = [one.values[-window:] for one in kept]
-    warnings = (*warnings, *_gaps(unfilled, scaler.columns), *scaler.far(np.concatenate(unfilled)).values())
-    last = [scaler.standardise(fill(one.values, scaler.mean)[-window:]) for one in kept]
+    warnings = (
+        *warnings,
+        *too_short(short, window, "a window"),
+        *_unread(run, kept),
+        *_gaps(unfilled, scaler.columns),
+        *scaler.far(np.concatenate(unfilled)).values(),
+    )
     at = [scaler.columns.index(name) for name in run.features]
-    inputs = np.concatenate(last)[:, at].astype(run.config.dtype)
+    both = [fill(np.concatenate([one.values, _known_ahead(run, one)]), scaler.mean) for one in kept]
+    length = window + config.horizon
+    inputs = np.concatenate([scaler.standardise(each[-length:]) for each in both])[:, at].astype(run.config.dtype)
     with arithmetic(run.config):
-        standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(kept), dtype=np.int32) * window)
-    each = standardised.reshape(len(standardised), len(kept), -1, len(run.target)).swapaxes(0, 1)
-    forecasts = list(scaler.pick(run.target).restore(each.astype(np.float64)))
-    return Ahead(run, kept, forecasts, notes, warnings)
+        standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(kept), dtype=np.int32) * length)
+    standardised = standardised.astype(np.float64)
+
+    def restored(forecasts: np.ndarray) -> np.ndarray:
+        return scaler.pick(run.target).restore(forecasts.reshape(*forecasts.shape[:-1], -1, len(run.target)))
+
+    points = restored(median(standardised, run.outputs, run.config.levels)).swapaxes(0, 1)
+    bands = {level: restored(each) for level, each in run.bands(standardised.mean(axis=0)).items()}
+    of_series = [{level: each[at, :count] for level, each in bands.items()} for at, count in enumerate(rows)]
+    forecasts = [each[:, :count] for each, count in zip(points, rows, strict=True)]
+    return Ahead(run, kept, forecasts, of_series, notes, warnings)
+
+
+def _rows_ahead(run: ForecastRun, one: Series, source: str) -> int:
+    """The number of rows to forecast: the horizon, or fewer if less is known of the future that the model reads."""
+    horizon, known = run.config.data.horizon, run.trained.columns.future
+    if known and not len(one.future):
+        of_series = f" of {one.group!r}" if one.group else ""
+        raise InputError(
+            f"{source}: no row follows the last known {' '.join(run.target)}{of_series}; add the rows to forecast, "
+            f"with what is known of them: {', '.join(known)}"
+        )
+    return min(horizon, len(one.future)) if known else horizon
+
+
+def _known_ahead(run: ForecastRun, one: Series) -> np.ndarray:
+    """The next rows (horizon, C): columns known in advance and those of the calendar, all others NaN."""
+    columns, horizon = run.trained.columns, run.config.data.horizon
+    ahead = np.full((horizon, len(one.columns)), np.nan)
+    rows = one.future[:horizon]
+    in_file = [one.columns.index(name) for name in columns.known if name not in columns.calendar_features]
+    ahead[: len(rows), in_file] = rows[:, in_file]
+    if columns.calendar_features:
+        found = calendar_features(one.ahead(horizon))
+        for name in columns.calendar_features:
+            ahead[:, one.columns.index(name)] = found[name]
+    return ahead
+
+
+def _unread(run: ForecastRun, series: list[Series]) -> list[str]:
+    """Warnings about rows of the future that are not read as such, or have gaps."""
+    columns, horizon = run.trained.columns, run.config.data.horizon
+    rows = max(len(one.future) for one in series)
+    if rows and not columns.future:
+        return [
+            f"{rows:,} rows follow the last known {' '.join(run.target)}; what they say of other columns is not read, "
+            "since the model was trained without --future COLUMNS"
+        ]
+    if not columns.future:
+        return []
+    found = [f"only the first {horizon} of {rows:,} rows of the future are forecast"] if rows > horizon else []
+    in_file = [series[0].columns.index(name) for name in columns.known if name not in columns.calendar_features]
+    gaps = sum(int(np.isnan(one.future[:horizon, in_file]).sum()) for one in series)
+    short = min(len(one.future) for one in series) < horizon
+    found += [f"{gaps:,} values of the future are missing, filled by the last value seen"] if gaps else []
+    return found + ([f"fewer rows of the future than the horizon, {horizon}: only these are forecast"] if short else [])
 
 
 def _gaps(windows: list[np.ndarray], columns: tuple[str, ...]) -> list[str]:
@@ -77,8 +141,9 @@ def _gaps(windows: list[np.ndarray], columns: tuple[str, ...]) -> list[str]:
 def as_frame(ahead: Ahead) -> Any:
     """The forecasts as a pandas DataFrame, a row for each series and step.
 
-    Columns: that of the series if there are several, the time (or "row", its number), the targets, and with several
-    seeds the interval that holds 90% of them: how models with other seeds differ, not how far the truth may be.
+    Columns: that of the series if there are several, the time (or "row", its number), the targets, their quantiles or
+    the ends of their interval, as "y_05" and "y_95" for a target y, and with several seeds the interval that holds 90%
+    of them: how models with other seeds differ, not how far the truth may be.
     """
     import pandas as pd
 
@@ -88,10 +153,12 @@ def as_frame(ahead: Ahead) -> Any:
     group = data.group or ("series" if data.csv else "origin")
     several = len(ahead.series) > 1 or bool(ahead.series[0].group)
     parts = []
-    for one, members in zip(ahead.series, ahead.forecasts, strict=True):
+    for one, members, band in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         found: dict[str, Any] = {group: one.group} if several else {}
         found[time] = stamps_of(one, one.ahead(members.shape[1]))
         found |= {name: members.mean(axis=0)[:, at] for at, name in enumerate(run.target)}
+        for level, values in band.items():
+            found |= {f"{name}{suffix(level)}": values[:, at] for at, name in enumerate(run.target)}
         for end, values in zip(SEEDS, agreement(members) or (), strict=False):
             found |= {f"{name} {end}": values[:, at] for at, name in enumerate(run.target)}
         parts.append(pd.DataFrame(found))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm.tasks.run import Run
-from jax_lstm.train.task import Scores, Task
+from jax_lstm.train.task import Scores, Table, Task
 
 
 class Evaluation(NamedTuple):
@@ -16,13 +16,16 @@ class Evaluation(NamedTuple):
 
     `predictions` are the model's or the ensemble's, `members` (M, ...) those of each member that makes it up: of a
     sweep, the seeds of the configuration with the best validation loss, `chosen`. Other members have scores alone, and
-    those that diverged NaN.
+    those that diverged NaN. `baselines` names the scores that are of baselines. `further` is one
+    more table about the predictions.
     """
 
     scores: dict[str, Scores]
     predictions: np.ndarray
     members: np.ndarray
     chosen: list[str]
+    baselines: list[str]
+    further: Table | None
 
 
 def part_of(task: Task) -> str:
@@ -53,17 +56,22 @@ def evaluate(run: Run, task: Task, part: str) -> Evaluation:
     scores = {f"all {len(chosen)} together": task.score(together, part)} if len(chosen) > 1 else {}
     scores |= {name or "LSTM": task.score(own, part) for name, own in each.items()}
     scores |= {name: dict.fromkeys(task.headings, math.nan) for name in run.diverged}
-    return Evaluation(scores | task.baselines(part), together, np.stack(chosen), run.names)
+    baselines = task.baselines(part)
+    return Evaluation(scores | baselines, together, np.stack(chosen), run.names, list(baselines),
+                      run.further(task, together, part))  # fmt: skip
 
 
 def as_json(task: Task, found: Evaluation, part: str) -> dict[str, Any]:
     """The content of `scores.json`: the scores, null if not finite; the members that predict, if there are several; the
-    task's further table, if it has one.
+    further table, if there is one.
     """
-    table = task.table(found.predictions, part)
     scores = {
         name: {key: value if math.isfinite(value) else None for key, value in row.items()}
         for name, row in found.scores.items()
     }
     chosen = {} if found.chosen == [""] else {"chosen": found.chosen}
-    return {"part": part, "scores": scores} | chosen | ({} if table is None else {"further": table._asdict()})
+    return (
+        {"part": part, "scores": scores}
+        | chosen
+        | ({} if found.further is None else {"further": found.further._asdict()})
+    )

@@ -1,5 +1,6 @@
 """Forecasting: the rows that follow each window of a series."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -17,14 +18,16 @@ from jax_lstm.data.stored import streamable
 from jax_lstm.export import Scaling
 from jax_lstm.models import ForecastModel
 from jax_lstm.models.forecast_model import Layout
+from jax_lstm.tasks.calibration import INTERVALS, interval_scores, table
 from jax_lstm.tasks.defaults import with_forecast_defaults
+from jax_lstm.tasks.intervals import Bands, bands
 from jax_lstm.tasks.models import columns_of, forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
-from jax_lstm.train.task import Arrays, Predict, Scores, Task
+from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task
 
 MARGIN = 0.03  # of the validation loss, with few validation windows
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
@@ -136,7 +139,7 @@ class Forecasting(Task):
         return len(self.dataset.starts[part])
 
     def make_predict(self, model: Any, part: str) -> Predict:
-        """The forecasts for every window of a part, (n, horizon * C), standardised; with quantiles (n, horizon * C * Q)."""
+        """The forecasts for every window of a part, (n, horizon * C), standardised; of quantiles (n, horizon * C * Q)."""
         forecast = make_forecast(model, self.layout)
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
 
@@ -274,6 +277,26 @@ class ForecastRun(Run):
         features, target = self.scaler.pick(self.features), self.scaler.pick(self.target)
         ahead = (np.tile(each, self.config.data.horizon) for each in (target.mean, target.scale))
         return {"standardise": Scaling(features.mean, features.scale), "restore": Scaling(*ahead)}
+
+    @property
+    def outputs(self) -> int:
+        """The numbers that a forecast has, without quantiles: horizon * C."""
+        return self.config.data.horizon * len(self.target)
+
+    @cached_property
+    def margins(self) -> np.ndarray | None:
+        """Those of the calibrated interval (outputs,), if there is one."""
+        path = self.directory / INTERVALS
+        if not (self.config.data.interval and path.exists()):
+            return None
+        return np.array(json.loads(path.read_text(encoding="utf-8"))["margins"])
+
+    def further(self, task: Task, predictions: np.ndarray, part: str) -> Table | None:
+        return table(self, interval_scores(self, task, predictions, part))  # type: ignore[arg-type]
+
+    def bands(self, forecasts: np.ndarray) -> Bands:
+        """Quantiles and ends of the interval, standardised, by level, of forecasts (..., outputs * Q)."""
+        return bands(forecasts, self.outputs, self.config.levels, self.config.data.interval, self.margins)
 
     def forecast(self, inputs: Any, starts: Any) -> np.ndarray:
         """Forecasts (n, horizon * C) from the windows of `inputs` (N, F) at `starts` (n,); all standardised.

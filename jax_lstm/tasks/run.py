@@ -17,7 +17,7 @@ from jax_lstm.train.ensemble import initial_scale, member, members
 from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.position import MemberStatus, Position
 from jax_lstm.train.step import init_state
-from jax_lstm.train.task import Build
+from jax_lstm.train.task import Build, Table, Task
 from jax_lstm.train.trainer import Checkpointed
 
 
@@ -90,6 +90,10 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """What another tool must know to use the model, for JSON."""
         return {"task": self.config.task, **self.about}
+
+    def further(self, task: Task, predictions: np.ndarray, part: str) -> Table | None:
+        """A further table about predictions of a part, beside the scores."""
+        return task.table(predictions, part)
 
     @property
     def export_options(self) -> dict[str, Any]:

@@ -15,8 +15,9 @@ def score(
 ) -> Scores:
     """Scores of standardised forecasts (n, horizon * C), or of quantiles at `levels` (n, horizon * C * Q).
 
-    The forecast is the median of the quantiles; these have a `pinball` loss. `mse` and `mae`, and `huber` (delta 1) if that is the loss, are on the standardised scale; `mse COLUMN` and
-    `mae COLUMN`, for each of C columns, on its own scale (units squared, units).
+    The forecast is the median of the quantiles, which have a `pinball` loss. `mse` and `mae`, and `huber` (delta 1) if
+    that is the loss, are on the standardised scale; `mse COLUMN` and `mae COLUMN`, for each of C columns, on its own
+    scale (units squared, units).
     """
     pinball = {"pinball": pinball_of(forecasts, truth, levels)} if levels else {}
     forecasts = median(forecasts, truth.shape[1], levels)

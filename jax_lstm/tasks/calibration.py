@@ -1,0 +1,98 @@
+"""Calibrate the interval of a trained forecaster, and score its intervals and quantiles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jax_lstm.files import write_json
+from jax_lstm.tasks.evaluation import combined, predict
+from jax_lstm.tasks.intervals import RECENT, Coverage, bands, coverage, errors_of, margins_of, recent_margins
+from jax_lstm.tasks.scores import truth_of
+from jax_lstm.train.task import Table
+
+if TYPE_CHECKING:
+    from jax_lstm.tasks.forecast import Forecasting, ForecastRun
+
+INTERVALS = "intervals.json"  # in the run directory
+AFTER = ("calibration", "test")  # the parts that chose nothing, in time order
+
+
+def calibrate(run: ForecastRun, task: Forecasting) -> None:
+    """Keep the margins of the interval for forecasts after the last row: from the latest windows that chose nothing."""
+    interval = run.config.data.interval
+    if interval and task.size("calibration"):
+        parts = [part for part in AFTER if task.size(part)]
+        each = [_errors(run, task, part) for part in parts]
+        errors, known = (np.concatenate(arrays) for arrays in zip(*each, strict=True))
+        latest = np.argsort(known, kind="stable")[-_recent(task) :]
+        write_json(run.directory / INTERVALS, {"margins": margins_of(errors[latest], interval).tolist()})
+
+
+def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray, part: str) -> dict[str, Coverage]:
+    """How the intervals cover each target in a part, in its own units; {} without an interval and quantiles.
+
+    A calibrated interval has for each window the margins that were known when its forecast was made. Without one the
+    outermost quantiles are scored.
+    """
+    interval, levels, count = run.config.data.interval, run.config.levels, len(run.target)
+    times, starts, truth = _times(task), task.dataset.starts[part], truth_of(task.dataset, part)
+    order, margins = np.argsort(times[starts], kind="stable"), None
+    if interval and run.margins is not None:
+        errors, known = _errors(run, task, "calibration")
+        if part == "test":
+            own = errors_of(predictions, truth, levels, interval)
+            errors, known = np.concatenate([errors, own]), np.concatenate([known, _known(task, part)])
+        now = times[starts + run.config.data.window - 1][order]
+        step = max(run.config.data.horizon // 2, 1) * len(task.dataset.first_rows)
+        margins = recent_margins(errors, known, now, interval, _recent(task), step)
+    found = bands(predictions[order].astype(np.float64), run.outputs, levels, interval, margins)
+    if len(found) < 2:
+        return {}
+    low, high = min(found), max(found)
+    scale, scores = run.scaler.pick(run.target).scale, {}
+    block = 2 * run.config.data.horizon * len(task.dataset.first_rows)
+    for at, name in enumerate(run.target):
+        parts = (each[:, at::count] * scale[at] for each in (found[low], found[high], truth[order]))
+        scores[name] = coverage(*parts, high - low, block)
+    return scores
+
+
+def table(run: ForecastRun, scores: dict[str, Coverage]) -> Table | None:
+    """The scores of intervals as a table to print."""
+    if not scores:
+        return None
+    levels, interval = run.config.levels, run.config.data.interval
+    kind = "calibrated interval" if interval else "quantiles, not calibrated"
+    rows = [
+        (name, f"{of.share:.1%} ({of.low:.1%} to {of.high:.1%})", f"{of.width:.4g}", f"{of.score:.4g}")
+        for name, of in scores.items()
+    ]
+    title = f"{kind} of {interval or levels[-1] - levels[0]:.0%}, in the units of each target"
+    return Table(title, ("target", "covers (90% bootstrap)", "mean width", "interval score"), rows)
+
+
+def _errors(run: ForecastRun, task: Forecasting, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The errors of the windows of a part, and when they are known."""
+    forecasts: Any = combined(run, task, predict(run, task, part))
+    errors = errors_of(forecasts, truth_of(task.dataset, part), run.config.levels, run.config.data.interval)
+    return errors, _known(task, part)
+
+
+def _known(task: Forecasting, part: str) -> np.ndarray:
+    config = task.dataset.config
+    return _times(task)[task.dataset.starts[part] + config.window + config.horizon - 1]
+
+
+def _times(task: Forecasting) -> np.ndarray:
+    """The time of every row of the dataset; without timestamps its number in its series."""
+    data = task.dataset
+    if data.times is not None:
+        return data.times
+    rows = np.arange(len(data.inputs))
+    return rows - data.first_rows[np.searchsorted(data.first_rows, rows, side="right") - 1]
+
+
+def _recent(task: Forecasting) -> int:
+    return RECENT * len(task.dataset.first_rows)

@@ -1,0 +1,86 @@
+"""The verdict on a trained model: better or worse than the best baseline, and what may have gone wrong in training."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jax_lstm.files import read_json_lines
+from jax_lstm.tasks.evaluation import Evaluation
+from jax_lstm.tasks.run import Run
+from jax_lstm.train.directory import METRICS
+from jax_lstm.train.task import Task
+
+FEW_UPDATES = 100
+FALLING = 0.005  # fraction by which the last epoch improved on all before
+SAME = 5e-5  # relative difference that is rounding
+RISEN = 2.0  # times the training loss of the first epoch
+
+
+class Verdict(NamedTuple):
+    """The score of the model and of the best baseline, lower is better, and what to try where the model is worse."""
+
+    heading: str  # of the score
+    score: float
+    baseline: str
+    baseline_score: float
+    advice: str
+
+    @property
+    def better(self) -> bool:
+        return self.score < self.baseline_score
+
+    @property
+    def ratio(self) -> float:
+        """The score relative to that of the baseline."""
+        return self.score / self.baseline_score
+
+    def __str__(self) -> str:
+        numbers = f"{self.heading} {self.score:.4g} against {self.baseline_score:.4g}"
+        if abs(self.ratio - 1) < SAME:
+            return f"equal to {self.baseline}, the best baseline ({numbers}): {self.advice}"
+        by = f"{abs(1 - self.ratio):.1%}".replace("%", " %")
+        if self.better:
+            return f"better than {self.baseline}, the best baseline, by {by} ({numbers})"
+        return f"worse than {self.baseline}, the best baseline, by {by} ({numbers}); {self.advice}"
+
+
+def verdict(task: Task, found: Evaluation) -> Verdict | None:
+    """Of what predicts: the model, or the ensemble; None without baselines or a finite score."""
+    scores = {name: found.scores[name][task.metric] for name in found.baselines}
+    score = next(iter(found.scores.values()))[task.metric]
+    if not scores or not np.isfinite(score):
+        return None
+    best = min(scores, key=lambda name: scores[name])
+    advice = "no epoch had a better validation loss, so the linear model was kept"
+    if abs(score / scores[best] - 1) >= SAME:
+        advice = "try more data, other columns, --seeds 0:5, or --sweep learning_rate=3e-4,1e-3,3e-3"
+    return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best], advice)
+
+
+def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[str]:
+    """What the log of training shows: too few updates, a rising or a falling loss, no gain over persistence.
+
+    `baselines` are the scores of baselines on the validation part.
+    """
+    name = run.names[0]
+    rows = [row for row in read_json_lines(run.directory / METRICS) if row.get("member", "") == name]
+    epochs = [row for row in rows if row.get("train_loss") is not None]
+    if not epochs:
+        return []
+    found, steps = [], epochs[-1]["step"]
+    first, last = epochs[0]["train_loss"], epochs[-1]["train_loss"]
+    if steps < FEW_UPDATES:
+        found.append(f"only {steps} updates in all: try a smaller --batch-size or more --epochs")
+    if len(epochs) > 1 and last > RISEN * first:
+        found.append(f"the training loss rose from {first:.4g} to {last:.4g}: try a lower --learning-rate")
+    losses = [row["val_loss"] for row in epochs if row.get("val_loss") is not None]
+    if len(losses) > 2 and len(epochs) == run.config.epochs and losses[-1] < (1 - FALLING) * min(losses[:-1]):
+        found.append(f"the validation loss was still falling in the last epoch: try --epochs {2 * run.config.epochs}")
+    persistence = baselines.get("persistence", {}).get(task.metric, np.inf)
+    best = run.statuses[name].best_loss
+    if best is not None and best > persistence:
+        found.append(
+            f"no epoch beat persistence on the validation part ({best:.4g} against {persistence:.4g}): the last value "
+            "may be the best forecast there is"
+        )
+    return found
