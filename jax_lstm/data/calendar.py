@@ -74,7 +74,7 @@ class Calendar:
         elif self.step < DAY:
             cycles = [DAY, 7 * DAY]
         else:
-            cycles = [7 * DAY, 365 * DAY] if self.step == DAY else [365 * DAY]
+            cycles = [7 * DAY, 365 * DAY] if self.step < 7 * DAY else [365 * DAY]
         rows = dict.fromkeys(round(cycle / self.step) for cycle in cycles)
         return tuple(one for one in rows if one > 1)
 

@@ -50,12 +50,6 @@ class DataConfig:
     """One or more columns to forecast (packaged weather: `temp`)."""
     features: tuple[str, ...] = ()
     """Columns that the model reads (default: all but time and group)."""
-    past: tuple[str, ...] = ()
-    """In place of --features: columns to read beside the targets, known up to the present."""
-    future: tuple[str, ...] = ()
-    """Columns known in advance, as holidays and planned prices; rows after the last target carry them."""
-    static: tuple[str, ...] = ()
-    """Columns with one value for each series."""
     time: str = ""
     """Column of timestamps; without it, rows count as consecutive."""
     group: str = ""
@@ -69,9 +63,6 @@ class DataConfig:
     """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
     """Rows per season (default: the one of the calendar, or without --time of the values, that repeats best)."""
-    interval: float = 0.0
-    """Fraction of the truth that forecast intervals should cover, as 0.9, calibrated on the second half of the
-    validation part; 0 for no intervals."""
     stream: bool = False
     """Leave the rows on disk and read each batch when it is needed; for .npy files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
@@ -79,6 +70,12 @@ class DataConfig:
     eval_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 4096
     """With --stream, the largest number of windows of each part to score; they are evenly spaced and kept in memory."""
 
+    past: tuple[str, ...] = ()
+    """In place of --features: columns to read beside the targets, known up to the present."""
+    future: tuple[str, ...] = ()
+    """Columns known in advance, as holidays and planned prices; rows after the last target carry them."""
+    static: tuple[str, ...] = ()
+    """Columns with one value for each series."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out."""
     categories: tuple[str, ...] = ()
@@ -88,6 +85,9 @@ class DataConfig:
     calendar: Literal["auto", "on", "off"] = "auto"
     """Add sine and cosine of hour, weekday and day of the year as features, of each cycle that the training part holds
     twice; auto adds them with --time."""
+    interval: float = 0.0
+    """Fraction of the truth that forecast intervals should cover, as 0.9, calibrated on the second half of the
+    validation part; 0 for no intervals."""
     file: FileConfig = field(default_factory=FileConfig)
 
     def __post_init__(self) -> None:

@@ -16,8 +16,6 @@ from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar
 from jax_lstm.data.table import Columns, Table, read_tables
 
-PARTS = ("train", "val", "calibration", "test")
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -209,13 +207,14 @@ def _with_windows(
     Raises:
         InputError: a part has none.
     """
-    starts: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+    parts = parts_of(config)
+    starts: dict[str, list[np.ndarray]] = {part: [] for part in parts}
     dropped, short = 0, []
     for one, first, edges in zip(series, whole.first_rows, bounds, strict=True):
         at = [one.columns.index(name) for name in whole.target]
         unknown = np.asarray(np.isnan(one.values[:, at]).any(axis=1))
         windows = 0
-        for part, begin, end in zip(PARTS, edges, edges[1:], strict=False):
+        for part, begin, end in zip(parts, edges, edges[1:], strict=False):
             every = np.arange(*window_span(begin, end, config))
             kept = every[~_any_in_targets(unknown, every, config)]
             dropped += len(every) - len(kept)
@@ -249,10 +248,14 @@ def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
 
 
+def parts_of(config: DataConfig) -> tuple[str, ...]:
+    return ("train", "val", "calibration", "test") if config.interval else ("train", "val", "test")
+
+
 def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, ...]:
     """The rows that bound the parts of a series: 0, and the end of each.
 
-    With `config.interval` the second half of the validation part is for calibration; else that part is empty.
+    With `config.interval` the second half of the validation part is for calibration.
 
     Raises:
         InputError: the split needs more rows than the series has.
@@ -266,8 +269,8 @@ def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, ...]:
             raise InputError(
                 f"{source}: `--split` must ask for at most the {rows} rows of a series; got {config.split}"
             )
-    half = (edges[0] + edges[1]) // 2 if config.interval else edges[1]
-    return 0, edges[0], half, edges[1], edges[2]
+    half = [(edges[0] + edges[1]) // 2] if config.interval else []
+    return 0, edges[0], *half, edges[1], edges[2]
 
 
 def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[tuple[int, ...]]:
@@ -279,7 +282,7 @@ def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[t
         try:
             found.append(bounds_of(len(one.values), config, source))
         except InputError:
-            found.append((0,) * (len(PARTS) + 1))
+            found.append((0,) * (len(parts_of(config)) + 1))
     return found
 
 
@@ -297,8 +300,8 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
 def require_windows(counts: dict[str, int], bounds: list[tuple[int, ...]], config: DataConfig, source: str) -> None:
     """Each part with a share in the split must have a window."""
     train, val, test = parse_split(config.split)
-    shares = dict(zip(PARTS, (train, val, val * bool(config.interval), test), strict=True))
-    for at, part in enumerate(PARTS):
+    shares = {"train": train, "val": val, "calibration": val, "test": test}
+    for at, part in enumerate(parts_of(config)):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
         wanted = shares[part] > 0
         if wanted and not counts[part]:

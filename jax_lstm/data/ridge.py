@@ -61,7 +61,7 @@ class Sums(NamedTuple):
     y: np.ndarray
     yy: float
     weight: float
-    count: int
+    outputs: int
 
     def first(self, inputs: int) -> "Sums":
         """For the first inputs alone."""
@@ -109,7 +109,7 @@ def _paths(train: Sums, val: Sums) -> Iterator[tuple[float, np.ndarray, np.ndarr
         weight = vectors @ (projected / (np.maximum(values, 0) + penalty * train.weight)[:, None])
         bias = mean_y - mean_x @ weight
         squares = np.sum((val.xx @ weight) * weight) + val.weight * bias @ bias + 2 * val.x @ weight @ bias
-        loss = (squares - 2 * np.sum(val.xy * weight) - 2 * val.y @ bias + val.yy) / (val.count * len(bias))
+        loss = (squares - 2 * np.sum(val.xy * weight) - 2 * val.y @ bias + val.yy) / (val.outputs * len(bias))
         yield float(penalty), weight, bias, float(loss)
 
 

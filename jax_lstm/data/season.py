@@ -7,6 +7,7 @@ import numpy as np
 from jax_lstm.data.calendar import Calendar
 
 LEAST = 0.3  # autocorrelation of the differences at a lag that counts as a season
+NEARLY = 0.9  # of the largest autocorrelation
 LONGEST = 1000  # rows of a season that is looked for without a calendar
 SEGMENTS = 8  # least number of segments in a window
 MOST_ROWS = 1344  # rows of a window that is chosen: two weeks of quarter-hours
@@ -40,7 +41,8 @@ def _most_correlated(series: np.ndarray) -> int:
         return 1
     found = products / products[0] * len(steps) / (len(steps) - np.arange(longest + 1))
     peaks = [lag for lag in range(2, longest) if found[lag] >= max(found[lag - 1], found[lag + 1], LEAST)]
-    return max(peaks, key=lambda lag: float(found[lag])) if peaks else 1
+    most = max((float(found[lag]) for lag in peaks), default=0.0)
+    return next((lag for lag in peaks if found[lag] > NEARLY * most), 1)  # its multiples are peaks too
 
 
 def windows_to_try(season: int, calendar: Calendar | None, horizon: int, rows: int) -> list[int]:

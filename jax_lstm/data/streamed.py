@@ -8,10 +8,10 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data.config import DataConfig
 from jax_lstm.data.dataset import (
-    PARTS,
     Dataset,
     Trained,
     bounds_of,
+    parts_of,
     require_windows,
     window_span,
 )
@@ -80,7 +80,7 @@ class Streamed:
     def sample(self, dtype: Any) -> Dataset:
         """At most `eval_windows` evenly spaced windows of each part, concatenated as a dataset in memory."""
         config, blocks, starts, first_rows, rows = self.config, [], {}, [], 0
-        for part in PARTS:
+        for part in self.windows:
             numbers = self.windows[part].spread(config.eval_windows)
             lead = max(config.season - config.window, 0)  # the rows that the seasonal-naive forecast needs
             if not len(numbers) or self.windows[part].places(numbers)[1].min() < lead:
@@ -125,7 +125,7 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     series = tuple(open_stored(config.csv, config.features, config.target))
     bounds = [bounds_of(one.rows, config, config.csv) for one in series]
     windows = {}
-    for at, part in enumerate(PARTS):
+    for at, part in enumerate(parts_of(config)):
         spans = np.array([window_span(edges[at], edges[at + 1], config) for edges in bounds], np.int64)
         windows[part] = Windows(spans[:, 0], np.cumsum(spans[:, 1] - spans[:, 0]))
     require_windows({part: len(found) for part, found in windows.items()}, bounds, config, config.csv)

@@ -13,7 +13,6 @@ from jax_lstm.data.sequences import in_parts
 from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
 from jax_lstm.tasks import load_task
-from jax_lstm.tasks.defaults import with_defaults
 from jax_lstm.tasks.labels import Labelling
 from jax_lstm.train.config import TrainConfig, absolute
 from jax_lstm.train.task import Task
@@ -49,9 +48,7 @@ class SequenceClassifier(Estimator):
         read = labelled(sequences, labels)
 
         def load(config: TrainConfig) -> Task:
-            return Labelling(
-                _with(with_defaults(config), GIVEN), in_parts(read, read.pick([]), config.held_out, config.dtype)
-            )
+            return Labelling(_with(config, GIVEN), in_parts(read, read.pick([]), config.held_out, config.dtype))
 
         return self._fit(load, directory)
 

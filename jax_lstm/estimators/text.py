@@ -9,7 +9,6 @@ from jax_lstm.checks import require
 from jax_lstm.data.text import in_parts, read_text
 from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
-from jax_lstm.tasks.defaults import with_defaults
 from jax_lstm.tasks.text import LanguageModelling
 from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.task import Task
@@ -40,7 +39,7 @@ class TextModel(Estimator):
         def load(config: TrainConfig) -> Task:
             own = replace(config.text, text=source)
             return LanguageModelling(
-                replace(with_defaults(config), text=own), in_parts(_text(text, config), source, own, config.held_out)
+                replace(config, text=own), in_parts(_text(text, config), source, own, config.held_out)
             )
 
         return self._fit(load, directory)

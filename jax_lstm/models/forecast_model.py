@@ -148,7 +148,8 @@ class ForecastModel(nnx.Module):
         require(not (both and decode == "segments"), "bidirectional", "be False to decode segments", both, fix)
         types: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         targets, known = len(layout.target), len(layout.known)
-        self.layout, self.segment, self.normalise, self.lags = layout, segment, normalise, lags
+        self.layout, self.segment, self.lags = layout, segment, lags
+        self.normalise: Normalise = normalise
         self.apart, self.values = channels == "apart", max(quantiles, 1)
         self.segments = layout.window // segment
         inputs = segment * (layout.features - targets + (1 if self.apart else targets))

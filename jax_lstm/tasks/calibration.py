@@ -22,7 +22,7 @@ AFTER = ("calibration", "test")  # the parts that chose nothing, in time order
 def calibrate(run: ForecastRun, task: Forecasting) -> None:
     """Keep the margins of the interval for forecasts after the last row: from the latest windows that chose nothing."""
     interval = run.config.data.interval
-    if interval and task.size("calibration"):
+    if interval:
         parts = [part for part in AFTER if task.size(part)]
         each = [_errors(run, task, part) for part in parts]
         errors, known = (np.concatenate(arrays) for arrays in zip(*each, strict=True))
@@ -54,8 +54,9 @@ def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray
     scale, scores = run.scaler.pick(run.target).scale, {}
     block = 2 * run.config.data.horizon * len(task.dataset.first_rows)
     for at, name in enumerate(run.target):
-        parts = (each[:, at::count] * scale[at] for each in (found[low], found[high], truth[order]))
-        scores[name] = coverage(*parts, high - low, block)
+        ends, known = (found[low], found[high]), truth[order][:, at::count] * scale[at]
+        below, above = (each[:, at::count] * scale[at] for each in ends)
+        scores[name] = coverage(below, above, known, high - low, block)
     return scores
 
 

@@ -43,6 +43,9 @@ class Forecasting(Task):
 
     make_model = forecaster
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_forecast_defaults(self.config, self.dataset))
+
     @property
     def margin(self) -> float | None:
         """Training starts at ridge regression; few validation windows are weak evidence against it."""
@@ -139,7 +142,7 @@ class Forecasting(Task):
         return len(self.dataset.starts[part])
 
     def make_predict(self, model: Any, part: str) -> Predict:
-        """The forecasts for every window of a part, (n, horizon * C), standardised; of quantiles (n, horizon * C * Q)."""
+        """The forecasts for every window of a part, (n, horizon * C), or with quantiles (n, horizon * C * Q)."""
         forecast = make_forecast(model, self.layout)
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
 
@@ -225,7 +228,7 @@ def agreement(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 def load(config: TrainConfig, about: dict[str, Any] | None = None, data: Any = None) -> Forecasting:
     trained = None if about is None else trained_on(about)
     dataset = load_dataset(config.data, np.dtype(config.dtype), trained, data)
-    return Forecasting(with_forecast_defaults(config, dataset), dataset)
+    return Forecasting(config, dataset)
 
 
 def trained_on(about: dict[str, Any]) -> Trained:

@@ -33,6 +33,9 @@ class Labelling(Task):
 
     make_model = classifier
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_defaults(self.config))
+
     @property
     def unit(self) -> str:
         return "sequences"
@@ -167,7 +170,7 @@ def confusion(predictions: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Labelling:
     form = None if about is None else form_of(about)
-    return Labelling(with_defaults(config), load_sequences(config.sequences, config.held_out, config.dtype, form))
+    return Labelling(config, load_sequences(config.sequences, config.held_out, config.dtype, form))
 
 
 def form_of(about: dict[str, Any]) -> Form:

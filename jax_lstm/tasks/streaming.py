@@ -8,7 +8,6 @@ import numpy as np
 
 from jax_lstm.checks import require_extra
 from jax_lstm.data.streamed import Streamed, load_streamed
-from jax_lstm.tasks.defaults import with_forecast_defaults
 from jax_lstm.tasks.forecast import Forecasting, trained_on
 from jax_lstm.train.batches import calls_of
 from jax_lstm.train.config import TrainConfig
@@ -85,5 +84,4 @@ def load(config: TrainConfig, about: dict[str, Any] | None = None) -> Streaming:
     if about is None:
         require_extra("grain", "data", "--stream")  # before all rows are read, not after
     stream = load_streamed(config.data, None if about is None else trained_on(about))
-    sample = stream.sample(np.dtype(config.dtype))
-    return Streaming(with_forecast_defaults(config, sample), sample, stream)
+    return Streaming(config, stream.sample(np.dtype(config.dtype)), stream)

@@ -39,6 +39,9 @@ class LanguageModelling(Task):
 
     make_model = language_model
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", with_defaults(self.config))
+
     @property
     def unit(self) -> str:
         return self.text.alphabet.units
@@ -179,7 +182,7 @@ def in_streams(codes: np.ndarray, streams: int, steps: int) -> np.ndarray:
 
 def load(config: TrainConfig, about: dict[str, Any] | None = None) -> LanguageModelling:
     alphabet = None if about is None else Alphabet(**about["alphabet"])
-    return LanguageModelling(with_defaults(config), load_text(config.text, config.held_out, alphabet))
+    return LanguageModelling(config, load_text(config.text, config.held_out, alphabet))
 
 
 class TextRun(Run):

@@ -4,8 +4,9 @@ from typing import Any
 
 from jax_lstm.checks import InputError
 
-# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars
-FORMAT = 2
+# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: the
+# forecaster's network
+FORMAT = 3
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
 IGNORED = {  # options that every config of format 0 has, whatever its task
@@ -41,6 +42,8 @@ def upgraded(values: Any, where: str) -> Any:
         values = _of_format_1(values)
     if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:  # written by a run
         values["data"] = {"calendar": "off"} | data
+    if number < 3 and isinstance(data := values.get("data"), dict) and "season" in data:
+        values["model"] = {"network": "tutorial"} | values.get("model", {})
     return values
 
 

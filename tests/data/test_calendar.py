@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jax_lstm.data.calendar import Calendar, calendar_features, find_calendar
+from jax_lstm.data.calendar import Calendar, calendar_features, calendar_names, find_calendar
 
 HOUR = 3_600_000_000
 
@@ -18,7 +18,7 @@ def stamps(freq: str, rows: int = 40, start: str = "2024-01-01") -> np.ndarray:
 @pytest.mark.parametrize(
     ("freq", "start", "words", "season"),
     [
-        ("s", "2024-01-01", "1 second", 3600),
+        ("s", "2024-01-01", "1 second", 60),
         ("15min", "2024-01-01 00:07", "15 minutes", 96),
         ("h", "2024-01-01", "1 hour", 24),
         ("36h", "2024-01-01", "36 hours", 5),
@@ -34,7 +34,7 @@ def stamps(freq: str, rows: int = 40, start: str = "2024-01-01") -> np.ndarray:
         ("YS", "2000-01-01", "1 year", 1),
         ("YE", "2000-01-01", "1 year", 1),
         ("28D", "2024-01-01", "4 weeks", 13),
-        ("250ms", "2024-01-01", "0.25 seconds", 14400),
+        ("250ms", "2024-01-01", "0.25 seconds", 240),
     ],
 )
 def test_regular_timestamps(freq: str, start: str, words: str, season: int) -> None:
@@ -43,7 +43,7 @@ def test_regular_timestamps(freq: str, start: str, words: str, season: int) -> N
     kept = np.delete(np.arange(40), (5, 11))
     calendar = find_calendar([whole[:40][kept]])
     assert calendar is not None
-    assert (str(calendar), calendar.season) == (words, season)
+    assert (str(calendar), min(calendar.seasons, default=1)) == (words, season)
     at, distance = calendar.positions(whole[:40][kept])
     np.testing.assert_array_equal(at, kept)
     assert not distance.any()
@@ -106,12 +106,16 @@ def test_steps_are_those_within_series() -> None:
 
 def test_features_are_the_cycles_longer_than_a_step() -> None:
     names = {
-        freq: list(calendar_features(find_calendar([stamps(freq)]) or Calendar("time", 0), stamps(freq)))
-        for freq in ("h", "D", "B", "W", "MS", "QS", "YS")
+        freq: list(calendar_names(find_calendar([times[:40]]) or Calendar("time", 0), times))
+        for freq, rows in (("h", 17_600), ("D", 800), ("B", 600), ("W", 110), ("MS", 30), ("QS", 12), ("YS", 40))
+        for times in [stamps(freq, rows, "1900-01-01")]
     }
     year, week, day = ([f"{name} sin", f"{name} cos"] for name in ("day of year", "weekday", "hour"))
     assert names == {"h": day + week + year, "D": week + year, "B": week + year, "W": year, "MS": year, "QS": year,
                      "YS": []}  # fmt: skip
-    found = calendar_features(Calendar("time", HOUR), np.array(["2024-01-02T06:00"], "datetime64[us]"))
+    hours = Calendar("time", HOUR)
+    short = {rows: list(calendar_names(hours, stamps("h", rows))) for rows in (48, 49, 336, 337, 8760)}
+    assert short == {48: [], 49: day, 336: day, 337: day + week, 8760: day + week}, "each cycle must be there twice"
+    found = calendar_features(np.array(["2024-01-02T06:00"], "datetime64[us]"))
     assert found["hour sin"] == pytest.approx(1)
     assert found["weekday cos"] == pytest.approx(np.cos(2 * np.pi / 7))

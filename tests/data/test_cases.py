@@ -59,7 +59,7 @@ def test_values_of_cases() -> None:
     assert (new.group, len(new.values), old.group, len(old.values)) == ("NEW", 1, "OLD", 300)
     assert load_dataset(case("panel_one_row_first", "sales", group="shop")).warnings[-1].endswith("NEW (1 rows)")
     (future,) = read_series(case("known_future", "load")).series
-    assert (len(future.values), future.future_rows) == (300, 4)
+    assert (len(future.values), len(future.future)) == (300, 4)
     (days,) = read_series(case("business_days", "Close", "Date")).series
     assert (days.absent_rows, load_dataset(case("business_days", "Close", "Date")).dropped_windows) == (0, 0)
 

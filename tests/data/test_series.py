@@ -10,7 +10,7 @@ import pytest
 from jax_lstm.checks import InputError
 from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.frames import Frame
-from jax_lstm.data.series import Series, fill
+from jax_lstm.data.series import Series, fill, with_calendar
 from jax_lstm.data.series import regular as on_grid
 from jax_lstm.data.table import Columns, Table
 
@@ -28,8 +28,8 @@ def table(hours: Sequence[float] | None, group: str = "") -> Table:
     return Table(frame, group, ("y", "x"), values, stamps, "", np.arange(count))
 
 
-def regular(tables: list[Table], trained: Calendar | None = None, calendar: bool = False) -> list[Series]:
-    return on_grid(tables, COLUMNS, trained, calendar)
+def regular(tables: list[Table], trained: Calendar | None = None) -> list[Series]:
+    return on_grid(tables, COLUMNS, trained)
 
 
 def hourly(hours: int = 1) -> Calendar:
@@ -124,7 +124,7 @@ def test_rows_after_the_last_target(
 ) -> None:
     one = replace(table([0, 1, 2, 3]), values=np.stack([targets, others], axis=1))
     (series,) = regular([one])
-    assert (len(series.values), series.future_rows, series.empty_rows) == (rows, future, empty)
+    assert (len(series.values), len(series.future), series.empty_rows) == (rows, future, empty)
     assert series.times is not None
     assert len(series.times) == rows
     not_read = Columns(("x",), ("y",), ("x",))
@@ -139,9 +139,9 @@ def test_rows_ahead() -> None:
 
 
 def test_columns_of_the_calendar() -> None:
-    (series,) = regular([table([0, 1, 3])], calendar=True)
-    names = [f"{name} {part}" for name in ("hour", "weekday", "day of year") for part in ("sin", "cos")]
-    assert series.columns == ("y", "x", *names)
+    (series,) = regular([table([0, 1, 3])])
+    series = with_calendar(series, ("hour sin", "weekday cos"))
+    assert series.columns == ("y", "x", "hour sin", "weekday cos")
     np.testing.assert_allclose(series.values[:, 2], np.sin(2 * np.pi * np.arange(4) / 24))  # of the absent row too
 
 
