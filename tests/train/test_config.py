@@ -46,7 +46,7 @@ FAULTS: list[tuple[Any, str]] = [
       for many in ({"seeds": "0:2"}, {"sweep": ["learning_rate=1e-3,1e-2"]})),
     ({"model": {"dropout": 0.5}}, "`--dropout` must be 0 for a single layer"),
     ({"model": {"dropout": 1.0, "num_layers": 2}}, "`--dropout` must be at least 0 and below 1"),
-    ({"model": {"proj_size": 32}}, "`--proj-size` must be below --hidden-size, 32; got 32"),
+    ({"model": {"proj_size": 64}}, "`--proj-size` must be below --hidden-size, 64; got 64"),
     ({"model": {"backend_args": ["unroll=4"]}}, "`--backend-args` must come with --backend NAME; got unroll=4"),
     *(({"model": {"backend": "scan", "backend_args": [text]}}, "`--backend-args` must be NAME=VALUE, as unroll=4")
       for text in ("unroll", "unroll=", "=4")),
@@ -72,7 +72,7 @@ FAULTS: list[tuple[Any, str]] = [
     ({"epochs": 2.5}, "field 'epochs': expected int; got 2.5"),
     ({"epochs": True}, "field 'epochs': expected int; got True"),
     ({"data": {"target": "temp"}}, "field 'target': expected a list; got 'temp'"),
-    ({"optim": {"schedule": "zigzag"}}, "field 'schedule': expected one of 'constant', 'cosine'"),
+    ({"optim": {"schedule": "zigzag"}}, "field 'schedule': expected one of 'auto', 'constant', 'cosine'"),
 ]  # fmt: skip
 
 

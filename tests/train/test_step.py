@@ -9,7 +9,8 @@ import pytest
 from flax import nnx
 
 from jax_lstm.data import DataConfig, input_windows, target_windows
-from jax_lstm.tasks.forecast import make_forecast, windows
+from jax_lstm.models.forecast_model import Layout
+from jax_lstm.tasks.forecast import make_forecast
 from jax_lstm.tasks.models import sequence_model
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.batches import shuffled
@@ -17,6 +18,7 @@ from jax_lstm.train.optimizer import make_optimizer
 from jax_lstm.train.step import init_state, make_run_steps, make_step
 
 WINDOW, HORIZON = 4, 2
+LAYOUT = Layout(WINDOW, HORIZON, 3)
 
 
 def setup(**options: Any) -> tuple[Any, Any, Any, jax.Array, jax.Array]:
@@ -27,6 +29,10 @@ def setup(**options: Any) -> tuple[Any, Any, Any, jax.Array, jax.Array]:
     return model, make_step(model, optimizer), init_state(model, optimizer), values, values[:, :1]
 
 
+def gather(arrays: Any, starts: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return input_windows(arrays[0], starts, WINDOW), target_windows(arrays[1], starts, WINDOW, HORIZON)
+
+
 @pytest.mark.slow
 def test_many_steps_in_one_call_are_one_at_a_time() -> None:
     _, step, state, inputs, targets = setup(num_layers=2, dropout=0.3)
@@ -35,7 +41,7 @@ def test_many_steps_in_one_call_are_one_at_a_time() -> None:
     for row in starts:
         batch = (input_windows(inputs, row, WINDOW), target_windows(targets, row, WINDOW, HORIZON))
         one_by_one, _ = jax.jit(step)(one_by_one, batch)
-    at_once, metrics = make_run_steps(step, windows(WINDOW, HORIZON))(state, (inputs, targets), jnp.asarray(starts))
+    at_once, metrics = make_run_steps(step, gather)(state, (inputs, targets), jnp.asarray(starts))
     assert at_once.step == one_by_one.step == 3
     assert metrics["loss"].shape == metrics["grad_norm"].shape == (3,)
     for got, expected in zip(jax.tree.leaves(at_once.params), jax.tree.leaves(one_by_one.params), strict=True):
@@ -44,7 +50,7 @@ def test_many_steps_in_one_call_are_one_at_a_time() -> None:
 
 def test_each_step_function_compiles_once() -> None:
     model, step, state, inputs, targets = setup()
-    run_steps, forecast = make_run_steps(step, windows(WINDOW, HORIZON)), make_forecast(model, WINDOW)
+    run_steps, forecast = make_run_steps(step, gather), make_forecast(model, LAYOUT)
     traces = []
     forward = type(model).__call__
 
@@ -66,7 +72,7 @@ def test_each_step_function_compiles_once() -> None:
 def test_forecasts_are_the_models() -> None:
     model, _, _, inputs, _ = setup()
     starts = np.arange(40, dtype=np.int32)
-    got = make_forecast(model, WINDOW, batch_size=16)(nnx.state(model, nnx.Param), inputs, starts)
+    got = make_forecast(model, LAYOUT, batch_size=16)(nnx.state(model, nnx.Param), inputs, starts)
     assert isinstance(got, np.ndarray)
     windows = jnp.stack([inputs[start : start + WINDOW] for start in starts])
     np.testing.assert_allclose(got, model(windows), rtol=1e-5, atol=1e-6)

@@ -90,7 +90,7 @@ def test_a_batch_is_what_the_file_holds_standardised(folder: Path) -> None:
     values = (values - values[:420].mean(axis=0)) / values[:420].std(axis=0)
     block = next(iter(task.batches(config, 0)))
     starts = numbers(task, [block])[0, 2]
-    x, y = task.gather((), jax.numpy.asarray(block[2]))
+    (x, _), y = task.gather((), jax.numpy.asarray(block[2]))
     rows = starts[:, None] + np.arange(WINDOW + HORIZON)
     np.testing.assert_allclose(x, values[rows[:, :WINDOW]], atol=1e-6)
     np.testing.assert_allclose(y, values[rows[:, WINDOW:]][..., [1, 0]].reshape(16, -1), atol=1e-6)

@@ -31,7 +31,7 @@ from jax_lstm.train.directory import saved_config
 
 
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
-    common: dict[str, Any] = {"model": ModelConfig(hidden_size=4), "batch_size": 16, "epochs": 4}
+    common: dict[str, Any] = {"model": ModelConfig(4, network="tutorial"), "batch_size": 16, "epochs": 4}
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
 
 
@@ -51,6 +51,22 @@ def test_it_learns_and_keeps_the_best_weights(data: DataConfig, tmp_path: Path) 
     assert np.mean((got - truth_of(dataset, "val")) ** 2.0) == pytest.approx(min(losses), rel=1e-5)
     assert all(np.isfinite(row["loss"]) for row in rows_of(tmp_path) if "loss" in row)
     assert [row["val_loss"] for row in rows_of(tmp_path) if "val_loss" in row] == losses
+
+
+def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is_better(
+    data: DataConfig, tmp_path: Path
+) -> None:
+    dataset = load_dataset(data)
+    ridge = float(np.mean((dataset.ridge.forecast(dataset, dataset.starts["val"]) - truth_of(dataset, "val")) ** 2))
+    best = {}
+    for rate, epochs in ((1e-9, 1), (3e-3, 30)):
+        config = config_for(data, model=ModelConfig(8), epochs=epochs, optim=OptimConfig(learning_rate=rate))
+        found = fit(Forecasting(config, dataset), tmp_path / str(rate)).position
+        best[rate], margin = found.best_loss, Forecasting(config, dataset).margin
+    assert margin is not None
+    assert best[1e-9] == pytest.approx(ridge * (1 - margin), rel=1e-4), "no epoch was better by the margin"
+    assert best[3e-3] is not None
+    assert best[3e-3] < ridge
 
 
 @pytest.mark.slow
@@ -155,7 +171,7 @@ def test_more_epochs_go_on_where_the_run_ended(data: DataConfig, tmp_path: Path,
 def test_a_run_resumes_only_as_itself(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, epochs=1), load_dataset(data)
     fit(Forecasting(config, dataset), tmp_path)
-    assert saved_config(tmp_path) == config
+    assert saved_config(tmp_path) == Forecasting(config, dataset).config
     with pytest.raises(InputError, match="`--resume` must keep the seed of the run, 0; got 1"):
         fit(Forecasting(replace(config, seed=1, epochs=2), dataset), tmp_path, resume=True)
     dataset.scaler.mean[0] += 1
