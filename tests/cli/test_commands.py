@@ -54,12 +54,13 @@ def is_png(path: Path) -> bool:
 def by_hand(directory: Path, *histories: np.ndarray) -> np.ndarray:
     """What comes after each (N, F): the model on its last window, standardised and restored; (n, horizon, C)."""
     run = open_run(directory)
-    model = LSTMModel(len(run.features), HIDDEN, HORIZON * len(run.target), rngs=nnx.Rngs(123))
+    at = tuple(run.features.index(name) for name in run.target)
+    layout, lags = Layout(WINDOW, HORIZON, len(run.features), at), run.about["lags"]
+    model = ForecastModel(layout, HIDDEN, segment=run.config.model.segment, lags=lags, rngs=nnx.Rngs(123))
     nnx.update(model, run.weights())
     windows = [(values[-WINDOW:] - run.scaler.mean) / run.scaler.scale for values in histories]
     ahead = np.asarray(model(jnp.asarray(windows, jnp.float32))).reshape(len(windows), HORIZON, -1)
-    at = [run.features.index(name) for name in run.target]
-    return ahead * run.scaler.scale[at] + run.scaler.mean[at]
+    return ahead * run.scaler.scale[list(at)] + run.scaler.mean[list(at)]
 
 
 def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
@@ -81,7 +82,7 @@ def test_scores_are_those_of_the_forecasts(trained: Path) -> None:
     record, scaler, values = read_json(trained / "scores.json"), open_run(trained).scaler, noisy_sine()
     np.testing.assert_allclose([scaler.mean, scaler.scale], [values[:140].mean(axis=0), values[:140].std(axis=0)])
     assert record["part"] == "test"
-    assert list(record["scores"]) == ["LSTM", "persistence", "seasonal-naive", "linear"]
+    assert list(record["scores"]) == ["LSTM", "persistence", "seasonal-naive", "ridge"]
     ends = range(160, 200 - HORIZON + 1)  # of the windows whose targets lie in the last fifth
     errors = by_hand(trained, *(values[:end] for end in ends)) - [values[end : end + HORIZON, :1] for end in ends]
     expected = {"mse y": np.mean(errors**2), "mae y": np.mean(np.abs(errors))}
@@ -214,7 +215,7 @@ def test_compare_records_agreement_speed_and_quality(
     for part in ("training", "inference"):
         assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}
     scores = record["scores"]
-    assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "linear"}
+    assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "ridge"}
     assert scores["JAX"] == pytest.approx(scores["PyTorch"], rel=1e-3)
     ours, reference = (metrics(run / name)[-1] for name in ("metrics.jsonl", "metrics.torch.jsonl"))
     assert ours == pytest.approx(reference, rel=1e-3)

@@ -11,7 +11,7 @@ from small_run import COLUMNS, SMALL, call, noisy_sine
 
 from jax_lstm.cli import pictures, plots, show
 from jax_lstm.data import DataConfig
-from jax_lstm.data.baselines import linear
+from jax_lstm.data.baselines import ridge
 from jax_lstm.tasks import load_task
 from jax_lstm.train import TrainConfig
 
@@ -34,7 +34,7 @@ def printed(draw: Any) -> list[str]:
 
 def test_several_targets_have_a_row_each_at_80_columns(task: Any) -> None:
     baselines = task.baselines("test")
-    together, members = baselines["linear"], ("seed 0, learning_rate 0.001", "seed 1, learning_rate 0.001")
+    together, members = baselines["ridge"], ("seed 0, learning_rate 0.001", "seed 1, learning_rate 0.001")
     scores = {"all 2 together": together, **dict.fromkeys(members, together), **baselines}
     lines = printed(lambda console: show.scores_table(console, task, scores, "test", members, members[:1]))
     assert max(map(len, lines)) <= 80
@@ -42,7 +42,7 @@ def test_several_targets_have_a_row_each_at_80_columns(task: Any) -> None:
     for name, row in scores.items():
         mark = ["*"] if name == members[0] else []
         assert [*name.split(), *mark, f"{row['mse']:.4f}", f"{row['mae']:.4f}"] in [line.split() for line in lines]
-    shown = ["all 2 together", "persistence", "seasonal-naive", "linear"]
+    shown = ["all 2 together", "persistence", "seasonal-naive", "ridge"]
     for target in TARGETS:
         numbers = [f"{scores[name][f'mae {target}']:.4g}" for name in shown if name in scores]
         assert [target, *numbers] in [line.split() for line in lines]
@@ -73,14 +73,14 @@ def test_baselines_are_drawn_beside_the_model(task: Any, tmp_path: Path, monkeyp
     figures, count = drawn(monkeypatch), task.size("test")
     own = {"JAX": np.zeros((count, 21)), "PyTorch": np.ones((count, 21))}
     pictures.forecasts(tmp_path, task.dataset, "test", own)
-    names = ["persistence", "seasonal-naive", "linear"]
+    names = ["persistence", "seasonal-naive", "ridge"]
     baselines = [name for name in names if name in task.baselines("test")]
     assert legend(figures[0]) == ["seen", "truth", *baselines, "JAX", "PyTorch"]
     curves = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
     at = np.linspace(0, count - 1, pictures.PANELS + 2).astype(int)[1]
     scaler = task.dataset.scaler.pick(TARGETS[:1])
-    expected = scaler.restore(linear(task.dataset, task.dataset.starts["test"])[at, ::7])
-    np.testing.assert_allclose(curves["linear"], expected)
+    expected = scaler.restore(ridge(task.dataset, task.dataset.starts["test"])[at, ::7])
+    np.testing.assert_allclose(curves["ridge"], expected)
     looks = {(line.get_color(), line.get_linestyle(), line.get_linewidth()) for line in figures[0].axes[0].lines}
     assert len(looks) == len(curves), "each can be told from the others"
 
@@ -103,5 +103,5 @@ def test_what_train_draws(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     options = ("train", "--csv", data, *COLUMNS, *SMALL, "--season", 6, "--sweep", "num_layers=1,2", "--epochs", 1)
     assert call(*options, "--out", tmp_path / "run") == 0
     forecasts, losses = figures
-    assert legend(forecasts) == ["seen", "truth", "persistence", "seasonal-naive", "linear", "LSTM"]
+    assert legend(forecasts) == ["seen", "truth", "persistence", "seasonal-naive", "ridge", "LSTM"]
     assert [text.get_text() for text in losses.axes[0].get_legend().get_texts()] == ["num_layers 1", "num_layers 2"]

@@ -15,9 +15,22 @@ CSV = {"csv": "a.npy", "target": ["y"]}
 STREAM = CSV | {"stream": True}
 FAULTS: list[tuple[Any, str]] = [
     *(({name: 0}, f"`--{name.replace('_', '-')}` must be an integer of at least 1; got 0")
-      for name in ("epochs", "batch_size", "chunk_steps")),
+      for name in ("chunk_steps",)),
+    *(({name: -1}, f"`--{name.replace('_', '-')}` must be an integer of at least 0; got -1")
+      for name in ("epochs", "batch_size")),
     *(({"data": {name: 0}}, f"`--{name}` must be an integer of at least 1; got 0")
-      for name in ("window", "horizon")),
+      for name in ("horizon",)),
+    ({"data": {"window": -1}}, "`--window` must be an integer of at least 0; got -1"),
+    ({"model": {"segment": -1}}, "`--segment` must be an integer of at least 0; got -1"),
+    ({"model": {"network": "tutorial", "channels": "joint"}}, "`--channels` must be left out with --network tutorial"),
+    ({"quantiles": "0.1,0.9"}, "`--quantiles` must be numbers between 0 and 1 with 0.5 among them"),
+    ({"quantiles": "0.5,high"}, "`--quantiles` must be numbers between 0 and 1 with 0.5 among them"),
+    ({"quantiles": "0.1,0.5", "loss": "mae"}, "`--quantiles` must come without --loss and --network"),
+    ({"data": {"interval": 1.5}}, "`--interval` must be at least 0 and below 1"),
+    ({"data": {"interval": 0.9, "split": "0.8,0,0.2"}}, "`--interval` must come with a validation part in --split"),
+    ({"data": {"csv": "a.csv", "target": ["y"], "future": ["y"]}}, "`--future` must leave out the targets"),
+    ({"data": {"csv": "a.csv", "target": ["y"], "static": ["y"]}}, "`--static` must name columns that are neither"),
+    ({"data": {"csv": "a.csv", "target": ["y"], "past": ["x"], "features": ["x"]}}, "`--past` must be left out with"),
     ({"data": {"season": 99999999999}}, "`--season` must be at most 2147483647"),
     ({"seed": 99999999999}, "`--seed` must be at most 2147483647"),
     ({"seed": -1}, "`--seed` must be an integer of at least 0"),
