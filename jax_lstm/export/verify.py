@@ -75,7 +75,7 @@ def verify(form: Format, file: bytes, model: Any, options: Options, exported: Pr
     for name, reference in expected.items():
         difference = np.abs(np.asarray(found[name], np.float64) - np.asarray(reference, np.float64))
         beyond = np.maximum(difference - rounding, 0) if name == "y" and restore is not None else difference
-        scale = np.max(np.abs(reference))
+        scale = np.max(np.abs(reference)) or 1.0
         # np.maximum keeps a NaN, max() may drop it
         largest, excess = np.maximum(largest, np.max(difference) / scale), np.maximum(excess, np.max(beyond) / scale)
     if not excess <= TOLERANCE:

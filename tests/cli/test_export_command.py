@@ -13,7 +13,7 @@ from small_run import HIDDEN, noisy_sine
 
 import jax_lstm as jl
 from jax_lstm.cli import main
-from jax_lstm.export import onnx_graph
+from jax_lstm.export import onnx_lstm
 from jax_lstm.export.verify import FORMATS
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tolerances import difference
@@ -200,7 +200,7 @@ def test_wrong_gates_do_not_hide_behind_a_large_mean(tmp_path: Path, says: Print
     says("train", *data, *FEW, "--out", tmp_path / "run")
     said = says("export", tmp_path / "run", "--to", "onnx")
     assert "warning: float32 rounds column 'q' to 0.3 of its standard deviation" in said
-    monkeypatch.setattr(onnx_graph, "IOFC", (0, 1, 3, 2))
+    monkeypatch.setattr(onnx_lstm, "IOFC", (0, 1, 3, 2))
     out = tmp_path / "run" / "p.onnx"
     assert "differs from the model" in says("export", tmp_path / "run", "--to", "onnx", "--out", out, status=2)
     assert not out.exists()

@@ -41,7 +41,7 @@ class Doubled(jl.LSTMModel):
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel, with"),
+        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel, ForecastModel or"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False for LSTMModel; got"),
         (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False for LanguageMod"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"lengths": 1}, "`lengths` must be True or False; got 1"),
