@@ -48,7 +48,7 @@ def add_lstm(
     lengths: str = "",
     name: str | None = None,
 ) -> Layers:
-    """Add all layers over `x` (T, B, I); `initial` has h and c (D, B, H) of each layer, `name` is that of the outputs."""
+    """Add all layers over `x` (T, B, I), with outputs called `name`; `initial` has h and c (D, B, H) of each layer."""
     sizes, both = lstm.sizes, lstm.sizes.num_directions == 2
     found = Layers(x, [], [])
     for layer in range(sizes.num_layers):
@@ -56,7 +56,8 @@ def add_lstm(
         w, r, b, p = _weights(graph, lstm.params, suffixes)
         h_0, c_0 = (states[layer] if states else "" for states in initial)
         y, h, c = graph.node(
-            "LSTM", found.ys, w, r, b, lengths, h_0, c_0, p, outputs=[f"{output}_{len(graph.nodes)}" for output in ("Y", "Y_h", "Y_c")],
+            "LSTM", found.ys, w, r, b, lengths, h_0, c_0, p,
+            outputs=[f"{output}_{len(graph.nodes)}" for output in ("Y", "Y_h", "Y_c")],
             hidden_size=sizes.hidden_size, direction="bidirectional" if both else "forward",
         )  # fmt: skip
         output = name if layer == sizes.num_layers - 1 else None
