@@ -21,8 +21,10 @@ NAME = "standard input"
 
 @dataclass
 class Series:
-    """A series so far: the last value of each feature, the window of standardised rows that ends with the last of its
-    `rows`, and the times of its first and its last row."""
+    """A series so far.
+
+    The last value of each feature, the window that ends with the last of its `rows`, the times of its first and last.
+    """
 
     last: np.ndarray
     window: np.ndarray | None = None
