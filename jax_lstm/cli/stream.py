@@ -14,17 +14,21 @@ from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
 from jax_lstm.tasks.ahead import SEEDS
 from jax_lstm.tasks.forecast import ForecastRun, agreement
-from jax_lstm.tasks.online import Online, SeriesState
+from jax_lstm.tasks.online import Online
 
 NAME = "standard input"
 
 
 @dataclass
 class Series:
-    """A series so far: the model's states, the last value of each feature, the times of its first and its last row."""
+    """A series so far.
 
-    state: SeriesState
+    The last value of each feature, the window that ends with the last of its `rows`, the times of its first and last.
+    """
+
     last: np.ndarray
+    window: np.ndarray | None = None
+    rows: int = 0
     first: np.datetime64 | None = None
     time: np.datetime64 | None = None
 
@@ -45,9 +49,11 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     time, group = (
         name if name in header else "" for name in ((data.time, data.group) if data.csv else ("time", "origin"))
     )
-    if data.calendar_features and not time:
+    calendar = run.trained.columns.calendar_features
+    if calendar and not time:
         raise InputError(f"{NAME}: no column {data.time!r}, whose calendar the model reads")
-    features, target, ahead = run.scaler.pick(run.features), run.scaler.pick(run.target), range(1, data.horizon + 1)
+    features, target, known = (run.scaler.pick(names) for names in (run.features, run.target, calendar))
+    ahead = range(1, data.horizon + 1)
     online, found, clock = Online(run), dict[str, Series](), Clock(run)
     writer = csv.writer(out, lineterminator="\n")
     ends = tuple(f" {end}" for end in SEEDS) if len(run.names) > 1 else ()
@@ -56,7 +62,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     out.flush()
     warned: set[str] = set()
 
-    def feed(series: Series, line: int) -> np.ndarray:
+    def add(series: Series, line: int) -> np.ndarray:
         for column, warning in features.far(series.last[None]).items():
             if column not in warned:
                 print(f"jax-lstm: warning: {NAME}, line {line}: {warning}", file=errors)
@@ -65,8 +71,8 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
             standardised = features.standardise(series.last[None])[0]
         except InputError as error:
             raise InputError(f"{NAME}, line {line}: {error}") from None
-        forecasts, series.state = online.feed(series.state, standardised)
-        return forecasts
+        series.window, series.rows = online.add(series.window, standardised), series.rows + 1
+        return series.window
 
     for line, row in rows:
         if len(row) != len(header):
@@ -74,23 +80,21 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
         fields = dict(zip(header, row, strict=True))
         name = fields[group].strip() if group else ""
         values = feature_values(run, fields, line)
-        if name not in found:
-            found[name] = Series(online.start(), features.mean)
-        series = found[name]
+        series = found.setdefault(name, Series(features.mean))
         if time:
             stamp = clock.read(fields[time], line)
-            missed = clock.missed(series, stamp, line)[-data.window :]
-            for absent in missed:
+            for absent in clock.missed(series, stamp, line)[-data.window :]:
                 series.last = clock.with_calendar(series.last, absent)
-                feed(series, line)
+                add(series, line)
             series.first, series.time = series.first if series.first is not None else stamp, stamp
             values = clock.with_calendar(values, stamp)
         series.last = np.where(np.isnan(values), series.last, values)
-        standardised = feed(series, line).astype(np.float64)
-        members = target.restore(standardised.reshape(len(standardised), data.horizon, -1))
+        window = add(series, line)
+        standardised = online.forecast(window, known.standardise(clock.ahead(series, data.horizon)))
+        members = target.restore(standardised.astype(np.float64).reshape(len(standardised), data.horizon, -1))
         shown: list[Any] = [members.mean(axis=0), *(agreement(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
-        label = fields[time].strip() if time else series.state.rows
+        label = fields[time].strip() if time else series.rows
         writer.writerow([*([name] if group else []), label, *numbers])
         out.flush()
 
@@ -131,7 +135,7 @@ class Clock:
 
     def __init__(self, run: ForecastRun) -> None:
         self._calendar, self._file = run.trained.calendar, run.config.data.file
-        self._features = run.features if run.config.data.calendar_features else ()
+        self._features, self._names = run.features, run.trained.columns.calendar_features
         self._offset: bool | None = None
 
     def read(self, text: str, line: int) -> np.datetime64:
@@ -165,9 +169,17 @@ class Clock:
 
     def with_calendar(self, values: np.ndarray, time: np.datetime64) -> np.ndarray:
         """The features (F,) of a row with those of the calendar at `time`."""
-        if not self._features or self._calendar is None:
-            return values
-        found = calendar_features(np.array([time]))
-        return np.array(
-            [found[name][0] if name in found else old for name, old in zip(self._features, values, strict=True)]
-        )
+        values, found = values.copy(), calendar_features(np.array([time]))
+        for name in self._names:
+            values[self._features.index(name)] = found[name][0]
+        return values
+
+    def ahead(self, series: Series, rows: int) -> np.ndarray:
+        """The features of the calendar in the next rows of a series, (rows, K)."""
+        if not self._names:
+            return np.zeros((rows, 0))
+        assert self._calendar is not None
+        times = np.array([series.first, *([series.time] if series.rows > 1 else [])])
+        last = self._calendar.positions(times).at[-1]
+        found = calendar_features(self._calendar.stamps(times, last + 1 + np.arange(rows)))
+        return np.stack([found[name] for name in self._names], axis=1)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from jax_lstm.checks import require, require_bool, require_shape
 from jax_lstm.layers import LSTM
-from jax_lstm.models import LanguageModel, LSTMModel
+from jax_lstm.models import ForecastModel, LanguageModel, Linear, LSTMModel
 from jax_lstm.params import LSTMState, state_dtype
 from jax_lstm.weights.tensors import as_array
 
@@ -52,8 +52,8 @@ class Options(TypedDict, total=False):
 
     - `lengths` adds an input `lengths` (batch,) int32: the number of steps in each row, at least 1.
     - `state` adds inputs `h_0` and `c_0`, (L*D, batch, H); without them the initial state is zero.
-    - `standardise` is applied to the input `x`.
-    - `restore` is applied to the output `y`.
+    - `standardise` is applied to the input `x`, and what it says of the columns known ahead to the input `ahead`.
+    - `restore` is applied to the output `y`; all quantiles of a forecast share an entry.
     """
 
     lengths: bool
@@ -63,14 +63,19 @@ class Options(TypedDict, total=False):
 
 
 class Program(NamedTuple):
-    """`run` maps {input name: array} to {output name: array}."""
+    """`run` maps {input name: array} to {output name: array}.
+
+    `standardise` has the scaling of each input that is scaled, `restore` that of the output `y`.
+    """
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    standardise: Mapping[str, Scaling]
+    restore: Scaling | None
     run: Callable[[Mapping[str, Any]], dict[str, jax.Array]]
 
 
-EXPORTABLE = (LSTM, LSTMModel, LanguageModel)
+EXPORTABLE = (LSTM, LSTMModel, ForecastModel, LanguageModel)
 
 
 def lstm_of(module: nnx.Module) -> LSTM:
@@ -81,7 +86,8 @@ def lstm_of(module: nnx.Module) -> LSTM:
     """
     kind = next((kind for kind in EXPORTABLE if isinstance(module, kind)), None)
     known = kind is not None and type(module).__call__ is kind.__call__
-    require(known, "module", "be an LSTM, LSTMModel or LanguageModel, with its own `__call__`", type(module).__name__)
+    expected = "be an LSTM, LSTMModel, ForecastModel or LanguageModel, with its own `__call__`"
+    require(known, "module", expected, type(module).__name__)
     return module if isinstance(module, LSTM) else module.lstm  # type: ignore[union-attr]
 
 
@@ -109,34 +115,47 @@ def program(
     if not inner.variant.changes_recurrence(training=False):  # where it does, plain JAX is all there is
         inner.backend = "scan"
     if full:
-        inner.dtype = None
-        if not isinstance(module, LSTM):
-            module.fc.dtype = None
+        for _, part in nnx.iter_modules(module):
+            if isinstance(part, LSTM | Linear):
+                part.dtype = None
+    scalings = {} if standardise is None else {"x": standardise}
+    if isinstance(module, ForecastModel):
+        if standardise is not None and module.layout.known:
+            scalings["ahead"] = Scaling(*(np.asarray(part)[list(module.layout.known)] for part in standardise))
+        if restore is not None:
+            restore = Scaling(*(np.repeat(part, module.values) for part in restore))
 
     def run(arrays: Mapping[str, Any]) -> dict[str, jax.Array]:
-        x = arrays[inputs[0].name]
-        x = x if standardise is None else standardise.standardise(x)
-        optional = {"lengths": arrays["lengths"]} if lengths else {}
-        if isinstance(module, LSTMModel):
-            y, last = module(x, **optional), ()
+        given = {name: scalings[name].standardise(x) if name in scalings else x for name, x in arrays.items()}
+        first, *others = (given[port.name] for port in inputs)
+        if isinstance(module, ForecastModel):
+            y, last = module(first, *others), ()
         else:
-            y, last = module(x, LSTMState(arrays["h_0"], arrays["c_0"]) if state else None, **optional)
+            options = {"lengths": given["lengths"]} if lengths else {}
+            if isinstance(module, LSTMModel):
+                y, last = module(first, **options), ()
+            else:
+                y, last = module(first, LSTMState(given["h_0"], given["c_0"]) if state else None, **options)
         y = y.astype(outputs[0].dtype)
         y = y if restore is None else restore.restore(y)
         return dict(zip((port.name for port in outputs), (y, *last), strict=True))
 
-    return Program(inputs, outputs, run)
+    return Program(inputs, outputs, scalings, restore, run)
 
 
 def _require_options(module: Any, lengths: bool, state: bool, scalings: Mapping[str, Scaling | None]) -> None:
     lstm, kind = lstm_of(module), type(module).__name__
     require_bool("lengths", lengths)
     require_bool("state", state)
-    require(not (lengths and isinstance(module, LanguageModel)), "lengths", f"be False for {kind}", lengths)
-    require(not (state and isinstance(module, LSTMModel)), "state", f"be False for {kind}", state)
+    fixed, forecasts = isinstance(module, LanguageModel | ForecastModel), isinstance(module, LSTMModel | ForecastModel)
+    require(not (lengths and fixed), "lengths", f"be False for {kind}", lengths)
+    require(not (state and forecasts), "state", f"be False for {kind}", state)
     columns = {} if isinstance(module, LanguageModel) else {"standardise": lstm.sizes.input_size}
     if isinstance(module, LSTMModel):
         columns["restore"] = module.fc.bias.shape[0]
+    if isinstance(module, ForecastModel):
+        layout = module.layout
+        columns = {"standardise": layout.features, "restore": layout.horizon * len(layout.target)}
     for name, scaling in scalings.items():
         if scaling is None:
             continue
@@ -151,6 +170,8 @@ def _require_options(module: Any, lengths: bool, state: bool, scalings: Mapping[
 def _ports(module: Any, lengths: bool, state: bool, full: bool) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     """Inputs and outputs; the first of each are the module's main ones."""
     lstm = lstm_of(module)
+    if isinstance(module, ForecastModel):
+        return _forecast_ports(module)
     sizes, dtype, index = lstm.sizes, jnp.dtype(lstm.param_dtype), jnp.dtype(jnp.int32)
     axes = ("batch", "time") if lstm.batch_first else ("time", "batch")
     x = Port("x", (*axes, sizes.input_size), dtype)
@@ -167,3 +188,11 @@ def _ports(module: Any, lengths: bool, state: bool, full: bool) -> tuple[tuple[P
 
     inputs = (x, *((Port("lengths", ("batch",), index),) if lengths else ()), *(states("h_0", "c_0") if state else ()))
     return inputs, (y, *(() if isinstance(module, LSTMModel) else states("h_n", "c_n")))
+
+
+def _forecast_ports(module: ForecastModel) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    layout, dtype = module.layout, jnp.dtype(module.lstm.param_dtype)
+    x = Port("x", ("batch", layout.window, layout.features), dtype)
+    ahead = Port("ahead", ("batch", layout.horizon, len(layout.known)), dtype)
+    y = Port("y", ("batch", layout.horizon * len(layout.target) * module.values), dtype)
+    return (x, *((ahead,) if layout.known else ())), (y,)

@@ -16,14 +16,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(module: nnx.Module, *, platforms: Sequence[str] = PLATFORMS, **options: Unpack[Options]) -> bytes:
-    """Export a module with its weights as an artifact of `jax.export`, for any batch and any number of time steps.
+    """Export a module with its weights as an artifact of `jax.export`, for any batch and number of time steps.
 
     `jax.export.deserialize(bytearray(artifact)).call({"x": x})` runs it and returns {name: array}. That process needs
     JAX and flatbuffers, and `jax_enable_x64` for float64. The artifact computes in the module's types. Its inputs and
     outputs are those of `to_onnx`. See https://docs.jax.dev/en/latest/export/export.html.
 
     Args:
-        module: an `LSTM`, `LSTMModel` or `LanguageModel`, exported for inference.
+        module: an `LSTM`, `LSTMModel`, `ForecastModel` or `LanguageModel`, exported for inference.
         platforms: any of cpu, cuda, rocm, tpu.
         **options: `lengths`, `state`, `standardise`, `restore`; see `Options`.
 
@@ -37,8 +37,9 @@ def to_stablehlo(module: nnx.Module, *, platforms: Sequence[str] = PLATFORMS, **
     exportable = program(module, **options)
     wide = any(jnp.dtype(port.dtype) == np.float64 for port in exportable.inputs + exportable.outputs)
     with jax.enable_x64(wide):
-        scope = export.SymbolicScope(("batch >= 1", "time >= 1"))
-        symbols = {name: export.symbolic_shape(name, scope=scope)[0] for name in ("batch", "time")}
+        free = sorted({size for port in exportable.inputs for size in port.shape if isinstance(size, str)})
+        scope = export.SymbolicScope([f"{name} >= 1" for name in free])
+        symbols = {name: export.symbolic_shape(name, scope=scope)[0] for name in free}
         arguments: dict[str, Any] = {
             port.name: jax.ShapeDtypeStruct([symbols.get(size, size) for size in port.shape], port.dtype)  # type: ignore[arg-type]
             for port in exportable.inputs

@@ -59,11 +59,10 @@ def verify(form: Format, file: bytes, model: Any, options: Options, exported: Pr
         return f"not verified: {form.runtime} is not installed"
     if form.runtime == "onnxruntime" and any(port.dtype == np.float64 for port in exported.outputs):
         return "not verified: onnxruntime has no LSTM in float64"
-    standardise, restore = options.get("standardise"), options.get("restore")
-    inputs = _random_inputs(exported, standardise)
+    restore, inputs = exported.restore, _random_inputs(exported)
     standardised = dict(inputs)
-    if standardise is not None:
-        standardised["x"] = _standardised(inputs["x"], standardise).astype(inputs["x"].dtype)
+    for name, scaling in exported.standardise.items():
+        standardised[name] = _standardised(inputs[name], scaling).astype(inputs[name].dtype)
     bare = Options(lengths=options.get("lengths", False), state=options.get("state", False))
     with jax.default_device(jax.local_devices(backend="cpu")[0]), jax.default_matmul_precision("highest"):
         run = jax.jit(program(model, **bare, full=form.full).run)
@@ -76,7 +75,7 @@ def verify(form: Format, file: bytes, model: Any, options: Options, exported: Pr
     for name, reference in expected.items():
         difference = np.abs(np.asarray(found[name], np.float64) - np.asarray(reference, np.float64))
         beyond = np.maximum(difference - rounding, 0) if name == "y" and restore is not None else difference
-        scale = np.max(np.abs(reference))
+        scale = np.max(np.abs(reference)) or 1.0
         # np.maximum keeps a NaN, max() may drop it
         largest, excess = np.maximum(largest, np.max(difference) / scale), np.maximum(excess, np.max(beyond) / scale)
     if not excess <= TOLERANCE:
@@ -98,7 +97,7 @@ def _standardised(values: np.ndarray, scaling: Scaling) -> np.ndarray:
     return (np.asarray(values, np.float64) - scaling.mean) / scaling.scale
 
 
-def _random_inputs(exported: Program, standardise: Scaling | None) -> dict[str, np.ndarray]:
+def _random_inputs(exported: Program) -> dict[str, np.ndarray]:
     rng, sizes = np.random.default_rng(0), {"batch": BATCH, "time": STEPS}
     arrays = {}
     for port in exported.inputs:
@@ -109,7 +108,7 @@ def _random_inputs(exported: Program, standardise: Scaling | None) -> dict[str, 
             array = rng.integers(1, STEPS + 1, shape)
         else:
             array = rng.normal(size=shape)
-            if port.name == "x" and standardise is not None:
-                array = standardise.restore(array)
+            if port.name in exported.standardise:
+                array = exported.standardise[port.name].restore(array)
         arrays[port.name] = array.astype(port.dtype)
     return arrays

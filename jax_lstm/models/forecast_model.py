@@ -72,9 +72,11 @@ def linear_inputs(own: Any, x: Any, ahead: Any, layout: Layout, lags: int) -> An
     windows = own.swapaxes(1, 2)
     if lags < 0:
         return windows
-    covariates = x[:, layout.window - lags :, np.array(layout.lagged, int)].reshape(len(x), -1)
+    covariates = x[:, layout.window - lags :, np.array(layout.lagged, int)]
+    covariates = covariates.reshape(x.shape[0], lags * len(layout.lagged))
     static = x[:, -1, np.array(layout.static, int)]
-    shared = xp.concatenate([static, ahead.reshape(len(x), -1), covariates], axis=1)
+    known = ahead.reshape(x.shape[0], layout.horizon * len(layout.known))
+    shared = xp.concatenate([static, known, covariates], axis=1)
     repeated = xp.broadcast_to(shared[:, None], (*windows.shape[:2], shared.shape[1]))
     return xp.concatenate([windows, repeated], axis=2)
 
@@ -181,7 +183,7 @@ class ForecastModel(nnx.Module):
         """
         layout = self.layout
         if ahead is None:
-            ahead = jnp.zeros((len(x), layout.horizon, 0), x.dtype)
+            ahead = jnp.zeros((x.shape[0], layout.horizon, 0), x.dtype)
         own, centre, scale = normalised(x, layout.target, self.normalise)
         y = self._decoded(self._encoded(x, centre, scale), ahead)  # (B, horizon, C, Q)
         if self.bypass is not None:
@@ -189,13 +191,14 @@ class ForecastModel(nnx.Module):
             linear = jax.lax.stop_gradient(self.bypass(linear_inputs(own, x, ahead, layout, self.lags)))
             y = y + linear.reshape(*linear.shape[:2], layout.horizon, self.values).swapaxes(1, 2)
         y = y * scale[..., None] + centre[..., None]
-        return (jnp.sort(y, axis=-1) if self.values > 1 else y).reshape(len(x), -1)
+        y = jnp.sort(y, axis=-1) if self.values > 1 else y
+        return y.reshape(x.shape[0], layout.horizon * len(layout.target) * self.values)
 
     def _encoded(self, x: jax.Array, centre: jax.Array, scale: jax.Array) -> tuple[jax.Array, LSTMState]:
         """The last output and state of the LSTM after all segments; its rows are B * C, or B if targets are joint."""
         rows = self.segments * self.segment
         columns = self._columns(x[:, self.layout.window - rows :], x[:, -1:], centre, scale)
-        segments = columns.reshape(len(columns), self.segments, -1)
+        segments = columns.reshape(columns.shape[0], self.segments, -1)
         ys, state = self.lstm(nnx.relu(self.embed(segments)))
         return ys[:, -1], state
 
@@ -217,23 +220,22 @@ class ForecastModel(nnx.Module):
 
     def _decoded(self, encoded: tuple[jax.Array, LSTMState], ahead: jax.Array) -> jax.Array:
         """The LSTM's part of the forecast, normalised, (B, horizon, C, Q)."""
-        (last, state), layout, batch = encoded, self.layout, len(ahead)
-        targets = len(layout.target)
+        (last, state), layout, batch = encoded, self.layout, ahead.shape[0]
+        sequences, columns = (len(layout.target), 1) if self.apart else (1, len(layout.target))
         if not self.steps:
-            known = jnp.repeat(ahead.reshape(batch, -1), len(last) // batch, axis=0).astype(last.dtype)
-            y = self.fc(jnp.concatenate([self._dropped(last), known], axis=1))
+            known = ahead.reshape(batch, layout.horizon * len(layout.known)).astype(last.dtype)
+            y = self.fc(jnp.concatenate([self._dropped(last), jnp.repeat(known, sequences, axis=0)], axis=1))
         else:
-            start = self._start(ahead, len(last) // batch)
+            start = self._start(ahead, sequences)
             steps = jnp.repeat(state.h, self.steps, axis=1), jnp.repeat(state.c, self.steps, axis=1)
             ys, _ = self.lstm(start, LSTMState(*steps))
-            y = self.fc(self._dropped(ys[:, 0])).reshape(len(last), -1)
-        columns = 1 if self.apart else targets
-        y = y.reshape(batch, targets // columns, -1, columns, self.values)[:, :, : layout.horizon]
-        return y.swapaxes(1, 2).reshape(batch, layout.horizon, targets, self.values)
+            y = self.fc(self._dropped(ys[:, 0]))
+        y = y.reshape(batch, sequences, -1, columns, self.values)[:, :, : layout.horizon]
+        return y.swapaxes(1, 2).reshape(batch, layout.horizon, len(layout.target), self.values)
 
     def _start(self, ahead: jax.Array, targets: int) -> jax.Array:
         """The inputs of the decoding (B * targets * segments, 1, H): position, target, and what is known ahead."""
-        batch = len(ahead)
+        batch = ahead.shape[0]
         start = self.position[...][None, None]
         if self.target is not None:
             start = start + self.target[...][:, None]

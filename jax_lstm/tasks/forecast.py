@@ -273,7 +273,10 @@ class ForecastRun(Run):
 
     @property
     def facts(self) -> dict[str, Any]:
-        return {**super().facts, "window": self.config.data.window, "horizon": self.config.data.horizon}
+        data = self.config.data
+        known = [self.features[at] for at in self.layout.known]
+        own = {"known": known, "window": data.window, "horizon": data.horizon, "quantiles": list(self.config.levels)}
+        return {**super().facts, **own}
 
     @property
     def export_options(self) -> dict[str, Any]:

@@ -1,68 +1,47 @@
 """Forecasts after each new row of a series, in constant time and memory per row."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import require
-from jax_lstm.models import LSTMModel
-from jax_lstm.params import LSTMState, state_dtype
-from jax_lstm.tasks.forecast import ForecastRun
-
-
-class SeriesState(NamedTuple):
-    """A series after `rows` rows: `states` (M, L, W, H or R), M members, W rows per window."""
-
-    states: LSTMState
-    rows: int
+from jax_lstm.tasks.forecast import ForecastRun, forecast_of
+from jax_lstm.tasks.scores import median
 
 
 class Online:
-    """The models of a run, fed row by row.
-
-    A forecast starts from the zero state at the first row of its window. So one state per row of a window is kept, each
-    started one row after the previous one. A new row advances all of them in one step. The oldest has then seen a whole
-    window; it makes the forecast and starts again. In the first window the state that started with the first row makes
-    the forecasts.
+    """The models of a run, compiled once for one window at a time.
 
     Raises:
-        InputError: the model is bidirectional: its reverse direction would have to read each window again.
+        InputError: the models read columns that are known in advance, other than those of the calendar.
     """
 
     def __init__(self, run: ForecastRun):
-        forward = not run.config.model.bidirectional
-        require(forward, "--stream", "be used with a model that reads forwards only", "a bidirectional one")
-        self._window, model = run.config.data.window, run.build()
+        future, data = run.trained.columns.future, run.config.data
+        without = "be used with a model trained without --future, whose columns rows so far do not carry"
+        fix = "jax-lstm forecast RUN --csv FILE reads them from the rows ahead"
+        require(not future, "--stream", without, f"one that reads {' '.join(future)}", fix)
+        model = run.build()
         model.eval()
         graph, _, rest = nnx.split(model, nnx.Param, ...)
+        self._window, self._dtype, self._levels = data.window, run.config.dtype, run.config.levels
+        self._outputs = data.horizon * len(run.target)
         self._params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *run.all_weights())
-        lstm, dtype = model.lstm, state_dtype(run.config.compute_dtype or run.config.dtype)
-        shape = (len(run.names), lstm.num_layers, self._window)
-        sizes = (lstm.proj_size or lstm.hidden_size, lstm.hidden_size)
-        self._zeros = LSTMState(*(jnp.zeros((*shape, size), dtype) for size in sizes))
-        self._dtype = run.config.dtype
 
-        def step(params: nnx.State, states: LSTMState, row: jax.Array, newest: jax.Array, oldest: jax.Array):
-            model: LSTMModel = nnx.merge(graph, params, rest)
-            states = jax.tree.map(lambda part: part.at[:, newest].set(0), states)
-            rows = jnp.broadcast_to(row, (self._window, 1, len(row)))
-            ys, states = model.lstm(rows, states)
-            return model.fc(ys[oldest, -1]), states
+        def forecast(params: nnx.State, window: jax.Array, ahead: jax.Array) -> jax.Array:
+            return forecast_of(nnx.merge(graph, params, rest), window[None], ahead[None])[0]
 
-        self._step = jax.jit(jax.vmap(step, in_axes=(0, 0, None, None, None)), donate_argnums=1)
+        self._forecast = jax.jit(jax.vmap(forecast, in_axes=(0, None, None)))
 
-    def start(self) -> SeriesState:
-        return SeriesState(jax.tree.map(jnp.copy, self._zeros), 0)
+    def add(self, window: np.ndarray | None, row: np.ndarray) -> np.ndarray:
+        """The window (W, F) that ends with `row` (F,); the first row of a series stands for those before it too."""
+        return np.tile(row, (self._window, 1)) if window is None else np.concatenate([window[1:], row[None]])
 
-    def feed(self, series: SeriesState, row: np.ndarray) -> tuple[np.ndarray, SeriesState]:
-        """The forecast of each member (M, horizon * C) after `row` (F,), and the new state; all standardised.
+    def forecast(self, window: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+        """The forecast of each member (M, horizon * C) after `window`; `ahead` (horizon, K) is known of the next rows.
 
-        `series` is donated.
+        All are standardised. Of quantiles it is the median.
         """
-        newest, count = series.rows % self._window, series.rows + 1
-        at = (jnp.asarray(row, self._dtype), jnp.int32(newest), jnp.int32(count % self._window))
-        forecast, states = self._step(self._params, series.states, *at)
-        return np.asarray(forecast), SeriesState(states, count)
+        found = self._forecast(self._params, *(jnp.asarray(each, self._dtype) for each in (window, ahead)))
+        return median(np.asarray(found), self._outputs, self._levels)

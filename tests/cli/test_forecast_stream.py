@@ -6,17 +6,21 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from processes import PROGRAM
 from small_run import HORIZON, SMALL, WINDOW, call, noisy_sine, write
 
+from jax_lstm.checks import InputError
 from jax_lstm.cli import main
 from jax_lstm.data.series import fill
 from jax_lstm.tasks import open_run
 from jax_lstm.tasks.forecast import agreement
+from jax_lstm.tasks.online import Online
 
 ROWS = 36
 ABSENT = {4, *range(9, 12), *range(18, 28)}  # rows that a file with times lacks: one, some, more than a window
@@ -65,6 +69,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
         pytest.param(True, False, ("--seeds", "0:3"), marks=pytest.mark.slow),
         pytest.param(True, True, ("--precision", "bfloat16"), marks=pytest.mark.slow),
         pytest.param(False, False, ("--x64", "--num-layers", 2, "--proj-size", 3), marks=pytest.mark.slow),
+        pytest.param(True, False, ("--network", "tutorial", "--bidirectional"), marks=pytest.mark.slow),
     ],
 )
 def test_it_says_what_forecast_says_of_the_file_up_to_there(
@@ -90,22 +95,54 @@ def test_it_says_what_forecast_says_of_the_file_up_to_there(
         expected = [row for row in rows_of(out.read_text()) if row.get("site", site) == site]
         for column, end in itertools.product(open_run(run).target, ends):
             got = [float(told[f"{column}+{step}{end}"]) for step in range(1, HORIZON + 1)]
-            np.testing.assert_allclose(got, [float(row[column + end]) for row in expected], rtol=close)
+            np.testing.assert_allclose(got, [float(row[column + end]) for row in expected], rtol=close, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_the_first_rows_are_forecast_from_all_of_them(trained: Path, stream: Prints) -> None:
-    """As the model does with a sequence of that length."""
+def test_before_a_window_was_read_its_first_row_stands_for_those_before(trained: Path, stream: Prints) -> None:
     run, text = open_run(trained), lines(True)[: WINDOW - 1]  # none of which is absent but hour 4
     found = rows_of(stream(trained, "\n".join(text) + "\n"))
     values = np.array([[float(cell or np.nan) for cell in row.split(",")[1:]] for row in text[1:]])
-    rows = run.scaler.standardise(fill(values, run.scaler.mean))
+    rows = np.concatenate([*[fill(values[:1], run.scaler.mean)] * (WINDOW - 1), fill(values, run.scaler.mean)])
     assert [row["time"] for row in found] == [row.split(",")[0] for row in text[1:]]
-    for count in range(1, len(text)):
-        standardised = np.asarray(run.model()(rows[None, :count].astype(np.float32)), float)
-        expected = run.scaler.pick(("y",)).restore(standardised.reshape(HORIZON, 1))[:, 0]
-        got = [float(found[count - 1][f"y+{step}"]) for step in range(1, HORIZON + 1)]
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert_forecasts(run, found, rows, np.arange(len(found)))
+
+
+def assert_forecasts(run: Any, found: list[dict[str, str]], rows: np.ndarray, starts: np.ndarray) -> None:
+    """Each printed row has the forecast from the window of `rows` (N, F) at its start: of quantiles the median."""
+    horizon = np.tile(rows[-1:], (HORIZON, 1))  # of which nothing is read
+    inputs = run.scaler.standardise(np.concatenate([rows, horizon])).astype(np.float32)
+    levels = run.config.levels
+    forecasts = run.forecast(inputs, starts.astype(np.int32)).reshape(len(starts), HORIZON, -1)
+    expected = forecasts[..., levels.index(0.5) if levels else 0] * run.scaler.scale[0] + run.scaler.mean[0]
+    got = [[float(row[f"y+{step}"]) for step in range(1, HORIZON + 1)] for row in found]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_calendar_of_the_rows_ahead(stream: Prints, tmp_path: Path) -> None:
+    """A window is forecast with the hours of the rows after it, and of quantiles the median is printed."""
+    values = noisy_sine()
+    data, run = write(tmp_path / "data.csv", values), tmp_path / "run"
+    options = ("--csv", data, "--target", "y", "--time", "time", "--quantiles", ".1,.5,.9")
+    assert call("train", *options, *SMALL, "--out", run) == 0
+    text = Path(data).read_text().splitlines()[: 1 + 40]
+    found = rows_of(stream(run, "\n".join([*text[:15], *text[17:], ""])))  # two rows are absent
+    rows, angle = values.copy(), np.arange(len(values)) * 2 * np.pi / 24
+    rows[14:16] = rows[13]
+    rows = np.concatenate([rows, np.stack([np.sin(angle), np.cos(angle)], axis=1)], axis=1)
+    assert open_run(run).features == ("y", "x", "hour sin", "hour cos")
+    ends = np.array([at for at in range(WINDOW, 41) if at not in (15, 16)])
+    assert_forecasts(open_run(run), [row for row in found if row["time"] >= text[WINDOW][:19]], rows, ends - WINDOW)
+    assert "no column 'time', whose calendar the model reads" in stream(run, "y,x\n1,2\n", status=2)
+
+
+def test_columns_known_in_advance_are_refused(trained: Path) -> None:
+    run = open_run(trained)
+    columns = replace(run.trained.columns, future=("x",))
+    run.__dict__["trained"] = run.trained._replace(columns=columns)
+    with pytest.raises(InputError, match=r"`--stream` must be used with a model trained without --future, .* got .* x"):
+        Online(run)
 
 
 def test_a_stream_that_begins_at_a_gap(trained: Path, stream: Prints) -> None:
@@ -169,8 +206,3 @@ FIRST = "time,y,x\n2024-01-01T00:00,1,2\n"
 )
 def test_rows_that_cannot_be_used(text: str, message: str, trained: Path, stream: Prints) -> None:
     assert message in stream(trained, text, status=2)
-
-
-def test_a_bidirectional_model_cannot_stream(stream: Prints) -> None:
-    run = Path(__file__).parents[1] / "train" / "saved" / "forecast-1"
-    assert "`--stream` must be used with a model that reads forwards only" in stream(run, "a,b\n1,2\n", status=2)

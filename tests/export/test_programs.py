@@ -19,6 +19,7 @@ from flax import nnx
 import jax_lstm as jl
 from jax_lstm.export import Scaling, to_onnx, to_stablehlo
 from jax_lstm.export.verify import FORMATS
+from jax_lstm.models.forecast_model import Layout
 from jax_lstm.tolerances import difference
 
 torch: Any = pytest.importorskip("torch")
@@ -142,9 +143,23 @@ def test_the_graph() -> None:
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("LSTM") == 3
     assert not {"Loop", "Scan", "If"} & set(kinds)
-    assert {each.name for each in model.graph.initializer} <= {name for node in model.graph.node for name in node.input}
+    assert_constants_are_used(model)
     assert {prop.key: prop.value for prop in model.metadata_props} == {"task": "none", "columns": '["a", "b"]'}
     assert (model.producer_name, model.producer_version) == ("jax_lstm", jl.__version__)
+
+
+def assert_constants_are_used(model: Any) -> None:
+    """Runtimes complain of those that are not."""
+    assert {each.name for each in model.graph.initializer} <= {name for node in model.graph.node for name in node.input}
+
+
+def test_the_graph_of_a_forecaster() -> None:
+    """One operator a layer to read and one to decode, no loop."""
+    model = onnx.load_from_string(to_onnx(make(jl.models.ForecastModel, COVARIATES, 4, 2, segment=3)))
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("LSTM") == 4
+    assert not {"Loop", "Scan", "If"} & set(kinds)
+    assert_constants_are_used(model)
 
 
 @pytest.mark.parametrize("scaled", [False, True])
@@ -170,6 +185,43 @@ def test_a_model(to: str, layers: int, both: bool, lengths: bool, scaled: bool) 
         y = last @ np.float64(model.fc.weight[...]).T + np.float64(model.fc.bias[...])
         y = y * scalings["restore"].scale + scalings["restore"].mean if scaled else y
         assert_close(run(to, file, given), {"y": y})
+
+
+COVARIATES = Layout(8, 5, 5, target=(3, 1), known=(0, 4), static=(2,), calendar=(4,))
+SEVERAL, ALONE_IN_FILE = Layout(8, 5, 3, target=(2, 0)), Layout(8, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("to", "layout", "options"),
+    [
+        slow("onnx", ALONE_IN_FILE, {}),
+        slow("onnx", SEVERAL, {"normalise": "mean", "quantiles": 3, "lags": 2}),
+        ("onnx", SEVERAL, {"decode": "linear", "bidirectional": True, "num_layers": 2, "bypass": False}),
+        ("onnx", COVARIATES, {"num_layers": 2, "lags": 2}),
+        ("onnx", COVARIATES, {"channels": "joint", "normalise": "mean", "quantiles": 3, "lags": 0}),
+        slow("onnx", COVARIATES, {"channels": "joint", "decode": "linear", "normalise": "none"}),
+        ("onnx", COVARIATES, {"decode": "linear", "quantiles": 2}),
+        slow("stablehlo", ALONE_IN_FILE, {}),
+        slow("stablehlo", COVARIATES, {"lags": 2, "quantiles": 3, "normalise": "mean"}),
+        slow("stablehlo", COVARIATES, {"channels": "joint", "decode": "linear", "bidirectional": True}),
+    ],
+)
+def test_a_forecaster(to: str, layout: Layout, options: dict[str, Any]) -> None:
+    """Against the model, with raw values of all columns, also of those that are known ahead."""
+    model = make(jl.models.ForecastModel, layout, 4, segment=3, **options)
+    columns, outputs = np.arange(layout.features), np.arange(layout.horizon * len(layout.target))
+    standardise, restore = Scaling(columns - 2.0, columns + 0.5), Scaling(outputs + 1.0, outputs + 2.0)
+    file = export(to, model, standardise=standardise, restore=restore)
+    rng, known = np.random.default_rng(0), list(layout.known)
+    x = rng.normal(size=(3, layout.window, layout.features)).astype(np.float32)
+    ahead = rng.normal(size=(3, layout.horizon, len(known))).astype(np.float32)
+    given = {"x": x * standardise.scale + standardise.mean}
+    given |= {"ahead": ahead * standardise.scale[known] + standardise.mean[known]} if known else {}
+    y = np.asarray(nnx.jit(lambda model, *inputs: model(*inputs))(model, x, ahead), float).reshape(3, len(outputs), -1)
+    expected = (y * restore.scale[:, None] + restore.mean[:, None]).reshape(3, -1)
+    for batch in (3, 1):
+        found = run(to, file, {name: array[:batch].astype(np.float32) for name, array in given.items()})
+        assert_close(found, {"y": expected[:batch]})
 
 
 @pytest.mark.parametrize("to", ["onnx", slow("stablehlo")])

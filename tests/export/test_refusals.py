@@ -10,6 +10,7 @@ from flax import nnx
 
 import jax_lstm as jl
 from jax_lstm.export import Scaling, to_onnx, to_stablehlo
+from jax_lstm.models.forecast_model import Layout
 
 pytest.importorskip("onnx")
 
@@ -38,12 +39,19 @@ class Doubled(jl.LSTMModel):
         return 2 * super().__call__(x, lengths=lengths)
 
 
+def forecaster(rngs: nnx.Rngs) -> jl.models.ForecastModel:
+    return jl.models.ForecastModel(Layout(6, 2, 3, target=(0, 1)), 5, segment=3, rngs=rngs)
+
+
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel or LanguageModel, with"),
+        (lambda rngs: jl.LSTMCell(3, 5, rngs=rngs), {}, "`module` must be an LSTM, LSTMModel, ForecastModel or"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), {"state": True}, "`state` must be False for LSTMModel; got"),
         (lambda rngs: jl.LanguageModel(3, 5, rngs=rngs), {"lengths": True}, "`lengths` must be False for LanguageMod"),
+        (forecaster, {"lengths": True}, "`lengths` must be False for ForecastModel; got True"),
+        (forecaster, {"state": True}, "`state` must be False for ForecastModel; got True"),
+        (forecaster, SCALED, r"`restore.mean` must have shape \(4,\); got \(2,\)"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"lengths": 1}, "`lengths` must be True or False; got 1"),
         (lambda rngs: jl.LSTM(3, 5, rngs=rngs), {"restore": SCALED["restore"]}, "`restore` must be None for LSTM; got"),
         (lambda rngs: jl.LSTMModel(3, 5, 1, rngs=rngs), SCALED, r"`restore.mean` must have shape \(1,\); got \(2,\)"),
