@@ -170,7 +170,8 @@ class ForecastModel(nnx.Module):
         else:
             self.fc = Linear(size + layout.horizon * known, layout.horizon * outputs, **types)
         size = linear_size(layout, lags)
-        self.bypass = Linear(size, layout.horizon * self.values, **types) if bypass else None
+        full: dict[str, Any] = types | {"dtype": None}  # in low precision its rounding would show in every forecast
+        self.bypass = Linear(size, layout.horizon * self.values, **full) if bypass else None
         if self.bypass is not None:
             for layer in (self.fc, self.bypass):
                 layer.weight[...], layer.bias[...] = layer.weight[...] * 0, layer.bias[...] * 0

@@ -17,13 +17,14 @@ import pytest
 from flax import nnx
 from small_run import COLUMNS, HIDDEN, HORIZON, SMALL, WINDOW, call, noisy_sine, stamp, write
 
-from jax_lstm import LSTMModel
 from jax_lstm.cli import COMMANDS
 from jax_lstm.cli.tutorial import Tutorial
 from jax_lstm.data import DataConfig
+from jax_lstm.models import ForecastModel
+from jax_lstm.models.forecast_model import Layout
 from jax_lstm.tasks import open_run
 from jax_lstm.tolerances import TOLERANCES, Tolerance
-from jax_lstm.train import ModelConfig, TrainConfig
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 from jax_lstm.train.config import option, to_dict
 from jax_lstm.train.formats import FORMAT
 from jax_lstm.version import __version__
@@ -68,8 +69,9 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert names(trained / "checkpoints") == ["16"], "the first epoch took less than ten seconds"
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
-    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off")
-    expected = TrainConfig(data=columns, model=ModelConfig(HIDDEN), batch_size=16, epochs=2)
+    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24)
+    model, optim = ModelConfig(HIDDEN, segment=1), OptimConfig(schedule="constant")
+    expected = TrainConfig(data=columns, model=model, optim=optim, batch_size=16, epochs=2)
     assert read_json(trained / "config.json") == {"format": FORMAT, **to_dict(expected)}
     rows = metrics(trained / "metrics.jsonl")
     assert {"loss", "grad_norm"} < rows[0].keys()

@@ -190,7 +190,7 @@ def sizes(tmp_path_factory: pytest.TempPathFactory, without_pictures: None) -> P
     """A sweep over sizes."""
     folder = tmp_path_factory.mktemp("sizes")
     path = write(folder / "wave.csv", noisy_sine(), time=False)
-    options = ("--csv", path, "--target", "y", *SMALL, "--features", "y", *SIZES)
+    options = ("--csv", path, "--target", "y", *SMALL, "--features", "y", "--network", "tutorial", *SIZES)
     assert call("train", *options, "--out", folder / "run") == 0
     return folder / "run"
 

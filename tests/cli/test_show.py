@@ -85,10 +85,12 @@ def test_baselines_are_drawn_beside_the_model(task: Any, tmp_path: Path, monkeyp
     assert len(looks) == len(curves), "each can be told from the others"
 
 
-def test_a_band_is_named_as_the_agreement_of_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures, ahead = drawn(monkeypatch), np.zeros(2)
-    plots.forecasts(tmp_path, [plots.Panel("", np.ones(3), None, {"forecast": ahead}, None, (ahead, ahead))], "y")
-    assert legend(figures[0]) == ["seen", "agreement of seeds", "forecast"]
+    panel = plots.Panel("", np.ones(3), None, {"forecast": ahead})
+    panel.bands |= {"agreement of seeds": (ahead, ahead), "90% interval": (ahead, ahead)}
+    plots.forecasts(tmp_path, [panel], "y")
+    assert legend(figures[0]) == ["seen", "agreement of seeds", "90% interval", "forecast"]
 
 
 def test_more_curves_than_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
