@@ -29,10 +29,12 @@ def agreement(
 ) -> list[Check]:
     """Compare the contenders over the Adam steps of `rows` (S, B); neither may have trained before.
 
-    `report` is called after each of 4 stages.
+    An output layer of zeros, behind which every gradient is zero, is drawn at random first. `report` is called after
+    each of 4 stages.
     """
     stages = []
     for contender in (jax, torch):
+        contender.set_weights(_with_output_layer(contender.weights()))
         stages.append(contender.first_step(rows[0]))
         report()
     ours, reference = stages
@@ -46,6 +48,14 @@ def agreement(
     checks.append(_check(f"losses of {len(rows)} Adam steps", "losses", *losses))
     checks += _check_each(f"{{}} after {len(rows)} steps", "weights", jax.weights(), torch.weights())
     return checks
+
+
+def _with_output_layer(weights: Arrays) -> Arrays:
+    """`weights`, with a random output layer if it is zero."""
+    drawn, layer = np.random.default_rng(0), ("fc.weight", "fc.bias")
+    if any(weights[name].any() for name in layer):
+        return weights
+    return weights | {name: drawn.normal(0, 0.1, weights[name].shape).astype(weights[name].dtype) for name in layer}
 
 
 def _check_each(name: str, kind: str, ours: Arrays, reference: Arrays) -> list[Check]:
