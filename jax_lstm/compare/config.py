@@ -27,7 +27,7 @@ class CompareConfig:
     """Train in JAX and in PyTorch from the same weights on the same batches; compare results and speed."""
 
     train: TrainConfig = DEFAULT
-    agreement_steps: int = 50
+    agreement_steps: int = 10
     """Adam steps after which losses and weights are compared."""
     samples: int = 9
     """Timings of each framework, interleaved."""

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from jax_lstm import InputError
-from jax_lstm.compare.config import CompareConfig
+from jax_lstm.compare.config import DEFAULT, CompareConfig
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import from_dict, read_config, to_dict
 
 CSV = {"csv": "a.npy", "target": ["y"]}
 STREAM = CSV | {"stream": True}
 FAULTS: list[tuple[Any, str]] = [
-    *(({name: 0}, f"`--{name.replace('_', '-')}` must be an integer of at least 1; got 0")
-      for name in ("epochs", "batch_size", "chunk_steps")),
-    *(({"data": {name: 0}}, f"`--{name}` must be an integer of at least 1; got 0")
-      for name in ("window", "horizon")),
+    *(({name: -1}, f"`--{name.replace('_', '-')}` must be an integer of at least 0; got -1")
+      for name in ("epochs", "batch_size")),
+    ({"chunk_steps": 0}, "`--chunk-steps` must be an integer of at least 1; got 0"),
+    ({"data": {"window": -1}}, "`--window` must be an integer of at least 0; got -1"),
+    ({"data": {"horizon": 0}}, "`--horizon` must be an integer of at least 1; got 0"),
     ({"data": {"season": 99999999999}}, "`--season` must be at most 2147483647"),
     ({"seed": 99999999999}, "`--seed` must be at most 2147483647"),
     ({"seed": -1}, "`--seed` must be an integer of at least 0"),
@@ -46,7 +47,7 @@ FAULTS: list[tuple[Any, str]] = [
       for many in ({"seeds": "0:2"}, {"sweep": ["learning_rate=1e-3,1e-2"]})),
     ({"model": {"dropout": 0.5}}, "`--dropout` must be 0 for a single layer"),
     ({"model": {"dropout": 1.0, "num_layers": 2}}, "`--dropout` must be at least 0 and below 1"),
-    ({"model": {"proj_size": 32}}, "`--proj-size` must be below --hidden-size, 32; got 32"),
+    ({"model": {"proj_size": 64}}, "`--proj-size` must be below --hidden-size, 64; got 64"),
     ({"model": {"backend_args": ["unroll=4"]}}, "`--backend-args` must come with --backend NAME; got unroll=4"),
     *(({"model": {"backend": "scan", "backend_args": [text]}}, "`--backend-args` must be NAME=VALUE, as unroll=4")
       for text in ("unroll", "unroll=", "=4")),
@@ -72,7 +73,7 @@ FAULTS: list[tuple[Any, str]] = [
     ({"epochs": 2.5}, "field 'epochs': expected int; got 2.5"),
     ({"epochs": True}, "field 'epochs': expected int; got True"),
     ({"data": {"target": "temp"}}, "field 'target': expected a list; got 'temp'"),
-    ({"optim": {"schedule": "zigzag"}}, "field 'schedule': expected one of 'constant', 'cosine'"),
+    ({"optim": {"schedule": "zigzag"}}, "field 'schedule': expected one of 'auto', 'constant'"),
 ]  # fmt: skip
 
 
@@ -89,11 +90,13 @@ def test_what_cannot_be_used_is_named(values: Any, message: str) -> None:
     [
         ({"data": STREAM}, "`--stream` must be left out of compare, which times data in memory"),
         ({"model": {"dropout": 0.1, "num_layers": 2}}, "`--dropout` must be left out of compare"),
+        ({"model": {"output_dropout": 0.3}}, r"`--output-dropout` must be left out of compare.* \(compare has 0.0\)"),
+        ({"optim": {"schedule": "cosine"}}, "`--schedule` must be left out of compare"),
     ],
 )
 def test_what_compare_leaves_out(options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        CompareConfig(from_dict(TrainConfig(), options, "here"))
+        CompareConfig(from_dict(DEFAULT, options, "here"))
 
 
 def test_files(tmp_path: Path) -> None:
