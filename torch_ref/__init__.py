@@ -1,7 +1,8 @@
-"""The PyTorch reference: the tutorial's model, the cell from its equations, the tasks, and training."""
+"""The PyTorch reference: the models, the cell from its equations, the tasks, and training."""
 
 from torch_ref.cell import lstm_cell, lstm_layer
 from torch_ref.forecast import Forecasting
+from torch_ref.forecast_model import ForecastModel
 from torch_ref.labels import Classifier, Labelling
 from torch_ref.model import LSTMModel
 from torch_ref.text import LanguageModel, LanguageModelling
@@ -9,6 +10,7 @@ from torch_ref.train import gradients, infer, train_steps
 
 __all__ = [
     "Classifier",
+    "ForecastModel",
     "Forecasting",
     "LSTMModel",
     "Labelling",

@@ -41,11 +41,11 @@ def train_steps(
 def gradients(
     task: Task, model: nn.Module, arrays: Any, rows: np.ndarray, carry: Any
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Outputs of one batch, rows (B,), and the gradient of its loss for each parameter."""
+    """Outputs of one batch, rows (B,), and the gradient of its loss for each parameter: zeros if it is not trained."""
     batch = task.gather(arrays, torch.from_numpy(rows).long())
     outputs, _ = task.outputs(model, batch, carry)
     names, params = zip(*model.named_parameters(), strict=True)
-    grads = torch.autograd.grad(task.cost(outputs, batch), params)
+    grads = torch.autograd.grad(task.cost(outputs, batch), params, materialize_grads=True)
     return outputs.detach().numpy(), {name: grad.numpy() for name, grad in zip(names, grads, strict=True)}
 
 

@@ -1,7 +1,7 @@
 """The comparison: agreement, throughput, a training run in each framework, scores, and the record."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import to_dict
 from jax_lstm.train.directory import write_config
 from jax_lstm.train.metrics import MetricsLog
+from jax_lstm.train.position import Position, after_epoch, before_first
 from jax_lstm.train.task import Scores, Task
 from jax_lstm.weights.state_dicts import load_state_dict
 
@@ -61,13 +62,14 @@ class Comparison:
 def compare(
     config: CompareConfig, task: Task, directory: Path, report: Report = lambda stage, done, total: None
 ) -> Comparison:
-    """Compare on `task`, which has the config `config.train`; everything is written to `directory`.
+    """Compare on `task`, whose config is `config.train` with defaults chosen; everything is written to `directory`.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        DivergedError: the loss of the JAX run became NaN or infinite.
+        DivergedError: a loss became NaN or infinite.
     """
-    training = config.train
+    training = task.config
+    config = replace(config, train=training)
     directory.mkdir(parents=True, exist_ok=True)
     batches = _steps(training, task, config.agreement_steps)
     checks = _agreement(training, task, batches, report)
@@ -147,7 +149,13 @@ def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Repor
     predict = _predict(config, task, "val") if task.size("val") else None
     log = MetricsLog(directory / METRICS_TORCH)
     epochs: list[Epoch] = []
-    step, best_loss, best = 0, np.inf, torch.weights()
+    position, step, best = Position(), 0, torch.weights()
+
+    def validate() -> float | None:
+        return task.score(predict(torch), "val")[task.metric] if predict else None
+
+    if task.margin is not None and predict:
+        position = before_first(position, [validate()], task.margin)
     for epoch in range(config.epochs):
         losses = []
         torch.begin_epoch()
@@ -156,11 +164,10 @@ def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Repor
             step += len(rows)
             log.write([{"step": step, "epoch": epoch + 1, "loss": float(losses[-1].mean(dtype=np.float64))}])
             report("training, PyTorch", step, config.epochs * task.shape[0] * task.shape[1])
-        val = task.score(predict(torch), "val")[task.metric] if predict else None
-        epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), val))
-        log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": val}])
-        if val is None or val < best_loss:
-            best_loss, best = (np.inf if val is None else val), torch.weights()
+        epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), validate()))
+        log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": epochs[-1].val}])
+        position, (better,) = after_epoch(position, [epochs[-1].val], config, ["PyTorch"], [None], "")
+        best = torch.weights() if better else best
     torch.set_weights(best)
     return epochs, torch
 

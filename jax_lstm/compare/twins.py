@@ -1,14 +1,23 @@
 """The PyTorch twin of each task and its model."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch_ref
 
+LSTM = ("hidden_size", "num_layers", "bidirectional", "proj_size")
+NETWORK = (*LSTM, "segment", "normalise", "channels", "decode")
+
 
 def forecasting(task: Any, ours: Any) -> tuple[Any, Any]:
-    data, loss = task.dataset.config, task.config.loss
-    return torch_ref.Forecasting(data.window, data.horizon, loss), torch_ref.LSTMModel(*_sizes(ours))
+    layout, config, model = task.layout, task.config, task.config.model
+    twin = torch_ref.Forecasting(layout.window, layout.horizon, layout.known, config.loss, config.levels)
+    if model.network == "tutorial":
+        return twin, torch_ref.LSTMModel(*_sizes(ours))
+    options = {name: getattr(model, name) for name in NETWORK}
+    bypass = {"bypass": model.bypass == "ridge", "lags": ours.lags}
+    return twin, torch_ref.ForecastModel(**asdict(layout), **options, **bypass, quantiles=len(config.levels))
 
 
 def language_modelling(task: Any, ours: Any) -> tuple[Any, Any]:

@@ -82,7 +82,7 @@ class ModelConfig:
         require_size("--embedding-size", self.embedding_size, least=0)
         require_size("--segment", self.segment, least=0)
         if self.network == "tutorial":
-            for name in ("segment", "normalise", "channels", "decode", "bypass", "output_dropout"):
+            for name in ("segment", "normalise", "channels", "decode", "bypass"):
                 value, default = getattr(self, name), type(self).__dataclass_fields__[name].default
                 require(value == default, option(name), "be left out with --network tutorial", value)
         require_size("--proj-size", self.proj_size, least=0)
@@ -199,7 +199,7 @@ class TrainConfig:
         for name, value, default, only in options(self):
             if only is not None and self.task not in only.tasks:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                require(value == default, option(name), only.expected(self.task), shown)
+                require(value in (default, 0), option(name), only.expected(self.task), shown)
         between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "text"
         require(between, "--dropout", "be 0 for a single layer, since it acts between layers", self.model.dropout)
         held_out = parse_split(self.data.split)[1] if self.task == "forecast" else self.held_out

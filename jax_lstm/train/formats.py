@@ -4,8 +4,7 @@ from typing import Any
 
 from jax_lstm.checks import InputError
 
-# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: the
-# forecaster's network
+# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: networks
 FORMAT = 3
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
@@ -40,10 +39,12 @@ def upgraded(values: Any, where: str) -> Any:
         return values
     if number < 1:
         values = _of_format_1(values)
-    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:  # written by a run
+    # What a run wrote has every option.
+    model, forecast = values.get("model"), values.get("task", "forecast") == "forecast"
+    if number < 3 and forecast and isinstance(model, dict) and {"hidden_size", "num_layers"} <= model.keys():
+        values["model"] = {"network": "tutorial"} | model
+    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
         values["data"] = {"calendar": "off"} | data
-    if number < 3 and isinstance(data := values.get("data"), dict) and "season" in data:
-        values["model"] = {"network": "tutorial"} | values.get("model", {})
     return values
 
 

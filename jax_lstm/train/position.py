@@ -66,9 +66,12 @@ def _out_of_patience(one: MemberStatus, config: TrainConfig) -> bool:
     return 0 < config.patience <= one.stale_epochs
 
 
-def before_first(position: Position, val_losses: list[float]) -> Position:
-    """The position before the first step, with the losses that replace the initial weights if an epoch is better."""
-    members = (replace(one, best_loss=loss) for one, loss in zip(position.members, val_losses, strict=True))
+def before_first(position: Position, val_losses: list[Any], margin: float) -> Position:
+    """The position before the first step: an epoch must beat the losses of the initial weights by the fraction `margin`
+    to replace them.
+    """
+    to_beat = (loss * (1 - margin) for loss in val_losses)
+    members = (replace(one, best_loss=loss) for one, loss in zip(position.members, to_beat, strict=True))
     return replace(position, members=tuple(members))
 
 

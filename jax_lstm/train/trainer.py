@@ -195,7 +195,7 @@ class Trainer:
         with deferred_signals() as signals:
             if position.step == 0 and task.margin is not None and task.size("val"):
                 scores = validate(gather(state.params, self.mesh), position)
-                position = before_first(position, [one[task.metric] * (1 - task.margin) for one in scores])
+                position = before_first(position, [one[task.metric] for one in scores], task.margin)
             while position.epoch < config.epochs and not position.stopped:
                 began = time.perf_counter()
                 if position.call == 0:

@@ -219,18 +219,6 @@ def test_wrong_gates_do_not_hide_behind_a_large_mean(tmp_path: Path, says: Print
     rows = [f"{1e5 + 10 * np.sin(at / 4):.3f},{1e7 + 5 * np.cos(at / 5):.3f}" for at in range(200)]
     (tmp_path / "far.csv").write_text("\n".join(["p,q", *rows]) + "\n")
     data = ("--csv", tmp_path / "far.csv", "--target", "p", "q", "--window", 12, "--horizon", 2)
-        "--csv",
-        tmp_path / "far.csv",
-        "--target",
-        "p",
-        "q",
-        "--window",
-        12,
-        "--horizon",
-        2,
-        "--network",
-        "tutorial",
-    )
     says("train", *data, *FEW, "--network", "tutorial", "--out", tmp_path / "run")
     said = says("export", tmp_path / "run", "--to", "onnx")
     assert "warning: float32 rounds column 'q' to 0.3 of its standard deviation" in said

@@ -1,6 +1,8 @@
 """Intervals cover what they claim, with the errors known at the time, and the verdict says what the scores say."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace as Some
 from typing import Any
 
 import numpy as np
@@ -139,10 +141,8 @@ def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     ],
 )
 def test_warnings_of_training(losses: list[float], val: list[float], expected: list[str], tmp_path: Path) -> None:
-    import json
-    from types import SimpleNamespace as Some
-
-    rows = [{"step": 100 * at + 100, "train_loss": a, "val_loss": b} for at, (a, b) in enumerate(zip(losses, val, strict=True))]
+    both = enumerate(zip(losses, val, strict=True))
+    rows = [{"step": 100 * at + 100, "train_loss": a, "val_loss": b} for at, (a, b) in both]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     best = {"": Some(best_loss=min(val))}
     run: Any = Some(names=[""], directory=tmp_path, config=Some(epochs=len(losses)), statuses=best)

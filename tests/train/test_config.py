@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jax_lstm import InputError
-from jax_lstm.compare.config import CompareConfig
+from jax_lstm.compare.config import DEFAULT, CompareConfig
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import from_dict, read_config, to_dict
 
@@ -102,11 +102,13 @@ def test_what_cannot_be_used_is_named(values: Any, message: str) -> None:
     [
         ({"data": STREAM}, "`--stream` must be left out of compare, which times data in memory"),
         ({"model": {"dropout": 0.1, "num_layers": 2}}, "`--dropout` must be left out of compare"),
+        ({"model": {"output_dropout": 0.3}}, r"`--output-dropout` must be left out of compare.* \(compare has 0.0\)"),
+        ({"optim": {"schedule": "cosine"}}, "`--schedule` must be left out of compare"),
     ],
 )
 def test_what_compare_leaves_out(options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        CompareConfig(from_dict(TrainConfig(), options, "here"))
+        CompareConfig(from_dict(DEFAULT, options, "here"))
 
 
 def test_files(tmp_path: Path) -> None:

@@ -88,8 +88,22 @@ def test_options_that_format_0_ignored_are_dropped() -> None:
 def test_a_comparison_of_format_0() -> None:
     old: dict[str, Any] = {"task": "lm", "hidden_size": 6, "tied": True, "learning_rate": 0.01, "epochs": 2}
     old |= {"samples": 3, "data": {"window": 9}}
-    train = TrainConfig("text", model=ModelConfig(6, tied=True), optim=OptimConfig(learning_rate=0.01), epochs=2)
+    optim = OptimConfig(learning_rate=0.01, schedule="constant")
+    train = TrainConfig("text", model=ModelConfig(6, tied=True, output_dropout=0.0), optim=optim, epochs=2)
     expected = CompareConfig(train, samples=3)
     assert from_dict(CompareConfig(), compare_upgraded(old, "here"), "here") == expected
-    assert from_dict(CompareConfig(), compare_upgraded({"format": 2, **to_dict(expected)}, "here"), "here") == expected
-    assert from_dict(TrainConfig(), upgraded({"format": 2, **to_dict(expected)}, "here"), "here") == train
+    assert (
+        from_dict(CompareConfig(), compare_upgraded({"format": FORMAT, **to_dict(expected)}, "here"), "here")
+        == expected
+    )
+    assert from_dict(TrainConfig(), upgraded({"format": FORMAT, **to_dict(expected)}, "here"), "here") == train
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_comparison_of_a_forecaster_before_there_were_networks(number: int) -> None:
+    train = to_dict(TrainConfig(epochs=2))
+    train["model"] = {"hidden_size": 6, "num_layers": 1, "bidirectional": False}
+    train["optim"]["schedule"] = "constant"
+    saved = {"format": number, "train": train, "samples": 3} if number else {"hidden_size": 6, "num_layers": 1}
+    found = from_dict(CompareConfig(), compare_upgraded(saved, "here"), "here").train
+    assert (found.model.network, found.model.hidden_size, found.optim.schedule) == ("tutorial", 6, "constant")
