@@ -214,7 +214,7 @@ def test_compare_records_agreement_speed_and_quality(
     for part in ("training", "inference"):
         assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}
     scores = record["scores"]
-    assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "linear"}
+    assert scores.keys() == {"JAX", "PyTorch", "persistence", "seasonal-naive", "ridge"}
     assert scores["JAX"] == pytest.approx(scores["PyTorch"], rel=1e-3)
     ours, reference = (metrics(run / name)[-1] for name in ("metrics.jsonl", "metrics.torch.jsonl"))
     assert ours == pytest.approx(reference, rel=1e-3)
