@@ -99,7 +99,7 @@ class ForecastModel(nn.Module):
         """The last output and state of the LSTM after all segments; its rows are B * C, or B if targets are joint."""
         rows = self.segments * self.segment
         columns = self._columns(x[:, self.window - rows :], x[:, -1:], centre, scale)
-        ys, state = self.lstm(torch.relu(self.embed(columns.reshape(len(columns), self.segments, -1))))
+        ys, state = self.lstm(torch.tanh(self.embed(columns.reshape(len(columns), self.segments, -1))))
         return ys[:, -1], state
 
     def _columns(self, x: Tensor, last: Tensor, centre: Tensor, scale: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def compare(
     epochs, predictions, scores = {}, {}, {}
     epochs["JAX"] = _train_jax(training, task, directory, report)
     write_config(directory, config)  # in place of that of the JAX run, which it contains
-    epochs["PyTorch"], torch = _train_torch(training, task, directory, report)
+    epochs["PyTorch"], torch = train_torch(training, task, directory, report)
     part = part_of(task)
     if part:
         found = evaluate(finish(directory, task), task, part)
@@ -143,7 +143,7 @@ def _train_jax(config: TrainConfig, task: Task, directory: Path, report: Report)
     return epochs
 
 
-def _train_torch(config: TrainConfig, task: Task, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
+def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
     """The epochs, and the model with the weights of the best validation loss."""
     torch = InTorch(config, task)
     predict = _predict(config, task, "val") if task.size("val") else None

@@ -67,7 +67,7 @@ def _encoded(graph: Graph, model: ForecastModel, x: str, own: str) -> Layers:
         covariates = graph.reshape(covariates, -1, 1, steps, segment * len(others))
         rest = np.delete(weight, at, axis=2).reshape(hidden, -1)
         y = graph.add("Add", y, _product(graph, covariates, "embed.weight.others", rest))
-    y = graph.add("Relu", graph.add("Add", y, graph.constant("embed.bias", _array(model.embed.bias))))
+    y = graph.add("Tanh", graph.add("Add", y, graph.constant("embed.bias", _array(model.embed.bias))))
     return add_lstm(graph, model.lstm, graph.reshape(graph.transpose(y, 2, 0, 1, 3), steps, -1, hidden))
 
 

@@ -200,7 +200,7 @@ class ForecastModel(nnx.Module):
         rows = self.segments * self.segment
         columns = self._columns(x[:, self.layout.window - rows :], x[:, -1:], centre, scale)
         segments = columns.reshape(columns.shape[0], self.segments, -1)
-        ys, state = self.lstm(nnx.relu(self.embed(segments)))
+        ys, state = self.lstm(jnp.tanh(self.embed(segments)))
         return ys[:, -1], state
 
     def _columns(self, x: jax.Array, last: jax.Array, centre: jax.Array, scale: jax.Array) -> jax.Array:

@@ -190,16 +190,16 @@ def test_parts_may_be_left_out(data: str, tmp_path: Path, says: Prints, split: s
         assert (tmp_path / "run" / name).exists() == (split != "1.0,0,0")
 
 
-VARIANT = ("--bidirectional", "--proj-size", 3, "--loss", "huber", "--backend", "scan")
+VARIANT = ("--network", "tutorial", "--bidirectional", "--proj-size", 3, "--loss", "huber", "--backend", "scan")
 
 
 @pytest.mark.parametrize(
-    ("options", "layer"),
-    [(("--loss", "huber"), 4), pytest.param(VARIANT, 10, marks=pytest.mark.slow)],
+    ("options", "parameters"),
+    [(("--loss", "huber"), 12), pytest.param(VARIANT, 12, marks=pytest.mark.slow)],
     ids=["plain", "variant"],
 )
 def test_compare_records_agreement_speed_and_quality(
-    data: str, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch, options: tuple[Any, ...], layer: int
+    data: str, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch, options: tuple[Any, ...], parameters: int
 ) -> None:
     pytest.importorskip("torch")
     if options != VARIANT:
@@ -211,8 +211,8 @@ def test_compare_records_agreement_speed_and_quality(
     record = read_json(run / "compare.json")
     assert record["agreed"] is True
     assert all(check["passed"] and check["relative"] <= check["tolerance"] for check in record["agreement"])
-    kinds = [re.sub(r"\S*(lstm|fc)\.\S+", "*", check["name"]) for check in record["agreement"]]
-    gradients, weights = ["gradient of *"] * (layer + 2), ["* after 5 steps"] * (layer + 2)
+    kinds = [re.sub(r"(embed|lstm|position|target|fc|bypass)\S*", "*", check["name"]) for check in record["agreement"]]
+    gradients, weights = ["gradient of *"] * parameters, ["* after 5 steps"] * parameters
     assert kinds == ["outputs", *gradients, "losses of 5 Adam steps", *weights]
     for part in ("training", "inference"):
         assert {name: len(seconds) for name, seconds in record[part]["seconds"].items()} == {"JAX": 2, "PyTorch": 2}

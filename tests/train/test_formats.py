@@ -92,11 +92,9 @@ def test_a_comparison_of_format_0() -> None:
     train = TrainConfig("text", model=ModelConfig(6, tied=True, output_dropout=0.0), optim=optim, epochs=2)
     expected = CompareConfig(train, samples=3)
     assert from_dict(CompareConfig(), compare_upgraded(old, "here"), "here") == expected
-    assert (
-        from_dict(CompareConfig(), compare_upgraded({"format": FORMAT, **to_dict(expected)}, "here"), "here")
-        == expected
-    )
-    assert from_dict(TrainConfig(), upgraded({"format": FORMAT, **to_dict(expected)}, "here"), "here") == train
+    saved = {"format": FORMAT, **to_dict(expected)}
+    assert from_dict(CompareConfig(), compare_upgraded(saved, "here"), "here") == expected
+    assert from_dict(TrainConfig(), upgraded(saved, "here"), "here") == train
 
 
 @pytest.mark.parametrize("number", range(3))
