@@ -36,7 +36,7 @@ TOLERANCES = {
     ),
     "losses": Tolerance(1e-4, 1e-12, "a mean over the batch, with weights that differ as below"),
     "weights": Tolerance(
-        5e-3,
+        1e-3,
         1e-10,
         "Adam divides a gradient by its magnitude: where an entry is nearly zero, its rounding error becomes a step of "
         "up to the learning rate",

@@ -18,7 +18,7 @@ BOTH = (*MODEL, *NETWORK, *TRAINING, *DATA)  # options of a training run that bo
 IN_MEMORY = "be left out of compare, which times data in memory"
 LEFT_OUT = "be left out of compare, where both sides train with plain Adam on one device"
 DEFAULT = TrainConfig(
-    model=ModelConfig(output_dropout=0.0), optim=OptimConfig(learning_rate=3e-3, schedule="constant"), epochs=8
+    model=ModelConfig(output_dropout=0.0), optim=OptimConfig(learning_rate=3e-3, schedule="constant"), epochs=4
 )
 
 
@@ -27,7 +27,7 @@ class CompareConfig:
     """Train in JAX and in PyTorch from the same weights on the same batches; compare results and speed."""
 
     train: TrainConfig = DEFAULT
-    agreement_steps: int = 10
+    agreement_steps: int = 50
     """Adam steps after which losses and weights are compared."""
     samples: int = 9
     """Timings of each framework, interleaved."""

@@ -26,6 +26,7 @@ from jax_lstm.train.position import Position, after_epoch, before_first
 from jax_lstm.train.task import Scores, Task
 from jax_lstm.weights.state_dicts import load_state_dict
 
+TIMED_BATCHES = 10  # in one sample
 METRICS_TORCH = "metrics.torch.jsonl"
 Report = Callable[[str, int, int], None]  # (stage, done, total)
 
@@ -88,7 +89,8 @@ def compare(
         report("throughput", done, total)
 
     report("throughput", 0, total)
-    train_speed, infer_speed = throughput(contenders, batches, task.per_row, config.samples, sampled)
+    timed = batches[:TIMED_BATCHES]
+    train_speed, infer_speed = throughput(contenders, timed, task.per_row, config.samples, sampled)
 
     epochs, predictions, scores = {}, {}, {}
     epochs["JAX"] = _train_jax(training, task, directory, report)
