@@ -107,6 +107,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
         columns = replace(columns, features=(*columns.features, *added), calendar_features=added)
     if columns.calendar_features:
         series = [with_calendar(one, columns.calendar_features) for one in series]
+    _require_static(series, columns)
     moved, empty = (sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "empty"))
     future = sum(len(one.future) for one in series)
     if moved:
@@ -116,6 +117,20 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     if empty:
         notes.append(f"{empty:,} rows after the last target have no values and were left out")
     return Read(series, tables, columns, tuple(notes), tuple(warnings))
+
+
+def _require_static(series: list[Series], columns: Columns) -> None:
+    for name in (name for name in columns.features if name.partition("=")[0] in columns.static):
+        for one in series:
+            values = one.values[:, one.columns.index(name)]
+            known = values[~np.isnan(values)]
+            if len(known) and (known != known[0]).any():
+                different = known[known != known[0]][0]
+                of_series = f" of {one.group!r}" if one.group else ""
+                raise InputError(
+                    f"`--static` must name columns with one value for each series; got {name!r}{of_series} with "
+                    f"{known[0]:g} and {different:g}"
+                )
 
 
 def load_dataset(

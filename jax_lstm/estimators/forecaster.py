@@ -18,7 +18,8 @@ from jax_lstm.tasks.forecast import Forecasting, load
 from jax_lstm.train.config import TrainConfig
 
 GIVEN = "data.csv"  # in the run directory: the DataFrame given to fit
-NAMES = ("target", "features", "ignore", "categories", "missing")  # parameters that may be one name
+# Parameters that may be one name.
+NAMES = ("target", "features", "past", "future", "static", "ignore", "categories", "missing")
 UNKNOWN = "all columns"  # as target, until the data is given
 
 
@@ -106,12 +107,17 @@ class Forecaster(Estimator):
         actual, model, parts = _actual(read), self, []
         for fold in range(folds):
             held = config.horizon * (folds - fold)
-            before = frame.data.iloc[_rows_before(read, held)]
-            if not len(before):
+            rows = _rows_before(read, held)
+            if not len(rows):
                 raise InputError(f"`folds` must leave rows to train on; got {folds} folds of {config.horizon} rows")
+            before = frame.data.iloc[rows]
             if refit or not fold:
                 chosen = {"time": config.time, "target": config.target}
                 model = type(self)(**self.get_params() | chosen).fit(before)
+            if read.columns.future:  # known in the rows of the fold too, where the targets are not
+                kept = _rows_before(read, held - config.horizon)
+                before = frame.data.iloc[kept].copy()
+                before.loc[~np.isin(kept, rows), list(read.columns.target)] = np.nan
             found = as_frame(forecast_ahead(model.run, model.run.data_config(), before))
             parts.append(_by_target(found, config.group, read.columns.target).assign(fold=fold + 1))
         forecasts: Any = pd.concat(parts, ignore_index=True)

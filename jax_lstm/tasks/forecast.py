@@ -1,7 +1,7 @@
 """Forecasting: the rows that follow each window of a series."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, input_windows, load_dataset, target_windows
+from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, load_dataset
 from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
 from jax_lstm.data.stored import streamable
@@ -24,6 +23,7 @@ from jax_lstm.tasks.intervals import Bands, bands
 from jax_lstm.tasks.models import columns_of, forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
+from jax_lstm.tasks.windows import forecast_of, make_forecast, start_at, windows
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
@@ -31,7 +31,6 @@ from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task
 
 MARGIN = 0.03  # of the validation loss, with few validation windows
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
-Forecast = Callable[[nnx.State, jax.Array, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -165,53 +164,6 @@ class Forecasting(Task):
 
     def baselines(self, part: str) -> dict[str, Scores]:
         return {name: self.score(values, part) for name, values in baseline_forecasts(self.dataset, part).items()}
-
-
-def windows(layout: Layout) -> Callable[[Arrays, jax.Array], Any]:
-    """`gather` for `make_run_steps`: what a model reads, see `seen`, and the targets, of windows at `starts` (B,)."""
-
-    def gather(arrays: Arrays, starts: jax.Array) -> Any:
-        inputs, targets = arrays
-        return seen(inputs, starts, layout), target_windows(targets, starts, layout.window, layout.horizon)
-
-    return gather
-
-
-def seen(inputs: jax.Array, starts: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
-    """The windows (B, W, F) at `starts` (B,), and the columns that are known ahead (B, horizon, K)."""
-    rows = starts[:, None] + np.arange(layout.window, layout.window + layout.horizon, dtype=np.int32)
-    return input_windows(inputs, starts, layout.window), inputs[:, np.array(layout.known, int)][rows]
-
-
-def forecast_of(model: Any, x: jax.Array, ahead: jax.Array) -> jax.Array:
-    """The forecast of a `ForecastModel`, or of a model that reads windows alone."""
-    return model(x, ahead) if isinstance(model, ForecastModel) else model(x)
-
-
-def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast:
-    """Forecasts from windows: `(params, inputs, starts) -> (n, O)`; one program for any number of windows."""
-    model.eval()
-    graph, _, rest = nnx.split(model, nnx.Param, ...)
-
-    @jax.jit
-    def forecast_batch(params: nnx.State, inputs: jax.Array, starts: jax.Array) -> jax.Array:
-        return forecast_of(nnx.merge(graph, params, rest), *seen(inputs, starts, layout))
-
-    def forecast(params: nnx.State, inputs: jax.Array, starts: np.ndarray) -> np.ndarray:
-        batches = max(-(-len(starts) // batch_size), 1)
-        padded = np.pad(starts, (0, batches * batch_size - len(starts))).reshape(batches, batch_size)
-        return np.concatenate([forecast_batch(params, inputs, batch) for batch in padded])[: len(starts)]
-
-    return forecast
-
-
-def start_at(model: ForecastModel, ridge: Ridge, offsets: np.ndarray) -> None:
-    """Set the linear map of a model to ridge regression, with `offsets` (horizon, Q) for its quantiles."""
-    assert model.bypass is not None
-    values = {"weight": ridge.weight.repeat(model.values, axis=0), "bias": (ridge.bias[:, None] + offsets).ravel()}
-    for name, value in values.items():
-        param = getattr(model.bypass, name)
-        param[...] = jnp.asarray(value, param.dtype)
 
 
 def agreement(members: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

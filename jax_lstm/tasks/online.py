@@ -6,8 +6,9 @@ import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import require
-from jax_lstm.tasks.forecast import ForecastRun, forecast_of
+from jax_lstm.tasks.forecast import ForecastRun
 from jax_lstm.tasks.scores import median
+from jax_lstm.tasks.windows import forecast_of
 
 
 class Online:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_run import call, noisy_sine, write
 
+from jax_lstm.data import DataConfig
 from jax_lstm.tasks import finish, load_task, open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
 from jax_lstm.tasks.calibration import interval_scores
@@ -17,6 +18,7 @@ from jax_lstm.tasks.intervals import bands, coverage, errors_of, margins_of, rec
 from jax_lstm.tasks.scores import pinball_of
 from jax_lstm.tasks.verdict import training_warnings, verdict
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
+from jax_lstm.train.task import Scores
 
 
 def test_margins_cover_their_share_of_exchangeable_errors() -> None:
@@ -76,9 +78,8 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def trained(path: Path, series: str, data: dict[str, Any], **options: Any) -> tuple[Any, Any]:
     given = {"csv": series, "target": ("y",), "window": 12, "horizon": 3, "season": 12} | data
-    config = TrainConfig(optim=OptimConfig(learning_rate=3e-3), model=ModelConfig(8), **options)
-    config = type(config)(**(vars(config) | {"data": type(config.data)(**given)}))
-    task = load_task(config)
+    common: dict[str, Any] = {"optim": OptimConfig(learning_rate=3e-3), "model": ModelConfig(8)}
+    task = load_task(TrainConfig(data=DataConfig(**given), **common, **options))
     fit(task, path)
     return finish(path, task), task
 
@@ -123,7 +124,7 @@ def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     task = load_task(run.config, run.about)
 
     def judged(own: float, ridge: float) -> str:
-        scores = {"LSTM": {"mse": own}, "ridge": {"mse": ridge}, "persistence": {"mse": 3.0}}
+        scores: dict[str, Scores] = {"LSTM": {"mse": own}, "ridge": {"mse": ridge}, "persistence": {"mse": 3.0}}
         nothing = np.zeros(0)
         return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None)))
 

@@ -10,8 +10,8 @@ from flax import nnx
 
 from jax_lstm.data import DataConfig, input_windows, target_windows
 from jax_lstm.models.forecast_model import Layout
-from jax_lstm.tasks.forecast import make_forecast
 from jax_lstm.tasks.models import sequence_model
+from jax_lstm.tasks.windows import make_forecast
 from jax_lstm.train import ModelConfig, TrainConfig
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.optimizer import make_optimizer
