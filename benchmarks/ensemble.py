@@ -23,7 +23,7 @@ from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
 from jax_lstm.tolerances import TOLERANCES, difference
-from jax_lstm.train import ModelConfig, TrainConfig
+from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
 from jax_lstm.train.ensemble import batches, make_runner, members
 
 STEPS = 20  # at most, of every member in a turn
@@ -39,6 +39,7 @@ class Setup(NamedTuple):
     batch_size: int = 64
 
 
+WEATHER = DataConfig(window=48, calendar="off")
 CASES = {
     "2 small": Setup(2, 32),
     "8 small": Setup(8, 32),
@@ -78,11 +79,12 @@ class Ensemble(Command):
         return int(any(row.failed for row in record.rows))
 
 
-def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = DataConfig()) -> Timed:  # noqa: B008 frozen
+def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = WEATHER) -> Timed:
     """Time the same steps of all members; contenders whose losses differ from PyTorch's are not timed."""
     config = TrainConfig(
         data=data,
-        model=ModelConfig(setup.hidden_size, setup.num_layers),
+        model=ModelConfig(setup.hidden_size, setup.num_layers, network="tutorial"),
+        optim=OptimConfig(schedule="constant"),
         batch_size=setup.batch_size,
         chunk_steps=STEPS,
         seeds=f"0:{setup.size}",

@@ -18,12 +18,13 @@ from benchmarks.accuracy.row import OURS, Figures, Job, Row
 from benchmarks.files import found
 from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
+from jax_lstm.models.forecast_model import Layout
 from jax_lstm.tasks.forecast import make_forecast, windows
 from jax_lstm.tasks.scores import score, truth_of
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
-from jax_lstm.train.step import init_state, make_run_steps, make_step
+from jax_lstm.train.step import init_state, make_run_steps, make_step, mse
 
 COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
 TABLES = {"univariate": ("OT",), "multivariate": COLUMNS}
@@ -104,7 +105,7 @@ def _lstm(table: str, horizon: int, seed: int, setting: Forecasting, config: dic
     began, dataset = time.monotonic(), load(table, horizon, setting.window)
     model: Any = Forecaster(dataset.input_size, horizon, setting.hidden_size, setting.dropout, seed)
     best, curve = fit(model, dataset, setting.train_config(seed))
-    forecasts = make_forecast(model, setting.window)(best, jnp.asarray(dataset.inputs), dataset.starts["test"])
+    forecasts = make_forecast(model, layout_of(dataset))(best, jnp.asarray(dataset.inputs), dataset.starts["test"])
     figures = _scores(dataset, "test", forecasts)
     figures |= {"validation mse": min(curve["validation"]), "epochs": float(len(curve["epoch"]))}
     return _row(table, horizon, OURS, seed, figures, config, time.monotonic() - began, curve)
@@ -115,11 +116,11 @@ def fit(model: Any, dataset: Dataset, config: TrainConfig) -> tuple[Any, dict[st
 
     The test part is not used.
     """
-    window, horizon = dataset.config.window, dataset.config.horizon
     steps = shuffled(dataset.starts["train"], config, 0).shape[:2]
     optimizer = make_optimizer(config.optim, config.epochs * steps[0] * steps[1], nnx.state(model, nnx.Param))
-    run_steps = make_run_steps(make_step(model, optimizer), windows(window, horizon))
-    forecast, truth = make_forecast(model, window), truth_of(dataset, "val")
+    layout = layout_of(dataset)
+    run_steps = make_run_steps(make_step(model, optimizer, _loss), windows(layout))
+    forecast, truth = make_forecast(model, layout), truth_of(dataset, "val")
     inputs, targets = jnp.asarray(dataset.inputs), jnp.asarray(dataset.targets)
     state = init_state(model, optimizer)
     best, curve = state.params, {"epoch": [], "train": [], "validation": []}
@@ -138,6 +139,16 @@ def fit(model: Any, dataset: Dataset, config: TrainConfig) -> tuple[Any, dict[st
         if epoch - at >= config.patience:
             break
     return best, curve
+
+
+def layout_of(dataset: Dataset) -> Layout:
+    return dataset.columns.layout(dataset.config.window, dataset.config.horizon)
+
+
+def _loss(model: Any, batch: Any, carry: Any) -> tuple[jax.Array, Any]:
+    """Mean squared error; no column is known ahead."""
+    (x, _), y = batch
+    return mse(model, (x, y), carry)
 
 
 def _scores(dataset: Dataset, part: str, forecasts: np.ndarray) -> Figures:

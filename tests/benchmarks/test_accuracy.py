@@ -152,7 +152,8 @@ def test_the_forecaster_keeps_its_best() -> None:
     config = dataclasses.replace(FORECASTING, learning_rate=0.1, patience=1).train_config(0)
     best, curve = etth1.fit(model, dataset, config)
     assert min(curve["validation"]) < curve["validation"][-1]
-    forecasts = etth1.make_forecast(model, WINDOW)(best, jnp.asarray(dataset.inputs), dataset.starts["val"])
+    forecast = etth1.make_forecast(model, etth1.layout_of(dataset))
+    forecasts = forecast(best, jnp.asarray(dataset.inputs), dataset.starts["val"])
     assert etth1._scores(dataset, "val", forecasts)["mse"] == pytest.approx(min(curve["validation"]), rel=1e-5)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks import record as records
-from benchmarks.ensemble import AT_ONCE, ONE_BY_ONE, Setup, compared, markdown
+from benchmarks.ensemble import AT_ONCE, ONE_BY_ONE, WEATHER, Setup, compared, markdown
 from benchmarks.sampling import Plan
 from jax_lstm.compare.contenders import InJax
-from jax_lstm.data import DataConfig
+from jax_lstm.data import DataConfig, load_dataset
 
 
 def test_who_trains_otherwise_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +31,9 @@ def test_who_trains_otherwise_is_not_timed(tmp_path: Path, monkeypatch: pytest.M
     record.rows.extend([row, wrong])
     records.write(record, tmp_path / "ensemble.json")
     assert "| 2 tiny | 2 x 16,6,1,4 |" in markdown(records.read(tmp_path / "ensemble.json", "ensemble"))
+
+
+def test_the_committed_record_is_of_this_data() -> None:
+    record = records.read(records.ROOT / "benchmarks" / "records" / "ensemble.json", "ensemble")
+    dataset = load_dataset(WEATHER)
+    assert all(f",{dataset.config.window},{dataset.input_size}," in row.shape for row in record.rows)

@@ -19,8 +19,13 @@ from benchmarks import record as records
 from benchmarks.__main__ import main
 from benchmarks.page import marks
 from benchmarks.record import ROOT
-from benchmarks.report import command
+from benchmarks.report import agreement, command
 from benchmarks.report.templates import TEMPLATES
+from jax_lstm.cli import COMMANDS
+from jax_lstm.cli.parser import parse
+from jax_lstm.compare import CompareConfig
+from jax_lstm.compare.config import upgraded
+from jax_lstm.train.config import from_dict
 
 PATHS = {path.stem: path for path in (ROOT / "benchmarks" / "records").glob("*.json")}
 VOID = {"meta", "link", "input"}
@@ -124,6 +129,14 @@ def test_every_chart_is_named_and_has_its_record_and_command(page: Page) -> None
     used = {chart["template"] for chart in page.data["charts"].values()}
     assert used == page.data["templates"].keys() <= TEMPLATES.keys()
     assert {"ratios", "limited_ratios", "means", "roof", "stages", "bars", "curves", "agreement", "shares"} <= used
+
+
+@pytest.mark.parametrize("name", ["compare-weather", "compare-weather-x64"])
+def test_the_command_of_a_comparison_has_its_options(name: str) -> None:
+    record = json.loads(PATHS[name].read_text())
+    parsed = parse(COMMANDS, agreement.command(record).split()[1:], "")
+    assert parsed.compare == from_dict(CompareConfig(), upgraded(record["config"], name), name)
+    assert parsed.compare.train.model.network == "tutorial"
 
 
 def ratios_of(row: dict[str, Any], name: str) -> np.ndarray:
