@@ -99,8 +99,8 @@ def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray, interval: flo
     starts = np.random.default_rng(0).integers(0, len(inside), (RESAMPLES, -(-len(inside) // block)))
     sums = np.concatenate([[0], np.cumsum(np.concatenate([inside, inside[:block]]))])
     means = (sums[starts + block] - sums[starts]).sum(axis=1) / (starts.shape[1] * block)
-    return Coverage(float(inside.mean()), *map(float, np.quantile(means, WITHIN)), float((high - low).mean()),
-                    float(score.mean()))  # fmt: skip
+    least, most = map(float, np.quantile(means, WITHIN))
+    return Coverage(float(inside.mean()), least, most, float((high - low).mean()), float(score.mean()))
 
 
 def suffix(level: float) -> str:
