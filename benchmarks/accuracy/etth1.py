@@ -19,8 +19,8 @@ from benchmarks.files import found
 from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
 from jax_lstm.models.forecast_model import Layout
-from jax_lstm.tasks.windows import make_forecast, windows
 from jax_lstm.tasks.scores import score, truth_of
+from jax_lstm.tasks.windows import make_forecast, windows
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import OptimConfig, TrainConfig
 from jax_lstm.train.optimizer import make_optimizer
