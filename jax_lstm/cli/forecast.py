@@ -82,16 +82,17 @@ def _as_csv(ahead: Ahead, frame: Any) -> str:
 
 
 def _draw(path: Path, ahead: Ahead) -> None:
-    run, window = ahead.run, ahead.run.config.data.window
+    run, data = ahead.run, ahead.run.config.data
+    shown = min(data.window, pictures.SHOWN * data.horizon)
     panels = []
     for one, members, bands in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         values, within = members.mean(axis=0), agreement(members)
         for at, column in enumerate(run.target):
-            seen = fill(one.values, run.scaler.mean)[-window:, one.columns.index(column)]
+            seen = fill(one.values, run.scaler.mean)[-shown:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
             x = None
             if one.times is not None:
-                x = np.concatenate([one.times[-window:], one.ahead(len(values))])
+                x = np.concatenate([one.times[-shown:], one.ahead(len(values))])
                 x = x if x[-1] < MATPLOTLIB_END else None
             panel = plots.Panel(title, seen, None, {"forecast": values[:, at]}, x)
             if within is not None:

@@ -17,6 +17,7 @@ from jax_lstm.tasks.scores import baseline_forecasts, truth_of
 LOSSES = "losses.png"
 FORECASTS = "forecasts.png"
 PANELS = 4
+SHOWN = 4  # horizons of the window
 
 
 def drawn(console: Console, draw: Callable[[], None]) -> bool:
@@ -59,17 +60,14 @@ def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[s
     panels = []
     for at in np.unique(np.linspace(0, len(truth) - 1, PANELS + 2).astype(int)[1:-1]):
         start = dataset.starts[part][at]
-        rows = slice(start, start + config.window + config.horizon)
+        shown = min(config.window, SHOWN * config.horizon)  # the rest would leave no room for the forecast
+        rows = slice(start + config.window - shown, start + config.window + config.horizon)
         x = None if dataset.times is None else dataset.times[rows]
-        title = (
-            f"window {at + 1:,} of {len(truth):,}"
-            if x is None
-            else f"from {np.datetime_as_string(x[config.window], 'm')}"
-        )
+        title = f"window {at + 1:,} of {len(truth):,}" if x is None else f"from {np.datetime_as_string(x[shown], 'm')}"
         panels.append(
             plots.Panel(
                 title,
-                scaler.restore(dataset.targets[start : start + config.window, 0]),
+                scaler.restore(dataset.targets[rows, 0][:shown]),
                 scaler.restore(truth[at, ::count]),
                 restored(forecasts, at),
                 x,

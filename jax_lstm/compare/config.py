@@ -18,7 +18,7 @@ BOTH = (*MODEL, *NETWORK, *TRAINING, *DATA)  # options of a training run that bo
 IN_MEMORY = "be left out of compare, which times data in memory"
 LEFT_OUT = "be left out of compare, where both sides train with plain Adam on one device"
 DEFAULT = TrainConfig(
-    model=ModelConfig(output_dropout=0.0), optim=OptimConfig(learning_rate=3e-3, schedule="constant"), epochs=4
+    model=ModelConfig(output_dropout=0.0), optim=OptimConfig(learning_rate=5e-4, schedule="constant"), epochs=4
 )
 
 

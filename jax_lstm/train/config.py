@@ -163,7 +163,8 @@ class TrainConfig:
     quantiles: Annotated[str, FORECAST_ONLY] = ""
     """Forecast these quantiles, as 0.05,0.5,0.95, with the pinball loss in place of --loss."""
     batch_size: int = 0
-    """Rows per batch: windows, streams of text, or sequences (default: 64, and fewer for short series)."""
+    """Rows per batch: windows, streams of text, or sequences (default: 64; for series 4 to 256, by the
+    number of windows)."""
     held_out: Annotated[float, Only(("text", "labels"), "series have --split")] = 0.1
     """Fraction held out for validation: the end of a text, or of each label's sequences."""
     epochs: int = 0

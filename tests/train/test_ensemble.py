@@ -26,7 +26,7 @@ TOLERANCE = 1e-4  # of weights after some dozen steps of Adam: sums in another o
 
 
 def config_for(data: DataConfig, **options: Any) -> TrainConfig:
-    common: dict[str, Any] = {"model": ModelConfig(hidden_size=4), "batch_size": 16, "epochs": 3}
+    common: dict[str, Any] = {"model": ModelConfig(4, network="tutorial"), "batch_size": 16, "epochs": 3}
     return TrainConfig(data=data, **{**common, "optim": OptimConfig(learning_rate=0.02), **options})
 
 
@@ -41,7 +41,7 @@ def assert_same(weights: Any, alone: Any) -> None:
     [
         {"sweep": ("learning_rate=0.01,0.03",)},
         {"seeds": "0:3"},
-        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3)},
+        {"seeds": "1,4", "model": ModelConfig(4, 2, dropout=0.3, network="tutorial")},
         {"sweep": ("final_rate=0.01,0.5",), "optim": OptimConfig(learning_rate=0.02, schedule="exponential")},
         {
             "seeds": "0:2",

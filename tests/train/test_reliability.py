@@ -50,7 +50,7 @@ def run(data: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reliability") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "matplotlib.figure", None)
-        assert main(train(data, out, "--epochs", 2)) == 0
+        assert main(train(data, out, "--epochs", 2, "--network", "tutorial")) == 0
     return out
 
 
