@@ -136,7 +136,6 @@ def test_the_command_of_a_comparison_has_its_options(name: str) -> None:
     record = json.loads(PATHS[name].read_text())
     parsed = parse(COMMANDS, agreement.command(record).split()[1:], "")
     assert parsed.compare == from_dict(CompareConfig(), upgraded(record["config"], name), name)
-    assert parsed.compare.train.model.network == "tutorial"
 
 
 def ratios_of(row: dict[str, Any], name: str) -> np.ndarray:
