@@ -143,7 +143,8 @@ def _chosen(config: DataConfig, frame: Frame) -> DataConfig:
     if not config.time:
         config = replace(config, time=frame.time)
     if config.target == (UNKNOWN,):
-        apart = (config.time, config.group, *config.ignore, *config.categories)
+        others = (*config.past, *config.future, *config.static, *config.categories)
+        apart = (config.time, config.group, *config.ignore, *others)
         config = replace(config, target=tuple(name for name in frame.names if name not in apart))
     return config
 
