@@ -9,8 +9,8 @@ import numpy as np
 from jax_lstm.cli import main
 
 WINDOW, HORIZON, HIDDEN = 6, 3, 4
-SMALL = ("--hidden-size", HIDDEN, "--window", WINDOW, "--horizon", HORIZON, "--batch-size", 16, "--epochs", 2,
-         "--schedule", "constant")  # fmt: skip
+SIZES = ("--hidden-size", HIDDEN, "--window", WINDOW, "--horizon", HORIZON, "--batch-size", 16, "--epochs", 2)
+SMALL = (*SIZES, "--schedule", "constant")
 COLUMNS = ("--target", "y", "--time", "time", "--calendar", "off")
 
 

@@ -29,7 +29,7 @@ from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
 from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task
 
-MARGIN = 0.03  # of the validation loss, with few validation windows
+MARGIN = 0.05  # of the validation loss, with few validation windows
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 
 

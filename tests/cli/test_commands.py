@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_run import COLUMNS, HIDDEN, HORIZON, SMALL, WINDOW, call, noisy_sine, stamp, write
+from small_run import COLUMNS, HIDDEN, HORIZON, SIZES, SMALL, WINDOW, call, noisy_sine, stamp, write
 
 from jax_lstm.cli import COMMANDS
 from jax_lstm.cli.tutorial import Tutorial
@@ -231,7 +231,7 @@ def test_compare_times_nothing_where_the_frameworks_disagree(
 ) -> None:
     pytest.importorskip("torch")
     monkeypatch.setitem(TOLERANCES, "outputs", Tolerance(-1.0, -1.0, "even equal outputs do not pass"))
-    printed = says("compare", "--csv", data, *COLUMNS, *SMALL, "--out", tmp_path / "run", status=1)
+    printed = says("compare", "--csv", data, *COLUMNS, *SIZES, "--out", tmp_path / "run", status=1)
     assert "the frameworks disagree" in printed
     assert names(tmp_path / "run") == ["compare.json", "config.json"]
     record = read_json(tmp_path / "run" / "compare.json")

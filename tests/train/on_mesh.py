@@ -13,13 +13,19 @@ from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
 
 folder, kind, *meshes = sys.argv[1:]
 MODEL = ModelConfig(8, 2)
+TUTORIAL = replace(MODEL, network="tutorial")
 OPTIM = OptimConfig(learning_rate=0.02, clip_norm=1.0)
 COMMON = TrainConfig(model=MODEL, optim=OPTIM, batch_size=16, epochs=2, chunk_steps=4)
 CONFIGS = {
-    "forecast": replace(COMMON, data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)),
+    "forecast": replace(
+        COMMON, model=TUTORIAL, data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)
+    ),
     "text": replace(COMMON, task="text", text=TextConfig(f"{folder}/abc.txt", steps=7)),
     "seeds": replace(
-        COMMON, seeds="0:2", data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2)
+        COMMON,
+        model=TUTORIAL,
+        seeds="0:2",
+        data=DataConfig(csv=f"{folder}/wave.csv", target=("a",), window=6, horizon=2),
     ),
 }
 CONFIGS["float16"] = replace(CONFIGS["forecast"], precision="float16")
