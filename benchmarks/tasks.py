@@ -184,4 +184,4 @@ def _precision(rows: Sequence[Row]) -> Table:
         made.append((row.options.split()[-1], *cells, far, f"{row.seconds:.0f} s"))
     columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
-    return Table(title, columns, made, notes=(f"`jax-lstm train {rows[0].options}`, and so on",))
+    return Table(title, columns, made, notes=(f"`{rows[0].command}`, and so on",))

@@ -12,7 +12,7 @@ from jax_lstm.checks import require_extra
 from jax_lstm.cli import pictures, show
 from jax_lstm.cli.options import new_directory, of_task, value_of
 from jax_lstm.compare import CompareConfig, Comparison, compare
-from jax_lstm.compare.config import BOTH, IN_MEMORY, LEFT_OUT, upgraded
+from jax_lstm.compare.config import BOTH, IN_MEMORY, LEFT_OUT, default, upgraded
 from jax_lstm.compare.run import METRICS_TORCH
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
@@ -39,10 +39,10 @@ class Compare:
     @classmethod
     def with_files(cls, task: str, arguments: Sequence[str]) -> "Compare":
         """The defaults: the options of `--config` if it is given, else those of the task."""
-        base, path = CompareConfig(), value_of("--config", arguments)
+        path = value_of("--config", arguments)
         if not path:
-            return cls(replace(base, train=replace(base.train, task=task or "forecast")))
-        config = read_config(base, path, upgraded)
+            return cls(CompareConfig(default(task or "forecast")))  # type: ignore[arg-type]
+        config = read_config(CompareConfig(), path, upgraded)
         return of_task(cls(config), config.train, task, "--config", path)
 
     @property

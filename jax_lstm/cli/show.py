@@ -16,8 +16,7 @@ from jax_lstm.models import ForecastModel
 from jax_lstm.tasks.evaluation import Evaluation
 from jax_lstm.tasks.forecast import Forecasting
 from jax_lstm.tasks.run import Run
-from jax_lstm.tasks.verdict import training_warnings
-from jax_lstm.tasks.verdict import verdict as judge
+from jax_lstm.tasks.verdict import verdict
 from jax_lstm.train import task as tasks
 from jax_lstm.train.task import Scores, Task
 
@@ -102,19 +101,13 @@ def scores_table(
 
 
 def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: str) -> None:
-    """All that is known about a run: members that diverged, the scores, how far seeds agree, the further table."""
+    """All about a run: members that diverged, scores, how far seeds agree, the further table, the verdict."""
     left_out(console, run.diverged)
     members = [name for one in (run, *run.others) for name in one.members]
     scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
     agreement(console, task, found.scores, run.names)
     further(console, found.further)
-
-
-def verdict(console: Console, run: Run, task: Task, found: Evaluation) -> None:
-    """Better or worse than the best baseline, and warnings about the training."""
-    for warning in training_warnings(run, task, task.baselines("val") if task.size("val") else {}):
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
-    judged = judge(task, found)
+    judged = verdict(task, found)
     if judged is not None:
         console.print(f"[bold]verdict:[/] {escape(str(judged))}", highlight=False)
 

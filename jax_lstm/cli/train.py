@@ -15,6 +15,7 @@ from jax_lstm.cli.progress import reporting
 from jax_lstm.files import write_json
 from jax_lstm.tasks import finish, load_task
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
+from jax_lstm.tasks.verdict import training_warnings
 from jax_lstm.train import DivergedError, InterruptedRunError, Sweep, TrainConfig, Trainer, hosts
 from jax_lstm.train.config import absolute, arithmetic, read_config
 from jax_lstm.train.directory import CONFIG, METRICS, saved_config
@@ -123,8 +124,8 @@ def _finish(console: Console, sweep: Sweep) -> None:
         found = evaluate(run, task, part)
         write_json(directory / "scores.json", as_json(task, found, part))
         written.append("scores.json")
+        show.notes(console, (), training_warnings(run, task, task.baselines("val") if task.size("val") else {}))
         show.evaluation(console, run, task, found, part)
-        show.verdict(console, run, task, found)
         if task.config.task == "forecast" and pictures.drawn(
             console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
         ):

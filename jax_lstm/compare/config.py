@@ -1,12 +1,12 @@
 """The config of a comparison: a training run that both frameworks can do, and how to compare."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from jax_lstm.checks import require, require_size
 from jax_lstm.data import DataConfig, SequencesConfig, TextConfig
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig
-from jax_lstm.train.config import option, options
+from jax_lstm.train.config import TaskName, option, options
 from jax_lstm.train.formats import require_known
 from jax_lstm.train.formats import upgraded as upgraded_training
 
@@ -17,16 +17,21 @@ DATA = tuple(each.name for part in (DataConfig, TextConfig, SequencesConfig) for
 BOTH = (*MODEL, *NETWORK, *TRAINING, *DATA)  # options of a training run that both frameworks support
 IN_MEMORY = "be left out of compare, which times data in memory"
 LEFT_OUT = "be left out of compare, where both sides train with plain Adam on one device"
-DEFAULT = TrainConfig(
-    model=ModelConfig(output_dropout=0.0), optim=OptimConfig(learning_rate=5e-4, schedule="constant"), epochs=4
-)
+
+
+def default(task: TaskName = "forecast") -> TrainConfig:
+    """The training of a comparison: plain Adam at a constant rate, without dropout, whose masks would differ."""
+    if task == "forecast":
+        optim = OptimConfig(learning_rate=5e-4, schedule="constant")
+        return TrainConfig(model=ModelConfig(output_dropout=0.0), optim=optim, epochs=4)
+    return TrainConfig(task, optim=OptimConfig(learning_rate=3e-3, schedule="constant"), epochs=8)
 
 
 @dataclass(frozen=True)
 class CompareConfig:
     """Train in JAX and in PyTorch from the same weights on the same batches; compare results and speed."""
 
-    train: TrainConfig = DEFAULT
+    train: TrainConfig = field(default_factory=default)
     agreement_steps: int = 50
     """Adam steps after which losses and weights are compared."""
     samples: int = 9
@@ -36,11 +41,11 @@ class CompareConfig:
         for name in ("agreement_steps", "samples"):
             require_size(option(name), getattr(self, name))
         require(not self.train.data.stream, "--stream", IN_MEMORY, "--stream")
-        default = {each.name: each.value for each in options(DEFAULT)}
+        usual = {each.name: each.value for each in options(default(self.train.task))}
         for name, value, _, only in options(self.train):
             used = only is None or self.train.task in only.tasks
-            fix = f"compare has {default[name]}"
-            require(name in BOTH or not used or value == default[name], option(name), LEFT_OUT, value, fix)
+            fix = f"compare has {usual[name]}"
+            require(name in BOTH or not used or value == usual[name], option(name), LEFT_OUT, value, fix)
 
 
 def upgraded(values: Any, where: str) -> Any:

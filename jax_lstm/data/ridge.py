@@ -61,7 +61,7 @@ class Sums(NamedTuple):
     y: np.ndarray
     yy: float
     weight: float
-    outputs: int
+    rows: int
 
     def first(self, inputs: int) -> "Sums":
         """For the first inputs alone."""
@@ -94,9 +94,9 @@ def parts_to_choose(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     train, val = dataset.starts["train"], dataset.starts["val"]
     if len(val):
         return train, val
-    ends = max(int(len(train) * (1 - HELD_OUT)), 1)
-    apart = train[max(ends - dataset.config.horizon, 1) :][dataset.config.horizon :]  # whose targets do not overlap
-    return train[: max(ends - dataset.config.horizon, 1)], apart if len(apart) else train
+    end = max(int(len(train) * (1 - HELD_OUT)), 1)
+    apart = train[end + dataset.config.horizon :]  # so that no target is in both
+    return train[:end], apart if len(apart) else train
 
 
 def _paths(train: Sums, val: Sums) -> Iterator[tuple[float, np.ndarray, np.ndarray, float]]:
@@ -109,7 +109,7 @@ def _paths(train: Sums, val: Sums) -> Iterator[tuple[float, np.ndarray, np.ndarr
         weight = vectors @ (projected / (np.maximum(values, 0) + penalty * train.weight)[:, None])
         bias = mean_y - mean_x @ weight
         squares = np.sum((val.xx @ weight) * weight) + val.weight * bias @ bias + 2 * val.x @ weight @ bias
-        loss = (squares - 2 * np.sum(val.xy * weight) - 2 * val.y @ bias + val.yy) / (val.outputs * len(bias))
+        loss = (squares - 2 * np.sum(val.xy * weight) - 2 * val.y @ bias + val.yy) / (val.rows * len(bias))
         yield float(penalty), weight, bias, float(loss)
 
 

@@ -58,6 +58,6 @@ def windows_to_try(season: int, calendar: Calendar | None, horizon: int, rows: i
 
 
 def segment_for(season: int, window: int) -> int:
-    """Rows per segment: the largest divisor of the shortest season that leaves `SEGMENTS` in the window."""
+    """Rows per segment: the largest divisor of the shortest season that leaves `SEGMENTS` or more in the window."""
     most = max(window // SEGMENTS, 1)
     return max(length for length in range(1, most + 1) if season % length == 0 or (length == most and season == 1))

@@ -7,7 +7,6 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
@@ -136,18 +135,19 @@ class Estimator:
         """The run directory."""
         return self.run and self._directory
 
-    @cached_property
+    @property
     def verdict(self) -> Verdict | None:
         """Whether the model that `fit` trained is better than the best baseline, on the test part; None without one.
 
         Raises:
             NotFittedError: it was not trained here, so there is no data to score it on.
         """
-        if self.run is None or self._task is None:
+        run = self.run
+        if self._task is None:
             raise NotFittedError("there is no `verdict` on a loaded estimator; call `fit`, or `jax-lstm evaluate`")
         part = part_of(self._task)
         with arithmetic(self._task.config):
-            return verdict(self._task, evaluate(self.run, self._task, part)) if part else None
+            return verdict(self._task, evaluate(run, self._task, part)) if part else None
 
     def save(self, directory: PathLike) -> None:
         """Copy the run to a new directory, for `load` and for the commands.

@@ -74,6 +74,8 @@ class Forecaster(Estimator):
         """Forecast the `horizon` rows after the last one of each series of `data`, or of the training data.
 
         Returns a pandas DataFrame: of one series by time, of several with a column each for series and time.
+        `quantiles` and `interval` add columns, as "y_05" and "y_95" to "y". A model with columns known in advance,
+        `future`, finds them in the rows after the last target, and forecasts these rows.
         With several seeds two more columns a target bound 90% of models with other seeds, not of what may happen.
 
         Raises:

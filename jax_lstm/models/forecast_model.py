@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jax_lstm.checks import require, require_size
 from jax_lstm.layers import LSTM
-from jax_lstm.models.linear import Linear
+from jax_lstm.models.linear import Frozen, Linear
 from jax_lstm.params import LSTMState
 
 Normalise = Literal["last", "mean", "none"]
@@ -37,13 +37,9 @@ class Layout:
 
     @property
     def lagged(self) -> tuple[int, ...]:
-        """The covariates whose past tells more than the calendar."""
-        return tuple(at for at in self.changing if at not in self.calendar)
-
-    @property
-    def changing(self) -> tuple[int, ...]:
-        """The covariates that change from row to row."""
-        return tuple(at for at in range(self.features) if at not in (*self.target, *self.static))
+        """The covariates whose past tells more than the calendar and a static column do."""
+        others = (*self.target, *self.static, *self.calendar)
+        return tuple(at for at in range(self.features) if at not in others)
 
 
 def normalised(x: Any, target: Sequence[int], how: Normalise) -> tuple[Any, Any, Any]:
@@ -93,7 +89,7 @@ class ForecastModel(nnx.Module):
     The targets are normalised by their window, cut into segments of `segment` rows, each projected to H values and read
     by the LSTM as one step. The forecast is that of the LSTM plus a linear map from the normalised window
     (the bypass), and the normalisation is undone. With a bypass the LSTM's output layer starts at zero, so training
-    starts at the linear map. Segments and parallel decoding are those of SegRNN (https://arxiv.org/abs/2308.11200).
+    starts at the linear map, whose weights get no gradient. Segments and parallel decoding are those of SegRNN (https://arxiv.org/abs/2308.11200).
 
     Args:
         layout: rows of the window and the horizon, and the roles of the F columns.
@@ -170,7 +166,8 @@ class ForecastModel(nnx.Module):
         else:
             self.fc = Linear(size + layout.horizon * known, layout.horizon * outputs, **types)
         size = linear_size(layout, lags)
-        full: dict[str, Any] = types | {"dtype": None}  # in low precision its rounding would show in every forecast
+        # In low precision the rounding of the bypass would show in every forecast.
+        full: dict[str, Any] = types | {"dtype": None, "kind": Frozen}
         self.bypass = Linear(size, layout.horizon * self.values, **full) if bypass else None
         if self.bypass is not None:
             for layer in (self.fc, self.bypass):

@@ -10,6 +10,10 @@ from jax_lstm.functional import compute_dtype
 from jax_lstm.params import Init
 
 
+class Frozen(nnx.Param):
+    """A parameter that is saved and loaded as any other, and that no optimiser changes, not by weight decay either."""
+
+
 class Linear(nnx.Module):
     """`y = x @ weight.T + bias` with PyTorch's names and shapes, `weight` (O, I) and `bias` (O,).
 
@@ -17,6 +21,7 @@ class Linear(nnx.Module):
         input_size: I, the size of the input.
         output_size: O, the size of the output.
         weight: whether there is a `weight`; if not, every call passes one.
+        kind: type of the parameters; `Frozen` ones are not trained.
         dtype: computation type; None takes the widest of the parameters and the input.
         param_dtype: type of the parameters.
         rngs: source of the initial parameters.
@@ -28,6 +33,7 @@ class Linear(nnx.Module):
         output_size: int,
         *,
         weight: bool = True,
+        kind: type[nnx.Param] = nnx.Param,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
@@ -35,16 +41,14 @@ class Linear(nnx.Module):
         require_size("output_size", output_size)
         self.dtype = dtype
         if weight:
-            self.weight = nnx.Param(
-                Init().draw("weight", rngs.params(), (output_size, input_size), input_size, param_dtype)
-            )
-        self.bias = nnx.Param(Init().draw("bias", rngs.params(), (output_size,), input_size, param_dtype))
+            self.weight = kind(Init().draw("weight", rngs.params(), (output_size, input_size), input_size, param_dtype))
+        self.bias = kind(Init().draw("bias", rngs.params(), (output_size,), input_size, param_dtype))
 
     def __call__(self, x: jax.Array, weight: jax.Array | None = None) -> jax.Array:
         params = {"weight": self.weight[...] if weight is None else weight, "bias": self.bias[...]}
         dtype = compute_dtype(params, x, self.dtype)
-        weight, bias = (param.astype(dtype) for param in params.values())
-        return x.astype(dtype) @ weight.T + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        cast = {name: param.astype(dtype) for name, param in params.items()}
+        return x.astype(dtype) @ cast["weight"].T + cast["bias"].reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class Embedding(nnx.Module):

@@ -13,7 +13,6 @@ from jax_lstm.train.config import TrainConfig
 from jax_lstm.train.directory import CHECKPOINTS, read_saved
 from jax_lstm.train.position import position_of
 from jax_lstm.train.sweep import directories
-from jax_lstm.train.task import Task
 
 LOADERS = {"forecast": forecast.load, "text": text.load, "labels": labels.load}
 RUNS: dict[str, type[Run]] = {"forecast": forecast.ForecastRun, "text": text.TextRun, "labels": labels.LabelsRun}
@@ -28,11 +27,11 @@ def load_task(config: TrainConfig, about: dict[str, Any] | None = None) -> Any:
     return load(config, about)
 
 
-def finish(directory: Path, task: Task) -> Any:
+def finish(directory: Path, task: Any) -> Any:
     """The run that was trained on `task` in `directory`; the intervals of a forecaster are calibrated."""
     run = open_run(directory)
     if isinstance(run, forecast.ForecastRun):
-        calibrate(run, task)  # type: ignore[arg-type]
+        calibrate(run, task)
         run = open_run(directory)
     return run
 

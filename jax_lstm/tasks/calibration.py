@@ -33,17 +33,18 @@ def calibrate(run: ForecastRun, task: Forecasting) -> None:
 def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray, part: str) -> dict[str, Coverage]:
     """How the intervals cover each target in a part, in its own units; {} without an interval and quantiles.
 
-    A calibrated interval has for each window the margins that were known when its forecast was made. Without one the
-    outermost quantiles are scored.
+    A calibrated interval has for each window the margins that were known when its forecast was made, so it is scored on
+    the test part alone, which follows the calibration. Without one the outermost quantiles are scored.
     """
     interval, levels, count = run.config.data.interval, run.config.levels, len(run.target)
     times, starts, truth = _times(task), task.dataset.starts[part], truth_of(task.dataset, part)
     order, margins = np.argsort(times[starts], kind="stable"), None
-    if interval and run.margins is not None:
+    if interval and part != "test":
+        return {}
+    if interval:
         errors, known = _errors(run, task, "calibration")
-        if part == "test":
-            own = errors_of(predictions, truth, levels, interval)
-            errors, known = np.concatenate([errors, own]), np.concatenate([known, _known(task, part)])
+        own = errors_of(predictions, truth, levels, interval)
+        errors, known = np.concatenate([errors, own]), np.concatenate([known, _known(task, part)])
         now = times[starts + run.config.data.window - 1][order]
         step = max(run.config.data.horizon // 2, 1) * len(task.dataset.first_rows)
         margins = recent_margins(errors, known, now, interval, _recent(task), step)
@@ -54,9 +55,8 @@ def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray
     scale, scores = run.scaler.pick(run.target).scale, {}
     block = 2 * run.config.data.horizon * len(task.dataset.first_rows)
     for at, name in enumerate(run.target):
-        ends, known = (found[low], found[high]), truth[order][:, at::count] * scale[at]
-        below, above = (each[:, at::count] * scale[at] for each in ends)
-        scores[name] = coverage(below, above, known, high - low, block)
+        below, above, actual = (each[:, at::count] * scale[at] for each in (found[low], found[high], truth[order]))
+        scores[name] = coverage(below, above, actual, high - low, block)
     return scores
 
 

@@ -35,7 +35,7 @@ def with_forecast_defaults(config: TrainConfig, dataset: Dataset) -> TrainConfig
         shortest = min(dataset.calendar.seasons, default=1) if dataset.calendar else used.season
         segment = model.segment or segment_for(shortest, used.window)
         model = replace(model, segment=min(segment, used.window))
-    short, long = min(windows // BATCHES, BATCH_SIZE), min(windows // 64, MOST_BATCH)
+    short, long = min(windows // BATCHES, BATCH_SIZE), min(windows // BATCH_SIZE, MOST_BATCH)
     batch_size = config.batch_size or max(LEAST_BATCH, short, long)
     epochs = config.epochs or int(np.clip(WINDOWS // windows, LEAST_EPOCHS, MOST_EPOCHS))
     return with_defaults(replace(config, data=data, model=model, batch_size=batch_size, epochs=epochs))

@@ -249,8 +249,8 @@ class ForecastRun(Run):
             return None
         return np.array(json.loads(path.read_text(encoding="utf-8"))["margins"])
 
-    def further(self, task: Task, predictions: np.ndarray, part: str) -> Table | None:
-        return table(self, interval_scores(self, task, predictions, part))  # type: ignore[arg-type]
+    def further(self, task: Any, predictions: np.ndarray, part: str) -> Table | None:
+        return table(self, interval_scores(self, task, predictions, part))
 
     def bands(self, forecasts: np.ndarray) -> Bands:
         """Quantiles and ends of the interval, standardised, by level, of forecasts (..., outputs * Q)."""

@@ -10,6 +10,7 @@ from jax_lstm.tasks.run import Run
 from jax_lstm.train.directory import METRICS
 from jax_lstm.train.task import Task
 
+ADVICE = "try more data, --seeds 0:5, or --sweep learning_rate=3e-4,1e-3,3e-3"
 FEW_UPDATES = 100
 FALLING = 0.005  # fraction by which the last epoch improved on all before
 SAME = 5e-5  # relative difference that is rounding
@@ -17,13 +18,12 @@ RISEN = 2.0  # times the training loss of the first epoch
 
 
 class Verdict(NamedTuple):
-    """The score of the model and of the best baseline, lower is better, and what to try where the model is worse."""
+    """The score of the model and of the best baseline; lower is better."""
 
     heading: str  # of the score
     score: float
     baseline: str
     baseline_score: float
-    advice: str
 
     @property
     def better(self) -> bool:
@@ -31,17 +31,22 @@ class Verdict(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """The score relative to that of the baseline."""
+        """The score relative to that of the baseline; infinite if the baseline alone has no error."""
+        if not self.baseline_score:
+            return np.inf if self.score else 1.0
         return self.score / self.baseline_score
 
     def __str__(self) -> str:
         numbers = f"{self.heading} {self.score:.4g} against {self.baseline_score:.4g}"
         if abs(self.ratio - 1) < SAME:
-            return f"equal to {self.baseline}, the best baseline ({numbers}): {self.advice}"
+            kept = ": no epoch had a better validation loss, so it was kept" if self.baseline == "ridge" else ""
+            return f"equal to {self.baseline}, the best baseline ({numbers}){kept}"
+        if not self.baseline_score:
+            return f"worse than {self.baseline}, which has no error at all ({numbers})"
         by = f"{abs(1 - self.ratio):.1%}".replace("%", " %")
         if self.better:
             return f"better than {self.baseline}, the best baseline, by {by} ({numbers})"
-        return f"worse than {self.baseline}, the best baseline, by {by} ({numbers}); {self.advice}"
+        return f"worse than {self.baseline}, the best baseline, by {by} ({numbers}); {ADVICE}"
 
 
 def verdict(task: Task, found: Evaluation) -> Verdict | None:
@@ -51,10 +56,7 @@ def verdict(task: Task, found: Evaluation) -> Verdict | None:
     if not scores or not np.isfinite(score):
         return None
     best = min(scores, key=lambda name: scores[name])
-    advice = "no epoch had a better validation loss, so the linear model was kept"
-    if abs(score / scores[best] - 1) >= SAME:
-        advice = "try more data, other columns, --seeds 0:5, or --sweep learning_rate=3e-4,1e-3,3e-3"
-    return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best], advice)
+    return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best])
 
 
 def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[str]:

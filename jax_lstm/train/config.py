@@ -200,7 +200,8 @@ class TrainConfig:
         for name, value, default, only in options(self):
             if only is not None and self.task not in only.tasks:
                 shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-                require(value in (default, 0), option(name), only.expected(self.task), shown)
+                off = value in (default, 0)  # a comparison has no dropout, whatever its task
+                require(off, option(name), only.expected(self.task), shown)
         between = self.model.dropout == 0 or self.model.num_layers > 1 or self.task == "text"
         require(between, "--dropout", "be 0 for a single layer, since it acts between layers", self.model.dropout)
         held_out = parse_split(self.data.split)[1] if self.task == "forecast" else self.held_out

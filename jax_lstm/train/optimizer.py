@@ -8,8 +8,10 @@ from typing import Any
 
 import jax
 import optax
+from flax import nnx
 
 from jax_lstm.checks import InputError, require
+from jax_lstm.models.linear import Frozen
 from jax_lstm.train.config import OptimConfig
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -69,7 +71,13 @@ def make_optimizer(
         ) from None
     clip_norm = own.get("clip_norm", config.clip_norm)
     clip = [optax.clip_by_global_norm(clip_norm)] if config.clip_norm else []
-    return optax.chain(*clip, optimizer)
+    frozen = jax.tree.map(_is_frozen, params, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    stay = [optax.masked(optax.set_to_zero(), frozen)] if any(jax.tree.leaves(frozen)) else []
+    return optax.chain(*clip, optimizer, *stay)
+
+
+def _is_frozen(node: Any) -> bool:
+    return isinstance(node, Frozen)
 
 
 def _exponential(peak: Any, steps: int, final_rate: Any) -> optax.Schedule:

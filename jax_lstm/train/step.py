@@ -59,7 +59,7 @@ def huber_loss(outputs: jax.Array, y: jax.Array) -> jax.Array:
 def pinball_loss(outputs: jax.Array, y: jax.Array, levels: Sequence[float]) -> jax.Array:
     """Of quantiles (B, O * Q) at `levels` (Q,), Q running fastest, for `y` (B, O); computed in the type of `y`.
 
-    The mean over levels is taken twice, so that the loss of the median alone is the mean absolute error.
+    Twice the usual mean, so that the loss of the median alone is the mean absolute error.
     """
     errors = y[..., None] - outputs.astype(y.dtype).reshape(*y.shape, len(levels))
     tau = jnp.asarray(levels, y.dtype)

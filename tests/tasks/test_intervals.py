@@ -129,6 +129,8 @@ def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[
         return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None)))
 
     assert judged(1.0, 2.0) == "better than ridge, the best baseline, by 50.0 % (MSE standardised 1 against 2)"
+    assert judged(1.0, 0.0) == "worse than ridge, which has no error at all (MSE standardised 1 against 0)"
+    assert judged(0.0, 0.0).startswith("equal to ridge, the best baseline (MSE standardised 0 against 0)")
     assert judged(2.0, 1.0).startswith("worse than ridge, the best baseline, by 100.0 % (MSE standardised 2 against 1)")
 
 

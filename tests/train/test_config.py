@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jax_lstm import InputError
-from jax_lstm.compare.config import DEFAULT, CompareConfig
+from jax_lstm.compare.config import CompareConfig, default
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import from_dict, read_config, to_dict
 
@@ -108,7 +108,7 @@ def test_what_cannot_be_used_is_named(values: Any, message: str) -> None:
 )
 def test_what_compare_leaves_out(options: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        CompareConfig(from_dict(DEFAULT, options, "here"))
+        CompareConfig(from_dict(default(), options, "here"))
 
 
 def test_files(tmp_path: Path) -> None:

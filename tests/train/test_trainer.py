@@ -69,6 +69,22 @@ def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is
     assert best[3e-3] < ridge
 
 
+def test_no_optimiser_changes_the_bypass(data: DataConfig, tmp_path: Path) -> None:
+    """Not by weight decay either, which needs no gradient."""
+    optim = OptimConfig("adamw", 0.01, ("weight_decay=0.5",))
+    config = config_for(data, model=ModelConfig(4), epochs=1, optim=optim)
+    task = Forecasting(config, load_dataset(data))
+    trainer.Trainer(task, tmp_path).fit()
+    latest = trainer.restore_arrays(tmp_path / "checkpoints", open_run(tmp_path).step, _like(task)).state.params
+    np.testing.assert_array_equal(latest["bypass"]["weight"][...], task.ridge.weight.astype(np.float32))
+    assert np.any(latest["fc"]["weight"][...]), "the rest was trained"
+
+
+def _like(task: Forecasting) -> trainer.Checkpointed:
+    runner = trainer.make_runner(task, [task.config], 1)
+    return trainer.Checkpointed(runner.state, runner.state.params)
+
+
 @pytest.mark.slow
 def test_it_stops_early_with_the_best_weights(data: DataConfig, tmp_path: Path) -> None:
     """At a learning rate that throws the weights about."""
