@@ -29,15 +29,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str]) -> Any:
-    """Parse the command line; `device` also runs without tyro."""
+    """The command and its options; `device` also runs without tyro."""
+    from benchmarks.device.command import Device
+
     if arguments[:1] == ["device"] and find_spec("tyro") is None:
-        from benchmarks.device.command import Device
         from benchmarks.plain_options import parse
 
         return parse(Device, "python -m benchmarks device", arguments[1:])
-    from benchmarks.commands import parsed
+    import tyro
 
-    return parsed(arguments, __doc__ or "")
+    from benchmarks.accuracy.command import Accuracy
+    from benchmarks.jit.command import Jit
+    from benchmarks.report.command import Report
+    from benchmarks.speed.command import Speed
+
+    commands: dict[str, Any] = {"speed": Speed, "jit": Jit, "accuracy": Accuracy, "device": Device, "report": Report}
+    return tyro.extras.subcommand_cli_from_dict(
+        commands, prog="python -m benchmarks", description=__doc__ or "", args=arguments or ["--help"]
+    )
 
 
 def _fail(message: str, status: int) -> int:

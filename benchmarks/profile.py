@@ -1,4 +1,9 @@
-"""`python -m benchmarks profile`: where the native kernel spends its time, sampled by Linux's `perf`."""
+"""A script: where the native kernel spends its time, sampled by Linux's `perf`.
+
+    python -m benchmarks.profile [RECORD]
+
+It needs `perf` (Debian: apt install linux-perf) and about two minutes, and writes a record.
+"""
 
 import json
 import re
@@ -7,26 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import tyro
 from rich.console import Console
 
-from benchmarks import record as records
-from benchmarks.cases import ENGINE_CASES, draw
-from benchmarks.command import Command
-from benchmarks.contenders import CONTENDERS
-from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.contenders.ours import ours
-from benchmarks.facts import facts_of
-from benchmarks.page import render
-from benchmarks.tables import Table, as_markdown, print_facts, print_table, time_of
-from benchmarks.timed import PRODUCTS
-from jax_lstm.checks import InputError, require, require_one_of
+from benchmarks.core import child
+from benchmarks.core.cases import CASES, draw
+from benchmarks.core.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.contenders.in_jax import ours
+from benchmarks.core.measure import PRODUCTS
+from benchmarks.core.record import ROOT, SECONDS, Recorder, Row, begin
+from benchmarks.core.tables import print_table
+from benchmarks.speed.kernels import PLAIN
+from benchmarks.speed.tables import profile
 
-RATE = 4000  # samples per second and thread
-SHORT = {FORWARD: "f", BACKWARD: "f+b"}
+RATE, LASTING = 4000, 2.0  # samples per second and thread; seconds for each case
 SEVERAL = 20  # calls before sampling begins
 
 # Kinds of work: the first row whose patterns match the library and the symbol of a sample.
@@ -44,73 +44,28 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Profile:
-    """A call in a loop: seconds per call, cores in use, and the share of samples by kind of work."""
-
-    case: str
-    shape: str
-    measure: str
-    seconds: float
-    flops: float
-    cores: float
-    parts: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Profiling(Command):
-    """Sample the native kernel at every case; needs `perf` (Debian: linux-perf) and about two minutes."""
-
-    NAME = "profile"
-
-    case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Case to measure; may be repeated."""
-    seconds: float = 3.0
-    """Seconds of samples for each case."""
-
-    def show(self, path: Path) -> int:
-        return render(self.NAME, markdown(records.read(path, self.NAME, Profile)), self.page)
-
-    def make(self, command: str, path: Path, console: Console) -> int:
-        for name in self.case:
-            require_one_of("--case", name, tuple(ENGINE_CASES))
-        require(self.seconds > 0, "--seconds", "be positive", self.seconds)
-        if not shutil.which("perf"):
-            raise InputError("python -m benchmarks profile needs Linux's `perf`; on Debian: apt install linux-perf")
-        if reason := CONTENDERS["native"].absent():
-            raise InputError(f"python -m benchmarks profile needs the native kernel: {reason}")
-        began, record = time.monotonic(), records.begin(self.NAME, command, {})
-        for name in self.case or ENGINE_CASES:
-            for measure in (FORWARD, BACKWARD):
-                record = replace(record, rows=[*record.rows, sampled(name, measure, self.seconds)])
-                record = replace(record, seconds=time.monotonic() - began)
-                records.write(record, path)
-        print_table(console, table(record))
-        print_facts(console, facts_of(record))
-        return 0
-
-
-def sampled(name: str, measure: str, seconds: float) -> Profile:
-    """Run the call in a process and sample it from outside."""
-    case = ENGINE_CASES[name]
+def sampled(name: str, measure: str) -> list[Row]:
+    """Run the call in a process and sample it from outside: time of a call, cores in use, share by kind of work."""
+    case = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
-        data = str(Path(folder, "perf.data"))
-        looping = [sys.executable, "-m", "benchmarks.profile", name, measure, str(seconds + 1.0)]
-        with subprocess.Popen(looping, stdout=subprocess.PIPE, text=True, cwd=records.ROOT) as child:
-            assert child.stdout is not None
-            if child.stdout.readline().strip() != "ready":
-                raise InputError(f"the calls to be sampled failed at {name}, {measure}; see above")
-            perf = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(RATE), "-p", str(child.pid), "-o", data]
-            ran = subprocess.run([*perf, "sleep", str(seconds)], capture_output=True, text=True)
-            took = json.loads(child.stdout.readline())
+        data, looping = str(Path(folder, "perf.data")), child.command(__spec__.name, name, measure, LASTING + 1.0)
+        with subprocess.Popen(looping, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != "ready":
+                sys.exit(f"the calls to be sampled failed at {name}, {measure}; see above")
+            perf = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(RATE), "-p", str(process.pid), "-o", data]
+            ran = subprocess.run([*perf, "sleep", str(LASTING)], capture_output=True, text=True)
+            took = json.loads(process.stdout.readline())
         if ran.returncode:
-            raise InputError(f"perf record failed: {ran.stderr.strip()}")
+            sys.exit(f"perf record failed: {ran.stderr.strip()}")
         report = ["perf", "report", "-i", data, "--no-children", "--sort", "dso,symbol", "-n", "-t", "\t", "--stdio"]
-        text = subprocess.run(report, capture_output=True, text=True, check=True).stdout
-    counts = parts_of(text)
+        counts = parts_of(subprocess.run(report, capture_output=True, text=True, check=True).stdout)
     total = sum(counts.values())
-    parts = {kind: count / total for kind, count in counts.items()}
-    return Profile(name, case.shape, measure, took, PRODUCTS[measure] * case.flops, total / RATE / seconds, parts)
+    about = {"shape": case.shape, "flops": PRODUCTS[measure] * case.flops}
+    shares = {"cores": total / RATE / LASTING} | {kind: number / total for kind, number in counts.items()}
+    return [Row("profile", name, "native", measure, SECONDS, [took], about=about)] + [
+        Row("profile", name, "native", f"{measure}: {kind}", samples=[share]) for kind, share in shares.items()
+    ]
 
 
 def parts_of(report: str) -> dict[str, int]:
@@ -133,25 +88,22 @@ def kind_of(library: str, symbol: str) -> str:
     )
 
 
-def markdown(record: records.Record) -> str:
-    """The table as Markdown, for docs/performance.md."""
-    return as_markdown(facts_of(record), [table(record)])
-
-
-def table(record: records.Record) -> Table:
-    columns = ("case", "pass", "time", "GFLOP/s", "cores", *KINDS)
-    rows = []
-    for row in record.rows:
-        figures = time_of(row.seconds), f"{row.flops / row.seconds / 1e9:,.0f}", f"{row.cores:.1f}"
-        rows.append((row.case, SHORT[row.measure], *figures, *(f"{row.parts[kind]:.0%}" for kind in KINDS)))
-    title = "Where the time goes, forward (f) and forward+backward (f+b): part of the samples of all threads"
-    return Table(title, columns, rows, left=2)
+def main(path: str = "runs/profile.json") -> None:
+    if not shutil.which("perf"):
+        sys.exit("this needs Linux's `perf`; on Debian: apt install linux-perf")
+    recorder = Recorder(
+        begin("speed", " ".join(["python", "-m", "benchmarks.profile", *sys.argv[1:]])), Path(path), Console()
+    )
+    for name in PLAIN:
+        for measure in (FORWARD, BACKWARD):
+            recorder.add(sampled(name, measure))
+    print_table(Console(), profile(recorder.record))
 
 
 def _loop(name: str, measure: str, seconds: float) -> None:
     """Announce readiness, call until the time is up, and print the seconds per call."""
-    call = ours("native")(draw(ENGINE_CASES[name]))[measure].run
-    for _ in range(SEVERAL if ENGINE_CASES[name].flops < 1e10 else 1):
+    call = ours("native")(draw(CASES[name]))[measure].run
+    for _ in range(SEVERAL if CASES[name].flops < 1e10 else 1):
         call()
     print("ready", flush=True)
     calls, began = 0, time.perf_counter()
@@ -162,4 +114,7 @@ def _loop(name: str, measure: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    _loop(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    if sys.argv[1:] and sys.argv[1].startswith("["):
+        _loop(*json.loads(sys.argv[1]))
+    else:
+        main(*sys.argv[1:])

@@ -1,6 +1,5 @@
-"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, compared with published figures."""
+"""`python -m benchmarks accuracy`: what LSTMs learn, compared with published figures."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,24 +7,27 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from benchmarks import record as records
-from benchmarks.accuracy.goals import judged
-from benchmarks.accuracy.report import figures, markdown, print_tables
-from benchmarks.accuracy.row import Job, Row
+from benchmarks.accuracy import commands
+from benchmarks.accuracy.row import Job, Row, from_record, to_rows
 from benchmarks.accuracy.setting import QUICK, STUDIES, Setting
-from benchmarks.command import Command
-from benchmarks.page import render
+from benchmarks.accuracy.tables import tables
+from benchmarks.core.record import Record, Recorder, begin, resumed
+from benchmarks.core.study import Study
+from benchmarks.core.tables import print_facts, print_table
 from jax_lstm.checks import require_extra, require_one_of, require_size
 
 
 @dataclass(frozen=True)
-class Accuracy(Command):
-    """Train on ETTh1, the adding problem and copy memory, and compare errors with published ones."""
+class Accuracy(Study):
+    """Train on ETTh1, the adding problem and copy memory, or by the commands of a user; compare with published errors."""
 
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: etth1, adding, copy; may be repeated. All if not given."""
+    """Study to run: etth1, adding, copy, or commands (text, labels and precision by `jax-lstm`, half an hour); may be
+    repeated. The first three if not given."""
+    setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Setting of `commands` to run; may be repeated. All if not given."""
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
@@ -33,50 +35,60 @@ class Accuracy(Command):
     resume: str = ""
     """Continue this record: rows that it has, with the same config, are not trained again."""
 
-    def show(self, path: Path) -> int:
-        record = records.read(path, self.NAME, Row)
-        if self.page:
-            figures(record, Path(self.page).parent)
-        return render(self.NAME, markdown(record), self.page)
-
     def make(self, command: str, path: Path, console: Console) -> int:
         for name in self.study:
-            require_one_of("--study", name, tuple(STUDIES))
+            require_one_of("--study", name, (*STUDIES, commands.PART))
+        for name in self.setting:
+            require_one_of("--setting", name, tuple(commands.SETTINGS))
         require_size("--seeds", self.seeds)
         setting = QUICK if self.quick else Setting()
-        jobs = [job for name in self.study or STUDIES for job in STUDIES[name](setting, self.seeds)]
-        record = records.begin(self.NAME, command, {})
-        if self.resume:
-            before = records.read(Path(self.resume), self.NAME, Row)
-            commits = ", ".join(dict.fromkeys([*before.commit.split(", "), record.commit]))
-            record = replace(record, rows=before.rows, seconds=before.seconds, commit=commits)
-        require_extra("torch", "torch", "python -m benchmarks accuracy")
-        print_tables(console, carry_out(jobs, record, path, console))
+        jobs = [job for name in self.study or STUDIES for job in STUDIES.get(name, lambda *_: ())(setting, self.seeds)]
+        record = resumed(Path(self.resume), self.NAME, command) if self.resume else begin(self.NAME, command)
+        if jobs:
+            require_extra("torch", "torch", "python -m benchmarks accuracy")
+        recorder = Recorder(record, path, console)
+        carry_out(jobs, recorder)
+        if commands.PART in self.study:
+            run_commands(recorder, self.setting or tuple(commands.SETTINGS))
+        for table in tables(recorder.record):
+            print_table(console, table)
+        print_facts(console, recorder.record.facts)
         return 0
 
 
-def carry_out(jobs: Sequence[Job], record: records.Record, path: Path, console: Console) -> records.Record:
+def carry_out(jobs: Sequence[Job], recorder: Recorder) -> None:
     """Make the rows of all jobs, after those of the record that belong to none of them.
 
     Rows that the record has with the same config are kept. The record is written after each row.
     """
-    before, began = record.seconds, time.monotonic()
-    others = [row for row in record.rows if not any(job.place(row) for job in jobs)]
-    found = [next((row for row in record.rows if job.made(row)), None) for job in jobs]
+    before = from_record(recorder.record)
+    rest = [row for row in recorder.record.rows if row.part not in {each.study for each in before}]
+    others = [row for row in before if not any(job.place(row) for job in jobs)]
+    found: list[Row | None] = [next((row for row in before if job.made(row)), None) for job in jobs]
+
+    def kept() -> Record:
+        made = [row for each in [*others, *filter(None, found)] for row in to_rows(each)]
+        return replace(recorder.record, rows=[*rest, *made])
+
     for at, job in enumerate(jobs):
-        row = found[at]
-        if row is None:
-            row = found[at] = job.run()
-            seconds = before + time.monotonic() - began
-            console.print(f"{seconds:5.0f} s: {_said(row)}", highlight=False, markup=False)
-            record = replace(record, seconds=seconds)
-        rows = [*others, *filter(None, found)]
-        record = replace(record, rows=rows, goals=judged(rows))
-        records.write(record, path)
-    return record
+        if found[at] is None:
+            found[at] = job.run()
+            recorder.record = kept()
+            recorder.add([])
+    recorder.record = kept()
+    recorder.add([])
 
 
-def _said(row: Row) -> str:
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in row.figures.items())
-    seed = "" if row.seed is None else f", seed {row.seed}"
-    return f"{row.study}, {row.task}, {row.size}, {row.who}{seed}: {figures}"
+def run_commands(recorder: Recorder, names: Sequence[str]) -> None:
+    """Settings that the record has with the same options are not run again."""
+    options = {name: commands.SETTINGS[name] for name in names}
+    kept = [
+        row
+        for row in recorder.record.rows
+        if row.part != commands.PART or row.about["options"] == commands.SETTINGS.get(row.case)
+    ]
+    recorder.record = replace(recorder.record, rows=kept)
+    for name, each in options.items():
+        if not recorder.record.of(commands.PART, name):
+            recorder.add(commands.run(name, each))
+    recorder.add([])

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from benchmarks.accuracy.files import found
 from benchmarks.accuracy.forecaster import Forecaster, best_linear, linear_forecasts
 from benchmarks.accuracy.published import ETTH1, HORIZONS
 from benchmarks.accuracy.row import OURS, Figures, Job, Row
-from benchmarks.files import found
 from jax_lstm.data import DataConfig, Dataset, load_dataset
 from jax_lstm.data.baselines import persistence
 from jax_lstm.models.forecast_model import Layout

@@ -1,29 +1,29 @@
 """The time of a barrier across all blocks of a kernel, as a kernel that runs all time steps would need.
 
-`python -m benchmarks.device.barrier gpu BLOCKS STEPS` prints the seconds per step as JSON. It is a child process, since
-the barrier hangs unless all blocks are resident at once.
+It runs in a child process, since the barrier hangs unless all blocks are resident at once.
 """
 
-import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.device.child import child_arguments, run_child
-from benchmarks.sampling import Plan, Timed, sample
+from benchmarks.core import child
+from benchmarks.core.record import FAILED, SECONDS, Row
+from benchmarks.core.sampling import Plan, sample
 
 BARRIER = "barrier in a kernel"
 STEPS, LIMIT = 1000, 60.0  # seconds; most of them start JAX
 PLAN = Plan(budget=0.4, least=3, most=9)
 
 
-def barrier(blocks: int) -> Timed:
+def barrier(blocks: int) -> list[Row]:
     """Measure it for at most as many `blocks` as there are multiprocessors, so that all are resident."""
-    found, reason = run_child(__name__, (blocks, STEPS), LIMIT)
-    timed, calls, failed = (found["seconds"], found["calls"], {}) if found else ({}, {}, {"jax": reason})
-    return Timed("limit", "grid", BARRIER, "jax", timed, calls, failed, shape=f"{blocks} blocks")
+    found, failed = child.run(__name__, jax.default_backend(), blocks, STEPS, seconds=LIMIT)
+    about = {"shape": f"{blocks} blocks"}
+    status = FAILED + failed if failed else ""
+    return [Row("limit", "grid", "jax", BARRIER, SECONDS, found or [], status=status, about=about)]
 
 
 def exchange(blocks: int, steps: int) -> Any:
@@ -60,8 +60,10 @@ def expected(blocks: int, steps: int) -> np.ndarray:
     return slots
 
 
-def measured(blocks: int, steps: int) -> dict[str, Any]:
-    """Seconds per step and calls per sample, from `sample`; results are checked before and after."""
+def measured(platform: str, blocks: int, steps: int) -> list[float]:
+    """Seconds per step, from `sample`; results are checked before and after."""
+    if platform != jax.default_backend():
+        raise RuntimeError(f"JAX runs on {jax.default_backend()}; not on {platform}")
     run, right = exchange(blocks, steps), expected(blocks, steps)
 
     def check() -> None:
@@ -70,10 +72,10 @@ def measured(blocks: int, steps: int) -> dict[str, Any]:
             raise RuntimeError(f"{wrong} of {right.size} values are not what the neighbours wrote")
 
     check()
-    seconds, calls = sample({"jax": lambda: run().block_until_ready()}, PLAN, steps)
+    seconds, _ = sample({"jax": lambda: run().block_until_ready()}, PLAN, steps)
     check()
-    return {"seconds": seconds, "calls": calls}
+    return seconds["jax"]
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(*child_arguments())))
+    child.answer(measured)

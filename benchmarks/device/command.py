@@ -3,26 +3,26 @@
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from benchmarks import record as records
-from benchmarks.cases import Case
-from benchmarks.command import Command
+from benchmarks.core.cases import Case
+from benchmarks.core.gate import first_line
+from benchmarks.core.record import ABSENT, FAILED, Recorder, Row, begin
+from benchmarks.core.sampling import Plan
+from benchmarks.core.study import Study
+from benchmarks.core.tables import print_facts, print_table
 from benchmarks.device import compiled, cuda, floor, grid, scan_settings
-from benchmarks.device.compiled import Compiled
-from benchmarks.device.parity import Parity, parity
-from benchmarks.device.tables import LATE, facts, markdown, tables
+from benchmarks.device.parity import parity
+from benchmarks.device.tables import tables
 from benchmarks.device.topology import H100, TPUS, require_compiler
-from benchmarks.page import render
-from benchmarks.sampling import Plan, Timed
-from benchmarks.tables import print_facts, print_table
 from jax_lstm.checks import require, require_extra, require_one_of
 
+LATE = ABSENT + "no time was left"
 PLAN = Plan(budget=0.4, least=3, most=9)
 SMALL, TYPICAL = Case(2, 16, 8, 8), Case(16, 512, 256, 256)  # for the settings of `scan`
 QUICK = grid.Grid((8, 16), (1, 2), 16)
@@ -30,7 +30,7 @@ SOME = 2  # cases of the grid before the settings of `scan`, which take long to 
 
 
 @dataclass(frozen=True)
-class Device(Command):
+class Device(Study):
     """Parity of every kernel on this device, then speed compared with PyTorch's LSTM over many sizes."""
 
     NAME = "device"
@@ -47,9 +47,6 @@ class Device(Command):
     only: str = ""
     """With --compile-for a TPU: one contender, such as pallas."""
 
-    def show(self, path: Path) -> int:
-        return render(self.NAME, markdown(records.read(path, self.NAME, row_of)), self.page)
-
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a kernel fails parity, or a part ended early."""
         if self.only:
@@ -64,26 +61,16 @@ class Device(Command):
         torch: Any = require_extra("torch", "torch", "python -m benchmarks device")
         blind = jax.default_backend() == "gpu" and not torch.cuda.is_available()
         require(not blind, "PyTorch", "find the GPU that JAX finds", "a PyTorch without CUDA")
-        until, began = time.monotonic() + 60 * self.minutes, time.monotonic()
-        record, threads = records.begin(self.NAME, command, {}), os.cpu_count() or 1
+        until, threads = time.monotonic() + 60 * self.minutes, os.cpu_count() or 1
+        recorder = Recorder(begin(self.NAME, command), path, console)
 
-        def add(row: Any) -> None:
-            nonlocal record
-            record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
-            records.write(record, path)
-            if isinstance(row, Timed):
-                console.print(
-                    f"{record.seconds:4.0f} s: {' '.join((row.section, row.case, row.measure))}", highlight=False
-                )
-
-        def tried(name: str, rows: Iterable[Any]) -> None:
+        def tried(name: str, groups: Iterable[list[Row]]) -> None:
             """Add rows as they are measured; an exception becomes a row, and ends only this part."""
             try:
-                for row in rows:
-                    add(row)
+                for rows in groups:
+                    recorder.add(rows)
             except Exception as error:  # frameworks raise anything
-                first = f"{type(error).__name__}: {error}".splitlines()[0]
-                add(Timed("broken", name, "", "", {}, failed={"all": first}))
+                recorder.add([Row("broken", name, "all", "", status=FAILED + first_line(error))])
 
         plan = PLAN._replace(budget=0.0) if self.quick else PLAN
         tried("parity", parity(threads))
@@ -98,36 +85,27 @@ class Device(Command):
             name, size = f"H={each.hidden_size}, B={each.batch}", each.hidden_size * each.batch
             started = time.monotonic()
             if started + longest * max(1.0, size / largest) > until:
-                add(Timed("late", name, "", "", {}, not_offered={"all": LATE}, shape=each.shape))
+                recorder.add([Row("late", name, "all", "", status=LATE, about={"shape": each.shape})])
                 continue
             tried(name, grid.rows(each, chosen, jax.default_backend(), plan, threads))
             longest, largest = max(longest, time.monotonic() - started), max(largest, size)
-        for table in tables(record):
-            print_table(console, table)
-        print_facts(console, facts(record))
-        wrong = [row for row in record.rows if row.failed and (isinstance(row, Parity) or row.section == "broken")]
-        return int(bool(wrong))
+        _show(console, recorder)
+        return int(any(row.failed for part in ("parity", "broken") for row in recorder.record.of(part)))
 
     def compiled(self, command: str, path: Path, console: Console) -> int:
         """Record what compilers say of programs that are not run."""
         require_compiler(self.compile_for)
-        began, record = time.monotonic(), records.begin(self.NAME, command, {})
+        recorder = Recorder(begin(self.NAME, command), path, console)
+        groups: Iterable[list[Row]] = compiled.rows(self.compile_for, self.quick, self.only)
         if self.compile_for == H100:
-            rows: Iterable[Any] = cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID)
-        else:
-            rows = compiled.rows(self.compile_for, self.quick, self.only)
-        for row in rows:
-            record = replace(record, rows=[*record.rows, row], seconds=time.monotonic() - began)
-            records.write(record, path)
-            console.print(f"{record.seconds:4.0f} s: {', '.join(map(str, row.program))}", highlight=False)
-        for table in tables(record):
-            print_table(console, table)
-        print_facts(console, facts(record))
+            groups = (each.rows for each in cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID))
+        for rows in groups:
+            recorder.add(rows)
+        _show(console, recorder)
         return 0
 
 
-def row_of(**values: Any) -> Parity | Timed | Compiled | cuda.Kernel:
-    """Rebuild a row of the record."""
-    if "registers" in values:
-        return cuda.Kernel(**values)
-    return (Parity if "kernel" in values else Compiled if "chip" in values else Timed)(**values)
+def _show(console: Console, recorder: Recorder) -> None:
+    for table in tables(recorder.record):
+        print_table(console, table)
+    print_facts(console, recorder.record.facts)

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import SingleDeviceSharding
 
+from benchmarks.core.hlo import Instruction, computations
 from benchmarks.device.topology import described, platform
-from benchmarks.jit.hlo import Instruction, computations
 
 # FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
 # device of a v5p), or two of 256 x 256 that do twice as much (`jax.experimental.pallas.tpu.get_tpu_info_for_chip`; the
@@ -34,7 +34,6 @@ PEAKS = {"v5e": 131072, "v6e": 524288, "v5p": 262144, "v4": 131072, "tpu7x": 524
 PROFILE = "--xla_jf_dump_static_llo_profile_to"
 KERNEL = 'custom_call_target="tpu_custom_call"'  # of Pallas
 NAME = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = ")
-LIMIT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
 ESTIMATE = re.compile(r'hlo_op_name: "(.*)"\s+(?:estimated_cycles: (\d+))?')
 SCHEDULED = ("fusion", "convolution", "custom-call")  # always estimated; copies only if they are no scalars
 
@@ -122,15 +121,9 @@ def _operations(found: dict[str, list[Instruction]], name: str, times: int) -> I
         assert named is not None
         yield Operation(named[1], each.opcode, times, KERNEL in each.line)
         if each.body:
-            yield from _operations(found, each.body, times * _trips(found, each))
-
-
-def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int:
-    condition = next(name for name in loop.calls if name != loop.body)
-    limits = [limit[1] for each in found[condition] if (limit := LIMIT.search(each.line))]
-    if len(limits) != 1:
-        raise ValueError(f"a loop of unknown length: {loop.line.strip()[:120]}")
-    return int(limits[0])
+            if each.trips is None:
+                raise ValueError(f"a loop of unknown length: {each.line.strip()[:120]}")
+            yield from _operations(found, each.body, times * each.trips)
 
 
 @cache

@@ -1,13 +1,10 @@
 """Our kernels and a plain `lax.scan`, compiled for a TPU that is not here: static cycles a step, memory, and the floor.
 
-`python -m benchmarks.device.compiled JSON FILE` compiles one program, writes its text to FILE and prints its memory as
-JSON. It is a child process: libtpu reads its flags when it is loaded, and aborts the process on some programs.
+Each is compiled in a child process: libtpu reads its flags when it is loaded, and aborts the process on some programs.
 """
 
-import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,10 +17,11 @@ import jax
 import jax.numpy as jnp
 
 import jax_lstm as jl
-from benchmarks.contenders.base import BACKWARD, FORWARD
+from benchmarks.core import child
+from benchmarks.core.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.record import BYTES, FAILED, ROOT, Row
 from benchmarks.device.compile_for import PEAKS, PROFILE, SCHEDULED, compiled, estimates, memory, operations
 from benchmarks.device.loops import loops_of
-from benchmarks.record import ROOT
 from jax_lstm import functional
 from jax_lstm.params import Sizes
 
@@ -32,6 +30,15 @@ LIMIT = 240.0  # seconds for a compilation, and on v5e for its estimates
 SHORT = 40.0  # seconds for estimates on other chips
 SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
 CONTENDERS = FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
+
+
+PART, LOOPS, OUTSIDE = "compiled", "loops", "products outside"
+
+
+def floor(chip: str, hidden_size: int, batch: int, measure: str) -> float:
+    """Cycles a step at the peak of the matrix units, for all products of a layer."""
+    flops = 2.0 * batch * 4 * hidden_size * 2 * hidden_size
+    return flops * (3 if measure == BACKWARD else 1) / PEAKS[chip]
 
 
 class Program(NamedTuple):
@@ -46,7 +53,7 @@ class Program(NamedTuple):
 
 @dataclass(frozen=True)
 class Compiled:
-    """A row of the record: a program for `chip`, or why there is none.
+    """A program for `chip`, or why there is none.
 
     `loop`: static cycles of all `steps` in loops and Pallas kernels; None if libtpu gives no estimates. `products`:
     FLOPs of the products outside, which are not estimated. `memory` in bytes.
@@ -65,14 +72,21 @@ class Compiled:
     failed: str = ""
 
     @property
-    def program(self) -> Program:
-        return Program(self.hidden_size, self.batch, self.dtype, self.measure, self.contender)
+    def floor(self) -> float:
+        return floor(self.chip, self.hidden_size, self.batch, self.measure)
 
     @property
-    def floor(self) -> float:
-        """Cycles a step at the peak of the matrix units, for all products of the layer."""
-        flops = 2.0 * self.batch * 4 * self.hidden_size * 2 * self.hidden_size
-        return flops * (3 if self.measure == BACKWARD else 1) / PEAKS[self.chip]
+    def rows(self) -> list[Row]:
+        case = f"H={self.hidden_size}, B={self.batch}, {self.dtype}"
+        about = {name: getattr(self, name) for name in ("chip", "hidden_size", "batch", "dtype", "steps")}
+        if self.failed:
+            return [Row(PART, case, self.contender, self.measure, status=FAILED + self.failed, about=about)]
+        figures = ({} if self.loop is None else {LOOPS: ("cycles", self.loop)}) | {OUTSIDE: ("FLOP", self.products)}
+        figures |= {name: (BYTES, size) for name, size in (self.memory or {}).items()}
+        return [
+            Row(PART, case, self.contender, f"{self.measure}: {name}", unit, [value], about=about)
+            for name, (unit, value) in figures.items()
+        ]
 
     @property
     def outside(self) -> float:
@@ -88,10 +102,10 @@ def programs(quick: bool, only: str = "") -> list[Program]:
     return [each for each in map(Program._make, found) if each.dtype == "bfloat16" or each.contender != STORED]
 
 
-def rows(chip: str, quick: bool, only: str = "") -> Iterator[Compiled]:
-    """Yield a row for each program."""
+def rows(chip: str, quick: bool, only: str = "") -> Iterator[list[Row]]:
+    """The rows of each program."""
     for program in programs(quick, only):
-        yield row(chip, program)
+        yield row(chip, program).rows
 
 
 def row(chip: str, program: Program) -> Compiled:
@@ -100,19 +114,13 @@ def row(chip: str, program: Program) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         text, profiles = Path(folder, "program.txt"), Path(folder, "profiles")
         profiles.mkdir()
-        command = [sys.executable, "-m", __name__.removesuffix(".__main__"), json.dumps([chip, *program]), str(text)]
-        env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"}
-        try:
-            ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            return Compiled(chip, steps=STEPS, **size, failed=f"timed out after {LIMIT:.0f} s")
-        if ran.returncode:
-            lines = [line for line in ran.stderr.splitlines() if line.strip()]
-            return Compiled(chip, steps=STEPS, **size, failed=lines[-1][:300] if lines else f"status {ran.returncode}")
-        found = json.loads(ran.stdout.splitlines()[-1])
+        asked, env = (chip, program, str(text)), {"JAX_PLATFORMS": "cpu"}
+        found, failed = child.run(__name__, *asked, seconds=LIMIT, env=env)
+        if failed:
+            return Compiled(chip, steps=STEPS, **size, failed=failed)
         env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
-        limit = LIMIT if chip == "v5e" else SHORT
-        loop = _cycles(command, env, text.read_text(encoding="utf-8"), profiles, limit)
+        command, limit = child.command(__name__, *asked), LIMIT if chip == "v5e" else SHORT
+        loop = _cycles(command, child.environment(env), text.read_text(encoding="utf-8"), profiles, limit)
     return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
 
 
@@ -189,13 +197,12 @@ def plain_scan(params: Any, xs: Any, state: Any) -> Any:
     return ys, tuple(part[None] for part in last)
 
 
-def main(arguments: str, file: str) -> None:
-    chip, *fields = json.loads(arguments)
-    function, shapes, flops = built(chip, Program(*fields))
+def _answer(chip: str, program: list[Any], file: str) -> dict[str, Any]:
+    function, shapes, flops = built(chip, Program(*program))
     found = compiled(function, *shapes, chip=chip)
     Path(file).write_text(found.as_text(), encoding="utf-8")
-    print(json.dumps({"products": flops, "memory": memory(found)}))
+    return {"products": flops, "memory": memory(found)}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    child.answer(_answer)

@@ -6,16 +6,13 @@ XLA's CUDA plugin compiles for a described GPU on a machine without one, down to
     for row in compiled_for("h100"):
         print(row)
 
-`python -m benchmarks.device.cuda JSON` compiles one program and prints its rows as JSON. It is a child process, since
-the compiler reads its settings when it is loaded, and aborts the process on some errors.
+Each program is compiled in a child process, since the compiler reads its settings when it is loaded, and aborts the
+process on some errors.
 """
 
 import dataclasses
-import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,11 +24,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from benchmarks.core import child, hlo
+from benchmarks.core.record import FAILED, Record, Row
+from benchmarks.core.tables import Table
 from benchmarks.device.compile_for import compiled
 from benchmarks.device.topology import H100
-from benchmarks.jit import hlo
-from benchmarks.record import ROOT
-from benchmarks.tables import Table
 from jax_lstm import functional
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.kernels import Call, Fused
@@ -42,7 +39,9 @@ from jax_lstm.params import Sizes
 PACKAGES = ("jax-cuda12-plugin", "nvidia-cuda-nvcc", "nvidia-cuda-nvdisasm")
 OF_CHUNK = 4  # instructions for the tensor cores: each takes 32 bytes of a row
 STEPS, LIMIT = 16, 600.0  # seconds for a child
+PART = "kernel"
 INFER, FORWARD, BACKWARD = "infer", "forward", "backward"
+MEASURES = (INFER, FORWARD, BACKWARD)
 EXACT = "float32, highest"  # float32 under a `jax.default_matmul_precision` of "highest"
 
 
@@ -60,7 +59,7 @@ QUICK = [Size(128, BATCH, "bfloat16")]
 
 @dataclass(frozen=True)
 class Kernel:
-    """A row: what the compiler says of the kernel of one layer, and the kernels that a step of XLA's loop launches.
+    """What the compiler says of the kernel of one layer, and the kernels that a step of XLA's loop launches.
 
     `instructions` are those that a warp runs in a step, `products` those of them for the tensor cores. `shared`: bytes
     of shared memory of a block. `registers` of a thread; `spilled`: bytes of them that go to memory. `launches`:
@@ -82,8 +81,16 @@ class Kernel:
     failed: str = ""
 
     @property
-    def program(self) -> tuple[Any, ...]:
-        return self.measure, self.hidden_size, self.batch, self.dtype
+    def rows(self) -> list[Row]:
+        case = f"H={self.hidden_size}, B={self.batch}, {self.dtype}"
+        about = {name: getattr(self, name) for name in ("chip", "hidden_size", "batch", "dtype")}
+        if self.failed:
+            return [Row(PART, case, "pallas", self.measure, status=FAILED + self.failed, about=about)]
+        return [
+            Row(PART, case, "plain" if name == "launches" else "pallas", f"{self.measure}: {name}",
+                "B" if name in ("shared", "spilled") else "", [getattr(self, name)], about=about)
+            for name in ("blocks", "shared", *COUNTS)
+        ]  # fmt: skip
 
 
 COUNTS = {
@@ -101,17 +108,15 @@ def compiled_for(chip: str = H100, sizes: list[Size] = GRID) -> Iterator[Kernel]
     Raises:
         MissingExtraError: the compiler is not installed.
     """
-    env = os.environ | {"CUDA_ROOT": str(_compiler()), "JAX_PLATFORMS": "cpu", "JAX_TRACEBACK_FILTERING": "off"}
+    env = {"CUDA_ROOT": str(_compiler()), "JAX_PLATFORMS": "cpu"}
     for size, gradients in product(sizes, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
             dump = {f"MOSAIC_GPU_DUMP_{name}": "1" for name in ("PTXAS", "SASS")} | {"MOSAIC_GPU_DUMP_TO": folder}
-            command = [sys.executable, "-m", __spec__.name, json.dumps([chip, *size, gradients])]
-            ran = subprocess.run(command, cwd=ROOT, env=env | dump, capture_output=True, text=True, timeout=LIMIT)
-        if ran.returncode:
-            lines = [line for line in ran.stderr.splitlines() if line.strip()] or [f"exit status {ran.returncode}"]
-            yield Kernel(chip, BACKWARD if gradients else INFER, *size, failed=lines[-1])
+            found, failed = child.run(__spec__.name, chip, size, gradients, seconds=LIMIT, env=env | dump)
+        if failed:
+            yield Kernel(chip, BACKWARD if gradients else INFER, *size, failed=failed)
         else:
-            yield from (Kernel(**row) for row in json.loads(ran.stdout.splitlines()[-1]))
+            yield from (Kernel(**row) for row in found)
 
 
 def _compiler() -> Path:
@@ -201,26 +206,28 @@ def _loops(code: str) -> tuple[list[str], list[tuple[int, int]]]:
     return opcodes, loops
 
 
-def table(rows: list[Kernel]) -> Table:
+def table(record: Record) -> Table:
     """What a block takes, and what a step costs: for inference, forward and backward."""
-    found: dict[Size, list[Kernel]] = {}
-    for row in rows:
-        found.setdefault(Size(row.hidden_size, row.batch, row.dtype), []).append(row)
-    cells = [
-        (
-            size.dtype,
-            str(size.hidden_size),
-            str(each[0].blocks),
-            f"{max(row.shared for row in each) / 1024:.0f}",
-            *(" / ".join(f"{getattr(row, name):,}" for row in each) for name in COUNTS),
-        )
-        for size, each in found.items()
-    ]
+    cells = []
+    for case in dict.fromkeys(row.case for row in record.of(PART)):
+
+        def of(name: str, case: str = case) -> list[int]:
+            rows = (row for way in MEASURES for row in record.of(PART, case, f"{way}: {name}"))
+            return [int(row.value) for row in rows]
+
+        about = record.of(PART, case)[0].about
+        if of("blocks"):
+            counts = (" / ".join(f"{value:,}" for value in of(name)) for name in COUNTS)
+            shared = f"{max(of('shared')) / 1024:.0f}"
+            cells.append((about["dtype"], str(about["hidden_size"]), str(of("blocks")[0]), shared, *counts))
     columns = ("type", "H", "blocks", "shared memory, KiB", *COUNTS.values())
-    notes = sorted({f"H={row.hidden_size}, {row.dtype}, {row.measure}: {row.failed}" for row in rows if row.failed})
+    notes = sorted({f"{row.case}, {row.measure}: {row.failed}" for row in record.of(PART) if row.failed})
     return Table("The kernel for Hopper: inference / forward / backward", columns, cells, notes=tuple(notes))
 
 
+def _answer(chip: str, size: list[Any], gradients: bool) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(row) for row in rows(chip, Size(*size), gradients)]
+
+
 if __name__ == "__main__":
-    chip, *size, gradients = json.loads(sys.argv[1])
-    print(json.dumps([dataclasses.asdict(row) for row in rows(chip, Size(*size), gradients)]))
+    child.answer(_answer)

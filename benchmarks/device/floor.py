@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.contenders.base import FORWARD
-from benchmarks.contenders.in_torch import device, wait
+from benchmarks.core.contenders.base import FORWARD
+from benchmarks.core.contenders.in_torch import device, wait
+from benchmarks.core.record import SECONDS, Record, Row
+from benchmarks.core.sampling import Call, Plan, sample
 from benchmarks.device.barrier import barrier
 from benchmarks.device.grid import TORCH_HAS
 from benchmarks.device.precisions import PRECISIONS, computed_in
-from benchmarks.record import Record
-from benchmarks.sampling import Call, Plan, Timed, sample
 
+PART = "limit"
 PRODUCT, COPY, BOUNDARY = "product", "copy", "kernel boundary"
 KERNELS_IN_GRAPH = 1000
 
@@ -26,7 +27,7 @@ class Sizes(NamedTuple):
     array: int = 2**30
 
 
-def limits(sizes: Sizes, plan: Plan) -> Iterator[Timed]:
+def limits(sizes: Sizes, plan: Plan) -> Iterator[list[Row]]:
     for name in PRECISIONS:
         yield _product(name, sizes.matrix, plan)
     yield _copy(sizes.array, plan)
@@ -37,7 +38,7 @@ def limits(sizes: Sizes, plan: Plan) -> Iterator[Timed]:
         yield barrier(torch.cuda.get_device_properties(0).multi_processor_count)
 
 
-def _product(name: str, size: int, plan: Plan) -> Timed:
+def _product(name: str, size: int, plan: Plan) -> list[Row]:
     import torch
 
     precision = PRECISIONS[name]
@@ -54,18 +55,20 @@ def _product(name: str, size: int, plan: Plan) -> Timed:
     if jax.default_backend() in TORCH_HAS:
         turns["torch"] = of_torch
     with computed_in(precision):
-        seconds, calls = sample(turns, plan)
-    return Timed("limit", name, PRODUCT, "jax", seconds, calls, flops=2.0 * size**3, shape=f"{size},{size},{size}")
+        seconds, _ = sample(turns, plan)
+    about = {"shape": f"{size},{size},{size}", "flops": 2.0 * size**3}
+    return [Row(PART, name, who, PRODUCT, SECONDS, taken, about=about) for who, taken in seconds.items()]
 
 
-def _copy(size: int, plan: Plan) -> Timed:
+def _copy(size: int, plan: Plan) -> list[Row]:
     """The copy; `flops` are bytes read and written."""
     array, plus = jnp.zeros(size // 4, jnp.float32), jax.jit(lambda array: array + 1)
-    seconds, calls = sample({"jax": lambda: plus(array).block_until_ready()}, plan)
-    return Timed("limit", "memory", COPY, "jax", seconds, calls, flops=2.0 * size, shape=f"{size:,} bytes")
+    seconds, _ = sample({"jax": lambda: plus(array).block_until_ready()}, plan)
+    about = {"shape": f"{size:,} bytes", "flops": 2.0 * size}
+    return [Row(PART, "memory", "jax", COPY, SECONDS, seconds["jax"], about=about)]
 
 
-def _boundary(plan: Plan) -> Timed:
+def _boundary(plan: Plan) -> list[Row]:
     """The time between two dependent small kernels in a CUDA graph."""
     import torch
 
@@ -81,8 +84,9 @@ def _boundary(plan: Plan) -> Timed:
         graph.replay()
         torch.cuda.synchronize()
 
-    seconds, calls = sample({"torch": replay}, plan, KERNELS_IN_GRAPH)
-    return Timed("limit", "grid", BOUNDARY, "torch", seconds, calls, shape=f"{KERNELS_IN_GRAPH} kernels")
+    seconds, _ = sample({"torch": replay}, plan, KERNELS_IN_GRAPH)
+    about = {"shape": f"{KERNELS_IN_GRAPH} kernels"}
+    return [Row(PART, "grid", "torch", BOUNDARY, SECONDS, seconds["torch"], about=about)]
 
 
 class Floor(NamedTuple):
@@ -92,38 +96,36 @@ class Floor(NamedTuple):
     bound: str
 
 
-def floor(record: Record, row: Timed) -> Floor | None:
+def floor(record: Record, row: Row) -> Floor | None:
     """The larger of the time for the products and for memory traffic, at the measured rates.
 
     A forward pass reads weights and inputs and writes outputs; the backward pass moves as much again, since the chip
     may keep the rest. None if the limits were not measured.
     """
-    limit = {(each.case, each.measure): each for each in record.rows if getattr(each, "section", "") == "limit"}
-    product, copied = limit.get((row.section, PRODUCT)), limit.get(("memory", COPY))
-    if product is None or copied is None:
+    product, copied = _rate(record, row.part, PRODUCT), _rate(record, "memory", COPY)
+    if not product or not copied:
         return None
-    batch, steps, inputs, hidden = map(int, row.shape.split(",")[:4])
-    width = np.dtype(jnp.dtype(PRECISIONS[row.section].dtype)).itemsize
+    batch, steps, inputs, hidden = map(int, row.about["shape"].split(",")[:4])
+    width = np.dtype(jnp.dtype(PRECISIONS[row.part].dtype)).itemsize
     passes = 1 if row.measure == FORWARD else 2
     moved = passes * width * (4 * hidden * (inputs + hidden) + steps * batch * (inputs + hidden))
-    found = {"products": row.flops / _rate(product), "memory": moved / _rate(copied)}
+    found = {"products": row.about["flops"] / product, "memory": moved / copied}
     bound = max(found, key=lambda name: found[name])
     return Floor(found[bound], bound)
 
 
-def waits(record: Record, row: Timed, limit: str) -> float | None:
+def waits(record: Record, row: Row, limit: str) -> float | None:
     """Seconds of one BOUNDARY or BARRIER per step, two with the backward pass.
 
     This is no lower bound: there may be cheaper ones, and blocks that wait only within a cluster need neither. None if
     it was not measured.
     """
-    for each in record.rows:
-        if getattr(each, "section", "") == "limit" and each.measure == limit and each.seconds:
-            steps = int(row.shape.split(",")[1])
-            return steps * (1 if row.measure == FORWARD else 2) * min(min(samples) for samples in each.seconds.values())
-    return None
+    least = min((min(each.samples) for each in record.of(PART, "grid", limit) if each.samples), default=None)
+    steps = int(row.about["shape"].split(",")[1])
+    return None if least is None else steps * (1 if row.measure == FORWARD else 2) * least
 
 
-def _rate(row: Timed) -> float:
-    """Operations or bytes per second."""
-    return row.flops / min(min(samples) for samples in row.seconds.values())
+def _rate(record: Record, case: str, measure: str) -> float:
+    """Operations or bytes per second; 0 if not measured."""
+    rows = [row for row in record.of(PART, case, measure) if row.samples]
+    return max((row.about["flops"] / min(row.samples) for row in rows), default=0.0)

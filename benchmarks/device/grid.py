@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks.cases import Case, Problem, draw
-from benchmarks.contenders.base import BACKWARD, FORWARD, Results, Runner, refusal
-from benchmarks.contenders.in_torch import device
-from benchmarks.contenders.ours import ours
-from benchmarks.contenders.torch_modules import in_torch
+from benchmarks.core.cases import Case, Problem, draw
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, Results, Runner, refusal
+from benchmarks.core.contenders.in_jax import ours
+from benchmarks.core.contenders.in_torch import device, in_torch
+from benchmarks.core.gate import LIMITS, first_line
+from benchmarks.core.measure import operations
+from benchmarks.core.record import ABSENT, FAILED, SECONDS, Row
+from benchmarks.core.sampling import Plan, sample
 from benchmarks.device.precisions import PRECISIONS, Precision, computed_in
-from benchmarks.gate import LIMITS
-from benchmarks.sampling import Plan, Timed, sample
-from benchmarks.timed import operations
 from jax_lstm.checks import InputError
 from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
@@ -64,7 +64,7 @@ def _runners(
         try:
             made[name] = build()
         except Exception as error:  # frameworks raise anything
-            failed[name] = _first_line(error)
+            failed[name] = first_line(error)
     return made, failed
 
 
@@ -76,7 +76,7 @@ class Error(NamedTuple):
     refused: bool = False
 
 
-def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Iterator[Timed]:
+def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Iterator[list[Row]]:
     """A row for each precision and measure. Everything in JAX is compiled first, on many threads.
 
     PyTorch is the baseline, so it is timed even if it differs from float64 by more than the limit. Then this is noted,
@@ -105,19 +105,18 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
             )
             with computed_in(PRECISIONS[precision]):
                 seconds, calls = sample({who: made[who][measure].run for who in admitted}, plan)
-            yield Timed(
-                precision,
+            name, about = (
                 f"H={case.hidden_size}, B={case.batch}",
-                measure,
-                TORCH,
-                seconds,
-                calls,
-                broken | failed,
-                operations(case, measure),
-                shape=case.shape,
-                not_offered={who: error.text for who, error in errors.items() if error.refused},
-                notes=notes,
+                {"shape": case.shape, "flops": operations(case, measure)},
             )
+            refused = {who: error.text for who, error in errors.items() if error.refused}
+            reasons = {who: FAILED + why for who, why in (broken | failed).items()}
+            reasons |= {who: ABSENT + why for who, why in refused.items()}
+            yield [
+                Row(precision, name, who, measure, SECONDS, taken, TORCH,
+                    about=about | {"calls": calls[who]} | ({"note": notes[who]} if who in notes else {}))
+                for who, taken in seconds.items()
+            ] + [Row(precision, name, who, measure, status=why, about=about) for who, why in reasons.items()]  # fmt: skip
 
 
 def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[str, str], dict[str, str]]:
@@ -169,12 +168,8 @@ def _errors(
         except InputError as error:
             return Error(np.inf, str(error), refused=True)
         except Exception as error:  # frameworks raise anything
-            return Error(np.inf, _first_line(error))
+            return Error(np.inf, first_line(error))
 
     jobs = [(who, measure) for who in made for measure in MEASURES]
     with computed_in(PRECISIONS[precision]):
         return _in_turn(jobs, lambda job: job[0] in HUNGRY, found, threads)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -12,9 +11,13 @@ import numpy as np
 from flax import nnx
 
 import jax_lstm as jl
+from benchmarks.core.gate import first_line
+from benchmarks.core.record import ABSENT, FAILED, Row
 from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import TOLERANCES, difference
 
+PART = "parity"
+PART = "parity"
 STEPS, BATCH, INPUT, HIDDEN, PROJECTED = 9, 5, 3, 8, 4
 LENGTHS = np.array([9, 1, 4, 9, 6], np.int32)
 
@@ -30,36 +33,29 @@ class Options(NamedTuple):
         return ", ".join([f"{self.num_layers} layers", *(name for name, is_so in given.items() if is_so)])
 
 
-@dataclass(frozen=True)
-class Parity:
-    """A row of the record: the `worst` relative differences, or why the kernel refused, or what it raised."""
-
-    kernel: str
-    options: str
-    worst: dict[str, float]
-    refused: str = ""
-    failed: str = ""
-
-
 GRID = [Options(*each) for each in product((1, 2), (False, True), (0, PROJECTED), (False, True))]
 
 
-def parity(threads: int) -> Iterator[Parity]:
+def parity(threads: int) -> Iterator[list[Row]]:
     """Compare every kernel at every point of `GRID`, in float32 at full precision."""
     jobs = [(name, options) for options in GRID for name in KERNELS]
     with ThreadPoolExecutor(threads) as pool:
         yield from pool.map(lambda job: _compared(*job), jobs)
 
 
-def _compared(name: str, options: Options) -> Parity:
+def _compared(name: str, options: Options) -> list[Row]:
+    """The largest relative differences of outputs and of gradients; or why the kernel refused, or what it raised."""
     try:
         worst = differences(name, options)
     except jl.InputError as error:
-        return Parity(name, str(options), {}, refused=str(error))
+        return [Row(PART, str(options), name, "outputs", status=f"{ABSENT}{error}")]
     except Exception as error:  # XLA raises anything
-        return Parity(name, str(options), {}, failed=f"{type(error).__name__}: {error}".splitlines()[0])
-    wrong = [f"{kind} off by {found:.1e}" for kind, found in worst.items() if not found <= TOLERANCES[kind].float32]
-    return Parity(name, str(options), worst, failed="; ".join(wrong))
+        return [Row(PART, str(options), name, "outputs", status=f"{FAILED}{first_line(error)}")]
+    return [
+        Row(PART, str(options), name, kind, samples=[found],
+            status="" if found <= TOLERANCES[kind].float32 else f"{FAILED}{kind} off by {found:.1e}")
+        for kind, found in worst.items()
+    ]  # fmt: skip
 
 
 def differences(name: str, options: Options) -> dict[str, float]:

@@ -1,10 +1,5 @@
-"""The `scan` kernel with several `unroll`, types and XLA flags.
+"""The `scan` kernel with several `unroll`, types and XLA flags, a child process for each set of flags."""
 
-XLA reads its flags when it starts, so each set of flags has a child process. There, `python -m
-benchmarks.device.scan_settings PLATFORM H B T UNROLL...` prints JSON: {"unroll 4, bfloat16, forward": [seconds, ...]}.
-"""
-
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.cases import Case, draw
-from benchmarks.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.child import child_arguments, run_child
-from benchmarks.sampling import Plan, Timed, sample
+from benchmarks.core import child
+from benchmarks.core.cases import Case, draw
+from benchmarks.core.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.record import FAILED, SECONDS, Row
+from benchmarks.core.sampling import Plan, sample
 from jax_lstm import functional
 from jax_lstm.kernels import Scan
 
@@ -26,20 +22,20 @@ FLAGS = {
     "loops as command buffers": "--xla_gpu_enable_command_buffer=FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,WHILE",
     "no command buffers": "--xla_gpu_enable_command_buffer=",
 }
+PART = "scan"
 PLAN = Plan(budget=0.5, least=3, most=9)
 
 
-def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[Timed]:
-    """A row for each set of flags; a child has failed if it exceeds its share of `seconds`."""
+def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[list[Row]]:
+    """Rows for each set of flags; a child has failed if it exceeds its share of `seconds`."""
     for name, flags in FLAGS.items():
-        sizes = (case.hidden_size, case.batch, case.steps, *unrolls)
-        found, reason = run_child(__name__, sizes, seconds / len(FLAGS), flags)
-        timed, failed = found or {}, {"scan": reason} if reason else {}
-        rounds = min(map(len, timed.values()), default=0)
-        timed = {key: samples[:rounds] for key, samples in timed.items()}
-        first = next(iter(timed), "")
-        notes = {"XLA_FLAGS": flags} if flags else {}
-        yield Timed("scan", name, "a call", first, timed, failed=failed, shape=case.shape, notes=notes)
+        asked = (jax.default_backend(), case.hidden_size, case.batch, case.steps, unrolls)
+        found, failed = child.run(__name__, *asked, seconds=seconds / len(FLAGS), flags=flags)
+        about = {"shape": case.shape} | ({"note": f"XLA_FLAGS={flags}"} if flags else {})
+        if failed:
+            yield [Row(PART, name, "scan", "a call", status=FAILED + failed, about=about)]
+        else:
+            yield [Row(PART, name, "scan", setting, SECONDS, taken, about=about) for setting, taken in found.items()]
 
 
 def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
@@ -65,6 +61,11 @@ def _blocking(function: Any, *arguments: Any) -> None:
     jax.block_until_ready(function(*arguments))
 
 
+def _answer(platform: str, hidden: int, batch: int, steps: int, unrolls: list[int]) -> dict[str, list[float]]:
+    if platform != jax.default_backend():
+        raise RuntimeError(f"JAX runs on {jax.default_backend()}; not on {platform}")
+    return measured(Case(batch, steps, hidden, hidden), tuple(unrolls))
+
+
 if __name__ == "__main__":
-    hidden, batch, steps, *unrolls = child_arguments()
-    print(json.dumps(measured(Case(batch, steps, hidden, hidden), tuple(unrolls))))
+    child.answer(_answer)

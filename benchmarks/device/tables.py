@@ -1,62 +1,51 @@
-"""Tables of a record of `device`, for the terminal and docs/accelerators.md."""
+"""Tables of a record of `device`."""
 
-from dataclasses import replace
-
+from benchmarks.core import tables as units
+from benchmarks.core.charts import Bar, Chart, bars
+from benchmarks.core.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.record import Record
+from benchmarks.core.tables import ABSENT, Table, pivot
 from benchmarks.device import cuda
 from benchmarks.device.barrier import BARRIER
-from benchmarks.device.compiled import Compiled
-from benchmarks.device.floor import BOUNDARY, COPY, floor, waits
-from benchmarks.device.grid import MEASURES
-from benchmarks.device.parity import Parity
+from benchmarks.device.compile_for import PEAKS
+from benchmarks.device.compiled import LOOPS, OUTSIDE, PART, floor
+from benchmarks.device.floor import BOUNDARY, COPY, waits
+from benchmarks.device.floor import PART as LIMIT
+from benchmarks.device.floor import floor as least_of
+from benchmarks.device.parity import PART as PARITY
 from benchmarks.device.precisions import PRECISIONS
-from benchmarks.facts import timed_facts
-from benchmarks.record import Record
-from benchmarks.sampling import Timed
-from benchmarks.tables import ABSENT, Table, as_markdown, marked, mebibytes, time_of
+from benchmarks.device.scan_settings import PART as SETTINGS
 
-LATE = "no time was left"
+MEASURES = (FORWARD, BACKWARD)
 
 
 def tables(record: Record) -> list[Table]:
-    made = [_parity(record), _limits(record), _settings(record)]
+    made = [_missing(record), _parity(record), _limits(record), _settings(record)]
     made += [_grid(record, precision) for precision in PRECISIONS]
-    made += [_compiled(record, measure) for measure in MEASURES]
-    made += [cuda.table([row for row in record.rows if isinstance(row, cuda.Kernel)])]
-    return [table for table in made if table.rows]
+    made += [_compiled(record, measure) for measure in MEASURES] + [cuda.table(record)]
+    return [table for table in made if table.rows or table.notes]
 
 
-def facts(record: Record) -> dict[str, str]:
-    devices = ", ".join(record.environment["devices"])
-    rows = [row for row in record.rows if isinstance(row, Timed)]
-    late = [row.case for row in rows if row.section == "late"]
-    broken = [f"{row.case}: {reason}" for row in rows if row.section == "broken" for reason in row.failed.values()]
-    own = {"Device": devices} | ({"Not reached": ", ".join(late)} if late else {})
-    own |= {"Ended early": "; ".join(broken)} if broken else {}
-    found = timed_facts(replace(record, rows=[row for row in rows if row.section in PRECISIONS]), own)
-    return {name: value for name, value in found.items() if name != "Matrix peak"}
-
-
-def markdown(record: Record) -> str:
-    return as_markdown(facts(record), tables(record))
+def _missing(record: Record) -> Table:
+    """Parts that ended early, and cases for which there was no time."""
+    rows = [(row.case, row.status) for part in ("broken", "late") for row in record.of(part)]
+    return Table("Not measured", ("what", "why"), rows, left=2)
 
 
 def _parity(record: Record) -> Table:
     """For each kernel, how many cases agree, and the largest differences."""
-    found: dict[str, list[Parity]] = {}
-    for row in record.rows:
-        if isinstance(row, Parity):
-            found.setdefault(row.kernel, []).append(row)
     rows, notes = [], []
-    for kernel, each in found.items():
-        served = [row for row in each if not row.refused]
-        agreed = [row for row in served if not row.failed]
-        worst = [
-            f"{max((row.worst[kind] for row in served if row.worst), default=0.0):.1e}" if served else ABSENT
-            for kind in ("outputs", "gradients")
-        ]
-        rows.append((kernel, f"{len(agreed)} of {len(served)}", *worst, str(len(each) - len(served))))
-        notes += [f"{kernel}, {row.options}: {row.failed}" for row in served if row.failed]
-        notes += sorted({f"{kernel}: {row.refused}" for row in each if row.refused})
+    for kernel in dict.fromkeys(row.contender for row in record.of(PARITY)):
+        own = record.of(PARITY, contender=kernel)
+        cases = dict.fromkeys(row.case for row in own)
+        refused = {row.case for row in own if row.status and not row.failed}
+        failed = {row.case for row in own if row.failed}
+        worst = {row.measure: [*(r.value for r in own if r.measure == row.measure and r.samples)] for row in own}
+        cells = (f"{max(worst[kind]):.1e}" if worst.get(kind) else ABSENT for kind in ("outputs", "gradients"))
+        served = len(cases) - len(refused)
+        rows.append((kernel, f"{served - len(failed)} of {served}", *cells, str(len(refused))))
+        notes += [f"{kernel}, {row.case}: {row.failed}" for row in own if row.failed]
+        notes += sorted({f"{kernel}: {row.status}" for row in own if row.case in refused})
     columns = ("kernel", "agree", "outputs", "gradients", "not served")
     title = "Float32 in full precision against PyTorch in float64: cases that agree, largest relative differences"
     return Table(title, columns, rows, notes=tuple(notes))
@@ -64,89 +53,101 @@ def _parity(record: Record) -> Table:
 
 def _limits(record: Record) -> Table:
     rows, notes = [], []
-    for row in record.rows:
-        if isinstance(row, Timed) and row.section == "limit":
-            notes += [f"{row.measure}: {reason}" for reason in row.failed.values()]
-            rate, unit = "failed", "GB/s" if row.measure == COPY else "GFLOP/s"
-            if row.seconds:
-                best = min(min(samples) for samples in row.seconds.values())
-                rate = f"{row.flops / best / 1e9:,.0f} {unit}" if row.flops else time_of(best)
-            rows.append((f"{row.measure}, {row.case}", row.shape, rate))
-    return Table("What the device can do at all", ("", "size", "measured"), rows, left=2, notes=tuple(notes))
+    for row in record.of(LIMIT):
+        rate, unit = "failed", "GB/s" if row.measure == COPY else "GFLOP/s"
+        if row.samples:
+            best, work = min(row.samples), row.about.get("flops")
+            rate = f"{work / best / 1e9:,.0f} {unit}" if work else units.seconds(best)
+        notes += [f"{row.measure}: {row.failed}"] if row.failed else []
+        rows.append((f"{row.measure}, {row.case}", row.contender, row.about["shape"], rate))
+    return Table("What the device can do at all", ("", "by", "size", "measured"), rows, left=3, notes=tuple(notes))
 
 
 def _settings(record: Record) -> Table:
     """Times of `scan` with each setting."""
-    rows = [row for row in record.rows if isinstance(row, Timed) and row.section == "scan"]
-    keys = list(dict.fromkeys(key for row in rows for key in row.seconds))
-    cells, notes = [], []
-    for key in keys:
-        medians = [row.timing(key).median if key in row.seconds else None for row in rows]
-        cells.append((key, *(ABSENT if median is None else time_of(median) for median in medians)))
-    for row in rows:
-        notes += [f"{row.case}: `XLA_FLAGS={flags}`" for flags in row.notes.values()]
-        notes += [f"{row.case}: failed: {reason}" for reason in row.failed.values()]
-    shape = rows[0].shape if rows else ""
-    return Table(f"A call of `scan` at B,T,I,H = {shape}", ("", *(row.case for row in rows)), cells, notes=tuple(notes))
+    rows = record.of(SETTINGS)
+    cases, keys = (dict.fromkeys(each) for each in ((r.case for r in rows), (r.measure for r in rows if r.samples)))
+    notes = dict.fromkeys(f"{row.case}: `{row.about['note']}`" for row in rows if "note" in row.about)
+    notes |= dict.fromkeys(f"{row.case}: {row.status}" for row in rows if row.status)
+    shape = rows[0].about["shape"] if rows else ""
+
+    def cell(key: str, case: str) -> str:
+        return units.seconds(record.value(SETTINGS, case, key, "scan"))
+
+    return pivot(f"A call of `scan` at B,T,I,H = {shape}", "", keys, cases, cell, notes=tuple(notes))
 
 
 def _grid(record: Record, precision: str) -> Table:
-    rows = [row for row in record.rows if isinstance(row, Timed) and row.section == precision]
-    names = list(dict.fromkeys(name for row in rows for name in (*row.seconds, *row.failed)))
-    ours = [name for name in names if not name.startswith("torch")]
     cells = []
-    for row in rows:
-        times = [
-            time_of(row.timing(name).median) if name in row.seconds else "failed" if name in row.failed else ABSENT
-            for name in names
-        ]
-        ratios = [marked(row.ratio(name), bool(row.doubt(name))) for name in ours]
-        least = floor(record, row)
-        medians = [row.timing(name).median for name in ours if name in row.seconds]
-        gap = f"{min(medians) / least.seconds:.1f} ({least.bound})" if least and medians else ABSENT
-        seconds = (least and least.seconds, waits(record, row, BARRIER), waits(record, row, BOUNDARY))
-        ends = [ABSENT if value is None else time_of(value) for value in seconds]
-        cells.append((row.case, row.measure, *times, *ratios, ends[0], gap, *ends[1:]))
+    names = list(dict.fromkeys(row.contender for row in record.of(precision)))
+    ours = [name for name in names if not name.startswith("torch")]
+    for case, measure in dict.fromkeys((row.case, row.measure) for row in record.of(precision)):
+        found = {row.contender: row for row in record.of(precision, case, measure)}
+        times = [units.seconds(row.value) if (row := found.get(name)) and row.samples else
+                 "failed" if row and row.failed else ABSENT for name in names]  # fmt: skip
+        ratios = [str(((row := found.get(name)) and record.ratio(row)) or ABSENT) for name in ours]
+        row = next(iter(found.values()))
+        least = least_of(record, row)
+        best = min((found[name].value for name in ours if name in found and found[name].samples), default=None)
+        gap = f"{best / least.seconds:.1f} ({least.bound})" if least and best else ABSENT
+        ends = (least and least.seconds, waits(record, row, BARRIER), waits(record, row, BOUNDARY))
+        shown = [units.seconds(value) for value in ends]
+        cells.append((case, measure, *times, *ratios, shown[0], gap, *shown[1:]))
     columns = (
-        "case",
-        "measure",
-        *names,
-        *(f"{name} / torch" for name in ours),
-        "floor",
-        "ours / floor",
-        "a barrier a step",
+        "case", "measure", *names, *(f"{name} / torch" for name in ours), "floor", "ours / floor", "a barrier a step",
         "a kernel a step",
-    )
-    refused = {name: reason for row in rows for name, reason in row.not_offered.items()}
+    )  # fmt: skip
+    rest = record.of(precision)
     notes = ['Above 1, ours is faster. After a "~" it is not certain on which side of 1 it lies.']
-    notes += [f"{name}: {reason}" for name, reason in refused.items()]
-    notes += [f"{name}, {row.case}, {row.measure}: {note}" for row in rows for name, note in row.notes.items()]
-    return Table(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes))
+    notes += dict.fromkeys(f"{row.contender}: {row.status}" for row in rest if row.status and not row.failed)
+    notes += [f"{row.contender}, {row.case}, {row.measure}: {row.failed}" for row in rest if row.failed]
+    notes += [f"{row.contender}, {row.case}, {row.measure}: {row.about['note']}" for row in rest if "note" in row.about]
+    return Table(f"{precision}: a call", columns, cells, left=2, notes=tuple(notes) if cells else ())
 
 
 def _compiled(record: Record, measure: str) -> Table:
     """Static cycles a step of programs that were compiled for a chip that is not here."""
-    rows = [row for row in record.rows if isinstance(row, Compiled) and row.measure == measure]
     cells, notes = [], []
-    for row in rows:
+    for case, who in dict.fromkeys((row.case, row.contender) for row in record.of(PART)):
+        rows = {row.measure.partition(": ")[2]: row for row in record.of(PART, case, contender=who) if row.measure.startswith(measure + ":") or row.measure == measure}  # fmt: skip
+        if not rows:
+            continue
+        about, failed = next(iter(rows.values())).about, [row.failed for row in rows.values() if row.failed]
+        least = floor(about["chip"], about["hidden_size"], about["batch"], measure)
         cycles = [ABSENT] * 4
-        if row.loop is not None:
-            whole = row.loop / row.steps + row.outside
-            cycles = [
-                f"{row.loop / row.steps:,.0f}",
-                f"{row.outside:,.0f}",
-                f"{whole:,.0f}",
-                f"{whole / row.floor:.1f}",
-            ]
-        held = mebibytes(sum(row.memory.values())) if row.memory else "failed"
-        name = f"H={row.hidden_size}, B={row.batch}, {row.dtype}"
-        cells.append((name, row.contender, *cycles[:3], f"{row.floor:,.0f}", cycles[3], held))
-        notes += [f"{name}, {row.contender}: {row.failed}"] if row.failed else []
+        if LOOPS in rows:
+            inside = rows[LOOPS].value / about["steps"]
+            outside = rows[OUTSIDE].value / about["steps"] / PEAKS[about["chip"]]
+            whole = inside + outside
+            cycles = [f"{inside:,.0f}", f"{outside:,.0f}", f"{whole:,.0f}", f"{whole / least:.1f}"]
+        held = sum(row.value for row in rows.values() if row.unit == "B")
+        memory = "failed" if failed else units.size(held)
+        cells.append((case, who, *cycles[:3], f"{least:,.0f}", cycles[3], memory))
+        notes += [f"{case}, {who}: {why}" for why in failed]
     columns = ("case", "program", "in loops", "outside", "cycles", "floor", "cycles / floor", "memory")
-    notes.insert(
-        0,
+    about = (
         "Of the schedule, not of hardware. In loops: with Pallas kernels. Outside: the products there at the peak of "
-        "the matrix units. Floor: all products of the layer at that peak. Memory: of the loops, with their arrays.",
+        "the matrix units. Floor: all products of the layer at that peak. Memory: of the loops, with their arrays."
     )
-    chips = ", ".join(dict.fromkeys(row.chip for row in rows))
-    return Table(f"Static cycles a step on {chips}: {measure}", columns, cells, left=2, notes=tuple(notes))
+    chips = ", ".join(dict.fromkeys(row.about["chip"] for row in record.of(PART)))
+    title = f"Static cycles a step on {chips}: {measure}"
+    return Table(title, columns, cells, left=2, notes=(about, *notes) if cells else ())
+
+
+def charts(record: Record) -> dict[str, list[Chart]]:
+    """Speeds relative to PyTorch on a device."""
+    made: dict[str, list[Chart]] = {}
+    for precision in PRECISIONS:
+        for case, measure in dict.fromkeys((row.case, row.measure) for row in record.of(precision) if row.samples):
+            rows = [
+                Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt))
+                for row in record.of(precision, case, measure)
+                if row.contender != row.baseline and (found := record.ratio(row))
+            ]
+            if rows:
+                made.setdefault(precision, []).append(bars(f"{case}: {measure}", rows, one=1.0))
+    return made
+
+
+def tiles(record: Record) -> list[tuple[str, str]]:
+    return []

@@ -1,7 +1,5 @@
 """`python -m benchmarks jit`: what `jit` costs and gains."""
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,24 +7,21 @@ import jax
 import tyro
 from rich.console import Console
 
-from benchmarks import record as records
-from benchmarks.command import Command
-from benchmarks.cores import use_cores
-from benchmarks.jit.page import render
-from benchmarks.jit.rows import Row
+from benchmarks.core.cores import use_cores
+from benchmarks.core.record import Recorder, begin
+from benchmarks.core.study import Study
+from benchmarks.core.tables import print_facts, print_table
 from benchmarks.jit.sweeps import QUICK, SWEEPS, Setting
-from benchmarks.jit.tables import print_tables
+from benchmarks.jit.tables import tables
 from benchmarks.jit.variants import VARIANTS
 from jax_lstm.checks import require_one_of
 
-STUDY = "jit"
-
 
 @dataclass(frozen=True)
-class Jit(Command):
+class Jit(Study):
     """Compile and time one LSTM written in many ways: compile time, speed, memory, HLO."""
 
-    NAME = STUDY
+    NAME = "jit"
 
     quick: bool = False
     """Fewer rounds and sizes; the figures are rough."""
@@ -37,40 +32,24 @@ class Jit(Command):
     hlo: str = ""
     """Folder for the optimised HLO of every program."""
 
-    def show(self, path: Path) -> int:
-        return render(records.read(path, self.NAME, Row), self.page)
-
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a variant failed the gate."""
         for name in self.sweep:
             require_one_of("--sweep", name, tuple(SWEEPS))
         use_cores(self.threads)
-        record = study(self._setting(), self.sweep, command, path, console)
-        print_tables(console, record)
-        return 1 if any(row.failed for row in record.rows) else 0
+        jax.config.update("jax_enable_compilation_cache", False)  # earlier compilations must not shorten this one
+        absent = {name: why for name, each in VARIANTS.items() if (why := each.contender.absent())}
+        recorder, setting = Recorder(begin(self.NAME, command, absent), path, console), self._setting()
+        for name, groups in SWEEPS.items():
+            for rows in groups(setting) if not self.sweep or name in self.sweep else ():
+                recorder.add(rows)
+        for table in tables(recorder.record):
+            print_table(console, table)
+        print_facts(console, recorder.record.facts)
+        return int(any(row.failed for row in recorder.record.rows))
 
     def _setting(self) -> Setting:
-        setting = QUICK if self.quick else Setting()
-        texts = Path(self.hlo) if self.hlo else None
+        setting, texts = QUICK if self.quick else Setting(), Path(self.hlo).resolve() if self.hlo else None
         return replace(
             setting, effort=replace(setting.effort, texts=texts), varied=replace(setting.varied, texts=texts)
         )
-
-
-def study(setting: Setting, only: Sequence[str], command: str, path: Path, console: Console) -> records.Record:
-    """Run all sweeps, or those in `only`; the record is written after every group of rows."""
-    began = time.monotonic()
-    jax.config.update("jax_enable_compilation_cache", False)  # earlier compilations must not shorten this one
-    absent = {}
-    for name, variant in VARIANTS.items():
-        if variant.backend and (reason := variant.refusal(setting.base, "")):
-            absent[name] = reason
-    record = records.begin(STUDY, command, absent)
-    for name, groups in SWEEPS.items():
-        for rows in groups(setting) if not only or name in only else ():
-            record = replace(record, rows=[*record.rows, *rows], seconds=time.monotonic() - began)
-            records.write(record, path)
-            first = rows[0]
-            text = f"{record.seconds:4.0f} s: {first.sweep}, {first.shape}, {first.measure}, {len(rows)} variants"
-            console.print(text, highlight=False, markup=False)
-    return record

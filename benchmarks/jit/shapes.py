@@ -1,46 +1,49 @@
 """Ten sequence lengths: compiled one by one, padded to a few, or to one."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.gate import fault
-from benchmarks.jit.anatomy import clocked, compilations
-from benchmarks.jit.measuring import Effort
+from benchmarks.core.cases import Case, draw
+from benchmarks.core.compiling import clocked, compilations
+from benchmarks.core.contenders import BASELINE
+from benchmarks.core.contenders.base import (
+    BACKWARD,
+    FORWARD,
+    Results,
+    Work,
+    gradients,
+    loss_scale,
+    outputs,
+    refusal,
+)
+from benchmarks.core.contenders.in_torch import in_torch
+from benchmarks.core.gate import Admitted, fault, first_line, oracle
+from benchmarks.core.measure import refused
+from benchmarks.core.record import SECONDS, Row
+from benchmarks.core.sampling import sample
+from benchmarks.jit.measure import Effort
 from benchmarks.jit.networks import run_steps, start, step
-from benchmarks.jit.programs import FORWARD, MEASURES, in_torch, outputs
-from benchmarks.jit.rows import Row, compared
-from benchmarks.jit.sizes import Results, Size, gradients, oracle, problem
-from benchmarks.jit.variants import VARIANTS
-from benchmarks.sampling import Call, sample
-from jax_lstm import functional, interop
-from jax_lstm.params import LSTMParams
 
-
-class Runs(NamedTuple):
-    """`call(at)` runs the length with that index; `results(value, at)` are what the gate checks."""
-
-    call: Callable[[int], Any]
-    results: Callable[[Any, int], Results]
+PART = "shapes"
 
 
 class Way(NamedTuple):
-    """`make(sizes, measure)` prepares the runs of all lengths; `measures` are those it supports."""
+    """`make(cases, measure)` prepares a call for each length, and the results that the gate checks."""
 
     about: str
-    make: Callable[[list[Size], str], Runs]
-    measures: tuple[str, ...] = MEASURES
+    make: Callable[[Sequence[Case], str], list[Work]]
+    measures: tuple[str, ...] = (FORWARD, BACKWARD)
     backend: str = ""
 
-    def refusal(self, size: Size, measure: str) -> str:
+    def refusal(self, measure: str) -> str:
         """Why it is not measured; empty if it is."""
         if measure not in self.measures:
             return f"studied in {' and '.join(self.measures)} alone"
-        return VARIANTS[self.backend].refusal(size, measure) if self.backend else ""
+        return refusal(self.backend) if self.backend else ""
 
 
 def bucket(steps: int) -> int:
@@ -48,79 +51,82 @@ def bucket(steps: int) -> int:
     return 1 << (steps - 1).bit_length()
 
 
-def padded(to: Callable[[int, int], int], backend: str) -> Callable[[list[Size], str], Runs]:
+def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Case], str], list[Work]]:
     """`functional.lstm` on inputs padded to `to(steps, longest)`, with `lengths` if any is padded."""
+    from jax_lstm import functional
 
-    def make(sizes: list[Size], measure: str) -> Runs:
-        longest = max(size.steps for size in sizes)
-        inputs = []
-        for size in sizes:
-            xs, more = problem(size)[1], to(size.steps, longest) - size.steps
-            inputs.append(jnp.asarray(np.pad(xs, ((0, more), (0, 0), (0, 0)))))
-        lengths = [jnp.full(size.batch, size.steps, jnp.int32) for size in sizes]
-        exact = all(len(xs) == size.steps for xs, size in zip(inputs, sizes, strict=True))
-        weights = [_weights(size) for size in sizes]
+    def make(cases: Sequence[Case], measure: str) -> list[Work]:
+        longest = max(case.steps for case in cases)
+        exact = all(to(case.steps, longest) == case.steps for case in cases)
 
         def network(weights: Any, xs: Any, lengths: Any) -> Any:
             return functional.lstm(weights, xs, lengths=None if exact else lengths, backend=backend)[0]
 
-        def loss(weights: Any, xs: Any, lengths: Any, count: Any) -> Any:
-            return jnp.sum(jnp.square(network(weights, xs, lengths))) / count
+        def loss(weights: Any, xs: Any, lengths: Any, scale: Any) -> Any:
+            return jnp.sum(jnp.square(network(weights, xs, lengths))) * scale
 
-        if measure == FORWARD:
-            forward = jax.jit(network)
-            return Runs(lambda at: forward(weights[at], inputs[at], lengths[at]), _outputs)
-        both = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
-        counts = [float(size.steps * size.batch * size.hidden_size) for size in sizes]
-        return Runs(lambda at: both(weights[at], inputs[at], lengths[at], counts[at])[1], results)
+        forward, both = jax.jit(network), jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
 
-    def results(value: Any, at: int) -> Results:
-        d_weights, d_xs = value
-        layer = LSTMParams(**{name.removesuffix("_l0"): d for name, d in d_weights.items()})
-        return gradients([layer], d_xs)
+        def work(case: Case) -> Work:
+            problem = draw(case)
+            weights = jax.tree.map(jnp.asarray, problem.params)
+            xs = _pad(problem.xs, to(case.steps, longest))
+            lengths = jnp.full(case.batch, case.steps, jnp.int32)
+            scale = loss_scale(problem) / problem.targets.size
+
+            def results() -> Results:
+                if measure == FORWARD:
+                    return outputs(forward(weights, xs, lengths)[: case.steps])
+                d_weights, d_xs = both(weights, xs, lengths, scale)[1]
+                return gradients(d_xs[: case.steps], d_weights)
+
+            call = {FORWARD: lambda: forward(weights, xs, lengths), BACKWARD: lambda: both(weights, xs, lengths, scale)}
+            return Work(lambda: jax.block_until_ready(call[measure]()), results)
+
+        return [work(case) for case in cases]
 
     return make
 
 
-def _outputs(ys: Any, at: int) -> Results:
-    return outputs(ys)
+def _pad(xs: np.ndarray, steps: int) -> Any:
+    return jnp.asarray(np.pad(xs, ((0, steps - len(xs)), (0, 0), (0, 0))))
 
 
-def _weights(size: Size) -> dict[str, Any]:
-    return jax.tree.map(jnp.asarray, interop.to_state_dict(problem(size)[0][0], "{}_l0"))
+def _by_fori_loop(cases: Sequence[Case], measure: str) -> list[Work]:
+    longest, run = max(case.steps for case in cases), jax.jit(run_steps)
+
+    def work(case: Case) -> Work:
+        problem = draw(case)
+        weights, xs = jax.tree.map(jnp.asarray, problem.layers[0][0]), _pad(problem.xs, longest)
+        call = lambda: jax.block_until_ready(run(weights, xs, np.int32(case.steps)))  # noqa: E731
+        return Work(call, lambda: outputs(call()[: case.steps]))
+
+    return [work(case) for case in cases]
 
 
-def _by_fori_loop(sizes: list[Size], measure: str) -> Runs:
-    longest, run = max(size.steps for size in sizes), jax.jit(run_steps)
-    weights = [jax.tree.map(jnp.asarray, problem(size)[0][0]) for size in sizes]
-    inputs = [jnp.asarray(np.pad(problem(size)[1], ((0, longest - size.steps), (0, 0), (0, 0)))) for size in sizes]
-    return Runs(lambda at: run(weights[at], inputs[at], np.int32(sizes[at].steps)), _outputs)
-
-
-def _by_cell(sizes: list[Size], measure: str) -> Runs:
+def _by_cell(cases: Sequence[Case], measure: str) -> list[Work]:
     """Inputs and outputs are lists of steps, since slicing and stacking would compile for every length."""
     one = jax.jit(step)
-    weights = [jax.tree.map(jnp.asarray, problem(size)[0][0]) for size in sizes]
-    inputs = [[jnp.asarray(x) for x in problem(size)[1]] for size in sizes]
-    zeros = jax.tree.map(jnp.asarray, start(weights[0], sizes[0].batch))
 
-    def call(at: int) -> list[Any]:
-        state, ys = zeros, []
-        for x in inputs[at]:
-            state = one(weights[at], state, x)
-            ys.append(state.h)
-        return ys
+    def work(case: Case) -> Work:
+        problem = draw(case)
+        weights, inputs = jax.tree.map(jnp.asarray, problem.layers[0][0]), [jnp.asarray(x) for x in problem.xs]
+        zeros = jax.tree.map(jnp.asarray, start(weights, case.batch))
 
-    return Runs(call, lambda ys, at: outputs(np.stack(ys)))
+        def call() -> list[Any]:
+            state, ys = zeros, []
+            for x in inputs:
+                state = one(weights, state, x)
+                ys.append(state.h)
+            return jax.block_until_ready(ys)
 
+        return Work(call, lambda: outputs(np.stack(call())))
 
-def _in_torch(sizes: list[Size], measure: str) -> Runs:
-    programs = [in_torch(size, measure) for size in sizes]
-    return Runs(lambda at: programs[at].function(), lambda value, at: programs[at].results(value))
+    return [work(case) for case in cases]
 
 
 WAYS: dict[str, Way] = {
-    "torch": Way("torch.nn.LSTM, eager", _in_torch),
+    BASELINE: Way("torch.nn.LSTM, eager", lambda cases, measure: [in_torch(draw(case))[measure] for case in cases]),
     "exact": Way("`scan kernel` jitted, as many compilations as lengths", padded(lambda steps, longest: steps, "scan")),
     "buckets": Way(
         "`scan kernel`, padded to the next power of two, with `lengths`",
@@ -136,61 +142,49 @@ WAYS: dict[str, Way] = {
 }
 
 
-def rows(sizes: list[Size], effort: Effort, measures: Sequence[str] = MEASURES) -> Iterator[list[Row]]:
-    """A row for each way: `seconds` per pass over all lengths, `first` for the first pass."""
+def lengths(cases: Sequence[Case], effort: Effort, measures: Sequence[str]) -> Iterator[list[Row]]:
+    """Rows for each way: seconds per pass over all lengths, and of the first pass."""
     for measure in measures:
-        yield compared(_measured(sizes, measure, effort))
+        yield _measured(cases, measure, effort)
 
 
-def _measured(sizes: list[Size], measure: str, effort: Effort) -> list[Row]:
-    found, turns = {}, {}
-    lengths, first = [size.steps for size in sizes], sizes[0]
-    shape = f"{first.batch},{min(lengths)}..{max(lengths)},{first.input_size},{first.hidden_size},1"
+def _measured(cases: Sequence[Case], measure: str, effort: Effort) -> list[Row]:
+    steps, first = [case.steps for case in cases], cases[0]
+    shape = f"{first.batch},{min(steps)}..{max(steps)},{first.input_size},{first.hidden_size},1"
+    works: dict[str, list[Work]] = {}
+    failed, not_offered, more = {}, {}, []
     jax.clear_caches()  # once, since the functions must stay compiled until they are sampled
     for name, way in WAYS.items():
-        row = Row(
-            "shapes", name, measure, f"shapes {shape} {measure}", shape, first.batch, max(lengths), first.input_size,
-            first.hidden_size, 1, way.about, not_offered=way.refusal(first, measure),
-        )  # fmt: skip
-        found[name] = row
-        if row.not_offered:
+        if reason := way.refusal(measure):
+            not_offered[name] = reason
             continue
         try:
-            runs = way.make(sizes, measure)
-            found[name] = _first_pass(row, runs, sizes)
-            turns[name] = _a_pass(runs, len(sizes))
+            made = way.make(cases, measure)
+            with compilations() as count, clocked() as pass_:
+                for work in made:
+                    work.run()
+            wrong = [fault(work.results(), oracle(case, measure)) for work, case in zip(made, cases, strict=True)]
+            if any(wrong):
+                failed[name] = next(filter(None, wrong))
+                continue
         except Exception as error:  # frameworks raise anything
-            found[name] = replace(row, failed=f"{type(error).__name__}: {error}".splitlines()[0])
-    seconds, calls = sample({name: turn for name, turn in turns.items() if not found[name].failed}, effort.plan)
-    return [
-        replace(row, seconds=seconds[name], calls=calls[name]) if name in seconds else row
-        for name, row in found.items()
-    ]
+            failed[name] = first_line(error)
+            continue
+        works[name] = made
+        more.append(Row(PART, shape, name, f"{measure}: first call", SECONDS, pass_))
+        more.append(Row(PART, shape, name, f"{measure}: compilations", "", [count.number]))
+    seconds, calls = sample({name: _a_pass(each) for name, each in works.items()}, effort.plan)
+    found = [
+        Row(PART, shape, name, measure, SECONDS, seconds[name], BASELINE,
+            about={"shape": shape, "calls": calls[name], "about": WAYS[name].about})
+        for name in works
+    ]  # fmt: skip
+    return found + more + refused(PART, shape, shape, measure, Admitted({}, failed, not_offered))
 
 
-def _first_pass(row: Row, runs: Runs, sizes: list[Size]) -> Row:
-    """The first pass over all lengths, its cost, and what the gate found wrong."""
-    with compilations() as count:
-        values, first = clocked(lambda: [runs.call(at) for at in range(len(sizes))])
-    wrong = [_fault(runs.results(value, at), size) for at, (value, size) in enumerate(zip(values, sizes, strict=True))]
-    return replace(
-        row,
-        failed=next(filter(None, wrong), ""),
-        compilations=count.number,
-        compilation_seconds=count.seconds,
-        first=[first],
-    )
+def _a_pass(works: Sequence[Work]) -> Callable[[], None]:
+    def call() -> None:
+        for work in works:
+            work.run()
 
-
-def _a_pass(runs: Runs, count: int) -> Call:
-    return lambda: [jax.block_until_ready(runs.call(at)) for at in range(count)]
-
-
-def _fault(results: Results, size: Size) -> str:
-    """Check the results of one length, without the padding."""
-    expected = oracle(size)
-    results = {
-        name: value[: size.steps] if name in ("outputs", "gradient of inputs") else value
-        for name, value in results.items()
-    }
-    return fault(results, {name: expected[name] for name in results})
+    return call

@@ -1,14 +1,18 @@
-"""The sweeps of `jit`, in the order in which they run."""
+"""The sweeps of `jit`, in the order in which they run; each yields the rows of one size and measure after the other."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.jit import devices, shapes, training
-from benchmarks.jit.measuring import Effort, candidates, measure
-from benchmarks.jit.programs import BOTH, FORWARD, MEASURES
-from benchmarks.jit.rows import Row
-from benchmarks.jit.sizes import Size
-from benchmarks.sampling import Plan
+from benchmarks.core.cases import Case
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
+from benchmarks.core.record import Row
+from benchmarks.core.sampling import Plan
+from benchmarks.jit.devices import on_devices
+from benchmarks.jit.measure import Effort, rows
+from benchmarks.jit.shapes import lengths
+from benchmarks.jit.variants import of_sweep
+
+Groups = Iterator[list[Row]]
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Setting:
 
     effort: Effort = Effort(Plan(budget=8.0, least=5, most=20), compiles=3)  # noqa: RUF009 immutable
     varied: Effort = Effort(Plan(budget=4.0, least=3, most=10))  # noqa: RUF009 immutable
-    base: Size = Size(32, 64, 32, 128)  # noqa: RUF009 immutable
+    base: Case = Case(32, 64, 32, 128)  # noqa: RUF009 immutable
     steps: tuple[int, ...] = (4, 16, 64, 256, 1024)
     hidden: tuple[int, ...] = (16, 64, 256, 512)
     layers: tuple[int, ...] = (1, 2, 4, 8, 16)
@@ -28,25 +32,20 @@ class Setting:
     lengths: tuple[int, ...] = (20, 31, 37, 44, 52, 63, 79, 90, 104, 120)
     short: int = 16
     devices: int = 2
-    also: tuple[str, ...] = (FORWARD, training.STEP)
+    also: tuple[str, ...] = (FORWARD, TRAINING)
+
+    @property
+    def measures(self) -> list[str]:
+        return [name for name in (FORWARD, BACKWARD) if name == BACKWARD or name in self.also]
 
 
+ROUGH = ("unrolled", "scan, unroll=2", "scan, unroll=8", "scan kernel, unroll=4", "fori_loop, static")
+LEFT = (
+    "eager", "jitted cell", "scan, unroll=4", "scan, hoisted", "scan, hoisted, 4 arrays", 'scan kernel, remat="gates"'
+)  # fmt: skip
 QUICK = Setting(
-    effort=Effort(
-        Plan(budget=2.0, least=3, most=10),
-        without=("unrolled", "scan, unroll=2", "scan, unroll=8", "scan kernel, unroll=4", "fori_loop, static"),
-    ),
-    varied=Effort(
-        Plan(budget=0.8, least=3, most=6),
-        without=(
-            "eager",
-            "jitted cell",
-            "scan, unroll=4",
-            "scan, hoisted",
-            "scan, hoisted, 4 arrays",
-            'scan kernel, remat="gates"',
-        ),
-    ),
+    effort=Effort(Plan(budget=2.0, least=3, most=10), without=ROUGH),
+    varied=Effort(Plan(budget=0.8, least=3, most=6), without=LEFT),
     steps=(16, 256),
     hidden=(16, 256),
     layers=(1, 8),
@@ -54,69 +53,50 @@ QUICK = Setting(
     lengths=(12, 14, 17, 21, 25, 30, 34, 39, 44, 50),
     also=(),
 )
-Groups = Iterator[Sequence[Row]]
 
 
-def _base(setting: Setting) -> Groups:
-    for name in MEASURES:
-        yield measure(
-            "base", setting.base, name, candidates("base", setting.base, name, setting.effort.without), setting.effort
-        )
-    yield _training("base", setting.base, setting.effort)
+def _sweep(
+    name: str,
+    cases: Callable[[Setting], Sequence[Case]],
+    measures: Callable[[Setting], Sequence[str]],
+    full: bool = False,
+) -> Callable[[Setting], Groups]:
+    def groups(setting: Setting) -> Groups:
+        effort = setting.effort if full else setting.varied
+        for case in cases(setting):
+            for measure in measures(setting):
+                yield rows(name, case, measure, of_sweep(name, measure, effort.without), effort)
+
+    return groups
 
 
-def _steps(setting: Setting) -> Groups:
-    for steps in setting.steps:
-        yield _both("steps", replace(setting.base, steps=steps), setting.varied)
+def _gradients(setting: Setting) -> list[str]:
+    return [BACKWARD]
 
 
-def _hidden(setting: Setting) -> Groups:
-    for hidden in setting.hidden:
-        size = replace(setting.base, hidden_size=hidden)
-        yield _both("hidden", size, setting.varied)
-        if training.STEP in setting.also:
-            yield _training("hidden", size, setting.varied)
-
-
-def _layers(setting: Setting) -> Groups:
-    for layers in setting.layers:
-        yield _both("layers", replace(setting.base, steps=setting.short, layers=layers), setting.varied)
+def _and_training(setting: Setting) -> list[str]:
+    return [BACKWARD, *(name for name in setting.also if name == TRAINING)]
 
 
 def _shapes(setting: Setting) -> Groups:
-    sizes = [replace(setting.base, steps=steps) for steps in setting.lengths]
-    yield from shapes.rows(sizes, setting.varied, _measures(setting))
-
-
-def _precision(setting: Setting) -> Groups:
-    for hidden in setting.precision:
-        size = replace(setting.base, hidden_size=hidden)
-        for name in _measures(setting):
-            yield measure("precision", size, name, candidates("precision", size, name), setting.varied)
+    cases = [replace(setting.base, steps=steps) for steps in setting.lengths]
+    yield from lengths(cases, setting.varied, setting.measures)
 
 
 def _devices(setting: Setting) -> Groups:
-    yield devices.rows(setting.base, setting.devices, setting.varied, _measures(setting))
-
-
-def _measures(setting: Setting) -> list[str]:
-    return [name for name in MEASURES if name == BOTH or name in setting.also]
-
-
-def _both(sweep: str, size: Size, effort: Effort) -> Sequence[Row]:
-    return measure(sweep, size, BOTH, candidates(sweep, size, BOTH, effort.without), effort)
-
-
-def _training(sweep: str, size: Size, effort: Effort) -> Sequence[Row]:
-    return measure(sweep, size, training.STEP, training.candidates(size), effort)
+    yield on_devices(setting.base, setting.devices, setting.varied, setting.measures)
 
 
 SWEEPS: dict[str, Callable[[Setting], Groups]] = {
-    "base": _base,
-    "steps": _steps,
-    "hidden": _hidden,
-    "layers": _layers,
+    "base": _sweep("base", lambda s: [s.base], lambda s: (FORWARD, BACKWARD, TRAINING), full=True),
+    "steps": _sweep("steps", lambda s: [replace(s.base, steps=steps) for steps in s.steps], _gradients),
+    "hidden": _sweep("hidden", lambda s: [replace(s.base, hidden_size=each) for each in s.hidden], _and_training),
+    "layers": _sweep(
+        "layers", lambda s: [replace(s.base, steps=s.short, num_layers=layers) for layers in s.layers], _gradients
+    ),
     "shapes": _shapes,
-    "precision": _precision,
+    "precision": _sweep(
+        "precision", lambda s: [replace(s.base, hidden_size=each) for each in s.precision], lambda s: s.measures
+    ),
     "devices": _devices,
 }

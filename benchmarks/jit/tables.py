@@ -1,114 +1,125 @@
-"""Tables of a record, for the terminal and as Markdown."""
+"""What a record of `jit` shows: tables and charts."""
 
-from collections.abc import Sequence
+from benchmarks.core import tables as units
+from benchmarks.core.charts import Bar, Chart, bars, lines
+from benchmarks.core.compiling import STAGES
+from benchmarks.core.contenders import BASELINE
+from benchmarks.core.contenders.base import BACKWARD
+from benchmarks.core.findings import NotMeasuredError, verdicts
+from benchmarks.core.record import Record, Row
+from benchmarks.core.tables import ABSENT, Table
+from benchmarks.jit.findings import FINDINGS, headline, pays_after, size
 
-from rich.console import Console
-
-from benchmarks.jit import units
-from benchmarks.jit.findings import judged
-from benchmarks.jit.rows import Row
-from benchmarks.record import Record
-from benchmarks.sampling import WIDE
-from benchmarks.tables import Table, print_table
-from jax_lstm.timing import summary
-
-VERDICTS = {True: "holds", False: "does not hold"}
+FIGURES = (
+    *STAGES, "first call", "compilations", "equations", "instructions", "trips", "kernels in a step", "dot in a step",
+    "executable", "products", "XLA's FLOPs", "temporary",
+)  # fmt: skip
+SWEPT = {"steps": "T", "hidden": "H", "layers": "L"}
 
 
 def tables(record: Record) -> list[Table]:
-    """Two tables for every group of rows that were sampled in turns: times, and what the compiler made."""
-    made = []
-    for group in dict.fromkeys(row.group for row in record.rows):
-        rows = [row for row in record.rows if row.group == group]
-        made += [_costs(rows), _anatomy(rows)]
+    groups = dict.fromkeys((row.part, row.case, row.measure) for row in record.rows if ": " not in row.measure)
+    made = [verdicts(FINDINGS, record), _legend(record), *(_costs(record, *group) for group in groups)]
     return [table for table in made if table.rows]
 
 
-def legends(record: Record) -> list[Table]:
-    """The meaning of the names of variants; in some sweeps the same names mean something else."""
-    own = {"shapes": "Variants with ten lengths", "devices": "Variants on several devices"}
-    made = []
-    for sweep, title in ({"": "Variants"} | own).items():
-        rows = [row for row in record.rows if (row.sweep == sweep if sweep else row.sweep not in own)]
-        about = {row.variant: row.about for row in reversed(rows)}  # the first row of a name
-        names = dict.fromkeys(row.variant for row in rows)
-        made.append(Table(title, ("variant", "what it is"), [(name, about[name]) for name in names], left=2))
-    return [table for table in made if table.rows]
+def _legend(record: Record) -> Table:
+    about = {row.contender: row.about["about"] for row in reversed(record.rows) if "about" in row.about}
+    names = dict.fromkeys(row.contender for row in record.rows)
+    return Table("Variants", ("variant", "what it is"), [(name, about.get(name, "")) for name in names], left=2)
 
 
-def verdicts(record: Record) -> Table:
-    rows = [
-        (finding.title, VERDICTS[found.holds] if found else "not measured") for finding, found in judged(record.rows)
-    ]
-    return Table("Findings", ("finding", "in this record"), rows)
+def _costs(record: Record, part: str, case: str, measure: str) -> Table:
+    columns = ("variant", "call", "speed", "pays after", *FIGURES, "remark")
+    cells = [_cost(record, row) for row in record.of(part, case, measure)]
+    devices = next((row.about["devices"] for row in record.of(part, case, measure) if "devices" in row.about), 0)
+    return Table(f"{part}: {measure} at B,T,I,H,L = {case}" + f", {devices} devices" * bool(devices), columns, cells)
 
 
-def print_tables(console: Console, record: Record) -> None:
-    for table in (*tables(record), verdicts(record)):
-        print_table(console, table)
+def _cost(record: Record, row: Row) -> tuple[str, ...]:
+    def shown(name: str) -> str:
+        found = record.row(row.part, row.case, f"{row.measure}: {name}", row.contender)
+        if found is None:
+            return ABSENT
+        if found.unit == "by loop":
+            return " + ".join("?" if value == -1 else str(value) for value in found.samples)
+        return units.figure(found.value, found.unit)
+
+    if not row.samples:
+        return (row.contender, *[ABSENT] * (3 + len(FIGURES)), row.status)
+    speed = record.ratio(row)
+    return (row.contender, units.seconds(row.value), str(speed or ABSENT), pays(record, row), *map(shown, FIGURES), "")
 
 
-def _title(row: Row) -> str:
-    return f"{row.sweep}: {row.measure} at B,T,I,H,L = {row.shape}" + f", {row.devices} devices" * (row.devices > 1)
+def pays(record: Record, row: Row) -> str:
+    """Calls until compiling has paid off against eager PyTorch."""
+    if row.contender == BASELINE or not record.ratio(row):
+        return ABSENT
+    try:
+        calls = pays_after(record, row)
+    except NotMeasuredError:
+        return ABSENT
+    return "never" if calls is None else f"{units.whole(calls):,}"
 
 
-def _costs(rows: Sequence[Row]) -> Table:
-    columns = ("variant", "call", "speed", "trace", "lower", "compile", "first call", "compilations", "pays after")
-    return Table(_title(rows[0]), columns, [_cost(row) for row in rows])
-
-
-def _cost(row: Row) -> tuple[str, ...]:
-    if not row.seconds:
-        return (row.variant, *[units.ABSENT] * 7, _why(row))
-    stages = [units.seconds(summary(part).median if part else None) for part in (row.trace, row.lower, row.compile)]
-    first = units.seconds(summary(row.first).median if row.first else None)
-    compilations = units.count(row.compilations or None)
-    return (row.variant, units.seconds(row.timing.median), _speed(row), *stages, first, compilations, _pays(row))
-
-
-def _why(row: Row) -> str:
-    return "failed: " + row.failed if row.failed else row.not_offered
-
-
-def _speed(row: Row) -> str:
-    if not row.speed:
-        return units.ABSENT
-    median, low, high = row.speed
-    return "~" * (high - low > WIDE * median) + f"{median:.2f}"
-
-
-def _pays(row: Row) -> str:
-    if row.variant == "torch" or not row.speed:
-        return units.ABSENT
-    return "never" if row.pays_after is None else units.calls(row.pays_after)
-
-
-def _anatomy(rows: Sequence[Row]) -> Table:
-    columns = (
-        "variant", "jaxpr", "HLO", "loops", "kernels per step", "products per step", "executable", "products",
-        "XLA FLOPs", "XLA bytes", "temporary",
-    )  # fmt: skip
-    compiled = [row for row in rows if row.instructions is not None]
-    return Table(f"{_title(rows[0])}: the compiled program", columns, [_made(row) for row in compiled])
-
-
-def _made(row: Row) -> tuple[str, ...]:
-    return (
-        row.variant,
-        units.count(row.equations),
-        units.count(row.instructions),
-        " + ".join(_trips(loop) for loop in row.loops) or units.ABSENT,
-        " + ".join(str(loop["kernels"]) for loop in row.loops) or units.ABSENT,
-        " + ".join(str(loop["counts"].get("dot", 0)) for loop in row.loops) or units.ABSENT,
-        units.size(row.executable_bytes),
-        units.mega(row.products),
-        units.mega(row.xla_flops),
-        units.size(row.xla_bytes),
-        units.size(row.temporary_bytes),
+def answer(record: Record) -> Table:
+    """Every way at the base size: how fast, how long to compile, when it pays."""
+    rows = []
+    for row in sorted(record.of("base", "", BACKWARD), key=lambda row: row.value if row.samples else float("inf")):
+        compiled = [record.value("base", row.case, f"{BACKWARD}: {stage}", row.contender) for stage in STAGES]
+        memory = record.value("base", row.case, f"{BACKWARD}: temporary", row.contender)
+        known = [value for value in compiled if value is not None]
+        if row.samples:
+            speed = record.ratio(row)
+            between = f"{speed} [{speed.low:.2f}, {speed.high:.2f}]" if speed and row.contender != BASELINE else "1"
+            cells = (units.seconds(row.value), between, units.seconds(sum(known)) if known else ABSENT)
+            rows.append((row.contender, row.about["about"], *cells, pays(record, row), units.size(memory)))
+    columns = ("variant", "what it is", "call", "speed [95 %]", "compile", "pays after, calls", "temporary")
+    return Table(
+        "Forward and backward at the base size, fastest first; speed relative to eager PyTorch", columns, rows, 2
     )
 
 
-def _trips(loop: dict) -> str:
-    """The trip count, in brackets for a loop within another."""
-    trips = "?" if loop["trips"] is None else str(loop["trips"])
-    return f"({trips})" if loop["depth"] else trips
+def speeds(record: Record, part: str, case: str, measure: str) -> Chart | None:
+    rows = []
+    for row in record.of(part, case, measure):
+        found = record.ratio(row) if row.contender != BASELINE else None
+        if found:
+            rows.append(Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt)))
+    return bars(f"{measure} at B,T,I,H,L = {case}: speed relative to PyTorch", rows, one=1.0) if rows else None
+
+
+def charts(record: Record) -> dict[str, list[Chart]]:
+    found: dict[str, list[Chart]] = {}
+    for part, case, measure in dict.fromkeys((row.part, row.case, row.measure) for row in record.rows if row.baseline):
+        if part not in SWEPT and (chart := speeds(record, part, case, measure)):
+            found.setdefault(f"Speed: {part}", []).append(chart)
+    for part, letter in SWEPT.items():
+        made = [
+            curves(record, part, letter, name, unit)
+            for name, unit in (("", "s"), ("compile", "s"), ("temporary", "MiB"))
+        ]
+        found[f"Over {letter}"] = [chart for chart in made if chart]
+    return {title: each for title, each in found.items() if each}
+
+
+def curves(record: Record, part: str, letter: str, name: str, unit: str) -> Chart | None:
+    """A figure of every variant over a swept size, forward and backward."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for row in record.of(part, "", f"{BACKWARD}: {name}" if name else BACKWARD):
+        value = row.value / (2**20 if unit == "MiB" else 1) if row.samples else 0.0
+        if value:
+            series.setdefault(row.contender, []).append((size(row, letter), value))
+    series = {who: sorted(points) for who, points in series.items() if len(points) > 1}
+    return lines(f"{name or 'a call'}, {unit}, over {letter}", series, letter) if series else None
+
+
+def tiles(record: Record) -> list[tuple[str, str]]:
+    try:
+        found = headline(record)
+    except NotMeasuredError:
+        return []
+    return [
+        (f"{found['costs']:}".replace(" times", "×"), "what a jitted `scan` takes beside eager PyTorch on this CPU, with gradients"),
+        (f"{found['wins']:}".replace(" times", "×"), "how many times as fast our kernel in C++ is, called from a jitted program"),
+    ]  # fmt: skip

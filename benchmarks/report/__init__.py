@@ -1,1 +1,1 @@
-"""The report: records of all studies as one page, with charts by Vega-Lite."""
+"""`python -m benchmarks report`: all records as one page without network, and the figures in README and docs."""

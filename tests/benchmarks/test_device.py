@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks import record as records
 from benchmarks.__main__ import main
-from benchmarks.cases import Case
-from benchmarks.contenders.base import BACKWARD, FORWARD, Work
+from benchmarks.core.cases import Case
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, Work
 from benchmarks.device import barrier, command, floor, grid, parity, scan_settings
 from benchmarks.device.precisions import PRECISIONS
 from benchmarks.device.tables import markdown

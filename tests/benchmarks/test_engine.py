@@ -8,9 +8,9 @@ import pytest
 from benchmarks import record as records
 from benchmarks import streaming, timed, training
 from benchmarks.__main__ import main
-from benchmarks.cases import ENGINE_CASES, Case, Problem
-from benchmarks.contenders import BASELINE, CONTENDERS
-from benchmarks.contenders.base import FORWARD, Contender, Runner
+from benchmarks.core.cases import ENGINE_CASES, Case, Problem
+from benchmarks.core.contenders import BASELINE, CONTENDERS
+from benchmarks.core.contenders.base import FORWARD, Contender, Runner
 from benchmarks.engine_tables import markdown
 from benchmarks.goals import GOALS, judged
 from benchmarks.sampling import Plan, Timed

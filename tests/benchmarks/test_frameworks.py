@@ -14,11 +14,11 @@ from benchmarks import check, memory
 from benchmarks import record as records
 from benchmarks import timed as timed_module
 from benchmarks.__main__ import main
-from benchmarks.cases import CASES, Case, Problem
+from benchmarks.core.cases import CASES, Case, Problem
 from benchmarks.check import NO, SAME, WINNER, Verdict, again, judged, print_verdicts
 from benchmarks.comparison import compare
-from benchmarks.contenders import BASELINE, CONTENDERS
-from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
+from benchmarks.core.contenders import BASELINE, CONTENDERS
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
 from benchmarks.frameworks import Frameworks
 from benchmarks.frameworks_report import LATE, facts, markdown, summary
 from benchmarks.measures import COMPILE, MEASURES, MEMORY, SECTION

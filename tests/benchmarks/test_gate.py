@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.cases import Case, Problem, draw
-from benchmarks.contenders import BASELINE, CONTENDERS, OURS
-from benchmarks.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
-from benchmarks.gate import admit, fault, lineup, oracle
+from benchmarks.core.cases import Case, Problem, draw
+from benchmarks.core.contenders import BASELINE, CONTENDERS, OURS
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
+from benchmarks.core.gate import admit, fault, lineup, oracle
 from benchmarks.timed import operations
 from jax_lstm.kernels.auto import KERNELS
 

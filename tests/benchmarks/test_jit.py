@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import record as records
 from benchmarks.__main__ import main
-from benchmarks.gate import fault
+from benchmarks.core.gate import fault
 from benchmarks.jit import devices, hlo, shapes, training
 from benchmarks.jit.findings import judged
 from benchmarks.jit.measuring import NO_REVERSE, Candidate, Effort, candidates, measure

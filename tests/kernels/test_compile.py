@@ -13,7 +13,7 @@ pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax-
 from kernels.compiled_step import assert_gradients_are_reduced_once
 
 import jax_lstm as jl
-from benchmarks.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.contenders.base import BACKWARD, FORWARD
 from benchmarks.device.compile_for import compiled
 from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, row
 from benchmarks.device.topology import TPUS

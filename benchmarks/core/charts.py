@@ -1,0 +1,158 @@
+"""Charts as SVG: bars with intervals, and lines with names at their ends. One colour a contender, everywhere.
+
+Whatever a colour shows, a name or a figure shows too. Text takes the colour of the page around it.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568a", "#8a7400", "#4a90d0", "#777777", "#8a63d2", "#b84747", "#4d7f3f")
+# The first word of a name chooses, so that "scan" and "scan, bfloat16" are alike; other names by their letters.
+KNOWN = {
+    "native": 0, "LSTM": 0, "torch": 1, "PyTorch": 1, "scan": 2, "flax": 3, "linen": 9, "keras": 4, "equinox": 5, "onnxruntime": 7,
+    "at": 0, "one": 2, "persistence": 6, "linear": 8, "published": 3, "pallas": 7, "cudnn": 4,
+}  # fmt: skip
+FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+LINE, STEP, GAP = "#8888", 20, 13
+
+
+class Bar(NamedTuple):
+    """`low` and `high` are its interval; a `pale` bar allows no conclusion."""
+
+    name: str
+    value: float | None
+    label: str
+    low: float | None = None
+    high: float | None = None
+    pale: bool = False
+    points: tuple[float, ...] = ()
+
+
+class Chart(NamedTuple):
+    """A picture with its title; `about` is its text for those who do not see it."""
+
+    title: str
+    about: str
+    svg: str
+
+
+def colour(name: str) -> str:
+    word = name.partition(",")[0].partition(" ")[0]
+    return COLOURS[KNOWN[word] if word in KNOWN else zlib.crc32(name.encode()) % len(COLOURS)]
+
+
+def bars(title: str, rows: Sequence[Bar], one: float = 0.0, width: int = 640) -> Chart:
+    """Horizontal bars: from `one` on a logarithmic axis, or from 0."""
+    values = [value for row in rows for value in (row.value, row.low, row.high, *row.points) if value]
+    left, right = 10 + 7 * max(len(row.name) for row in rows), 80
+    scale = _scale([*values, one] if one else [0.0, *values], left, width - right, bool(one))
+    height, parts = STEP * len(rows) + 26, []
+    for tick in _ticks([*values, one or 0.0], bool(one)):
+        parts.append(f'<path d="M{scale(tick):.1f} 0V{height - 22}" stroke="{LINE}" stroke-width=".5"/>')
+        parts.append(_text(scale(tick), height - 8, _short(tick) + "×" * bool(one), "middle", 0.7))
+    for at, row in enumerate(rows):
+        y, fill = STEP * at + 4, colour(row.name)
+        parts.append(_text(left - 6, y + 11, row.name, "end"))
+        if row.value:
+            start, end = sorted((scale(one), scale(row.value)))
+            shade = 0.4 if row.pale else 1
+            parts.append(
+                f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 0.5):.1f}" height="13" fill="{fill}" opacity="{shade}"/>'
+            )
+        if row.low and row.high:
+            parts.append(f'<path d="M{scale(row.low):.1f} {y + 6.5}H{scale(row.high):.1f}" stroke="currentColor"/>')
+        parts += [
+            f'<circle cx="{scale(each):.1f}" cy="{y + 6.5}" r="1.8" fill="none" stroke="currentColor" opacity=".6"/>'
+            for each in row.points
+        ]
+        parts.append(_text(width - right + 8, y + 11, row.label))
+    if one:
+        parts.append(f'<path d="M{scale(one):.1f} 0V{height - 22}" stroke="currentColor"/>')
+    about = f"{title}: " + ", ".join(f"{row.name} {row.label}" for row in rows[:40])
+    return Chart(title, about, _svg(width, height, parts, about))
+
+
+def lines(
+    title: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    x: str,
+    log_x: bool = True,
+    limits: Mapping[str, float] | None = None,
+    width: int = 640,
+) -> Chart:
+    """A line for each name, `limits` as dotted levels; y is logarithmic."""
+    height, left, right, below, limits = 330, 58, 190, 40, limits or {}
+    points = [point for line in series.values() for point in line]
+    at_x = _scale([px for px, _ in points], left, width - right, log_x)
+    at_y = _scale([*(py for _, py in points), *limits.values()], height - below, 10, True)
+    parts = []
+    for tick in _ticks([*(py for _, py in points), *limits.values()], True):
+        parts.append(f'<path d="M{left} {at_y(tick):.1f}H{width - right}" stroke="{LINE}" stroke-width=".5"/>')
+        parts.append(_text(left - 6, at_y(tick) + 4, _short(tick), "end", 0.7))
+    own = sorted({px for px, _ in points})
+    for tick in own if len(own) <= 9 else _ticks([px for px, _ in points], log_x):
+        parts.append(_text(at_x(tick), height - below + 16, _short(tick), "middle", 0.7))
+    parts.append(_text((left + width - right) / 2, height - 6, x, "middle"))
+    ends: list[tuple[float, float, str, str]] = []
+    for at, (name, line) in enumerate(series.items()):
+        stroke, dash = colour(name), ("", "6 3", "2 2", "8 3 2 3")[at % 4]
+        path = "L".join(f"{at_x(px):.1f} {at_y(py):.1f}" for px, py in line)
+        parts.append(f'<path d="M{path}" fill="none" stroke="{stroke}" stroke-width="1.6" stroke-dasharray="{dash}"/>')
+        if len(line) <= 12:
+            parts += [f'<circle cx="{at_x(px):.1f}" cy="{at_y(py):.1f}" r="3" fill="{stroke}"/>' for px, py in line]
+        ends.append((at_y(line[-1][1]), at_x(line[-1][0]), name, stroke))
+    for name, value in limits.items():
+        parts.append(
+            f'<path d="M{left} {at_y(value):.1f}H{width - right}" stroke="currentColor" stroke-dasharray="2 3"/>'
+        )
+        ends.append((at_y(value), width - right, name, "currentColor"))
+    last = -math.inf
+    for y, end, name, stroke in sorted(ends):
+        last = max(y + 4, last + GAP)  # names that would overlap move apart
+        parts.append(_text(end + 8, last, name, fill=stroke))
+    about = f"{title}; at the end: " + ", ".join(f"{name} {_short(line[-1][1])}" for name, line in series.items())
+    return Chart(title, about, _svg(width, max(height, int(last) + 8), parts, about))
+
+
+def picture(chart: Chart) -> str:
+    """The chart as a file of its own, with a background."""
+    return chart.svg.replace("><title>", ' style="background:white;color:black"><title>', 1) + "\n"
+
+
+def _svg(width: float, height: float, parts: Sequence[str], about: str) -> str:
+    box = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" {FONT}'
+    inside = "\n".join(parts)
+    return f"<svg {box}><title>{escape(about)}</title>\n{inside}\n</svg>"
+
+
+def _text(
+    x: float, y: float, text: str, anchor: str = "start", opacity: float = 1.0, fill: str = "currentColor"
+) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} fill="{fill}" opacity="{opacity}">{escape(text)}</text>'
+
+
+def _scale(values: Sequence[float], begin: float, end: float, log: bool) -> Callable[[float], float]:
+    move: Callable[[float], float] = math.log if log else float
+    low, high = move(min(values)), move(max(values))
+    wide = (high - low) or 1.0
+    return lambda value: begin + (end - begin) * (move(value) - low) / wide
+
+
+def _ticks(values: Sequence[float], log: bool) -> list[float]:
+    """At 1, 2 or 5 times a power of ten; on a wide logarithmic axis at powers of ten."""
+    low, high = min(values), max(values)
+    if not log:
+        step = 10.0 ** math.floor(math.log10((high - low) or 1.0))
+        step = next(step * by for by in (0.2, 0.5, 1, 2) if (high - low) / (step * by) <= 6)
+        return [step * at for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    by = (1,) if high / low > 150 else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [tick for power in powers for digit in by if low <= (tick := digit * 10.0**power) <= high]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,65 @@
+"""Findings: a rule and its reason, written by a person, and a sentence whose figures come from a record."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.core.record import Record
+from benchmarks.core.tables import Table
+
+VERDICTS = {True: "holds", False: "**does not hold in this record**", None: "was not measured in this record"}
+
+
+class NotMeasuredError(LookupError):
+    """A row that a finding needs is not in the record."""
+
+
+class Finding(NamedTuple):
+    """`says` has the names of `figures` in braces; `holds` judges the rule by the record.
+
+    `figures` gives texts and, for `holds`, numbers; it raises `NotMeasuredError` where rows are missing.
+    """
+
+    rule: str
+    why: str
+    says: str
+    figures: Callable[[Record], Mapping[str, Any]]
+    holds: Callable[[Mapping[str, Any]], bool]
+
+
+def judged(findings: Sequence[Finding], record: Record) -> Iterator[tuple[Finding, str, bool | None]]:
+    """Every finding with its sentence, and whether it holds; None if the record lacks the rows."""
+    for finding in findings:
+        try:
+            figures = finding.figures(record)
+        except NotMeasuredError:
+            yield finding, "", None
+        else:
+            yield finding, finding.says.format(**figures), bool(finding.holds(figures))
+
+
+def as_text(findings: Sequence[Finding], record: Record) -> str:
+    """The findings for a page, in paragraphs."""
+    parts = []
+    for finding, said, holds in judged(findings, record):
+        verdict = "" if holds else f" This {VERDICTS[holds]}."
+        parts.append(f"**{finding.rule}** {finding.why} *{said}*{verdict}" if said else f"**{finding.rule}**{verdict}")
+    return "\n\n".join(parts)
+
+
+def verdicts(findings: Sequence[Finding], record: Record) -> Table:
+    rows = [(finding.rule, VERDICTS[holds].strip("*"), said) for finding, said, holds in judged(findings, record)]
+    return Table("Findings", ("rule", "in this record", "figures"), rows, left=3)
+
+
+class Figure(float):
+    """A number that is written with its unit."""
+
+    text: str
+
+    def __new__(cls, value: float, form: Callable[[float], str]) -> "Figure":
+        found = super().__new__(cls, value)
+        found.text = form(value)
+        return found
+
+    def __format__(self, spec: str) -> str:
+        return self.text

@@ -1,0 +1,219 @@
+"""Counts from the text of an optimised HLO module: instructions, what a loop runs in each step, and collectives.
+
+The text is what `compiled.as_text()` gives: computations, one `name (...) -> type {` each, with an instruction a line.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) \(.*\{$")
+# `%name = type opcode(`: a type may be a tuple of types with layouts and comments, so the opcode is the first word
+# between a space and a bracket.
+INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ([a-z][\w\-]*)\(")
+CALLED = re.compile(r"(?:calls|to_apply|body|condition)=%?([\w.\-]+)")
+BODY = re.compile(r"body=%?([\w.\-]+)")
+CONDITION = re.compile(r"condition=%?([\w.\-]+)")
+LIMIT = re.compile(r"= s32\[\]\S* constant\((\d+)\)")
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+FREE = frozenset(("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"))  # no work at run time
+
+
+class Instruction(NamedTuple):
+    opcode: str
+    calls: tuple[str, ...]
+    body: str  # of a while
+    trips: int | None
+    line: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A `while`: `trips` is None if the compiler does not know it; `kernels` are the launches of a step.
+
+    `counts`: instructions in the body by opcode, with those in fusions. `depth`: the number of loops around it.
+    """
+
+    trips: int | None
+    depth: int
+    kernels: int
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Module:
+    instructions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    loops: list[Loop] = field(default_factory=list)
+
+
+def read(text: str) -> Module:
+    """Count the instructions and loops of a module."""
+    found, entry = computations(text)
+    counts = Counter(each.opcode for body in found.values() for each in body)
+    return Module(counts.total(), dict(counts), list(_loops(found, entry, 0)))
+
+
+def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
+    """The instructions of each computation by its name, and the name of the entry."""
+    found: dict[str, list[Instruction]] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        if header := COMPUTATION.match(line):
+            current = found.setdefault(header[1], [])
+            entry = header[1] if line.startswith("ENTRY") else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None and (instruction := INSTRUCTION.match(line)):
+            body, trips = BODY.search(line), TRIPS.search(line)
+            is_loop = instruction[2] == "while" and body is not None
+            current.append(
+                Instruction(
+                    instruction[2],
+                    tuple(CALLED.findall(line)),
+                    body[1] if is_loop and body else "",
+                    int(trips[1]) if trips else None,
+                    line,
+                )
+            )
+    counted = {
+        name: [each if each.trips or not each.body else each._replace(trips=_trips(found, each)) for each in body]
+        for name, body in found.items()
+    }
+    return counted, entry
+
+
+def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int | None:
+    """The trips of a loop that counts from 0 to a constant, as that of a `scan`, where the compiler does not say so."""
+    condition = CONDITION.search(loop.line)
+    lines = [each.line for each in found.get(condition[1], ())] if condition else []
+    limits = [limit[1] for line in lines if (limit := LIMIT.search(line))]
+    return int(limits[0]) if len(limits) == 1 and any("direction=LT" in line for line in lines) else None
+
+
+def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) -> Iterator[Loop]:
+    """The loops that a computation runs, outer ones first."""
+    for each in computations.get(name, ()):
+        if each.body:
+            kernels = sum(inner.opcode not in FREE for inner in computations[each.body])
+            yield Loop(each.trips, depth, kernels, dict(_within(computations, each.body)))
+        for called in each.calls:
+            yield from _loops(computations, called, depth + bool(each.body))
+
+
+def _within(computations: dict[str, list[Instruction]], name: str) -> Counter[str]:
+    """Count instructions of a computation and of those that it calls, except inner loops."""
+    counts: Counter[str] = Counter()
+    for each in computations.get(name, ()):
+        counts[each.opcode] += 1
+        if not each.body:
+            for called in each.calls:
+                counts += _within(computations, called)
+    return counts
+
+
+KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+ARRAY = re.compile(r"([a-z]\w*)\[([\d,]*)\]")  # element type and sizes; a type may be a tuple of such
+LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")  # {{0,1},{2,3}}: device by device
+MESHED = re.compile(r"replica_groups=mesh\[(.*?)\][^{]*\{(.*?)\}")  # mesh['a'=4,'b'=2], perhaps device_ids, {'a'}
+COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]")  # [2,4]<=[8]: groups, and devices in each
+CHAINED = re.compile(r'channel_id=(\d+),.*chain_id="(\d+)"')
+DEVICES = re.compile(r"^HloModule .*?num_partitions=(\d+)")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A collective: `bytes` and `arrays` of its result on one device, devices in a `group`, `times` it runs."""
+
+    kind: str
+    bytes: int
+    arrays: int
+    group: int
+    times: int
+
+    @property
+    def sent(self) -> float:
+        """The least bytes that each device sends, in a ring, over all `times`.
+
+        A reduction of b bytes over n devices is a scatter and a gather, (n - 1) / n of b each
+        (https://doi.org/10.1016/j.jpdc.2008.09.002).
+        """
+        n = self.group
+        parts = {
+            "all-reduce": 2 * (n - 1) / n,
+            "all-gather": (n - 1) / n,
+            "reduce-scatter": n - 1.0,  # the result is an n-th of the input
+            "all-to-all": (n - 1) / n,
+            "collective-permute": 1.0,
+        }
+        return self.times * self.bytes * parts[self.kind]
+
+
+def exchanges(text: str) -> list[Exchange]:
+    """The collectives in a run of the module; in a loop they run once per trip.
+
+    Raises:
+        ValueError: one is in a loop whose trip count the compiler does not know.
+    """
+    found, entry = computations(text)
+    devices = DEVICES.search(text)
+    once: dict[Any, Exchange] = {}
+    for at, (line, exchange) in enumerate(_exchanged(found, entry, 1, int(devices[1]) if devices else 1)):
+        chained = CHAINED.search(line)
+        key = chained.groups() if chained else at
+        once[key] = min(once.get(key, exchange), exchange, key=lambda each: each.times)
+    return list(once.values())
+
+
+def _exchanged(
+    found: dict[str, list[Instruction]], name: str, times: int | None, devices: int
+) -> Iterator[tuple[str, Exchange]]:
+    for each in found.get(name, ()):
+        if each.opcode.removesuffix("-start") in KINDS:
+            if times is None:
+                raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
+            if (exchange := _exchange(each, times, devices)).group > 1:
+                yield each.line, exchange
+        trips = 1 if not each.body else each.trips
+        for called in each.calls:
+            yield from _exchanged(found, called, None if times is None or trips is None else times * trips, devices)
+
+
+def _exchange(each: Instruction, times: int, devices: int) -> Exchange:
+    instruction = INSTRUCTION.match(each.line)
+    assert instruction is not None
+    arrays = ARRAY.findall(instruction[1])
+    if instruction[1].startswith("(("):  # operands, then results
+        arrays = arrays[len(arrays) // 2 :]
+    size = sum(_bytes(*array) for array in arrays)
+    return Exchange(each.opcode.removesuffix("-start"), size, len(arrays), _group(each.line, devices), times)
+
+
+def _group(line: str, devices: int) -> int:
+    """How many devices exchange with each other: all if no groups are named.
+
+    Raises:
+        ValueError: the groups are written in a way that is not known here.
+    """
+    if listed := LISTED.search(line):
+        return len(listed[1].split(","))
+    if counted := COUNTED.search(line):
+        return int(counted[1])
+    if meshed := MESHED.search(line):
+        sizes = dict(axis.split("=") for axis in meshed[1].split(","))
+        if all(axis in sizes for axis in meshed[2].split(",")):
+            return math.prod(int(sizes[axis]) for axis in meshed[2].split(","))
+    if "replica_groups=" in line and "replica_groups={}" not in line:
+        raise ValueError(f"groups of devices in an unknown form: {line.strip()[:200]}")
+    return devices
+
+
+def _bytes(dtype: str, sizes: str) -> int:
+    bits = re.search(r"\d+", dtype)
+    count = 1
+    for size in filter(None, sizes.split(",")):
+        count *= int(size)
+    return count * (int(bits[0]) if bits else 8) // 8  # pred is one byte

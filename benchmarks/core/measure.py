@@ -1,0 +1,64 @@
+"""Rows of a record: contenders of one case that passed the gate, timed in turns; and the matrix peak."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.core.cases import Case
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
+from benchmarks.core.gate import Admitted
+from benchmarks.core.record import ABSENT, BYTES, FAILED, SECONDS, Row
+from benchmarks.core.sampling import Call, Plan, sample
+
+PEAK_SIZE, CACHED = 2048, 2**18  # rows of a matrix; bytes of an array that fits into the second-level cache
+
+# The products of a call, relative to a forward pass; training needs no gradient of the inputs, see `operations`.
+PRODUCTS = {FORWARD: 1, BACKWARD: 3, TRAINING: 3, STREAMING: 1}
+
+
+def operations(case: Case, measure: str) -> float:
+    """FLOPs of the matrix products of a call."""
+    return PRODUCTS[measure] * case.flops - (case.input_flops if measure == TRAINING else 0.0)
+
+
+def timed(part: str, name: str, case: Case, measure: str, admitted: Admitted, plan: Plan, baseline: str) -> list[Row]:
+    """A row for every contender; those that did not pass have the reason."""
+    steps = case.steps if measure == STREAMING else 1
+    seconds, calls = sample({who: work.run for who, work in admitted.works.items()}, plan, steps)
+    rows = []
+    for who, work in admitted.works.items():
+        about = {"shape": case.shape, "flops": operations(case, measure) / steps, "calls": calls[who]}
+        about |= {"note": note} if (note := work.note()) else {}
+        rows.append(Row(part, name, who, measure, SECONDS, seconds[who], baseline, about=about))
+    return [*rows, *refused(part, name, case.shape, measure, admitted)]
+
+
+def refused(part: str, name: str, shape: str, measure: str, admitted: Admitted) -> list[Row]:
+    """Rows of those that failed or are not offered."""
+    reasons = {who: FAILED + why for who, why in admitted.failed.items()}
+    reasons |= {who: ABSENT + why for who, why in admitted.not_offered.items()}
+    return [Row(part, name, who, measure, status=why, about={"shape": shape}) for who, why in reasons.items()]
+
+
+def limits(plan: Plan) -> list[Row]:
+    """What this machine can do at all: a float32 product in either framework, and a copy within the cache."""
+    import torch
+
+    from benchmarks.core.contenders.in_torch import device, wait
+
+    size = PEAK_SIZE
+    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
+    in_torch, in_jax, product = torch.from_numpy(a).to(device()), jnp.asarray(a), jax.jit(jnp.dot)
+    source, target = np.ones(CACHED // 8), np.empty(CACHED // 8)
+
+    def of_torch() -> None:
+        torch.matmul(in_torch, in_torch)
+        wait()
+
+    turns: dict[str, Call] = {"torch": of_torch, "jax": lambda: product(in_jax, in_jax).block_until_ready()}
+    seconds, _ = sample(turns, plan)
+    about = {"shape": f"{size},{size},{size}", "flops": 2.0 * size**3}
+    rows = [Row("peak", "product", who, "product", SECONDS, found, about=about) for who, found in seconds.items()]
+    copied, _ = sample({"numpy": lambda: np.copyto(target, source)}, plan)
+    about = {"shape": f"{CACHED} {BYTES}", "flops": 2.0 * CACHED}  # bytes read and written
+    return [*rows, Row("cache", "copy", "numpy", "copy", SECONDS, copied["numpy"], about=about)]

@@ -1,0 +1,180 @@
+"""The figures in README and docs/: each block between two marks is made from one record, and checked by a test."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks.accuracy import commands
+from benchmarks.accuracy import tables as accuracy
+from benchmarks.core.charts import Chart, picture
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
+from benchmarks.core.findings import as_text
+from benchmarks.core.record import RECORDS, Record, read
+from benchmarks.core.tables import Table, markdown, pivot
+from benchmarks.jit import tables as jit
+from benchmarks.jit.findings import FINDINGS, headline
+from benchmarks.speed import tables as speed
+from benchmarks.speed.comparison import COMPILE, MEMORY
+from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
+from benchmarks.speed.goals import goals
+from jax_lstm.files import write_whole
+
+MARK = re.compile(r"<!-- ([\w ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
+README = ("native", "scan", "flax optimized", "keras", "equinox", "torch compile", "onnxruntime")
+
+
+def facts(record: Record, name: str) -> str:
+    """Where and when it was made, in a line."""
+    packages = ", ".join(f"{each} {record.environment['packages'].get(each)}" for each in ("jax", "torch"))
+    warned = f" {record.facts['Warning'].capitalize()}." if "Warning" in record.facts else ""
+    return (
+        f"Measured on {record.began[:10]} on {record.threads} cores of an {record.environment['cpu']}, {packages}, at commit "
+        f"`{record.commit[:9]}`; [the record](../benchmarks/records/{name}.json) has every sample.{warned}"
+    )
+
+
+def _of_speed(record: Record) -> str:
+    said = f"PyTorch beside itself, as a control: {speed.control(record)}."
+    return f"{facts(record, 'speed')} {said}\n\n{markdown(speed.answer(record), titles=False)}"
+
+
+def _readme(record: Record) -> str:
+    def cell(name: str, measure: str) -> str | None:
+        found = speed.mean(record, measure, name)
+        return found and str(found[0])
+
+    table = pivot("", "speed relative to `torch.nn.LSTM`", README, (FORWARD, BACKWARD, TRAINING), cell)
+    counts = [found[1] for measure in (FORWARD, TRAINING) if (found := speed.mean(record, measure, "native"))]
+    return (
+        f"Geometric means over {counts[0]} cases ({counts[1]} of training), with the same weights, on {record.threads} cores of "
+        f"an {record.environment['cpu']}:\n\n{markdown(table, titles=False)}"
+    )
+
+
+def _kernels(record: Record) -> str:
+    made = []
+    for part in ("bfloat16", "directions"):
+        rows = record.of(part)
+
+        def cell(case: str, name: str, part: str = part) -> str:
+            found = [record.row(part, case, measure, name) for measure in (FORWARD, BACKWARD)]
+            return " / ".join(str(record.ratio(row)) for row in found if row)
+
+        columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
+        cases = dict.fromkeys(row.case for row in rows)
+        made.append(pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell))
+    made += [_short(speed.varied(record, part)) for part in ("training", "remat", "compiling")]
+    return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
+
+
+def _short(table: Table) -> Table:
+    """Without columns that every row has alike."""
+    keep = [at for at in range(len(table.columns)) if at in (0, 3) or len({row[at] for row in table.rows}) > 1]
+    left = sum(at < table.left for at in keep)
+    pick = lambda row: tuple(row[at] for at in keep)  # noqa: E731
+    return table._replace(columns=pick(table.columns), rows=[pick(row) for row in table.rows], left=left)
+
+
+def _costs(record: Record) -> str:
+    """Compile time and memory, a column a case."""
+    made = []
+    for measure, title in ((COMPILE, "Compiling gradients, with the first call"), (MEMORY, "Peak memory of training")):
+        rows = {(row.contender, row.case): row for row in record.of("speed", "", measure) if row.samples}
+        names, cases = dict.fromkeys(name for name, _ in rows), dict.fromkeys(case for _, case in rows)
+
+        def cell(name: str, case: str, rows: dict = rows) -> str | None:
+            return speed.units.figure(rows[name, case].value, rows[name, case].unit) if (name, case) in rows else None
+
+        made.append(pivot(title, "contender", names, cases, cell))
+    return markdown(*made)
+
+
+def _goals(record: Record) -> str:
+    return markdown(goals([record, read(RECORDS / "kernels.json")]), titles=False)
+
+
+def _jit_headline(record: Record) -> str:
+    return (
+        "The gradients of one layer (32 rows, 64 steps, 32 inputs, 128 units) take eager PyTorch {torch}, a jitted `lax.scan` "
+        "{scan}: **{costs} as long**. With derivatives by hand (this package's `scan`) XLA takes {own}, still {behind} as long. "
+        "Only a kernel outside XLA's loop is ahead: `native`, one call of C++, takes {native}, {wins} as fast as PyTorch."
+    ).format(**headline(record))
+
+
+def _jit(record: Record) -> str:
+    return f"{facts(record, 'jit')}\n\n{markdown(jit.answer(record), titles=False)}"
+
+
+def _scaling(record: Record) -> str:
+    about = "What each device sends in a training step, over the number of devices"
+    return f"{facts(record, 'scaling')}\n\n![{about}](scaling.svg)\n\n{markdown(*speed.scaling(record))}"
+
+
+def _plain(name: str, tables: Callable[[Record], list[Table]]) -> tuple[str, Callable[[Record], str]]:
+    return name, lambda record: f"{facts(record, name)}\n\n{markdown(*tables(record))}"
+
+
+BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
+    "readme speed": ("speed", _readme),
+    "speed": ("speed", _of_speed),
+    "speed findings": ("speed", lambda record: as_text(SPEED_FINDINGS, record)),
+    "speed cases": ("speed", lambda record: markdown(speed.glance(record, FORWARD), speed.glance(record, BACKWARD))),
+    "speed costs": ("speed", _costs),
+    "goals": ("speed", _goals),
+    "kernels": ("kernels", _kernels),
+    "jit headline": ("jit", _jit_headline),
+    "jit": ("jit", _jit),
+    "jit findings": ("jit", lambda record: as_text(FINDINGS, record)),
+    "profile": _plain("profile", lambda record: [speed.profile(record)]),
+    "scaling": ("scaling", _scaling),
+    "ensemble": _plain("ensemble", lambda record: [_short(speed.varied(record, "ensemble"))]),
+    "iterations": _plain("iterations", lambda record: [speed.iterations(record)]),
+    "tasks": _plain("tasks", commands.tables),
+    "accuracy": (
+        "accuracy",
+        lambda record: (
+            f"{facts(record, 'accuracy')}\n\n{accuracy.notes(record)}\n\n{markdown(*accuracy.tables(record))}"
+        ),
+    ),
+}
+PICTURES: dict[str, tuple[str, Callable[[Record], Chart]]] = {
+    "docs/speed.svg": ("speed", lambda record: speed.mean_chart(record, BACKWARD)),
+    "docs/jit.svg": ("jit", lambda record: _first(jit.speeds(record, "base", record.of("base")[0].case, BACKWARD))),
+    "docs/scaling.svg": ("scaling", speed.scaling_chart),
+}
+
+
+def _first(chart: Chart | None) -> Chart:
+    assert chart is not None
+    return chart
+
+
+def block(name: str) -> str:
+    """What stands between the marks of a block."""
+    record, made = BLOCKS[name]
+    return made(read(RECORDS / f"{record}.json"))
+
+
+def filled(page: str) -> str:
+    """A page with its blocks as the records have them."""
+    return MARK.sub(lambda found: f"<!-- {found[1]}: begin -->\n\n{block(found[1])}\n\n<!-- {found[1]}: end -->", page)
+
+
+def drawn(name: str) -> str:
+    record, made = PICTURES[name]
+    return picture(made(read(RECORDS / f"{record}.json")))
+
+
+def fill(root: Path) -> Iterator[Path]:
+    """Write the pages and pictures that have changed."""
+    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        before = path.read_text(encoding="utf-8")
+        after = filled(before)
+        if after != before:
+            write_whole(path, after)
+            yield path
+    for name in PICTURES:
+        path = root / name
+        if not path.exists() or path.read_text(encoding="utf-8") != drawn(name):
+            write_whole(path, drawn(name))
+            yield path

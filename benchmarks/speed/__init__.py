@@ -1,0 +1,1 @@
+"""`python -m benchmarks speed`: how fast LSTMs are, what they take and what limits them."""

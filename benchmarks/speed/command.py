@@ -1,0 +1,122 @@
+"""`python -m benchmarks speed`: what is measured, and how thoroughly."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from benchmarks.core.cases import CASES
+from benchmarks.core.contenders import BASELINE, CONTENDERS
+from benchmarks.core.cores import cores, use_cores
+from benchmarks.core.record import Recorder, Row, begin, read
+from benchmarks.core.sampling import Plan
+from benchmarks.core.study import Study
+from benchmarks.core.tables import print_facts, print_table
+from benchmarks.speed import kernels
+from benchmarks.speed.check import again, judged, print_verdicts
+from benchmarks.speed.comparison import FULL, MEASURES, QUICK, Setting, compare
+from benchmarks.speed.ensemble import CASES as ENSEMBLES
+from benchmarks.speed.ensemble import ensembles
+from benchmarks.speed.iterations import iterations
+from benchmarks.speed.scaling import MOST, scaling
+from benchmarks.speed.tables import tables
+from jax_lstm.checks import require, require_extra, require_one_of, require_size
+
+PARTS = ("speed", "kernels", "ensemble", "scaling", "iterations")
+
+
+@dataclass(frozen=True)
+class Speed(Study):
+    """Time the same LSTMs in JAX, PyTorch, Flax, Keras, Equinox and ONNX Runtime; or our kernels by themselves."""
+
+    NAME = "speed"
+
+    part: str = "speed"
+    """What to measure: speed (all contenders), kernels (ours in several ways), ensemble (many models at once), scaling
+    (what devices exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
+    quick: bool = False
+    """A few cases and rounds, in three minutes; the figures are rough."""
+    case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Case of `speed` or `ensemble` to measure; may be repeated."""
+    contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Contender to measure, in addition to PyTorch's LSTM; may be repeated."""
+    measure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Measure: forward, forward+backward, training step, streaming step, compile, peak memory; may be repeated."""
+    threads: int = 0
+    """Cores to use, for all contenders; all cores if not given."""
+    gpu: bool = False
+    """Compute on the GPU, in both frameworks."""
+    check: str = ""
+    """Repeat this record with fewer rounds, and report which of its ratios still hold."""
+    most: int = MOST
+    """Of `scaling`: devices of the largest mesh."""
+    compile_for: str = ""
+    """Of `scaling`: compile for devices that are not here, by their compiler: a slice of TPUs such as v5e:2x4, which
+    needs libtpu, pip install "jax-lstm[tpu-compile]", or GPUs of one machine such as h100:8, which needs JAX 0.12 and
+    pip install "jax-lstm[cuda-compile]"."""
+    shorter: int = 1
+    """Of `iterations`: divide the steps of training and the sequences by this, to try the command."""
+
+    def make(self, command: str, path: Path, console: Console) -> int:
+        """Exit status 1 if a contender failed the gate, or a ratio of the checked record no longer holds."""
+        recorded = read(Path(self.check), self.NAME) if self.check else None
+        require_one_of("--part", self.part, PARTS)
+        require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
+        require_size("--shorter", self.shorter)
+        if recorded:
+            for option in ("quick", "case", "contender", "measure"):
+                given = getattr(self, option)
+                require(not given, f"--{option}", "be left out with --check, which repeats what was recorded", given)
+            own, fix = cores(), f"--threads {cores()} measures with those"
+            fits = bool(self.threads) or recorded.threads <= own
+            require(fits, "--check", f"be of a record with at most the {own} threads here", recorded.threads, fix)
+        setting = again(recorded) if recorded else self._setting()
+        if self.part in ("speed", "kernels", "ensemble"):
+            require_extra("torch", "torch", "python -m benchmarks speed")
+            use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
+        absent = {name: why for name, each in setting.contenders.items() if (why := each.absent())}
+        recorder = Recorder(begin(self.NAME, command, absent), path, console)
+        for rows in self._rows(setting):
+            recorder.add(rows)
+        record = recorder.record
+        for table in tables(record):
+            print_table(console, table)
+        print_facts(console, record.facts)
+        if recorded:
+            verdicts = judged(recorded, record)
+            print_verdicts(console, recorded, record, verdicts)
+            return 1 if any(verdict.broken for verdict in verdicts) or not any(v.now for v in verdicts) else 0
+        return int(any(row.failed for row in record.rows) and self.part != "iterations")
+
+    def _rows(self, setting: Setting) -> Iterator[list[Row]]:
+        parts: dict[str, Callable[[], Iterator[list[Row]]]] = {
+            "speed": lambda: compare(setting),
+            "kernels": lambda: kernels.kernels(kernels.QUICK if self.quick else kernels.FULL),
+            "ensemble": lambda: ensembles(Plan(budget=2.0 if self.quick else 10.0), self.case),
+            "scaling": lambda: scaling(self.most, self.compile_for),
+            "iterations": lambda: iterations(self.shorter),
+        }
+        return parts[self.part]()
+
+    def _setting(self) -> Setting:
+        setting = QUICK if self.quick else FULL
+        for option, given, known in (
+            ("--case", self.case, ENSEMBLES if self.part == "ensemble" else CASES),
+            ("--contender", self.contender, CONTENDERS),
+            ("--measure", self.measure, MEASURES),
+        ):
+            for name in given:
+                require_one_of(option, name, tuple(known))
+        if self.case and self.part == "speed":  # a case given by name is measured in full
+            slow = dict.fromkeys(self.case, tuple(MEASURES))
+            setting = replace(setting, cases={name: CASES[name] for name in self.case}, only={}, slow=slow)
+        if self.contender:
+            names = dict.fromkeys((BASELINE, *self.contender))
+            setting = replace(setting, contenders={name: CONTENDERS[name] for name in names})
+        if self.measure:
+            setting = replace(setting, measures={name: MEASURES[name] for name in self.measure})
+        nothing = f"{', '.join(self.measure)} at {', '.join(self.case)}"
+        require(bool(setting.pairs()), "--measure", "be one that a chosen case has", nothing)
+        return setting
