@@ -8,7 +8,7 @@ from benchmarks.accuracy import commands
 from benchmarks.accuracy import tables as accuracy
 from benchmarks.core.charts import Chart, picture
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
-from benchmarks.core.findings import as_text
+from benchmarks.core.findings import as_text, judged
 from benchmarks.core.record import RECORDS, Record, read
 from benchmarks.core.tables import Table, markdown, pivot
 from benchmarks.jit import tables as jit
@@ -34,8 +34,10 @@ def facts(record: Record, name: str) -> str:
 
 
 def _of_speed(record: Record) -> str:
-    said = f"PyTorch beside itself, as a control: {speed.control(record)}."
-    return f"{facts(record, 'speed')} {said}\n\n{markdown(speed.answer(record), titles=False)}"
+    _, first, _ = next(judged(SPEED_FINDINGS, record))
+    control = f"PyTorch beside itself, as a control, is {speed.control(record)}."
+    table = markdown(speed.answer(record), titles=False)
+    return f"**On this CPU our kernel `native` is the fastest.** {first}\n\n{table}\n\n{control} {facts(record, 'speed')}"
 
 
 def _readme(record: Record) -> str:
@@ -102,7 +104,7 @@ def _jit_headline(record: Record) -> str:
 
 
 def _jit(record: Record) -> str:
-    return f"{facts(record, 'jit')}\n\n{markdown(jit.answer(record), titles=False)}"
+    return f"{markdown(jit.answer(record), titles=False)}\n\n{facts(record, 'jit')}"
 
 
 def _scaling(record: Record) -> str:

@@ -1,7 +1,6 @@
 """`python -m benchmarks accuracy`: the tasks are those that were published, and both frameworks learn them alike."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import record as records
 from benchmarks.__main__ import main
-from benchmarks.accuracy import etth1, setting
+from benchmarks.accuracy import commands, etth1, setting
 from benchmarks.accuracy.etth1 import Forecasting
 from benchmarks.accuracy.forecaster import Forecaster
-from benchmarks.accuracy.goals import first_losses_part, judged, mean, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, learn
 from benchmarks.accuracy.published import MEMORY, guess
-from benchmarks.accuracy.row import OURS, THEIRS, Row
+from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record, to_rows
+from benchmarks.accuracy.tables import better, first_losses_part, goals, mean, notes, spread, tables, tiles
 from benchmarks.accuracy.tasks import TASKS
+from benchmarks.core.record import RECORDS, Recorder, read
+from benchmarks.core.tables import markdown
 from jax_lstm.checks import InputError
 from jax_lstm.tolerances import TOLERANCES
 from jax_lstm.train.config import OptimConfig
@@ -166,11 +166,11 @@ def test_where_etth1_is_sought(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_goals() -> None:
     figures = [{"mse": 0.1, "mae": 0.3}, {"mse": 0.12, "mae": 0.3}]
     rows = [Row("etth1", "univariate", 24, OURS, seed, each, 0.0) for seed, each in enumerate(figures)]
-    goals = {goal["goal"]: goal for goal in judged(rows)}
-    assert goals["ETTh1 univariate, horizon 24, MSE"]["met"] is True
-    assert goals["ETTh1 univariate, horizon 24, MAE"]["met"] is False
-    assert goals["ETTh1 univariate, horizon 48, MAE"]["met"] is None
-    assert len([name for name in goals if name.startswith("ETTh1")]) == 20
+    found = {text: reached and reached < wanted for text, wanted, reached, _ in goals(rows)}
+    assert found["ETTh1 univariate, horizon 24, MSE"] is True
+    assert found["ETTh1 univariate, horizon 24, MAE"] is False
+    assert found["ETTh1 univariate, horizon 48, MAE"] is None
+    assert len([name for name in found if name.startswith("ETTh1")]) == 20
     assert mean(rows, "mse") == pytest.approx(0.11)
     assert spread(rows, "mse") == pytest.approx(np.std([0.1, 0.12], ddof=1))
 
@@ -185,28 +185,84 @@ def test_the_command_makes_a_record_and_goes_on_with_one(
     command = ["accuracy", "--quick", "--study", "adding", "--seeds", "1"]
     assert main([*command, "--out", str(out)]) == 0
     assert "T=20, LSTM" in capsys.readouterr().out
-    values = json.loads(out.read_text())
-    ours, theirs = values["rows"]
-    assert (ours["who"], theirs["who"]) == (OURS, THEIRS)
-    other, stale = ours | {"size": 21}, theirs | {"config": {"steps": 7}, "figures": {"loss": 9.0}}
-    out.write_text(json.dumps(values | {"commit": "c0ffee", "rows": [ours, stale, other]}))
+    record = read(out, "accuracy")
+    ours, theirs = from_record(record)
+    assert (ours.who, theirs.who) == (OURS, THEIRS)
+    assert [row for each in (ours, theirs) for row in to_rows(each)] == record.rows
+    other = dataclasses.replace(ours, size=21)
+    stale = dataclasses.replace(theirs, config={"steps": 7}, figures={"loss": 9.0})
+    rows = [row for each in (ours, stale, other) for row in to_rows(each)]
+    Recorder(dataclasses.replace(record, commit="c0ffee", rows=rows), out).add([])
     assert main([*command, "--resume", str(out), "--out", str(resumed)]) == 0
-    again = json.loads(resumed.read_text())
-    assert again["commit"] == f"c0ffee, {values['commit']}"
-    assert again["rows"][:2] == [other, ours]  # with the seconds that it took then
-    assert len(again["rows"]) == 3
-    assert again["rows"][2] | {"seconds": 0.0} == theirs | {"seconds": 0.0}
-    assert main(["accuracy", "--study", "unknown"]) == 2
-    assert "--study" in capsys.readouterr().err
+    again = read(resumed, "accuracy")
+    assert again.commit == f"c0ffee, {record.commit}"
+    kept = from_record(again)
+    assert kept[:2] == [other, ours]  # with the seconds that it took then
+    assert dataclasses.replace(kept[2], seconds=0.0) == dataclasses.replace(theirs, seconds=0.0)
+    assert len(kept) == 3
 
 
 def test_the_committed_record_is_that_of_the_full_setting() -> None:
-    """Rows that the command would make now, in its order."""
-    record = records.read(records.ROOT / "benchmarks" / "records" / "accuracy.json", "accuracy", Row)
+    """Rows that the command would make now, in its order; and what heads the report does not hide persistence."""
+    record = read(RECORDS / "accuracy.json", "accuracy")
+    rows = from_record(record)
     made = [job for study in setting.STUDIES.values() for job in study(setting.Setting(), 3)]
-    there = [next((at for at, row in enumerate(record.rows) if job.made(row)), None) for job in made]
-    assert there == list(range(len(record.rows)))
-    assert record.goals == judged(record.rows)
-    horizons = [row for row in record.rows if row.study == "etth1"]
-    assert horizons
+    assert [next((at for at, row in enumerate(rows) if job.made(row)), None) for job in made] == list(range(len(rows)))
+    horizons = [row for row in rows if row.study == "etth1"]
     assert all(row.figures["windows"] == 2880 - row.size + 1 for row in horizons)
+    found = better(rows)
+    assert found
+    assert tiles(record)[0][0] == f"{found['ours']} of 20"
+    assert f"persistence beats {found['naive']}" in tiles(record)[0][1]
+    assert f"so is persistence in {found['naive']}" in notes(record)
+    assert len(tables(record)) == 5
+
+
+# Through the commands of a user
+
+TINY = "--network tutorial --hidden-size 4 --window 48"
+SETTINGS = {
+    commands.SHAKESPEARE: f"text --text {commands.TEXT} --hidden-size 8 --steps 10 --batch-size 4 --epochs 2",
+    "weather, float32": f"{TINY} --epochs 1 --seeds 0:2 --batch-size 512 --precision float32",
+    "weather, bfloat16": f"{TINY} --epochs 1 --seeds 0:2 --batch-size 512 --precision bfloat16",
+}
+
+
+def test_commands_are_run_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.txt").write_text("one two three four\nfive six seven eight\n" * 60)
+    monkeypatch.setenv("TINYSHAKESPEARE", str(tmp_path / "text.txt"))
+    monkeypatch.setattr(commands, "SETTINGS", SETTINGS)
+    out, command = tmp_path / "a.json", ["accuracy", "--study", "commands"]
+    assert main([*command, "--out", str(out)]) == 0
+    record = read(out, "accuracy")
+    curves = {row.case: row for row in record.of(commands.PART, "", commands.CURVE)}
+    assert list(curves) == list(SETTINGS)
+    assert [len(row.samples) for row in curves.values()] == [2, 1, 1]
+    text, lowest = markdown(*tables(record)), min(curves[commands.SHAKESPEARE].samples)
+    assert f"lowest validation loss {lowest:.4f}, after epoch 2; aimed at: below 1.47, missed" in text
+    mse = {name: commands._members(record, name, "mse") for name in SETTINGS if name.startswith("weather")}
+    apart = mse["weather, bfloat16"] / mse["weather, float32"] - 1
+    assert f"{apart.min():+.2%} to {apart.max():+.2%}" in text
+
+    ran: list[str] = []
+    monkeypatch.setattr(commands, "run", lambda name, options: ran.append(name) or [])
+    assert main([*command, "--resume", str(out), "--out", str(tmp_path / "b.json")]) == 0
+    assert (read(tmp_path / "b.json").rows, ran) == (record.rows, [])
+    monkeypatch.setattr(commands, "SETTINGS", {"weather, float32": "--other"})
+    assert main([*command, "--resume", str(out), "--out", str(tmp_path / "c.json")]) == 0
+    assert ran == ["weather, float32"]
+
+
+def test_a_command_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="jax-lstm train --epochs -1: ended with exit status 2"):
+        commands.run("weather, float32", "--epochs -1")
+    monkeypatch.setenv("TINYSHAKESPEARE", "/no/such/file")
+    with pytest.raises(InputError, match=r"tinyshakespeare.txt: not found at .*; get it from .*TINYSHAKESPEARE=FILE"):
+        commands.run(commands.SHAKESPEARE, commands.SETTINGS[commands.SHAKESPEARE])
+
+
+def test_the_committed_record_is_of_these_commands() -> None:
+    record = read(RECORDS / "tasks.json", "accuracy")
+    curves = {row.case: row for row in record.of(commands.PART, "", commands.CURVE)}
+    assert {name: row.about["options"] for name, row in curves.items()} == commands.SETTINGS
+    assert min(curves[commands.SHAKESPEARE].samples) < commands.GOAL

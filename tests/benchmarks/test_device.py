@@ -10,15 +10,16 @@ from typing import Any
 import jax
 import pytest
 
-from benchmarks import record as records
 from benchmarks.__main__ import main
 from benchmarks.core.cases import Case
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Work
+from benchmarks.core.record import FAILED, RECORDS, ROOT, Row, read
+from benchmarks.core.sampling import Plan
+from benchmarks.core.tables import markdown
 from benchmarks.device import barrier, command, floor, grid, parity, scan_settings
 from benchmarks.device.precisions import PRECISIONS
-from benchmarks.device.tables import markdown
+from benchmarks.device.tables import tables
 from benchmarks.plain_options import parse
-from benchmarks.sampling import Plan, Timed
 from jax_lstm.kernels.auto import KERNELS
 
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
@@ -33,40 +34,39 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_settings, "FLAGS", {"XLA as it is": "", "nonsense": "--xla_no_such_flag=1"})
     path = tmp_path / "device.json"
     assert main(["device", "--quick", "--minutes", "60", "--out", str(path)]) == 0
-    made = records.read(path, "device", command.row_of)
+    made = read(path, "device")
 
-    kernels = {row.kernel: row for row in made.rows if isinstance(row, parity.Parity)}
+    kernels = {row.contender: row for row in made.of("parity", contender="") if row.measure == "outputs"}
     assert kernels.keys() == KERNELS.keys()
     for elsewhere in ("cudnn", "pallas"):
-        assert kernels.pop(elsewhere).refused.startswith(f"`backend` '{elsewhere}' cannot")
-    assert not any(row.failed or row.refused for row in kernels.values())
-    assert all(0 < row.worst["gradients"] < 2e-5 for row in kernels.values())
+        assert kernels.pop(elsewhere).status.startswith(f"not offered: `backend` '{elsewhere}' cannot")
+    assert not any(row.status for row in kernels.values())
+    assert all(0 < row.value < 2e-5 for row in made.of("parity", "", "gradients"))
 
-    timed = [row for row in made.rows if isinstance(row, Timed)]
-    limits, rows, settings = ([r for r in timed if r.section == name] for name in ("limit", "bfloat16", "scan"))
-    assert [(row.case, row.measure) for row in rows] == [
+    rows = made.of("bfloat16")
+    assert list(dict.fromkeys((row.case, row.measure) for row in rows)) == [
         ("H=4, B=2", FORWARD), ("H=4, B=2", BACKWARD), ("H=4, B=3", FORWARD), ("H=4, B=3", BACKWARD)
     ]  # fmt: skip
-    assert all({grid.TORCH, grid.PACKED, "scan"} <= row.seconds.keys() for row in rows)
+    assert {grid.TORCH, grid.PACKED, "scan"} <= {row.contender for row in rows if row.samples}
     assert not any(row.failed for row in rows)
-    plain, nonsense = settings
-    assert len(plain.seconds) == 2 * 2 * 2  # unrolls, types, measures
-    assert "xla_no_such_flag" in nonsense.failed["scan"]
+    assert len(made.of("scan", "XLA as it is")) == 2 * 2 * 2  # unrolls, types, measures
+    assert "xla_no_such_flag" in made.of("scan", "nonsense")[0].failed
 
-    assert [row.case for row in limits] == [*PRECISIONS, "memory"]
-    least, both = (floor.floor(made, row) for row in rows[:2])
+    assert list(dict.fromkeys(row.case for row in made.of("limit"))) == [*PRECISIONS, "memory"]
+    forward, backward = (made.of("bfloat16", "H=4, B=2", measure)[0] for measure in (FORWARD, BACKWARD))
+    least, both = floor.floor(made, forward), floor.floor(made, backward)
     assert least is not None
     assert both is not None
     assert 2 * least.seconds <= both.seconds * 1.0001 <= 3.001 * least.seconds
-    product = next(row for row in limits if row.case == "bfloat16")
-    assert least.seconds >= rows[0].flops * min(min(samples) for samples in product.seconds.values()) / product.flops
-    assert floor.waits(made, rows[0], barrier.BARRIER) is None
-    made.rows.append(Timed("limit", "grid", barrier.BARRIER, "jax", {"jax": [3e-6, 2e-6]}))
-    assert [floor.waits(made, row, barrier.BARRIER) for row in rows[:2]] == pytest.approx([12e-6, 24e-6])
-    made.rows[-1] = replace(made.rows[-1], seconds={}, failed={"jax": "no such device"})
-    text = markdown(made)
+    best = max(row.about["flops"] / min(row.samples) for row in made.of("limit", "bfloat16"))
+    assert least.seconds >= forward.about["flops"] / best
+    assert floor.waits(made, forward, barrier.BARRIER) is None
+    waiting = replace(made, rows=[*made.rows, Row("limit", "grid", "jax", barrier.BARRIER, "s", [3e-6, 2e-6])])
+    assert [floor.waits(waiting, row, barrier.BARRIER) for row in (forward, backward)] == pytest.approx([12e-6, 24e-6])
+    gone = Row("limit", "grid", "jax", barrier.BARRIER, "s", status=f"{FAILED}no such device", about={"shape": ""})
+    text = markdown(*tables(replace(made, rows=[*made.rows, gone])))
     for part in (
-        "| scan | 1 of 1 |", "| H=4, B=2 | forward |", "| product, TF32 |", "nonsense: failed: ", "Device: cpu",
+        "| scan | 1 of 1 |", "| H=4, B=2 | forward |", "| product, TF32 |", "nonsense: failed: ",
         "barrier in a kernel: no such device",
     ):  # fmt: skip
         assert part in text, part
@@ -84,17 +84,19 @@ def test_who_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatc
         return build
 
     monkeypatch.setattr(grid, "ours", wrong)
-    row = next(iter(grid.rows(Case(2, 6, 4, 4), grid.Grid(precisions=("TF32",)), "cpu", BRIEF, 1)))
-    assert row.failed["scan"].startswith("off by 1.0e-01, more than 1e-02")
-    assert grid.TORCH in row.seconds
-    assert "scan" not in row.seconds
+    rows = next(iter(grid.rows(Case(2, 6, 4, 4), grid.Grid(precisions=("TF32",)), "cpu", BRIEF, 1)))
+    found = {row.contender: row for row in rows}
+    assert found["scan"].failed.startswith("off by 1.0e-01, more than 1e-02")
+    assert found[grid.TORCH].samples
+    assert not found["scan"].samples
 
 
 def test_float16_has_gradients_over_many_steps() -> None:
     """The mean over all outputs would round them to nothing."""
-    row = [*grid.rows(Case(8, 256, 16, 16), grid.Grid(precisions=("float16",)), "cpu", BRIEF, 1)][1]
-    assert (row.measure, row.failed, row.notes) == (BACKWARD, {}, {})
-    assert {grid.TORCH, "scan"} <= row.seconds.keys()
+    rows = [*grid.rows(Case(8, 256, 16, 16), grid.Grid(precisions=("float16",)), "cpu", BRIEF, 1)][1]
+    assert {row.measure for row in rows} == {BACKWARD}
+    assert not any(row.failed or "note" in row.about for row in rows)
+    assert {grid.TORCH, "scan"} <= {row.contender for row in rows if row.samples}
 
 
 def test_what_fails_breaks_or_is_not_reached_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +106,9 @@ def test_what_fails_breaks_or_is_not_reached_is_listed(tmp_path: Path, monkeypat
     monkeypatch.setattr(command.floor, "limits", lambda *_: (1 / at for at in (0,)))
     path = tmp_path / "device.json"
     assert main(["device", "--quick", "--minutes", "1e-9", "--out", str(path)]) == 1
-    text = markdown(records.read(path, "device", command.row_of))
-    assert "outputs off by 1.0e-03" in text
-    assert "Ended early: limits: ZeroDivisionError" in text
-    assert "Not reached: H=8, B=1, H=8, B=2" in text
+    text = markdown(*tables(read(path, "device")))
+    for part in ("outputs off by 1.0e-03", "| limits | failed: ZeroDivisionError", "| H=8, B=2 | not offered: no time"):
+        assert part in text, part
 
 
 def test_it_starts_without_tyro() -> None:
@@ -115,7 +116,7 @@ def test_it_starts_without_tyro() -> None:
     blocked = "import sys; [sys.modules.__setitem__(n, None) for n in ('tyro', 'matplotlib', 'onnx', 'keras')]; "
     script = blocked + "sys.argv = ['benchmarks', 'device', '--minutes', '0']; import benchmarks.__main__"
     script += "; benchmarks.__main__.find_spec = lambda name: None; sys.exit(benchmarks.__main__.main())"
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=records.ROOT)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert (ran.returncode, ran.stderr.strip()) == (2, "benchmarks: error: `--minutes` must be positive; got 0.0")
     given = ["--quick", "--minutes", "2.5", "--out", "a.json"]
     assert parse(command.Device, "device", given) == command.Device(quick=True, minutes=2.5, out="a.json")
@@ -144,4 +145,11 @@ def test_a_barrier_of_all_blocks_is_one_semaphore() -> None:
 def test_a_process_that_fails_says_why(limit: float, platform: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(barrier, "LIMIT", limit)
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    assert said in barrier.barrier(4).failed["jax"]
+    assert said in barrier.barrier(4)[0].failed
+
+
+def test_tables_of_what_was_compiled() -> None:
+    """Of the committed records: cycles a step of each program, and what the kernel for Hopper takes."""
+    text = markdown(*tables(read(RECORDS / "compile-v5e.json", "device")))
+    assert "| H=512, B=64, bfloat16 | pallas | 1,227 |" in text
+    assert "| bfloat16 | 128 | 8 | 82 | 93 / 92 / 100 |" in markdown(*tables(read(RECORDS / "compile-h100.json")))

@@ -10,7 +10,7 @@ from benchmarks.core.cases import Case, Problem, draw
 from benchmarks.core.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender, Runner
 from benchmarks.core.gate import admit, fault, lineup, oracle
-from benchmarks.timed import operations
+from benchmarks.core.measure import operations
 from jax_lstm.kernels.auto import KERNELS
 
 FLAT, DEEP = Case(3, 4, 5, 6), Case(3, 4, 5, 6, num_layers=2, bidirectional=True)

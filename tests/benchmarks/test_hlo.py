@@ -1,15 +1,16 @@
 """Counts from HLO and from jaxprs: loops and their instructions, exchanges between devices, matrix products."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import pytest
 
-from benchmarks.jit import hlo
-from benchmarks.jit.anatomy import compilations, equations, in_stages, products
-from benchmarks.jit.exchanges import Exchange, exchanges
-from benchmarks.jit.programs import BOTH, FORWARD
-from benchmarks.jit.sizes import Size
+from benchmarks.core import hlo
+from benchmarks.core.cases import Case, draw
+from benchmarks.core.compiling import compilations, equations, in_stages, products
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, Work
+from benchmarks.core.hlo import Exchange, exchanges
 from benchmarks.jit.variants import VARIANTS
 
 MIB = 2**20
@@ -89,24 +90,31 @@ def test_what_a_ring_sends(kind: str, of_a_result: int, sent: int) -> None:
     assert Exchange(kind, of_a_result, 1, 4, 10).sent == 10 * sent
 
 
+def work(variant: str, case: Case, measure: str = BACKWARD) -> Work:
+    return VARIANTS[variant].contender.build(draw(case))[measure]
+
+
+def jaxpr_of(work: Work) -> Any:
+    assert work.compiled
+    function, arguments = work.compiled
+    return jax.make_jaxpr(function)(*arguments()).jaxpr
+
+
 def test_what_is_compiled() -> None:
     """By hand: the products of the LSTM, and the loops that its text has."""
-    flat = Size(2, 5, 3, 4)
-    forward = 2.0 * flat.steps * flat.batch * 4 * flat.hidden_size * (flat.input_size + flat.hidden_size)
+    flat = Case(2, 5, 3, 4)
     wide = dataclasses.replace(flat, batch=17)  # with a form for each platform
-    for variant, size, times in (
+    for variant, case, times in (
         ("scan", flat, 3), ("scan kernel", flat, 3), ("scan, remat steps", flat, 4), ("scan kernel", wide, 3)
     ):  # fmt: skip
-        program = VARIANTS[variant].program(size, BOTH)
-        jaxpr = jax.make_jaxpr(program.function)(*program.arguments).jaxpr
-        assert products(jaxpr) == times * forward * size.batch / flat.batch
+        jaxpr = jaxpr_of(work(variant, case))
+        assert products(jaxpr) == times * case.flops
         assert equations(jaxpr) > len(jaxpr.eqns)
-    program = VARIANTS["scan"].program(flat, BOTH)
+    scan = work("scan", flat)
     with compilations() as count:
-        _, compiled, seconds = in_stages(jax.jit(program.function), program.arguments)
-        jax.block_until_ready(compiled(*program.arguments))
+        _, compiled, seconds = in_stages(scan)
+        scan.run()
     assert count.number == 1
     assert seconds.keys() == {"trace", "lower", "compile"}
     assert [loop.trips for loop in hlo.read(compiled.as_text()).loops] == [flat.steps, flat.steps]  # there and back
-    loop = VARIANTS["fori_loop"].program(flat, FORWARD)
-    assert products(jax.make_jaxpr(loop.function)(*loop.arguments).jaxpr) is None
+    assert products(jaxpr_of(work("fori_loop", flat, FORWARD))) is None

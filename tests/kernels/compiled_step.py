@@ -1,12 +1,11 @@
 """A whole training step, compiled for devices that are not here."""
 
-from benchmarks.scaling.rows import Size, Target
-from benchmarks.scaling.step import CALLS, row
+from benchmarks.speed.scaling import CALLS, Size, Target, step
 
 
 def assert_gradients_are_reduced_once(devices: str, kernel: str) -> None:
     """In the program of `jax-lstm train text --mesh data=8`, with `kernel` in bfloat16, for eight `devices`."""
-    found = row(Size(128, 1, 8, 4), 8, 1, Target(devices, kernel, "bfloat16"))
+    found = step(Size(128, 1, 8, 4), 8, 1, Target(devices, kernel, "bfloat16"))
     assert found.calls_kernel is (kernel == "pallas")
     assert found.devices == 8
     assert found.number() == found.number("all-reduce") == 1

@@ -17,9 +17,7 @@ from benchmarks.core.contenders.base import BACKWARD, FORWARD
 from benchmarks.device.compile_for import compiled
 from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, row
 from benchmarks.device.topology import TPUS
-from benchmarks.scaling.rows import Size, Target
-from benchmarks.scaling.step import CALLS
-from benchmarks.scaling.step import row as step_row
+from benchmarks.speed.scaling import CALLS, Size, Target, step
 from jax_lstm.params import Sizes
 
 pytestmark = pytest.mark.slow
@@ -76,7 +74,7 @@ def test_a_program_that_does_not_compile_says_why() -> None:
 
 def test_parameters_are_gathered_once_a_training_step() -> None:
     """One of them is spread over the loop of time steps, and is still one."""
-    found = step_row(Size(128, 1, 16, 4), 4, 2, Target("v5e:2x4"))
+    found = step(Size(128, 1, 16, 4), 4, 2, Target("v5e:2x4"))
     gathers = [each for each in found.exchanges if each["kind"] == "all-gather"]
     assert {each["times"] for each in gathers} == {CALLS}
     gathered = sum(each["bytes"] for each in gathers)  # of weights in bfloat16, as products take them on a TPU

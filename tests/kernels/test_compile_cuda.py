@@ -14,10 +14,10 @@ pytest.importorskip("jax_plugins.xla_cuda12", reason='not installed: pip install
 from kernels.compiled_step import assert_gradients_are_reduced_once
 
 import jax_lstm as jl
+from benchmarks.core import hlo
+from benchmarks.core.record import ROOT
 from benchmarks.device import cuda
 from benchmarks.device.compile_for import compiled
-from benchmarks.jit import hlo
-from benchmarks.record import ROOT
 from jax_lstm.kernels.fused import gpu
 from jax_lstm.params import Sizes
 
