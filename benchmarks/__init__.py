@@ -1,7 +1,7 @@
 """The benchmarks: `python -m benchmarks`, from a checkout.
 
-Python finds the checkout's `jax_lstm` first, which has no compiled kernel unless it was installed with `pip install -e`.
-If the package is installed elsewhere, that one is measured.
+Python finds the checkout's `jax_lstm` first, which has no compiled kernel without `pip install -e`. If the package is
+installed elsewhere, that one is measured.
 """
 
 import os

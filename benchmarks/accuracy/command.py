@@ -19,7 +19,7 @@ from jax_lstm.checks import require_extra, require_one_of, require_size
 
 @dataclass(frozen=True)
 class Accuracy(Study):
-    """Train on ETTh1, the adding problem and copy memory, or by the commands of a user; compare with published errors."""
+    """Train on ETTh1, the adding problem and copy memory, or by a user's commands; compare with published errors."""
 
     NAME = "accuracy"
 

@@ -85,7 +85,8 @@ def from_record(record: Record, studies: Iterable[str] = ("etth1", "adding", "co
         figures = {name: values[0] for name, values in columns.items() if not name.startswith(CURVE) and name != FIRST}
         found.append(
             Row(
-                study, task, int(size), who, seed, figures, about["seconds"], about["config"], about.get("published", {}),
+                study, task, int(size), who, seed, figures, about["seconds"], about["config"],
+                about.get("published", {}),
                 about.get("guess", {}), curve, columns.get(FIRST, []),
             )
         )  # fmt: skip

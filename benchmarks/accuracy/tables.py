@@ -90,8 +90,8 @@ def better(rows: Sequence[Row]) -> Counter[str] | None:
 def notes(record: Record) -> str:
     found = better(from_record(record))
     return (
-        f"Of the {found['all']} figures of ETTh1 our LSTM is better than the published one in {found['ours']}, and so is "
-        f"persistence in {found['naive']}. The linear model is better than our LSTM in {found['linear']}."
+        f"Of the {found['all']} figures of ETTh1 our LSTM is better than the published one in {found['ours']}, and so "
+        f"is persistence in {found['naive']}. The linear model is better than our LSTM in {found['linear']}."
         if found
         else ""
     )
@@ -189,8 +189,8 @@ def tiles(record: Record) -> list[tuple[str, str]]:
     made = []
     if found:
         text = (
-            f"published errors of ETTh1 that our LSTM beats; persistence beats {found['naive']}, and the linear model is "
-            f"better than our LSTM in {found['linear']}"
+            f"published errors of ETTh1 that our LSTM beats; persistence beats {found['naive']}, and the linear model "
+            f"is better than our LSTM in {found['linear']}"
         )
         made.append((f"{found['ours']} of {found['all']}", text))
     others = [wanted > reached for text, wanted, reached, _ in judged if reached is not None and "ETTh1" not in text]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568a", "#8a7400", "#4a90d0", "#777777", "#8a63d2", "#b84747", "#4d7f3f")
 # The first word of a name chooses, so that "scan" and "scan, bfloat16" are alike; other names by their letters.
 KNOWN = {
-    "native": 0, "LSTM": 0, "torch": 1, "PyTorch": 1, "scan": 2, "flax": 3, "linen": 9, "keras": 4, "equinox": 5, "onnxruntime": 7,
+    "native": 0, "LSTM": 0, "torch": 1, "PyTorch": 1, "scan": 2, "flax": 3, "linen": 9, "keras": 4, "equinox": 5,
+    "onnxruntime": 7,
     "at": 0, "one": 2, "persistence": 6, "linear": 8, "published": 3, "pallas": 7, "cudnn": 4,
 }  # fmt: skip
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
@@ -60,7 +61,8 @@ def bars(title: str, rows: Sequence[Bar], one: float = 0.0, width: int = 640) ->
             start, end = sorted((scale(one), scale(row.value)))
             shade = 0.4 if row.pale else 1
             parts.append(
-                f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 0.5):.1f}" height="13" fill="{fill}" opacity="{shade}"/>'
+                f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 0.5):.1f}" height="13" '
+                f'fill="{fill}" opacity="{shade}"/>'
             )
         if row.low and row.high:
             parts.append(f'<path d="M{scale(row.low):.1f} {y + 6.5}H{scale(row.high):.1f}" stroke="currentColor"/>')

@@ -1,4 +1,4 @@
-"""Child processes: code that needs a fresh process, because XLA reads its flags when it starts, or it may hang or abort.
+"""Child processes: for code that may hang or abort, or because XLA reads its flags when it starts.
 
 `run` starts `python -m MODULE JSON`, whose last line is its answer as JSON; `answer` is what the module calls.
 """

@@ -1,6 +1,8 @@
 """Findings: a rule and its reason, written by a person, and a sentence whose figures come from a record."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.core.record import Record
@@ -26,15 +28,27 @@ class Finding(NamedTuple):
     holds: Callable[[Mapping[str, Any]], bool]
 
 
+def load(
+    path: Path, judges: Mapping[Callable[[Record], Mapping[str, Any]], Callable[[Mapping[str, Any]], bool]]
+) -> Any:
+    """Findings whose texts are in a file: for each function of `judges` a heading, its rule, reason and sentence."""
+    texts = dict(
+        re.findall(r"^## (\w+)\n\n(.*?)(?=\n## |\Z)", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    )
+    return tuple(
+        Finding(*texts[figures.__name__].strip().split("\n\n"), figures, holds) for figures, holds in judges.items()
+    )
+
+
 def judged(findings: Sequence[Finding], record: Record) -> Iterator[tuple[Finding, str, bool | None]]:
     """Every finding with its sentence, and whether it holds; None if the record lacks the rows."""
     for finding in findings:
         try:
             figures = finding.figures(record)
+            said, holds = finding.says.format(**figures), bool(finding.holds(figures))
         except NotMeasuredError:
-            yield finding, "", None
-        else:
-            yield finding, finding.says.format(**figures), bool(finding.holds(figures))
+            said, holds = "", None
+        yield finding, said, holds
 
 
 def as_text(findings: Sequence[Finding], record: Record) -> str:

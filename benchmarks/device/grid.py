@@ -113,10 +113,18 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
             reasons = {who: FAILED + why for who, why in (broken | failed).items()}
             reasons |= {who: ABSENT + why for who, why in refused.items()}
             yield [
-                Row(precision, name, who, measure, SECONDS, taken, TORCH,
-                    about=about | {"calls": calls[who]} | ({"note": notes[who]} if who in notes else {}))
+                Row(
+                    precision,
+                    name,
+                    who,
+                    measure,
+                    SECONDS,
+                    taken,
+                    TORCH,
+                    about=about | {"calls": calls[who]} | ({"note": notes[who]} if who in notes else {}),
+                )
                 for who, taken in seconds.items()
-            ] + [Row(precision, name, who, measure, status=why, about=about) for who, why in reasons.items()]  # fmt: skip
+            ] + [Row(precision, name, who, measure, status=why, about=about) for who, why in reasons.items()]
 
 
 def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[str, str], dict[str, str]]:

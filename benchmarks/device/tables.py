@@ -109,7 +109,8 @@ def _compiled(record: Record, measure: str) -> Table:
     """Static cycles a step of programs that were compiled for a chip that is not here."""
     cells, notes = [], []
     for case, who in dict.fromkeys((row.case, row.contender) for row in record.of(PART)):
-        rows = {row.measure.partition(": ")[2]: row for row in record.of(PART, case, contender=who) if row.measure.startswith(measure + ":") or row.measure == measure}  # fmt: skip
+        found = [row for row in record.of(PART, case, contender=who) if row.measure.partition(": ")[0] == measure]
+        rows = {row.measure.partition(": ")[2]: row for row in found}
         if not rows:
             continue
         about, failed = next(iter(rows.values())).about, [row.failed for row in rows.values() if row.failed]

@@ -119,7 +119,8 @@ def tiles(record: Record) -> list[tuple[str, str]]:
         found = headline(record)
     except NotMeasuredError:
         return []
-    return [
-        (f"{found['costs']:}".replace(" times", "×"), "what a jitted `scan` takes beside eager PyTorch on this CPU, with gradients"),
-        (f"{found['wins']:}".replace(" times", "×"), "how many times as fast our kernel in C++ is, called from a jitted program"),
-    ]  # fmt: skip
+    texts = {
+        "costs": "what a jitted `scan` takes beside eager PyTorch on this CPU, with gradients",
+        "wins": "how many times as fast our kernel in C++ is, called from a jitted program",
+    }
+    return [(f"{found[name]:}".replace(" times", "×"), text) for name, text in texts.items()]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy import tables as accuracy
+from benchmarks.core import tables as units
 from benchmarks.core.charts import Chart, picture
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
 from benchmarks.core.findings import as_text, judged
@@ -28,8 +29,8 @@ def facts(record: Record, name: str) -> str:
     packages = ", ".join(f"{each} {record.environment['packages'].get(each)}" for each in ("jax", "torch"))
     warned = f" {record.facts['Warning'].capitalize()}." if "Warning" in record.facts else ""
     return (
-        f"Measured on {record.began[:10]} on {record.threads} cores of an {record.environment['cpu']}, {packages}, at commit "
-        f"`{record.commit[:9]}`; [the record](../benchmarks/records/{name}.json) has every sample.{warned}"
+        f"Measured on {record.began[:10]} on {record.threads} cores of an {record.environment['cpu']}, {packages}, at "
+        f"commit `{record.commit[:9]}`; [the record](../benchmarks/records/{name}.json) has every sample.{warned}"
     )
 
 
@@ -37,7 +38,8 @@ def _of_speed(record: Record) -> str:
     _, first, _ = next(judged(SPEED_FINDINGS, record))
     control = f"PyTorch beside itself, as a control, is {speed.control(record)}."
     table = markdown(speed.answer(record), titles=False)
-    return f"**On this CPU our kernel `native` is the fastest.** {first}\n\n{table}\n\n{control} {facts(record, 'speed')}"
+    said = f"**For whole sequences on this CPU our kernel `native` is the fastest.** {first}"
+    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}"
 
 
 def _readme(record: Record) -> str:
@@ -48,8 +50,8 @@ def _readme(record: Record) -> str:
     table = pivot("", "speed relative to `torch.nn.LSTM`", README, (FORWARD, BACKWARD, TRAINING), cell)
     counts = [found[1] for measure in (FORWARD, TRAINING) if (found := speed.mean(record, measure, "native"))]
     return (
-        f"Geometric means over {counts[0]} cases ({counts[1]} of training), with the same weights, on {record.threads} cores of "
-        f"an {record.environment['cpu']}:\n\n{markdown(table, titles=False)}"
+        f"Geometric means over {counts[0]} cases ({counts[1]} of training), with the same weights, on {record.threads} "
+        f"cores of an {record.environment['cpu']}:\n\n{markdown(table, titles=False)}"
     )
 
 
@@ -65,30 +67,43 @@ def _kernels(record: Record) -> str:
         columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
         cases = dict.fromkeys(row.case for row in rows)
         made.append(pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell))
-    made += [_short(speed.varied(record, part)) for part in ("training", "remat", "compiling")]
+    made += [_short(speed.varied(record, part)) for part in ("training", "remat")]
     return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
 
 
 def _short(table: Table) -> Table:
     """Without columns that every row has alike."""
-    keep = [at for at in range(len(table.columns)) if at in (0, 3) or len({row[at] for row in table.rows}) > 1]
+    keep = [at for at in range(len(table.columns)) if at == 3 or len({row[at] for row in table.rows}) > 1]
     left = sum(at < table.left for at in keep)
     pick = lambda row: tuple(row[at] for at in keep)  # noqa: E731
     return table._replace(columns=pick(table.columns), rows=[pick(row) for row in table.rows], left=left)
 
 
+def _cases(record: Record) -> str:
+    """Forward / forward+backward, a column a contender."""
+    forward, backward = speed.glance(record, FORWARD), speed.glance(record, BACKWARD)
+    other = {
+        (row[0], column): cell for row in backward.rows for column, cell in zip(backward.columns, row, strict=True)
+    }
+    cells = {(row[0], column): cell for row in forward.rows for column, cell in zip(forward.columns, row, strict=True)}
+
+    def cell(case: str, name: str) -> str:
+        return f"{cells[case, name]} / {other.get((case, name), '-')}"
+
+    cases = [row[0] for row in forward.rows]
+    return markdown(pivot("", "case (B,T,I,H)", cases, forward.columns[1:], cell), titles=False)
+
+
 def _costs(record: Record) -> str:
     """Compile time and memory, a column a case."""
-    made = []
-    for measure, title in ((COMPILE, "Compiling gradients, with the first call"), (MEMORY, "Peak memory of training")):
-        rows = {(row.contender, row.case): row for row in record.of("speed", "", measure) if row.samples}
-        names, cases = dict.fromkeys(name for name, _ in rows), dict.fromkeys(case for _, case in rows)
-
-        def cell(name: str, case: str, rows: dict = rows) -> str | None:
-            return speed.units.figure(rows[name, case].value, rows[name, case].unit) if (name, case) in rows else None
-
-        made.append(pivot(title, "contender", names, cases, cell))
-    return markdown(*made)
+    rows = {
+        (row.contender, f"{row.measure}, {row.case}"): units.figure(row.value, row.unit)
+        for measure in (COMPILE, MEMORY)
+        for row in record.of("speed", "", measure)
+        if row.samples
+    }
+    names, cases = (dict.fromkeys(key[at] for key in rows) for at in (0, 1))
+    return markdown(pivot("", "contender", names, cases, lambda *at: rows.get(at)), titles=False)
 
 
 def _goals(record: Record) -> str:
@@ -96,11 +111,14 @@ def _goals(record: Record) -> str:
 
 
 def _jit_headline(record: Record) -> str:
-    return (
-        "The gradients of one layer (32 rows, 64 steps, 32 inputs, 128 units) take eager PyTorch {torch}, a jitted `lax.scan` "
-        "{scan}: **{costs} as long**. With derivatives by hand (this package's `scan`) XLA takes {own}, still {behind} as long. "
-        "Only a kernel outside XLA's loop is ahead: `native`, one call of C++, takes {native}, {wins} as fast as PyTorch."
-    ).format(**headline(record))
+    """What XLA costs beside PyTorch, and what a kernel buys."""
+    said = (
+        "The gradients of one layer (32 rows, 64 steps, 32 inputs, 128 units) take eager PyTorch {torch.seconds}, a "
+        "jitted `lax.scan` {scan.seconds}: **{costs} as long**. With derivatives by hand (this package's `scan`) XLA "
+        "takes {own.seconds}, still {behind} as long. Only a kernel outside XLA's loop is ahead: `native`, one call of "
+        "C++, takes {native.seconds}, {wins} as fast as PyTorch."
+    )
+    return said.format(**headline(record))
 
 
 def _jit(record: Record) -> str:
@@ -120,7 +138,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "readme speed": ("speed", _readme),
     "speed": ("speed", _of_speed),
     "speed findings": ("speed", lambda record: as_text(SPEED_FINDINGS, record)),
-    "speed cases": ("speed", lambda record: markdown(speed.glance(record, FORWARD), speed.glance(record, BACKWARD))),
+    "speed cases": ("speed", _cases),
     "speed costs": ("speed", _costs),
     "goals": ("speed", _goals),
     "kernels": ("kernels", _kernels),

@@ -40,7 +40,8 @@ def _section(name: str, section: Section) -> str:
     data = base64.b64encode(section.text.encode()).decode()
     facts = "".join(f"<dt>{escape(fact)}</dt><dd>{_text(value)}</dd>" for fact, value in section.facts.items())
     groups = "".join(
-        f'<div class="group"><h3>{escape(title)}</h3><div class="cards">{"".join(_figure(name, c) for c in charts)}</div></div>'
+        f'<div class="group"><h3>{escape(title)}</h3><div class="cards">'
+        f"{''.join(_figure(name, chart) for chart in charts)}</div></div>"
         for title, charts in section.charts.items()
     )
     return f"""<section id="{name}" aria-labelledby="{name}-title">
@@ -55,8 +56,8 @@ def _section(name: str, section: Section) -> str:
 
 def _figure(name: str, chart: Chart) -> str:
     return (
-        f'<figure><figcaption>{escape(chart.title)}</figcaption>{chart.svg}<p class="soft"><a href="#{name}">record and '
-        "command</a></p></figure>"
+        f'<figure><figcaption>{escape(chart.title)}</figcaption>{chart.svg}<p class="soft"><a href="#{name}">'
+        "record and command</a></p></figure>"
     )
 
 
@@ -81,6 +82,7 @@ def _table(table: Table, is_open: bool) -> str:
     )  # fmt: skip
     notes = "".join(f"<p>{_text(note)}</p>" for note in table.notes)
     return (
-        f'<details class="sheet"{" open" * is_open}><summary>{title}</summary><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="{title}"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{notes}</details>'
+        f'<details class="sheet"{" open" * is_open}><summary>{title}</summary><div class="scroll" tabindex="0" '
+        f'role="region" aria-label="{title}"><table>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{notes}</details>"
     )

@@ -88,7 +88,8 @@ GOALS = (
     Goal('scan, memory of gradients with remat="chunks" over that without', 1 / 8, _memory, limit=True),
     Goal(
         'scan, time of gradients with remat="chunks" over that without', 1.4,
-        lambda record: [1 / value for value in _of_part("remat", "chunks", measure=BACKWARD)(record) if value], limit=True,
+        lambda record: [1 / value for value in _of_part("remat", "chunks", "", BACKWARD)(record) if value],
+        limit=True,
     ),
 )  # fmt: skip
 

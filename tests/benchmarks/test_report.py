@@ -94,7 +94,7 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_tiles_and_records(page: Page) -> None:
-    """Tiles are those of the record, with their intervals; every record can be downloaded; persistence is not hidden."""
+    """Tiles are those of the record, with intervals; every record can be downloaded; persistence is not hidden."""
     found = mean(read(RECORDS / "speed.json", "speed"), BACKWARD, "native")
     assert found is not None
     assert f"<strong>{found[0]}×</strong> <span>{BACKWARD}: our kernel" in page.text
@@ -196,7 +196,8 @@ def test_in_a_browser(page: Page, tmp_path: Path) -> None:
             "arguments[0].querySelectorAll('.sheet')[1].querySelectorAll('thead th')[1].querySelector('button').click()"
         )
         driver.execute_script(head, element)
-        cells = "return [...arguments[0].querySelectorAll('.sheet')[1].querySelectorAll('tbody tr')].map((r) => r.cells[1].textContent)"
+        cells = "const sheet = arguments[0].querySelectorAll('.sheet')[1];"
+        cells += "return [...sheet.querySelectorAll('tbody tr')].map((row) => row.cells[1].textContent)"
         values = [float(cell.strip("~").partition(" ")[0]) for cell in driver.execute_script(cells, element)]
         assert values == sorted(values)
         assert not driver.get_log("browser")
