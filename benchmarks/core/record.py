@@ -71,6 +71,7 @@ class Row:
 
 
 FAILED, ABSENT = "failed: ", "not offered: "
+NAMES = ("part", "case", "contender", "measure")
 
 
 @dataclass(frozen=True)
@@ -201,8 +202,9 @@ def write(record: Record, path: Path) -> None:
 
 
 def _filled(row: Row) -> dict[str, Any]:
-    """The fields that are not empty."""
-    return {f.name: value for f in dataclasses.fields(row) if (value := getattr(row, f.name)) not in ("", [], {})}
+    """The fields that are not at their defaults."""
+    first = Row(row.part, "", "", "")
+    return {name: value for name, value in vars(row).items() if name in NAMES or value != getattr(first, name)}
 
 
 def make_folder(path: Path) -> None:

@@ -81,28 +81,27 @@ def rows(
 def _take(work: Work, texts: Path | None) -> Taken:
     """Compile a work, if it is compiled as a whole, and call it for the first time."""
     found: Taken = {}
-    with compilations() as count:
-        if work.compiled:
-            jaxpr, compiled = _stages(work, found)
-            if texts:
-                texts.parent.mkdir(parents=True, exist_ok=True)
-                texts.write_text(compiled.as_text(), encoding="utf-8")
-            found |= figures(jaxpr, compiled)
-        else:
-            jax.clear_caches()
-            with clocked() as first:
-                work.run()
-            found["first call"] = (SECONDS, first)
-    return found | {"compilations": ("", [count.number])} if count.number else found
+    if work.compiled:
+        jaxpr, compiled = _stages(work, found)
+        if texts:
+            texts.parent.mkdir(parents=True, exist_ok=True)
+            texts.write_text(compiled.as_text(), encoding="utf-8")
+        return found | figures(jaxpr, compiled)
+    jax.clear_caches()
+    with compilations() as count, clocked() as first:
+        work.run()
+    return {"first call": (SECONDS, first)} | ({"compilations": ("", [count.number])} if count.number else {})
 
 
 def _stages(work: Work, found: Taken) -> tuple[Any, Any]:
     """Compile; add a sample of each stage and of the first call."""
-    jaxpr, compiled, seconds = in_stages(work)
+    with compilations() as count:
+        jaxpr, compiled, seconds = in_stages(work)
     with clocked() as first:
         work.run()
     for stage, value in (seconds | {"first call": sum(seconds.values()) + first[0]}).items():
         found.setdefault(stage, (SECONDS, []))[1].append(value)
+    found["compilations"] = ("", [count.number])
     return jaxpr, compiled
 
 

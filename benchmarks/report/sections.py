@@ -1,6 +1,7 @@
 """The section of a record: its figures as tiles, charts and tables, whatever its study."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from benchmarks.device import tables as device
 from benchmarks.jit import tables as jit
 from benchmarks.speed import tables as speed
 from jax_lstm.checks import InputError
+from jax_lstm.compare import CompareConfig
+from jax_lstm.compare.config import upgraded
+from jax_lstm.train.config import to_dict
 
 STUDIES: dict[str, ModuleType] = {"speed": speed, "jit": jit, "accuracy": accuracy, "device": device}
 TITLES = {
@@ -84,12 +88,29 @@ def _agreement(name: str, text: str, record: dict[str, Any]) -> Section:
         names = list(next(iter(record["scores"].values())))
         scores = [(who, *(f"{each[score]:.4g}" for score in names)) for who, each in record["scores"].items()]
         tables.append(Table("Errors on the test part", ("forecast by", *names), scores))
-    dtype = "float64" if record["config"]["train"]["x64"] else "float32"
+    dtype = "float64" if upgraded(record["config"], name)["train"]["x64"] else "float32"
     passed = sum(each["passed"] for each in checks)
     closest = max(each["relative"] / each["tolerance"] for each in checks)
     tile = f"checks against PyTorch within tolerance, {dtype}; the closest reaches {closest:.0%} of its tolerance"
     packages = ", ".join(f"{package} {version}" for package, version in machine["packages"].items())
     facts = {"Machine": f"{machine['cpu']}, {machine['system']}", "Versions": f"Python {machine['python']}, {packages}"}
-    further = "" if dtype == "float32" else " --x64 --num-layers 2 --epochs 1 --samples 5"
-    command = f"jax-lstm compare{further}" if name.startswith("compare-weather") else "jax-lstm compare"
-    return Section(name, "agreement", text, command, facts, [(f"{passed} of {len(checks)}", tile)], {}, tables)
+    return Section(name, "agreement", text, compared(record), facts, [(f"{passed} of {len(checks)}", tile)], {}, tables)
+
+
+def compared(record: dict[str, Any]) -> str:
+    """The command of a comparison, with the options that are not at their defaults."""
+    given, usual = _flat(upgraded(record["config"], "the record")), _flat(to_dict(CompareConfig()))
+    task = given.pop("task")
+    words = ["jax-lstm", "compare", *([] if task == "forecast" else [task])]
+    for name, value in given.items():
+        if value != usual.get(name) and (value or usual.get(name)):
+            option = "--" + name.replace("_", "-")
+            words += [option] if value is True else [f"--no-{option[2:]}"] if value is False else [option, str(value)]
+    return shlex.join(words)
+
+
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, value in options.items():
+        found |= _flat(value) if isinstance(value, dict) else {name: value}
+    return found
