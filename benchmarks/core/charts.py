@@ -9,12 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568a", "#8a7400", "#4a90d0", "#777777", "#8a63d2", "#b84747", "#4d7f3f")
-# The first word of a name chooses, so that "scan" and "scan, bfloat16" are alike; other names by their letters.
+from benchmarks.core.record import Record
+
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#b0568a", "#8a7400", "#4a90d0", "#777777", "#8a63d2", "#b84747", "#4d7f3f",
+    "#c98a2b", "#2f8f9d", "#a0522d",
+)  # fmt: skip
+# By name, or by the first word of it, so that "scan" and "scan, bfloat16" are alike; other names by their letters.
 KNOWN = {
-    "native": 0, "LSTM": 0, "torch": 1, "PyTorch": 1, "scan": 2, "flax": 3, "linen": 9, "keras": 4, "equinox": 5,
-    "onnxruntime": 7,
-    "at": 0, "one": 2, "persistence": 6, "linear": 8, "published": 3, "pallas": 7, "cudnn": 4,
+    "native": 0, "LSTM": 0, "at": 0, "torch": 1, "PyTorch": 1, "scan": 2, "one": 2, "flax optimized": 3,
+    "published": 3, "keras": 4, "cudnn": 4, "equinox": 5, "persistence": 6, "torch compile": 6, "onnxruntime": 7,
+    "pallas": 7, "linear": 8, "flax": 8, "linen": 9, "torch cell": 10, "torch compile cell": 12,
 }  # fmt: skip
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 LINE, STEP, GAP = "#8888", 20, 13
@@ -42,7 +47,8 @@ class Chart(NamedTuple):
 
 def colour(name: str) -> str:
     word = name.partition(",")[0].partition(" ")[0]
-    return COLOURS[KNOWN[word] if word in KNOWN else zlib.crc32(name.encode()) % len(COLOURS)]
+    free = 3 + zlib.crc32(name.encode()) % (len(COLOURS) - 3)
+    return COLOURS[KNOWN.get(name, KNOWN.get(word, free))]
 
 
 def bars(title: str, rows: Sequence[Bar], one: float = 0.0, width: int = 640) -> Chart:
@@ -117,6 +123,24 @@ def lines(
         parts.append(_text(end + 8, last, name, fill=stroke))
     about = f"{title}; at the end: " + ", ".join(f"{name} {_short(line[-1][1])}" for name, line in series.items())
     return Chart(title, about, _svg(width, max(height, int(last) + 8), parts, about))
+
+
+def speeds(record: Record, part: str, case: str, measure: str) -> Chart | None:
+    """The speeds of a case relative to its baseline, with intervals; a pale bar and a ~ mark one in doubt."""
+    rows, shape = [], ""
+    for row in record.of(part, case, measure):
+        shape = shape or row.about.get("shape", "")
+        found = record.ratio(row) if row.contender != row.baseline else None
+        if found:
+            rows.append(Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt)))
+    named = case if shape in ("", case) else f"{case} ({shape})"
+    return bars(f"{named}: {measure}", rows, one=1.0) if rows else None
+
+
+def all_speeds(record: Record, part: str) -> list[Chart]:
+    """A chart for each case and measure of a part that has a baseline."""
+    groups = dict.fromkeys((row.case, row.measure) for row in record.of(part) if row.baseline)
+    return [chart for group in groups if (chart := speeds(record, part, *group))]
 
 
 def picture(chart: Chart) -> str:

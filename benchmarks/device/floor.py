@@ -1,4 +1,4 @@
-"""Limits of the device: matrix products and memory, which bound any LSTM, and two ways to synchronise a step."""
+"""Limits of the device: matrix products and memory, which bound any LSTM."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,13 +11,11 @@ from benchmarks.core.contenders.base import FORWARD
 from benchmarks.core.contenders.in_torch import device, wait
 from benchmarks.core.record import SECONDS, Record, Row
 from benchmarks.core.sampling import Call, Plan, sample
-from benchmarks.device.barrier import barrier
 from benchmarks.device.grid import TORCH_HAS
 from benchmarks.device.precisions import PRECISIONS, computed_in
 
 PART = "limit"
-PRODUCT, COPY, BOUNDARY = "product", "copy", "kernel boundary"
-KERNELS_IN_GRAPH = 1000
+PRODUCT, COPY = "product", "copy"
 
 
 class Sizes(NamedTuple):
@@ -31,11 +29,6 @@ def limits(sizes: Sizes, plan: Plan) -> Iterator[list[Row]]:
     for name in PRECISIONS:
         yield _product(name, sizes.matrix, plan)
     yield _copy(sizes.array, plan)
-    if device() == "cuda":
-        import torch
-
-        yield _boundary(plan)
-        yield barrier(torch.cuda.get_device_properties(0).multi_processor_count)
 
 
 def _product(name: str, size: int, plan: Plan) -> list[Row]:
@@ -68,27 +61,6 @@ def _copy(size: int, plan: Plan) -> list[Row]:
     return [Row(PART, "memory", "jax", COPY, SECONDS, seconds["jax"], about=about)]
 
 
-def _boundary(plan: Plan) -> list[Row]:
-    """The time between two dependent small kernels in a CUDA graph."""
-    import torch
-
-    array = torch.zeros(1024, device="cuda")
-    array.add_(1)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # JAX's threads may use the device
-        for _ in range(KERNELS_IN_GRAPH):
-            array.add_(1)
-
-    def replay() -> None:
-        graph.replay()
-        torch.cuda.synchronize()
-
-    seconds, _ = sample({"torch": replay}, plan, KERNELS_IN_GRAPH)
-    about = {"shape": f"{KERNELS_IN_GRAPH} kernels"}
-    return [Row(PART, "grid", "torch", BOUNDARY, SECONDS, seconds["torch"], about=about)]
-
-
 class Floor(NamedTuple):
     """A lower bound on the seconds of a call, and what sets it."""
 
@@ -112,17 +84,6 @@ def floor(record: Record, row: Row) -> Floor | None:
     found = {"products": row.about["flops"] / product, "memory": moved / copied}
     bound = max(found, key=lambda name: found[name])
     return Floor(found[bound], bound)
-
-
-def waits(record: Record, row: Row, limit: str) -> float | None:
-    """Seconds of one BOUNDARY or BARRIER per step, two with the backward pass.
-
-    This is no lower bound: there may be cheaper ones, and blocks that wait only within a cluster need neither. None if
-    it was not measured.
-    """
-    least = min((min(each.samples) for each in record.of(PART, "grid", limit) if each.samples), default=None)
-    steps = int(row.about["shape"].split(",")[1])
-    return None if least is None else steps * (1 if row.measure == FORWARD else 2) * least
 
 
 def _rate(record: Record, case: str, measure: str) -> float:

@@ -1,15 +1,14 @@
 """Tables of a record of `device`."""
 
 from benchmarks.core import tables as units
-from benchmarks.core.charts import Bar, Chart, bars
+from benchmarks.core.charts import Chart, all_speeds
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
 from benchmarks.core.record import Record
 from benchmarks.core.tables import ABSENT, Table, pivot
 from benchmarks.device import cuda
-from benchmarks.device.barrier import BARRIER
 from benchmarks.device.compile_for import PEAKS
 from benchmarks.device.compiled import LOOPS, OUTSIDE, PART, floor
-from benchmarks.device.floor import BOUNDARY, COPY, waits
+from benchmarks.device.floor import COPY
 from benchmarks.device.floor import PART as LIMIT
 from benchmarks.device.floor import floor as least_of
 from benchmarks.device.parity import PART as PARITY
@@ -90,13 +89,8 @@ def _grid(record: Record, precision: str) -> Table:
         least = least_of(record, row)
         best = min((found[name].value for name in ours if name in found and found[name].samples), default=None)
         gap = f"{best / least.seconds:.1f} ({least.bound})" if least and best else ABSENT
-        ends = (least and least.seconds, waits(record, row, BARRIER), waits(record, row, BOUNDARY))
-        shown = [units.seconds(value) for value in ends]
-        cells.append((case, measure, *times, *ratios, shown[0], gap, *shown[1:]))
-    columns = (
-        "case", "measure", *names, *(f"{name} / torch" for name in ours), "floor", "ours / floor", "a barrier a step",
-        "a kernel a step",
-    )  # fmt: skip
+        cells.append((case, measure, *times, *ratios, units.seconds(least and least.seconds), gap))
+    columns = ("case", "measure", *names, *(f"{name} / torch" for name in ours), "floor", "ours / floor")
     rest = record.of(precision)
     notes = ['Above 1, ours is faster. After a "~" it is not certain on which side of 1 it lies.']
     notes += dict.fromkeys(f"{row.contender}: {row.status}" for row in rest if row.status and not row.failed)
@@ -137,17 +131,8 @@ def _compiled(record: Record, measure: str) -> Table:
 
 def charts(record: Record) -> dict[str, list[Chart]]:
     """Speeds relative to PyTorch on a device."""
-    made: dict[str, list[Chart]] = {}
-    for precision in PRECISIONS:
-        for case, measure in dict.fromkeys((row.case, row.measure) for row in record.of(precision) if row.samples):
-            rows = [
-                Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt))
-                for row in record.of(precision, case, measure)
-                if row.contender != row.baseline and (found := record.ratio(row))
-            ]
-            if rows:
-                made.setdefault(precision, []).append(bars(f"{case}: {measure}", rows, one=1.0))
-    return made
+    found = {precision: all_speeds(record, precision) for precision in PRECISIONS}
+    return {precision: each for precision, each in found.items() if each}
 
 
 def tiles(record: Record) -> list[tuple[str, str]]:

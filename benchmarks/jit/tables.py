@@ -1,7 +1,7 @@
 """What a record of `jit` shows: tables and charts."""
 
 from benchmarks.core import tables as units
-from benchmarks.core.charts import Bar, Chart, bars, lines
+from benchmarks.core.charts import Chart, all_speeds, lines
 from benchmarks.core.compiling import STAGES
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import BACKWARD
@@ -80,20 +80,9 @@ def answer(record: Record) -> Table:
     )
 
 
-def speeds(record: Record, part: str, case: str, measure: str) -> Chart | None:
-    rows = []
-    for row in record.of(part, case, measure):
-        found = record.ratio(row) if row.contender != BASELINE else None
-        if found:
-            rows.append(Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt)))
-    return bars(f"{measure} at B,T,I,H,L = {case}: speed relative to PyTorch", rows, one=1.0) if rows else None
-
-
 def charts(record: Record) -> dict[str, list[Chart]]:
-    found: dict[str, list[Chart]] = {}
-    for part, case, measure in dict.fromkeys((row.part, row.case, row.measure) for row in record.rows if row.baseline):
-        if part not in SWEPT and (chart := speeds(record, part, case, measure)):
-            found.setdefault(f"Speed: {part}", []).append(chart)
+    parts = dict.fromkeys(row.part for row in record.rows if row.part not in SWEPT)
+    found = {f"Speed: {part}": all_speeds(record, part) for part in parts}
     for part, letter in SWEPT.items():
         made = [
             curves(record, part, letter, name, unit)

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.accuracy import commands
 from benchmarks.accuracy import tables as accuracy
 from benchmarks.core import tables as units
-from benchmarks.core.charts import Chart, picture
+from benchmarks.core.charts import Chart, picture, speeds
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
 from benchmarks.core.findings import as_text, judged
 from benchmarks.core.record import RECORDS, Record, read
@@ -159,7 +159,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
 }
 PICTURES: dict[str, tuple[str, Callable[[Record], Chart]]] = {
     "docs/speed.svg": ("speed", lambda record: speed.mean_chart(record, BACKWARD)),
-    "docs/jit.svg": ("jit", lambda record: _first(jit.speeds(record, "base", record.of("base")[0].case, BACKWARD))),
+    "docs/jit.svg": ("jit", lambda record: _first(speeds(record, "base", record.of("base")[0].case, BACKWARD))),
     "docs/scaling.svg": ("scaling", speed.scaling_chart),
 }
 

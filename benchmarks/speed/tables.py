@@ -1,9 +1,9 @@
 """What a record of `speed` shows: tables, charts, and the figures that head the report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from benchmarks.core import tables as units
-from benchmarks.core.charts import Bar, Chart, bars, lines
+from benchmarks.core.charts import Bar, Chart, all_speeds, bars, lines
 from benchmarks.core.compiling import STAGES
 from benchmarks.core.contenders import BASELINE, CONTENDERS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
@@ -45,18 +45,8 @@ def mean(record: Record, measure: str, name: str) -> tuple[Ratio, int] | None:
     return (mean_ratio(pairs), len(pairs)) if pairs else None
 
 
-def summary(record: Record) -> Table:
-    def cell(name: str, measure: str) -> str | None:
-        found = mean(record, measure, name)
-        return found and f"{found[0]} ({found[1]})"
-
-    rows = [name for name in names(record.of(PART)) if name != BASELINE]
-    title = "Speed relative to PyTorch, geometric mean over cases (how many)"
-    return pivot(title, "contender", rows, TIMED, cell)
-
-
 def answer(record: Record) -> Table:
-    """`summary` of forward and training, with intervals and the range of the cases."""
+    """Geometric means over cases, with intervals, and the range of the cases."""
     rows = []
     for name in names(record.of(PART)):
         cells = []
@@ -217,7 +207,7 @@ def profile(record: Record) -> Table:
 
 
 def tables(record: Record) -> list[Table]:
-    made = [answer(record), summary(record), *(glance(record, measure) for measure in TIMED), details(record)]
+    made = [answer(record), *(glance(record, measure) for measure in TIMED), details(record)]
     made += [figures(record, COMPILE, "Time to compile gradients"), figures(record, MEMORY, "Peak memory of training")]
     made += [varied(record, part) for part in VARIED] + scaling(record)
     made += [iterations(record), profile(record)]
@@ -238,28 +228,12 @@ def mean_chart(record: Record, measure: str) -> Chart:
     return bars(f"Speed relative to PyTorch, {measure}: geometric mean of cases (points)", rows, one=1.0)
 
 
-def ratio_charts(record: Record, part: str, skip: Callable[[Row], bool] = lambda row: False) -> list[Chart]:
-    """Speeds relative to the baseline, a chart for each case and measure."""
-    made = []
-    groups = dict.fromkeys((row.case, row.measure) for row in record.of(part) if row.baseline)
-    for case, measure in groups:
-        rows = []
-        for row in record.of(part, case, measure):
-            found = record.ratio(row) if row.contender != row.baseline and not skip(row) else None
-            if found:
-                rows.append(Bar(row.contender, found.median, str(found), found.low, found.high, bool(found.doubt)))
-        if rows:
-            shape = next((row.about["shape"] for row in record.of(part, case, measure) if "shape" in row.about), "")
-            made.append(bars(f"{case} ({shape}): {measure}", rows, one=1.0))
-    return made
-
-
 def charts(record: Record) -> dict[str, list[Chart]]:
     """Charts by heading."""
     measured = [measure for measure in TIMED if record.of(PART, "", measure)]
     found = {"At a glance": [mean_chart(record, measure) for measure in measured]}
-    found["Case by case"] = ratio_charts(record, PART)
-    found |= {VARIED[part]: ratio_charts(record, part) for part in VARIED}
+    found["Case by case"] = all_speeds(record, PART)
+    found |= {VARIED[part]: all_speeds(record, part) for part in VARIED}
     found["Peak memory of a training step, MiB"] = [
         bars(
             case,

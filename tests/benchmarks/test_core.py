@@ -2,7 +2,10 @@
 
 import collections
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.core import sampling
-from benchmarks.core.record import FAILED, Recorder, Row, begin, read, write
+from benchmarks.core.record import FAILED, RECORDS, ROOT, Recorder, Row, begin, read, write
 from benchmarks.core.sampling import Plan, mean_ratio, ratio, sample
 from jax_lstm.checks import InputError
 
@@ -99,8 +102,6 @@ def test_what_is_no_record(text: str | None, tmp_path: Path) -> None:
 
 
 def test_committed_records_have_samples_and_say_where_they_were_made() -> None:
-    from benchmarks.core.record import RECORDS
-
     for path in RECORDS.glob("*.json"):
         if "agreement" in json.loads(path.read_text()):
             continue  # of `jax-lstm compare`
@@ -108,3 +109,17 @@ def test_committed_records_have_samples_and_say_where_they_were_made() -> None:
         assert record.rows
         assert all(row.samples or row.status for row in record.rows)
         assert re.fullmatch(r"([0-9a-f]{40}( and changes)?(, )?)+", record.commit)
+
+
+@pytest.mark.parametrize("checkout", [False, True])
+def test_the_installed_package_is_measured_unless_the_checkout_is_named(checkout: bool, tmp_path: Path) -> None:
+    (tmp_path / "jax_lstm").mkdir()
+    (tmp_path / "jax_lstm" / "__init__.py").write_text("")
+    (tmp_path / "jax_lstm-9.dist-info").mkdir()
+    (tmp_path / "jax_lstm-9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: jax-lstm\nVersion: 9\n")
+    path = os.pathsep.join([str(tmp_path), *[str(ROOT)] * checkout])
+    code = "import benchmarks, importlib.util as u; print(u.find_spec('jax_lstm').origin)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert ran.stdout.strip() == str((ROOT if checkout else tmp_path) / "jax_lstm" / "__init__.py"), ran.stderr

@@ -70,7 +70,8 @@ class Contender:
             return f"{', '.join(missing)} not installed: {self.install}"
         if self.platform and jax.default_backend() != self.platform:
             return f"it needs a {self.platform}: {self.install}"
-        return refusal(self.backend) if self.backend else ""
+        reason = refusal(self.backend) if self.backend else ""
+        return f"{reason}; in a checkout: pip install -e ." if "not built" in reason else reason
 
 
 def refusal(kernel: str) -> str:
