@@ -30,14 +30,16 @@ class Finding(NamedTuple):
 
 def load(
     path: Path, judges: Mapping[Callable[[Record], Mapping[str, Any]], Callable[[Mapping[str, Any]], bool]]
-) -> Any:
+) -> tuple[Finding, ...]:
     """Findings whose texts are in a file: for each function of `judges` a heading, its rule, reason and sentence."""
     texts = dict(
         re.findall(r"^## (\w+)\n\n(.*?)(?=\n## |\Z)", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     )
-    return tuple(
-        Finding(*texts[figures.__name__].strip().split("\n\n"), figures, holds) for figures, holds in judges.items()
-    )
+    found = []
+    for figures, holds in judges.items():
+        rule, why, says = texts[figures.__name__].strip().split("\n\n")
+        found.append(Finding(rule, why, says, figures, holds))
+    return tuple(found)
 
 
 def judged(findings: Sequence[Finding], record: Record) -> Iterator[tuple[Finding, str, bool | None]]:

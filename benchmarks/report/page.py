@@ -21,7 +21,7 @@ def page(found: Sequence[Section]) -> str:
     found = sorted(found, key=lambda each: (order.index(each.study), each.title))
     names = {f"s{at}": each for at, each in enumerate(found)}
     tiles = "".join(
-        f'<li><a href="#{name}"><strong>{escape(figure)}</strong> <span>{escape(what)}</span></a></li>'
+        f'<li><a href="#{name}"><strong>{escape(figure)}</strong> <span>{_text(what)}</span></a></li>'
         for name, each in names.items()
         for figure, what in each.tiles
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,10 @@ def test_what_is_recorded_of_a_variant() -> None:
     chosen = {name: VARIANTS[name] for name in (BASELINE, "scan", "scan, donated")}
     found = rows("base", FLAT, TRAINING, chosen, dataclasses.replace(BRIEF, compiles=2))
     record = dataclasses.replace(begin("jit", ""), rows=found)
-    figure = lambda who, name: record.row("base", "2,5,3,4,1", f"{TRAINING}: {name}", who)  # noqa: E731
+
+    def figure(who: str, name: str) -> Any:
+        return record.row("base", "2,5,3,4,1", f"{TRAINING}: {name}", who)
+
     assert all(len(record.row("base", "2,5,3,4,1", TRAINING, who).samples) == 2 for who in chosen)  # type: ignore[union-attr]
     assert [len(figure("scan", stage).samples) for stage in ("trace", "lower", "compile", "first call")] == [2] * 4
     assert figure("scan", "trips").samples == [5, 5]
