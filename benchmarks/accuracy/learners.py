@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,18 +80,12 @@ class Net(nnx.Module):
         self.fc = Linear(learning.hidden_size, task.output_size, rngs=rngs)
 
 
-class Learner(Protocol):
-    def train(self, batches: Sequence[Batch]) -> np.ndarray:
-        """Take a step for each batch; returns the losses."""
-        ...
-
-    def evaluate(self, batches: Sequence[Batch]) -> Figures:
-        """`loss`, and for classes `accuracy`: the fraction of recalled symbols that are right."""
-        ...
-
-
 class InJax:
-    """All steps of a call in one `lax.scan`."""
+    """All steps of a call in one `lax.scan`.
+
+    `train` takes a step for each batch and returns the losses; `evaluate` returns `loss`, and for classes `accuracy`:
+    the fraction of recalled symbols that are right.
+    """
 
     def __init__(self, task: Task, net: Net, learning: Learning):
         graph, params = nnx.split(net)
@@ -129,7 +123,7 @@ class InJax:
 
 
 class InTorch:
-    """`torch.nn.LSTM` and `torch.optim.Adam`, step by step."""
+    """The same by `torch.nn.LSTM` and `torch.optim.Adam`, step by step."""
 
     def __init__(self, task: Task, net: Net, learning: Learning):
         torch: Any = require_extra("torch", "torch", "the PyTorch side")
@@ -181,4 +175,4 @@ def _mean(pairs: list[tuple[Any, Any]], classes: bool) -> Figures:
     return {"loss": float(loss)} | ({"accuracy": float(accuracy)} if classes else {})
 
 
-LEARNERS: dict[str, Callable[[Task, Net, Learning], Learner]] = {OURS: InJax, THEIRS: InTorch}
+LEARNERS: dict[str, Callable[[Task, Net, Learning], Any]] = {OURS: InJax, THEIRS: InTorch}

@@ -116,7 +116,11 @@ def whole(value: float) -> int:
     return max(1, math.ceil(value))
 
 
-UNITS: dict[str, Callable[[float | None], str]] = {"s": seconds, "B": size}
+def flop(value: float | None) -> str:
+    return ABSENT if value is None else f"{three(value / 1e9)} GFLOP" if value >= 1e9 else f"{three(value / 1e6)} MFLOP"
+
+
+UNITS: dict[str, Callable[[float | None], str]] = {"s": seconds, "B": size, "FLOP": flop}
 
 
 def figure(value: float | None, unit: str) -> str:

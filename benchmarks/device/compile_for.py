@@ -3,20 +3,10 @@
 libtpu (`pip install "jax[tpu]"`) compiles for a described topology on a machine without one. On request it writes how
 many cycles the schedule of each operation of the final program takes. The estimate serves to compare programs, and no
 hardware has confirmed it: it is optimistic about HBM, and leaves out the overhead of a `while` loop itself.
-
-    from benchmarks.device.compile_for import static_cycles  # before anything else loads libtpu
-
-    found = static_cycles(function, jax.ShapeDtypeStruct((64, 512), jnp.float32), chip="v5e")
-    print(found.loop / steps, found.outside, found.operations)
 """
 
-import atexit
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,36 +39,6 @@ class Operation(NamedTuple):
     @property
     def inside(self) -> bool:
         return self.times > 1 or self.kernel
-
-
-class Cycles(NamedTuple):
-    """Static cycles of a program: in loops and Pallas kernels, outside of both, and of one run of each operation."""
-
-    loop: int
-    outside: int
-    operations: dict[str, int]
-    memory: dict[str, int]
-    text: str  # the compiled program
-
-
-def static_cycles(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Cycles:
-    """Compile `function` of `shapes`, trees of `jax.ShapeDtypeStruct`, for one device of `chip`.
-
-    The estimate of a large product can take minutes. libtpu has none for v4, and aborts the process there.
-
-    Raises:
-        MissingExtraError: libtpu is not installed.
-        Exception: of JAX's, if the program does not compile.
-    """
-    folder = _profiles()
-    for old in folder.iterdir():
-        old.unlink()
-    found = compiled(function, *shapes, chip=chip)
-    known, text = estimates(folder), found.as_text()
-    run = [each for each in operations(text) if known.get(each.name)]
-    loop = sum(known[each.name] * each.times for each in run if each.inside)
-    outside = sum(known[each.name] for each in run if not each.inside)
-    return Cycles(loop, outside, {each.name: known[each.name] for each in run}, memory(found), text)
 
 
 def compiled(function: Callable[..., Any], *shapes: Any, chip: str = "v5e") -> Any:
@@ -124,12 +84,3 @@ def _operations(found: dict[str, list[Instruction]], name: str, times: int) -> I
             if each.trips is None:
                 raise ValueError(f"a loop of unknown length: {each.line.strip()[:120]}")
             yield from _operations(found, each.body, times * each.trips)
-
-
-@cache
-def _profiles() -> Path:
-    """The folder to which libtpu writes; it reads this once, when it is loaded."""
-    folder = Path(tempfile.mkdtemp(prefix="libtpu-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={folder}".strip()
-    return folder

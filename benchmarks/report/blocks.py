@@ -67,16 +67,8 @@ def _kernels(record: Record) -> str:
         columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
         cases = dict.fromkeys(row.case for row in rows)
         made.append(pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell))
-    made += [_short(speed.varied(record, part)) for part in ("training", "remat")]
+    made += [speed.varied(record, part) for part in ("training", "remat")]
     return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
-
-
-def _short(table: Table) -> Table:
-    """Without columns that every row has alike."""
-    keep = [at for at in range(len(table.columns)) if at == 3 or len({row[at] for row in table.rows}) > 1]
-    left = sum(at < table.left for at in keep)
-    pick = lambda row: tuple(row[at] for at in keep)  # noqa: E731
-    return table._replace(columns=pick(table.columns), rows=[pick(row) for row in table.rows], left=left)
 
 
 def _cases(record: Record) -> str:
@@ -147,7 +139,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "jit findings": ("jit", lambda record: as_text(FINDINGS, record)),
     "profile": _plain("profile", lambda record: [speed.profile(record)]),
     "scaling": ("scaling", _scaling),
-    "ensemble": _plain("ensemble", lambda record: [_short(speed.varied(record, "ensemble"))]),
+    "ensemble": _plain("ensemble", lambda record: [speed.varied(record, "ensemble")]),
     "iterations": _plain("iterations", lambda record: [speed.iterations(record)]),
     "tasks": _plain("tasks", commands.tables),
     "accuracy": (

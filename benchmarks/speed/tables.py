@@ -117,17 +117,17 @@ def figures(record: Record, measure: str, title: str) -> Table:
 
 
 def varied(record: Record, part: str) -> Table:
-    """A kernel in several ways."""
-    rows = []
+    """A kernel in several ways: a row for each case and measure, a column for each way, with its time and speed."""
+    rows: dict[str, dict[str, str]] = {}
+    measures = {row.measure for row in record.of(part)}
     for row in record.of(part):
-        if ": " in row.measure:
-            continue
-        found = record.ratio(row)
-        more = record.value(part, row.case, f"{row.measure}: temporary", row.contender)
-        cells = (units.seconds(row.value), str(found)) if found else ("failed" if row.failed else row.status, ABSENT)
-        rows.append((row.case, row.about.get("shape", ""), row.measure, row.contender, *cells, units.size(more)))
-    columns = ("case", "B,T,I,H", "measure", "contender", "time", "speed", "temporary memory")
-    return Table(VARIED[part], columns, rows, left=4)
+        name = f"{row.case} ({row.about['shape']})" if "shape" in row.about else row.case
+        name += f", {row.measure}" * (len(measures) > 1)
+        speed = record.ratio(row) if row.baseline else None
+        cell = units.figure(row.value, row.unit) if row.samples else "failed" if row.failed else ABSENT
+        rows.setdefault(name, {})[row.contender] = f"{cell} ({speed})" if speed else cell
+    ways = dict.fromkeys(way for cells in rows.values() for way in cells)
+    return pivot(VARIED[part], "case", rows, ways, lambda name, way: rows[name].get(way))
 
 
 def control(record: Record) -> str:
