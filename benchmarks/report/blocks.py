@@ -8,6 +8,7 @@ from benchmarks.accuracy import commands
 from benchmarks.accuracy import tables as accuracy
 from benchmarks.core import tables as units
 from benchmarks.core.charts import Chart, picture, speeds
+from benchmarks.core.contenders import CONTENDERS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
 from benchmarks.core.findings import as_text, judged
 from benchmarks.core.record import RECORDS, Record, read
@@ -43,15 +44,19 @@ def _of_speed(record: Record) -> str:
 
 
 def _readme(record: Record) -> str:
-    def cell(name: str, measure: str) -> str | None:
-        found = speed.mean(record, measure, name)
-        return found and str(found[0])
+    """Means, with the number of cases where a contender has fewer than our kernel."""
+    measures = (FORWARD, BACKWARD, TRAINING)
+    most = {measure: found[1] for measure in measures if (found := speed.mean(record, measure, "native"))}
+    names = {f"{name}: {CONTENDERS[name].about}": name for name in README}
 
-    table = pivot("", "speed relative to `torch.nn.LSTM`", README, (FORWARD, BACKWARD, TRAINING), cell)
-    counts = [found[1] for measure in (FORWARD, TRAINING) if (found := speed.mean(record, measure, "native"))]
+    def cell(name: str, measure: str) -> str | None:
+        found = speed.mean(record, measure, names[name])
+        return found and str(found[0]) + f" ({found[1]} cases)" * (found[1] < most[measure])
+
+    table = pivot("", "speed relative to `torch.nn.LSTM`", names, measures, cell)
     return (
-        f"Geometric means over {counts[0]} cases ({counts[1]} of training), with the same weights, on {record.threads} "
-        f"cores of an {record.environment['cpu']}:\n\n{markdown(table, titles=False)}"
+        f"Geometric means over {most[FORWARD]} cases ({most[TRAINING]} of training), with the same weights, on "
+        f"{record.threads} cores of an {record.environment['cpu']}:\n\n{markdown(table, titles=False)}"
     )
 
 
