@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy import tables as accuracy
+from benchmarks.accuracy.row import from_record
 from benchmarks.core import tables as units
 from benchmarks.core.charts import Chart, picture, speeds
 from benchmarks.core.contenders import CONTENDERS
@@ -158,6 +159,8 @@ PICTURES: dict[str, tuple[str, Callable[[Record], Chart]]] = {
     "docs/speed.svg": ("speed", lambda record: speed.mean_chart(record, BACKWARD)),
     "docs/jit.svg": ("jit", lambda record: _first(speeds(record, "base", record.of("base")[0].case, BACKWARD))),
     "docs/scaling.svg": ("scaling", speed.scaling_chart),
+    "docs/accuracy-adding.svg": ("accuracy", lambda record: accuracy.curves(from_record(record), "adding", 600)),
+    "docs/accuracy-copy.svg": ("accuracy", lambda record: accuracy.curves(from_record(record), "copy", 1000)),
 }
 
 
