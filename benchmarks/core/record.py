@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "benchmarks" / "records"
 STUDIES = ("speed", "jit", "accuracy", "device")
 SECONDS, BYTES = "s", "B"
+FAILED, ABSENT = "failed: ", "not offered: "  # begin the status of a row without samples
+NAMES = ("part", "case", "contender", "measure")  # of the fields that tell a row from others
 QUIET = 0.5  # load above which other programs must be running
 SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
 # Environment variables that change speeds.
@@ -68,10 +70,6 @@ class Row:
     def rate(self) -> float:
         """Operations (or bytes) a second."""
         return self.about.get("flops", 0.0) / self.value
-
-
-FAILED, ABSENT = "failed: ", "not offered: "
-NAMES = ("part", "case", "contender", "measure")
 
 
 @dataclass(frozen=True)

@@ -89,15 +89,11 @@ def details(record: Record) -> Table:
         if not row.samples:
             rows.append((row.case, row.measure, row.contender, *[ABSENT] * 5, row.status))
             continue
-        assert found is not None
         part = f"{row.rate / record.peak:.0%}" if record.peak else ABSENT
-        remark = ", ".join(filter(None, (found.doubt, note)))
-        own = row.contender == row.baseline
-        between = ABSENT if own else f"{found.low:.2f} to {found.high:.2f}"
-        rate = f"{row.rate / 1e9:,.1f}"
-        rows.append(
-            (row.case, row.measure, row.contender, units.seconds(row.value), str(found), between, rate, part, remark)
-        )
+        remark = ", ".join(filter(None, (found.doubt if found else "", note)))
+        between = f"{found.low:.2f} to {found.high:.2f}" if found and row.contender != row.baseline else ABSENT
+        figures = (units.seconds(row.value), str(found or ABSENT), between, f"{row.rate / 1e9:,.1f}", part, remark)
+        rows.append((row.case, row.measure, row.contender, *figures))
     columns = ("case", "measure", "contender", "median", "speed", "95 % interval", "GFLOP/s", "of peak", "remark")
     return Table("Every time", columns, rows, left=3)
 

@@ -216,6 +216,8 @@ def test_doubtful_means_are_marked_and_pytorch_is_held_against_itself() -> None:
     shown = {row[0]: row[2].split()[0] for row in answer(record).rows}
     assert shown == {"scan": "~2.00", "torch compile": "1.50"}
     assert control(record) == "1.50 to 1.50 times as fast (1 rows)"
+    alone = dataclasses.replace(record, rows=[dataclasses.replace(rows[2], about={"shape": "1"})])
+    assert "| c | forward | scan | 1.5 s | - | - |" in markdown(*tables(alone))  # where PyTorch failed
 
 
 @pytest.mark.parametrize(("native", "met"), [(1.0, "yes"), (1.2, "no")])
