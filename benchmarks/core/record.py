@@ -8,33 +8,26 @@ import functools
 import json
 import math
 import os
-import re
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks.core.machine import ROOT, commit, machine
 from benchmarks.core.sampling import Ratio, ratio
 from jax_lstm.checks import InputError
-from jax_lstm.environment import environment
 from jax_lstm.files import write_whole
 from jax_lstm.kernels.fused import native_status
 
-ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "benchmarks" / "records"
 STUDIES = ("speed", "jit", "accuracy", "device")
 SECONDS, BYTES = "s", "B"
 FAILED, ABSENT = "failed: ", "not offered: "  # begin the status of a row without samples
 NAMES = ("part", "case", "contender", "measure")  # of the fields that tell a row from others
 QUIET = 0.5  # load above which other programs must be running
-SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
-# Environment variables that change speeds.
-VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
 
 
 @dataclass(frozen=True)
@@ -176,9 +169,7 @@ class Recorder:
 
 def begin(study: str, command: str, absent: dict[str, str] | None = None) -> Record:
     """A new record, for a run that begins now."""
-    found = environment()
-    found["packages"] |= {name: has for name in ("keras", "equinox", "onnxruntime", "onnx") if (has := _version(name))}
-    found |= {"processor": processor(), "simd": _simd(), "variables": _variables()}
+    found = machine()
     began = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return Record(study, command, commit(), began, 0.0, load, found["cores"], native_status(), found, absent or {})
@@ -254,57 +245,3 @@ def _check(record: Record) -> None:
         other = record.row(row.part, row.case, row.measure, row.baseline) if row.baseline else None
         if other and row.samples and len(row.samples) != len(other.samples):
             raise ValueError(f"{row.case}, {row.measure}: {row.contender!r} has other rounds than {row.baseline!r}")
-
-
-def processor() -> list[str]:
-    """Family, model and caches of the CPU, since its name alone may say nothing; empty if the system has no list."""
-    found = []
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        for name in ("cpu family", "model", "stepping"):
-            if line := re.search(rf"^{name}\s*:\s*(\w+)$", text, re.MULTILINE):
-                found.append(f"{name.removeprefix('cpu ')} {line[1]}")
-        for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-            level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
-            if kind != "Instruction":
-                found.append(f"L{level} {size}")
-    except OSError:
-        pass
-    return found
-
-
-def _simd() -> list[str]:
-    """The CPU's instruction sets that matter for speed; empty if the system does not list them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return []
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    return sorted(flag for flag in line[1].split() if SIMD.fullmatch(flag)) if line else []
-
-
-def _variables() -> dict[str, str]:
-    """Environment variables that affect speed, without those that name paths."""
-    items = sorted(os.environ.items())
-    return {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
-
-
-def commit() -> str:
-    """The commit of the checkout, or "unknown"."""
-    try:
-        head = _git("rev-parse", "HEAD")
-        return head + " and changes" * bool(_git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    return ran.stdout.strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,0 +1,66 @@
+"""Where a record is made: versions, the processor, settings, the commit of the checkout."""
+
+import os
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jax_lstm.environment import environment
+
+ROOT = Path(__file__).parents[2]
+PEERS = ("keras", "equinox", "onnxruntime", "onnx")
+SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
+# Environment variables that change speeds.
+VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
+
+
+def machine() -> dict[str, Any]:
+    """What `jax_lstm.environment` has, packages of contenders, the processor, and settings that are no paths."""
+    found = environment()
+    found["packages"] |= {name: has for name in PEERS if (has := _version(name))}
+    items = sorted(os.environ.items())
+    settings = {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
+    text = _read("/proc/cpuinfo")
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    simd = sorted(flag for flag in flags[1].split() if SIMD.fullmatch(flag)) if flags else []
+    return found | {"processor": _processor(text), "simd": simd, "variables": settings}
+
+
+def _processor(cpuinfo: str) -> list[str]:
+    """Family, model and caches of the CPU, since its name alone may say nothing; empty if the system does not tell."""
+    lines = (re.search(rf"^(?:cpu )?({name})\s*:\s*(\w+)$", cpuinfo, re.MULTILINE) for name in ("family", "model"))
+    found = [f"{line[1]} {line[2]}" for line in lines if line]
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (_read(folder / name).strip() for name in ("level", "type", "size"))
+        found += [f"L{level} {size}"] if kind != "Instruction" else []
+    return found
+
+
+def _read(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def commit() -> str:
+    """The commit of the checkout, or "unknown"."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + " and changes" * bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ran.stdout.strip()
