@@ -125,7 +125,8 @@ def test_settings() -> None:
 
 def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"c": Case(2, 25, 3, 4)}
-    variations = tuple(each._replace(cases=small) for each in kernels.VARIATIONS)
+    ours = [each for each in kernels.VARIATIONS if not next(iter(each.ways)).startswith("native")]
+    variations = tuple(each._replace(cases=small) for each in ours)
     monkeypatch.setattr(kernels, "QUICK", kernels.Setting(BRIEF, variations, lengths=(2, 4)))
     monkeypatch.setattr(tutorial, "STEPS", 3)
     assert main(["speed", "--part", "kernels", "--quick", "--out", str(tmp_path / "a.json")]) == 0
