@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +9,9 @@ import jax.numpy as jnp
 from benchmarks.core import child
 from benchmarks.core.cases import Case, draw
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
+from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.record import FAILED, SECONDS, Row
 from benchmarks.core.sampling import Plan, sample
-from jax_lstm import functional
 from jax_lstm.kernels import Scan
 
 UNROLLS, DTYPES = (1, 4, 8), ("float32", "bfloat16")
@@ -40,25 +38,16 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[l
 
 def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
     """Seconds by `unroll`, type and measure; float32 at JAX's default matmul precision."""
-    problem, turns = draw(case), {}
-    for unroll in unrolls:
-        for dtype in DTYPES:
-            params = {name: jnp.asarray(value, dtype) for name, value in problem.params.items()}
-            xs = jnp.asarray(problem.xs, dtype)
-
-            def loss(params: Any, xs: Any, unroll: int = unroll) -> Any:
-                ys = functional.lstm(params, xs, backend=Scan(unroll=unroll))[0]
-                return jnp.mean(jnp.square(ys.astype(jnp.float32)))
-
-            for measure, function in ((FORWARD, jax.jit(loss)), (BACKWARD, jax.jit(jax.value_and_grad(loss, (0, 1))))):
-                turns[f"unroll {unroll}, {dtype}, {measure}"] = partial(_blocking, function, params, xs)
+    problem = draw(case)
+    turns = {
+        f"unroll {unroll}, {dtype}, {measure}": ours(Scan(unroll=unroll), jnp.dtype(dtype))(problem)[measure].run
+        for unroll in unrolls
+        for dtype in DTYPES
+        for measure in (FORWARD, BACKWARD)
+    }
     with ThreadPoolExecutor() as pool:  # compile
         list(pool.map(lambda run: run(), turns.values()))
     return sample(turns, PLAN)[0]
-
-
-def _blocking(function: Any, *arguments: Any) -> None:
-    jax.block_until_ready(function(*arguments))
 
 
 def _answer(platform: str, hidden: int, batch: int, steps: int, unrolls: list[int]) -> dict[str, list[float]]:
