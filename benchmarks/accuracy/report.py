@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from benchmarks.accuracy.curves import draw
-from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, spread
-from benchmarks.accuracy.published import ETTH1, INFORMER, TCN
+from benchmarks.accuracy.forecasts import BASELINES, SERIES
+from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, ratio, spread
+from benchmarks.accuracy.published import ETTH1, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from benchmarks.facts import facts_of
 from benchmarks.record import Record
@@ -16,7 +18,7 @@ from benchmarks.tables import ABSENT, Table, as_markdown, print_table
 
 
 def tables(record: Record) -> list[Table]:
-    made = [_goals(record.rows), *(_forecasting(record.rows, table) for table in ETTH1)]
+    made = [_goals(record.rows), _series(record.rows), *(_etth1(record.rows, table) for table in ETTH1)]
     made += [_memory(record.rows, task) for task in ("adding", "copy")]
     return [table for table in made if table.rows]
 
@@ -32,22 +34,40 @@ def markdown(record: Record) -> str:
 
 
 def notes(rows: Sequence[Row]) -> list[str]:
-    """Counts of the figures of ETTh1 in which this LSTM, the baselines or the published LSTMa are better."""
-    better: Counter[str] = Counter()
-    for table, horizons in ETTH1.items():
-        for horizon, published in horizons.items():
-            for figure, theirs in zip(("mse", "mae"), published, strict=True):
-                ours, *others = (mean(of(rows, table, horizon, who), figure) for who in (OURS, "persistence", "linear"))
-                persistence, linear = others
-                if ours is None or persistence is None or linear is None:
-                    return []
-                better["ours"] += ours < theirs
-                better["naive"] += persistence < theirs
-                better["linear"] += linear < ours
+    """How many series and figures of ETTh1 the LSTM forecasts better than the baselines."""
+    found = [ratio(rows, name, series.options["horizon"], "mse", BASELINES) for name, series in SERIES.items()]
+    known = [one for one in found if one is not None]
+    clear = [clearly(rows, table, horizon, figure) for table, horizon, figure in _figures_of_etth1(rows)]
+    said = []
+    if known:
+        said.append(
+            f"Of {len(known)} series the LSTM has a lower MSE than every baseline in {sum(one < 1 for one in known)}, "
+            f"by more than 1 % in {sum(one < 0.99 for one in known)}; it is never above {max(known):.3f} of theirs."
+        )
+    if clear:
+        said.append(
+            f"Of the {len(clear)} figures of ETTh1 it is better than ridge regression, by more than the standard "
+            f"deviation over seeds, in {sum(one < 0 for one in clear)}, and worse in {sum(one > 0 for one in clear)}."
+        )
+    return said
+
+
+def clearly(rows: Sequence[Row], table: str, horizon: int, figure: str) -> int:
+    """-1 if the LSTM's mean error is below that of ridge regression by more than its spread, 1 if above, else 0."""
+    ours, ridge = of(rows, table, horizon, OURS), mean(of(rows, table, horizon, "ridge"), figure)
+    value, width = mean(ours, figure), spread(ours, figure)
+    if ridge is None or value is None or abs(value - ridge) <= (width or 0.0):
+        return 0
+    return 1 if value > ridge else -1
+
+
+def _figures_of_etth1(rows: Sequence[Row]) -> list[tuple[str, int, str]]:
     return [
-        f"Of the {2 * sum(map(len, ETTH1.values()))} figures of ETTh1 our LSTM is better than the published one in "
-        f"{better['ours']}, and so is persistence in {better['naive']}. The linear model is better than our LSTM in "
-        f"{better['linear']}."
+        (table, horizon, figure)
+        for table, horizons in ETTH1.items()
+        for horizon in horizons
+        for figure in ("mse", "mae")
+        if of(rows, table, horizon, OURS)
     ]
 
 
@@ -62,26 +82,52 @@ def figures(record: Record, folder: Path) -> None:
 def _goals(rows: Sequence[Row]) -> Table:
     cells = []
     for goal in judged(rows):
-        wanted = f"below {_number(goal['wanted'])}"
+        wanted = f"at {'most' if goal['limit'] else 'least'} {_number(goal['wanted'])}"
         met = {True: "yes", False: "no", None: ""}[goal["met"]]
         cells.append((goal["goal"], wanted, _number(goal["reached"]), str(goal["seeds"]), met))
     return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)
 
 
-def _forecasting(rows: Sequence[Row], table: str) -> Table:
+def _series(rows: Sequence[Row]) -> Table:
     cells = []
-    for horizon, published in ETTH1[table].items():
-        ours = of(rows, table, horizon, OURS)
+    for name, series in SERIES.items():
+        horizon = series.options["horizon"]
+        ours = of(rows, name, horizon, OURS)
         if not ours:
             continue
-        others = [of(rows, table, horizon, who) for who in ("persistence", "linear")]
-        for at, figure in enumerate(("mse", "mae")):
-            name = f"{horizon}, {figure.upper()}"
-            cells.append((name, f"{published[at]:.3f}", _spread(ours, figure), *(_cell(o, figure) for o in others)))
-    columns = ("horizon", "published LSTMa", f"our LSTM, {len(_seeds(rows, table))} seeds", "persistence", "linear")
+        others = [_cell(of(rows, name, horizon, who), "mse", ".4g") for who in BASELINES]
+        ahead = ratio(rows, name, horizon, "mse", BASELINES)
+        cells.append((
+            f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}"), *others, ABSENT if ahead is None else f"{ahead:.3f}",
+            f"{mean(ours, 'window'):.0f}", f"{np.mean([row.seconds for row in ours]):.1f} s",
+        ))  # fmt: skip
+    columns = ("series, horizon", "LSTM", *BASELINES, "of the best", "window", "processor time")
     return Table(
-        f"ETTh1, {table}, test part, standardised. Published: {INFORMER.paper}, {INFORMER.url}", columns, cells
+        f"Ten series, default options: MSE of the test part, standardised; {_seeds(rows, 'series')}", columns, cells
     )
+
+
+def _etth1(rows: Sequence[Row], table: str) -> Table:
+    cells = []
+    horizons = sorted({row.size for row in rows if row.study == "etth1" and row.task == table})
+    for horizon in horizons:
+        ours, ridge = of(rows, table, horizon, OURS), of(rows, table, horizon, "ridge")
+        published = ETTH1[table].get(horizon)
+        for at, figure in enumerate(("mse", "mae")):
+            old = ABSENT if published is None else f"{published[at]:.3f}"
+            name = f"{horizon}, {figure.upper()}"
+            cells.append((name, _spread(ours, figure), _cell(ridge, figure), *_later(table, horizon, at), old))
+    later = tuple(LATER) if table == "multivariate" else ()
+    columns = ("horizon", "LSTM", "ridge", *later, "LSTMa")
+    return Table(f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells)
+
+
+def _later(table: str, horizon: int, at: int) -> list[str]:
+    """The figures of later papers, which are of all seven columns."""
+    if table != "multivariate":
+        return []
+    known = horizon in LATER_HORIZONS
+    return [f"{found[LATER_HORIZONS.index(horizon)][at]:.3f}" if known else ABSENT for _, found in LATER.values()]
 
 
 def _memory(rows: Sequence[Row], task: str) -> Table:
@@ -110,13 +156,14 @@ def _memory(rows: Sequence[Row], task: str) -> Table:
     return Table(f"{task}, sequences never seen in training. Published: {TCN.paper}, {TCN.url}", columns, cells)
 
 
-def _seeds(rows: Sequence[Row], table: str) -> set[int | None]:
-    return {row.seed for row in rows if row.task == table and row.who == OURS}
+def _seeds(rows: Sequence[Row], study: str) -> str:
+    counts = Counter((row.task, row.size) for row in rows if (row.study, row.who) == (study, OURS)).values()
+    return f"{'-'.join(map(str, sorted({*counts})))} seeds"
 
 
-def _cell(rows: Sequence[Row], figure: str) -> str:
+def _cell(rows: Sequence[Row], figure: str, form: str = ".3f") -> str:
     value = mean(rows, figure)
-    return ABSENT if value is None else f"{value:.3f}"
+    return ABSENT if value is None else format(value, form)
 
 
 def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}") -> str:
