@@ -1,4 +1,4 @@
-"""`python -m benchmarks accuracy`: ETTh1, the adding problem and copy memory, compared with published figures."""
+"""`python -m benchmarks accuracy`: forecasts, adding and copy memory, beside baselines and published figures."""
 
 import time
 from collections.abc import Sequence
@@ -20,16 +20,16 @@ from jax_lstm.checks import require_extra, require_one_of, require_size
 
 @dataclass(frozen=True)
 class Accuracy(Command):
-    """Train on ETTh1, the adding problem and copy memory, and compare errors with published ones."""
+    """Forecast real series with default options; learn the adding problem and copy memory."""
 
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: etth1, adding, copy; may be repeated. All if not given."""
+    """Study to run: series, intervals, etth1, adding, copy; may be repeated. All if not given."""
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
-    """Small sizes, for a try; of the published figures only those of ETTh1 are reached."""
+    """Small sizes, for a try; no published figure is reached."""
     resume: str = ""
     """Continue this record: rows that it has, with the same config, are not trained again."""
 

@@ -9,11 +9,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.accuracy.published import ETTH1
 from benchmarks.accuracy.row import OURS, Figures, Job, Row
 from benchmarks.accuracy.series import file_of
 from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.calibration import interval_scores
 from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.intervals import Coverage
 from jax_lstm.train import Progress, TrainConfig, fit
 from jax_lstm.train.config import with_options
 from jax_lstm.train.task import Task
@@ -55,6 +59,7 @@ SERIES = {
     "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
     "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
 }
+WITH_INTERVALS, INTERVAL = ("weather", "ETTh1, OT", "taxi", "bicycles", "CO2", "exchange rates"), 0.9
 TABLES = {"univariate": ["OT"], "multivariate": COLUMNS}
 FURTHER = (96, 192)  # horizons of later papers, for all seven columns
 
@@ -99,8 +104,36 @@ def _baselines(file: str, options: str) -> dict[str, Any]:
 
 
 def _lstm(study: str, name: str, series: Series, seed: int, published: Figures) -> Row:
-    """One training run. Its processor seconds are those of training and validation after the first call, which
-    compiles the step.
+    task, run, curve, seconds = _trained(series, seed)
+    scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
+    config, options = task.config, series.options
+    figures = {"mse": scores["mse"], "mae": scores["mae"], "validation mae": validation["mae"]}
+    chosen = {"window": config.data.window, "segment": config.model.segment, "batch size": config.batch_size}
+    figures |= chosen | {"epochs": float(len(curve["epoch"]))}
+    return Row(study, name, options["horizon"], OURS, seed, figures, seconds, options, published, curve=curve)
+
+
+def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Calibrated intervals of the series with many test windows; they need no seeds."""
+    for name in ("weather",) if quick else WITH_INTERVALS:
+        series = SERIES[name]
+        options: dict[str, Any] = series.options | {"interval": INTERVAL}
+        run = partial(_interval, name, Series(series.file, options))
+        yield Job("intervals", name, options["horizon"], OURS, 0, options, run)
+
+
+def _interval(name: str, series: Series) -> Row:
+    """Means over the targets: of the coverage of the test part with its bootstrap interval, width and score."""
+    task, run, curve, seconds = _trained(series, 0)
+    found = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
+    figures = {field: float(np.mean([getattr(one, field) for one in found])) for field in Coverage._fields}
+    figures["windows"] = float(task.size("test"))
+    return Row("intervals", name, series.options["horizon"], OURS, 0, figures, seconds, series.options, curve=curve)
+
+
+def _trained(series: Series, seed: int) -> tuple[Any, Any, dict[str, list[float]], float]:
+    """The task, the trained run and its curve, and the processor seconds of training and validation after the first
+    call, which compiles the step.
     """
     curve: dict[str, list[float]] = {"epoch": [], "train": [], "validation": []}
     began: list[float] = []
@@ -113,17 +146,9 @@ def _lstm(study: str, name: str, series: Series, seed: int, published: Figures) 
                 column.append(float(value))  # type: ignore[arg-type]
 
     task = load(series, seed)
-    with tempfile.TemporaryDirectory() as directory:
-        fit(task, Path(directory), report=report)
-        run = open_run(Path(directory))
-        scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
-    figures = {"mse": scores["mse"], "mae": scores["mae"], "validation mae": validation["mae"]}
-    config = task.config
-    chosen = {"window": config.data.window, "segment": config.model.segment, "batch size": config.batch_size}
-    figures |= chosen | {"epochs": float(len(curve["epoch"]))}
-    seconds = began[-1] - began[0]
-    options = series.options
-    return Row(study, name, options["horizon"], OURS, seed, figures, seconds, options, published, curve=curve)
+    directory = Path(tempfile.mkdtemp())  # the run reads its weights from there
+    fit(task, directory, report=report)
+    return task, open_run(directory), curve, began[-1] - began[0]
 
 
 def load(series: Series, seed: int) -> Task:

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.accuracy.curves import draw
-from benchmarks.accuracy.forecasts import BASELINES, SERIES
+from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, SERIES
 from benchmarks.accuracy.goals import first_losses_part, judged, mean, of, ratio, spread
 from benchmarks.accuracy.published import ETTH1, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row
@@ -18,7 +18,12 @@ from benchmarks.tables import ABSENT, Table, as_markdown, print_table
 
 
 def tables(record: Record) -> list[Table]:
-    made = [_goals(record.rows), _series(record.rows), *(_etth1(record.rows, table) for table in ETTH1)]
+    made = [
+        _goals(record.rows),
+        _series(record.rows),
+        _intervals(record.rows),
+        *(_etth1(record.rows, table) for table in ETTH1),
+    ]
     made += [_memory(record.rows, task) for task in ("adding", "copy")]
     return [table for table in made if table.rows]
 
@@ -105,6 +110,23 @@ def _series(rows: Sequence[Row]) -> Table:
     return Table(
         f"Ten series, default options: MSE of the test part, standardised; {_seeds(rows, 'series')}", columns, cells
     )
+
+
+def _intervals(rows: Sequence[Row]) -> Table:
+    cells = []
+    for row in (row for row in rows if row.study == "intervals"):
+        found = row.figures
+        covers = f"{found['share']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+        cells.append(
+            (
+                f"{row.task}, {row.size}",
+                f"{found['windows']:.0f}",
+                covers,
+                *(f"{found[name]:.4g}" for name in ("width", "score")),
+            )
+        )
+    columns = ("series, horizon", "test windows", "covers (90% block bootstrap)", "mean width", "interval score")
+    return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
 
 def _etth1(rows: Sequence[Row], table: str) -> Table:

@@ -60,6 +60,7 @@ QUICK = Setting(
 
 STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
     "series": lambda setting, seeds: forecasts.series_jobs(setting.quick, seeds),
+    "intervals": lambda setting, seeds: forecasts.interval_jobs(setting.quick, seeds),
     "etth1": lambda setting, seeds: forecasts.etth1_jobs(setting.quick, seeds),
     "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),
     "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
