@@ -1,4 +1,4 @@
-"""`python -m benchmarks accuracy`: what LSTMs learn, compared with published figures."""
+"""`python -m benchmarks accuracy`: forecasts, adding and copy memory, beside baselines and published figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,19 +19,19 @@ from jax_lstm.checks import require_extra, require_one_of, require_size
 
 @dataclass(frozen=True)
 class Accuracy(Study):
-    """Train on ETTh1, the adding problem and copy memory, or by a user's commands; compare with published errors."""
+    """Forecast real series with default options; learn the adding problem and copy memory; or run a user's commands."""
 
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: etth1, adding, copy, or commands (text, labels and precision by `jax-lstm`, half an hour); may be
-    repeated. The first three if not given."""
+    """Study to run: series, intervals, etth1, adding, copy, or commands (text, labels and precision by `jax-lstm`, half
+    an hour); may be repeated. All but commands if not given."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
-    """Small sizes, for a try; of the published figures only those of ETTh1 are reached."""
+    """Small sizes, for a try; no published figure is reached."""
     resume: str = ""
     """Continue this record: rows that it has, with the same config, are not trained again."""
 

@@ -1,6 +1,6 @@
 """One trained model, or one baseline, each; and how it is kept in a record."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,11 +71,11 @@ def to_rows(row: Row) -> list[Recorded]:
     ]
 
 
-def from_record(record: Record, studies: Iterable[str] = ("etth1", "adding", "copy")) -> list[Row]:
-    """The rows that were kept by `to_rows`."""
+def from_record(record: Record) -> list[Row]:
+    """The rows that were kept by `to_rows`; those of `commands` have no seed of their own."""
     groups: dict[Any, list[Recorded]] = {}
     for each in record.rows:
-        if each.part in studies:
+        if "seed" in each.about:
             groups.setdefault((each.part, each.case, each.contender, each.about["seed"]), []).append(each)
     found = []
     for (study, case, who, seed), rows in groups.items():

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.accuracy import etth1, memory
-from benchmarks.accuracy.etth1 import Forecasting
+from benchmarks.accuracy import forecasts, memory
 from benchmarks.accuracy.learners import Learning
 from benchmarks.accuracy.memory import Memory
 from benchmarks.accuracy.published import SYMBOLS
@@ -44,7 +43,7 @@ def _copy(steps: int) -> Learning:
 
 @dataclass(frozen=True)
 class Setting:
-    etth1: Forecasting = field(default_factory=Forecasting)
+    quick: bool = False
     adding: Memory = field(
         default_factory=lambda: Memory({200: _adding(2000), 600: _adding(2000)}, torch_seeds={200: 3, 600: 1})
     )
@@ -54,13 +53,15 @@ class Setting:
 
 
 QUICK = Setting(
-    Forecasting(horizons=(24, 720), epochs=3),
+    True,
     Memory({50: _adding(600)}, {50: 1}),
     Memory({20: _copy(600)}, {20: 1}),
 )
 
 STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
-    "etth1": lambda setting, seeds: etth1.jobs(setting.etth1, seeds),
+    "series": lambda setting, seeds: forecasts.series_jobs(setting.quick, seeds),
+    "intervals": lambda setting, seeds: forecasts.interval_jobs(setting.quick, seeds),
+    "etth1": lambda setting, seeds: forecasts.etth1_jobs(setting.quick, seeds),
     "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),
     "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
 }

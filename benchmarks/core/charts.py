@@ -19,7 +19,7 @@ COLOURS = (
 KNOWN = {
     "native": 0, "LSTM": 0, "at": 0, "torch": 1, "PyTorch": 1, "scan": 2, "one": 2, "flax optimized": 3,
     "published": 3, "keras": 4, "cudnn": 4, "equinox": 5, "persistence": 6, "torch compile": 6, "onnxruntime": 7,
-    "pallas": 7, "linear": 8, "flax": 8, "linen": 9, "torch cell": 10, "torch compile cell": 12,
+    "pallas": 7, "ridge": 8, "flax": 8, "linen": 9, "seasonal-naive": 9, "torch cell": 10, "torch compile cell": 12,
 }  # fmt: skip
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 LINE, STEP, GAP = "#8888", 20, 13

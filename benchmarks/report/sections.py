@@ -24,7 +24,7 @@ STUDIES: dict[str, ModuleType] = {"speed": speed, "jit": jit, "accuracy": accura
 TITLES = {
     "speed": ("Speed", "The same LSTMs, with the same weights and inputs. Who computes something else is not timed."),
     "jit": ("Jit", "One LSTM written in many ways: what it costs to compile each, and what that buys."),
-    "accuracy": ("Accuracy", "LSTMs trained from scratch, beside published figures."),
+    "accuracy": ("Accuracy", "LSTMs trained from scratch, beside baselines and published figures."),
     "device": ("Device", "Our kernels on an accelerator, or compiled for one that is not here."),
     "agreement": ("Agreement with PyTorch", "`jax-lstm compare`: the same weights, windows and order in both."),
 }

@@ -24,7 +24,7 @@ from jax_lstm.train.directory import write_config
 from jax_lstm.train.metrics import MetricsLog
 from jax_lstm.train.position import Position, after_epoch, before_first
 from jax_lstm.train.task import Scores, Task
-from jax_lstm.weights.state_dicts import load_state_dict
+from jax_lstm.weights.state_dicts import load_state_dict, state_dict
 
 TIMED_BATCHES = 10  # in one sample
 METRICS_TORCH = "metrics.torch.jsonl"
@@ -148,16 +148,21 @@ def _train_jax(config: TrainConfig, task: Task, directory: Path, report: Report)
 def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report) -> tuple[list[Epoch], InTorch]:
     """The epochs, and the model with the weights of the best validation loss."""
     torch = InTorch(config, task)
-    predict = _predict(config, task, "val") if task.size("val") else None
+    model: Any = task.build(config)
+    validation = task.make_validate(model) if task.size("val") else None
+    arrays = jax.tree.map(jnp.asarray, task.arrays)
     log = MetricsLog(directory / METRICS_TORCH)
     epochs: list[Epoch] = []
     position, step, best = Position(), 0, torch.weights()
 
-    def validate() -> float | None:
-        return task.score(predict(torch), "val")[task.metric] if predict else None
+    def validate() -> tuple[Any, Scores]:
+        """The weights to keep and their scores, by the library's model, whose outputs were shown to agree."""
+        load_state_dict(model, torch.weights())
+        params = nnx.state(model, nnx.Param)
+        return validation(params, arrays) if validation else (params, {})
 
-    if task.margin is not None and predict:
-        position = before_first(position, [validate()], task.margin)
+    if task.margin is not None and validation:
+        position = before_first(position, [validate()[1][task.criterion]], task.margin)
     for epoch in range(config.epochs):
         losses = []
         torch.begin_epoch()
@@ -166,10 +171,13 @@ def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report
             step += len(rows)
             log.write([{"step": step, "epoch": epoch + 1, "loss": float(losses[-1].mean(dtype=np.float64))}])
             report("training, PyTorch", step, config.epochs * task.shape[0] * task.shape[1])
-        epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), validate()))
+        kept, scores = validate()
+        epochs.append(Epoch(float(np.concatenate(losses).mean(dtype=np.float64)), scores.get(task.metric)))
         log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": epochs[-1].val}])
-        position, (better,) = after_epoch(position, [epochs[-1].val], config, ["PyTorch"], [None], "")
-        best = torch.weights() if better else best
+        position, (better,) = after_epoch(position, [scores.get(task.criterion)], config, ["PyTorch"], [None], "")
+        if better:
+            nnx.update(model, kept)
+            best = state_dict(model)
     torch.set_weights(best)
     return epochs, torch
 

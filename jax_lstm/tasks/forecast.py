@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, load_dataset
 from jax_lstm.data.calendar import Calendar
@@ -23,13 +24,14 @@ from jax_lstm.tasks.intervals import Bands, bands
 from jax_lstm.tasks.models import columns_of, forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
-from jax_lstm.tasks.windows import forecast_of, make_forecast, start_at, windows
+from jax_lstm.tasks.windows import forecast_of, make_forecast, shared, start_at, windows
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
-from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task
+from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task, Validate
 
-MARGIN = 0.05  # of the validation loss, with few validation windows
+MARGIN = 0.01  # of the validation MAE, with few validation windows
+SHARES = np.linspace(1, 0, 21)  # of the LSTM's part of a forecast
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 
 
@@ -51,6 +53,11 @@ class Forecasting(Task):
         if self.config.model.network != "segments" or self.config.model.bypass != "ridge":
             return None
         return 0.0 if self.size("val") >= LEAST_HORIZONS * self.dataset.config.horizon else MARGIN
+
+    @property
+    def criterion(self) -> str:
+        """MAE if training starts at ridge regression: by MSE a few odd windows, such as holidays, would decide."""
+        return self.metric if self.margin is None or self.config.levels else "mae"
 
     @property
     def unit(self) -> str:
@@ -75,7 +82,7 @@ class Forecasting(Task):
     def ridge(self) -> Ridge:
         """Ridge regression with the normalisation of the model."""
         how = self.config.model.normalise
-        return self.dataset.ridge if how == "last" else fit_ridge(self.dataset, how)
+        return self.dataset.ridge if how in ("auto", "last") else fit_ridge(self.dataset, how)
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -144,6 +151,34 @@ class Forecasting(Task):
         """The forecasts for every window of a part, (n, horizon * C), or with quantiles (n, horizon * C * Q)."""
         forecast = make_forecast(model, self.layout)
         return lambda params, arrays: forecast(params, arrays[0], self.dataset.starts[part])
+
+    def make_validate(self, model: Any) -> Validate:
+        """Beside a linear map the LSTM's part is multiplied by the number from 0 to 1 with the least validation error,
+        since part of what it learns is noise.
+        """
+        if self.margin is None:
+            return super().make_validate(model)
+        levels = self.config.levels
+        cost = partial(pinball_loss, levels=levels) if levels else LOSSES[self.criterion]
+        predict, linear = self.make_predict(model, "val"), None
+        truth = jnp.asarray(truth_of(self.dataset, "val"))
+
+        @jax.jit
+        def losses(linear: jax.Array, forecasts: jax.Array) -> jax.Array:
+            return jax.lax.map(lambda share: cost(linear + share * (forecasts - linear), truth), SHARES)
+
+        def validate(params: nnx.State, arrays: Arrays) -> tuple[nnx.State, Scores]:
+            nonlocal linear
+            if linear is None:
+                linear = predict(shared(params, 0.0), arrays)
+            forecasts = predict(params, arrays)
+            share = float(SHARES[np.argmin(losses(linear, forecasts))])
+            if share < 1:
+                params = shared(params, share)
+                forecasts = predict(params, arrays)
+            return params, self.score(forecasts, "val")
+
+        return validate
 
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:
         return np.asarray(predictions).mean(axis=0, dtype=np.float64)

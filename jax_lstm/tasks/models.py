@@ -51,7 +51,7 @@ def forecaster(config: TrainConfig, about: Mapping[str, Any]) -> LSTMModel | For
         model.hidden_size,
         model.num_layers,
         segment=min(model.segment, data.window),
-        normalise=model.normalise,
+        normalise="last" if model.normalise == "auto" else model.normalise,
         channels=model.channels,
         decode=model.decode,
         bypass=model.bypass == "ridge",

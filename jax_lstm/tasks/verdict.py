@@ -78,7 +78,7 @@ def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[s
     losses = [row["val_loss"] for row in epochs if row.get("val_loss") is not None]
     if len(losses) > 2 and len(epochs) == run.config.epochs and losses[-1] < (1 - FALLING) * min(losses[:-1]):
         found.append(f"the validation loss was still falling in the last epoch: try --epochs {2 * run.config.epochs}")
-    persistence = baselines.get("persistence", {}).get(task.metric, np.inf)
+    persistence = baselines.get("persistence", {}).get(task.criterion, np.inf)
     best = run.statuses[name].best_loss
     if best is not None and best > persistence:
         found.append(

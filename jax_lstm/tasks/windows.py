@@ -55,6 +55,13 @@ def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast
     return forecast
 
 
+def shared(params: nnx.State, share: float) -> nnx.State:
+    """`params` of a `ForecastModel` with the LSTM's part of the forecast multiplied by `share`."""
+    params = jax.tree.map(lambda leaf: leaf, params)
+    params["fc"] = jax.tree.map(lambda leaf: leaf * share, params["fc"])
+    return params
+
+
 def start_at(model: ForecastModel, ridge: Ridge, offsets: np.ndarray) -> None:
     """Set the linear map of a model to ridge regression, with `offsets` (horizon, Q) for its quantiles."""
     assert model.bypass is not None

@@ -16,6 +16,7 @@ from jax_lstm.train.step import Loss
 Arrays = Any  # a tree of arrays
 Scores = Mapping[str, float]
 Predict = Callable[[nnx.State, Arrays], np.ndarray]
+Validate = Callable[[nnx.State, Arrays], tuple[nnx.State, Scores]]  # to the weights to keep, and their scores
 Build = Callable[[TrainConfig, Mapping[str, Any]], Any]  # (config, about) to the model
 
 
@@ -43,8 +44,13 @@ class Task(ABC):
         return next(iter(self.headings))
 
     @property
+    def criterion(self) -> str:
+        """The score by which the best epoch is chosen."""
+        return self.metric
+
+    @property
     def margin(self) -> float | None:
-        """The fraction by which a validation loss must be better than that of the initial weights to replace them.
+        """The fraction by which the criterion must be better than with the initial weights to replace them.
 
         None if these are random, so that the first epoch replaces them anyway.
         """
@@ -119,6 +125,11 @@ class Task(ABC):
     @abstractmethod
     def make_predict(self, model: Any, part: str) -> Predict:
         """`(params, arrays)` to the predictions for a part, as `score` takes them."""
+
+    def make_validate(self, model: Any) -> Validate:
+        """`(params, arrays)` to the weights to keep of `params`, and their scores on the validation part."""
+        predict = self.make_predict(model, "val")
+        return lambda params, arrays: (params, self.score(predict(params, arrays), "val"))
 
     @abstractmethod
     def combine(self, predictions: Sequence[np.ndarray]) -> np.ndarray:

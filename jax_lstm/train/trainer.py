@@ -194,8 +194,8 @@ class Trainer:
 
         with deferred_signals() as signals:
             if position.step == 0 and task.margin is not None and task.size("val"):
-                scores = validate(gather(state.params, self.mesh), position)
-                position = before_first(position, [one[task.metric] for one in scores], task.margin)
+                _, scores = validate(gather(state.params, self.mesh), position)
+                position = before_first(position, [one[task.criterion] for one in scores], task.margin)
             while position.epoch < config.epochs and not position.stopped:
                 began = time.perf_counter()
                 if position.call == 0:
@@ -229,13 +229,15 @@ class Trainer:
                         save()
                         raise _interrupted(position, signum)
 
-                params = gather(state.params, self.mesh)
-                scores = validate(params, position)
-                val_losses = [one.get(task.metric, np.nan) for one in scores] or [None] * count
+                params, scores = validate(gather(state.params, self.mesh), position)
+                val_losses, chosen_by = (
+                    [one.get(name, np.nan) for one in scores] or [None] * count
+                    for name in (task.metric, task.criterion)
+                )
                 sums = (np.nan if one.stopped else one.loss_sum for one in position.members)
                 train_losses = tuple(loss_sum / steps_per_epoch for loss_sum in sums)
                 position, better = after_epoch(
-                    position, val_losses, config, self.names, last_losses, saved(), self.alone
+                    position, chosen_by, config, self.names, last_losses, saved(), self.alone
                 )
                 best = _where(better, params, best)
                 row = {"step": position.step, "epoch": position.epoch, "seconds": round(time.perf_counter() - began, 4)}
@@ -266,19 +268,22 @@ class Trainer:
             raise InputError(f"{self.directory}: the data is not what the run was trained on: its {differs} differs")
         return runner.place(state), best, position_of(saved.position, self.config)
 
-    def _validation(self, runner: Runner) -> Callable[[nnx.State, Position], tuple[Scores, ...]]:
-        """`(params, position)` to the validation scores of each member; () without a validation part."""
+    def _validation(self, runner: Runner) -> Callable[[nnx.State, Position], tuple[nnx.State, tuple[Scores, ...]]]:
+        """`(params, position)` to the weights to keep, and each member's scores; () without a validation part."""
         task, count = self.task, len(self.runs)
         if not task.size("val"):
-            return lambda params, position: ()
-        predict = task.make_predict(task.build(self.runs[0]), "val")
+            return lambda params, position: (params, ())
+        validate_member = task.make_validate(task.build(self.runs[0]))
         arrays = runner.arrays if self.mesh is None else jax.tree.map(jnp.asarray, task.arrays)
 
-        def validate(params: nnx.State, position: Position) -> tuple[Scores, ...]:
-            return tuple(
-                {} if one.stopped else task.score(predict(member(params, at, count), arrays), "val")
-                for at, one in enumerate(position.members)
-            )
+        def validate(params: nnx.State, position: Position) -> tuple[nnx.State, tuple[Scores, ...]]:
+            each = (member(params, at, count) for at in range(count))
+            found = [
+                (own, {}) if one.stopped else validate_member(own, arrays)
+                for own, one in zip(each, position.members, strict=True)
+            ]
+            kept, scores = zip(*found, strict=True)
+            return kept[0] if count == 1 else jax.tree.map(lambda *leaves: jnp.stack(leaves), *kept), scores
 
         return validate
 

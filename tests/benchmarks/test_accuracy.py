@@ -1,8 +1,9 @@
 """`python -m benchmarks accuracy`: the tasks are those that were published, and both frameworks learn them alike."""
 
 import dataclasses
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +11,15 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.accuracy import commands, etth1, setting
-from benchmarks.accuracy.etth1 import Forecasting
-from benchmarks.accuracy.forecaster import Forecaster
+from benchmarks.accuracy import commands, forecasts, series, setting
+from benchmarks.accuracy.goals import first_losses_part, goals, mean, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, learn
 from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record, to_rows
-from benchmarks.accuracy.tables import better, first_losses_part, goals, mean, notes, spread, tables, tiles
+from benchmarks.accuracy.tables import clearly, notes, of_the_best, tables, tiles
 from benchmarks.accuracy.tasks import TASKS
-from benchmarks.core.record import RECORDS, Recorder, read
+from benchmarks.core.record import RECORDS, Recorder, begin, read, write
 from benchmarks.core.tables import markdown
 from jax_lstm.checks import InputError
 from jax_lstm.tolerances import TOLERANCES
@@ -98,81 +98,91 @@ def test_a_loss_that_is_not_finite_is_said() -> None:
         learn("adding", 20, OURS, 0, Memory({20: wild}, {}))
 
 
-WINDOW, HORIZON, PARTS = 24, 24, (600, 150, 150)
-FORECASTING = Forecasting((HORIZON,), WINDOW, 16, 0.0, learning_rate=1e-2, batch_size=32, epochs=8, ridges=(1e-6, 1e6))
+PARTS = (600, 150, 150)
 
 
 @pytest.fixture
-def waves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+def waves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[np.ndarray]:
     """A small ETTh1: seven sines on a drift, and a little noise; what its file says, (T, 7)."""
     at, noise = np.arange(sum(PARTS)), np.random.default_rng(0).normal(0, 0.02, (sum(PARTS), 7))
     values = np.sin(at[:, None] / np.arange(3, 10)) + at[:, None] / 500 + noise
     days = np.datetime64("2016-07-01T00") + at.astype("timedelta64[h]")
     lines = [f"{day},{','.join(map(str, row))}\n" for day, row in zip(days, values, strict=True)]
-    (tmp_path / "waves.csv").write_text(f"date,{','.join(etth1.COLUMNS)}\n{''.join(lines)}")
+    (tmp_path / "waves.csv").write_text(f"date,{','.join(forecasts.COLUMNS)}\n{''.join(lines)}")
     monkeypatch.setenv("ETTH1_CSV", str(tmp_path / "waves.csv"))
-    monkeypatch.setattr(etth1, "SPLIT", ",".join(map(str, PARTS)))
-    return values
+    monkeypatch.setattr(forecasts, "SPLIT", ",".join(map(str, PARTS)))
+    series.file_of.cache_clear()
+    yield values
+    series.file_of.cache_clear()
 
 
-def test_etth1(waves: np.ndarray) -> None:
-    """Windows, persistence and the linear model by NumPy alone; the LSTM is better than persistence."""
-    rows = {(row.task, row.who): row for row in (job.run() for job in etth1.jobs(FORECASTING, 1))}
-    assert len(rows) == 6
-    first = PARTS[0] + PARTS[1]
-    for table, values in (("univariate", waves[:, -1:]), ("multivariate", waves)):
-        values = (values - values[: PARTS[0]].mean(axis=0)) / values[: PARTS[0]].std(axis=0)
-
-        def pairs(begin: int, end: int, values: np.ndarray = values) -> tuple[np.ndarray, np.ndarray]:
-            """Windows and horizons, (n, W, C) and (n, horizon, C), less the last value of the window."""
-            whole = np.stack([values[at : at + WINDOW + HORIZON] for at in range(begin, end - WINDOW - HORIZON + 1)])
-            return np.split(whole - whole[:, WINDOW - 1 : WINDOW], [WINDOW], axis=1)  # type: ignore[return-value]
-
-        (x, y), (tested, truth) = pairs(0, PARTS[0]), pairs(first - WINDOW, sum(PARTS))
-        errors = {"persistence": truth, "linear": np.empty_like(truth)}
-        for column in range(values.shape[1]):
-            with_one = [np.pad(each[..., column], ((0, 0), (0, 1)), constant_values=1.0) for each in (x, tested)]
-            penalty = np.sqrt(1e-6 * len(x)) * np.eye(WINDOW + 1)
-            wanted = np.concatenate([y[..., column], np.zeros((WINDOW + 1, HORIZON))])
-            weights = np.linalg.lstsq(np.concatenate([with_one[0], penalty]), wanted, rcond=None)[0]
-            errors["linear"][..., column] = truth[..., column] - with_one[1] @ weights
-        for who, error in errors.items():
-            found = rows[table, who].figures
-            assert found["windows"] == len(error) == PARTS[2] - HORIZON + 1
-            assert found["mse"] == pytest.approx(np.mean(np.square(error)), rel=1e-4)
-            assert found["mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-4)
-        assert rows[table, OURS].figures["mse"] < 0.5 * rows[table, "persistence"].figures["mse"]
+def test_etth1(waves: np.ndarray, tmp_path: Path) -> None:
+    """The rows of a table: persistence is that of NumPy, and the LSTM is no worse than ridge regression."""
+    jobs = [job for job in forecasts.etth1_jobs(quick=True, seeds=1) if job.task == "univariate"]
+    rows = {job.who: job.run() for job in jobs}
+    assert rows.keys() == {*forecasts.BASELINES, OURS}
+    assert {row.size for row in rows.values()} == {24}
+    values = waves[:, -1]
+    values = (values - values[: PARTS[0]].mean()) / values[: PARTS[0]].std()
+    errors = [values[at + 1 : at + 25] - values[at] for at in range(PARTS[0] + PARTS[1] - 1, sum(PARTS) - 24)]
+    assert rows["persistence"].figures["mse"] == pytest.approx(np.mean(np.square(errors)), rel=1e-4)
+    assert rows["persistence"].published == {"mse": 0.114, "mae": 0.272}
+    ours = rows[OURS]
+    assert ours.figures["mse"] <= 1.01 * rows["ridge"].figures["mse"] < 0.5 * rows["persistence"].figures["mse"]
+    assert ours.figures["epochs"] == len(ours.curve["epoch"]) == len(ours.curve["validation"])
+    assert ours.seconds > 0
+    record = begin("accuracy", "")
+    record.rows.extend(each for row in rows.values() for each in to_rows(row))
+    write(record, tmp_path / "record.json")
+    kept = {row.who: row for row in from_record(read(tmp_path / "record.json"))}
+    assert kept == rows
+    assert all(job.made(kept[job.who]) for job in jobs)
 
 
-@pytest.mark.usefixtures("waves")
-def test_the_forecaster_keeps_its_best() -> None:
-    """At this learning rate the fourth epoch is worse than the third."""
-    dataset = etth1.load("univariate", HORIZON, WINDOW)
-    model: Any = Forecaster(1, HORIZON, hidden_size=4, dropout=0.0, seed=0)
-    config = dataclasses.replace(FORECASTING, learning_rate=0.1, patience=1).train_config(0)
-    best, curve = etth1.fit(model, dataset, config)
-    assert min(curve["validation"]) < curve["validation"][-1]
-    forecast = etth1.make_forecast(model, etth1.layout_of(dataset))
-    forecasts = forecast(best, jnp.asarray(dataset.inputs), dataset.starts["val"])
-    assert etth1._scores(dataset, "val", forecasts)["mse"] == pytest.approx(min(curve["validation"]), rel=1e-5)
+def test_series_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXCHANGE_RATE_CSV", str(tmp_path / "rates.csv"))
+    (tmp_path / "rates.csv").write_text("1,2\n3,4\n")
+    series.file_of.cache_clear()
+    assert series.file_of("exchange_rate.csv").read_text() == "c0,c1\n1,2\n3,4\n"
+    series.file_of.cache_clear()
+    for name, one in forecasts.SERIES.items():
+        assert one.options.keys() <= {"time", "target", "features", "horizon", "split"}, f"{name} tunes the model"
 
 
 def test_where_etth1_is_sought(monkeypatch: pytest.MonkeyPatch) -> None:
+    series.file_of.cache_clear()
     monkeypatch.setenv("ETTH1_CSV", "none.csv")
     with pytest.raises(InputError, match=r"ETDataset .*ETTH1_CSV=FILE"):
-        etth1.csv_file()
+        series.file_of("ETTh1.csv")
 
 
 def test_goals() -> None:
     figures = [{"mse": 0.1, "mae": 0.3}, {"mse": 0.12, "mae": 0.3}]
     rows = [Row("etth1", "univariate", 24, OURS, seed, each, 0.0) for seed, each in enumerate(figures)]
-    found = {text: reached and reached < wanted for text, wanted, reached, _ in goals(rows)}
-    assert found["ETTh1 univariate, horizon 24, MSE"] is True
-    assert found["ETTh1 univariate, horizon 24, MAE"] is False
-    assert found["ETTh1 univariate, horizon 48, MAE"] is None
-    assert len([name for name in found if name.startswith("ETTh1")]) == 20
-    assert mean(rows, "mse") == pytest.approx(0.11)
-    assert spread(rows, "mse") == pytest.approx(np.std([0.1, 0.12], ddof=1))
+    rows += [Row("etth1", "univariate", 24, "ridge", None, {"mse": 0.11, "mae": 0.29}, 0.0)]
+    found = {goal.text: goal for goal in goals(rows)}
+    reached = found["ETTh1 univariate, horizon 24, MSE relative to ridge regression"]
+    assert reached.reached == pytest.approx(1)
+    assert reached.met is True
+    assert found["ETTh1 univariate, horizon 24, MAE relative to ridge regression"].met is False
+    assert found["ETTh1 univariate, horizon 48, MAE relative to ridge regression"].met is None
+    assert len([name for name in found if re.match(r"ETTh1 .*, horizon \d+, M.. relative", name)]) == 20
+    assert len([name for name in found if re.fullmatch(r"ETTh1 multivariate, horizon \d+, MSE", name)]) == 4
+    assert mean(rows[:2], "mse") == pytest.approx(0.11)
+    assert spread(rows[:2], "mse") == pytest.approx(np.std([0.1, 0.12], ddof=1))
+    assert [clearly(rows, "univariate", 24, figure) for figure in ("mse", "mae")] == [0, 1]
+
+
+def test_a_series_counts_as_better_only_below_every_baseline() -> None:
+    """Intervals have the same tasks, and do not count."""
+    rows = []
+    for name, one in forecasts.SERIES.items():
+        errors = {"persistence": 3.0, "seasonal-naive": 0.9 if name == "CO2" else 2.0, "ridge": 1.0, OURS: 0.95}
+        for who in (*one.baselines, OURS):
+            rows.append(Row("series", name, one.options["horizon"], who, None, {"mse": errors[who]}, 0.0))
+        rows.append(Row("intervals", name, one.options["horizon"], OURS, 0, {"share": 0.9}, 0.0))
+    goal = next(goal for goal in goals(rows) if goal.text == "series with a lower MSE than every baseline")
+    assert (goal.reached, goal.met) == (9.0, True)
 
 
 def test_the_command_makes_a_record_and_goes_on_with_one(
@@ -203,19 +213,17 @@ def test_the_command_makes_a_record_and_goes_on_with_one(
 
 
 def test_the_committed_record_is_that_of_the_full_setting() -> None:
-    """Rows that the command would make now, in its order; and what heads the report does not hide persistence."""
+    """Rows that the command would make now, in its order; what heads the report does not hide ties and defeats."""
     record = read(RECORDS / "accuracy.json", "accuracy")
     rows = from_record(record)
     made = [job for study in setting.STUDIES.values() for job in study(setting.Setting(), 3)]
     assert [next((at for at, row in enumerate(rows) if job.made(row)), None) for job in made] == list(range(len(rows)))
-    horizons = [row for row in rows if row.study == "etth1"]
-    assert all(row.figures["windows"] == 2880 - row.size + 1 for row in horizons)
-    found = better(rows)
-    assert found
-    assert tiles(record)[0][0] == f"{found['ours']} of 20"
-    assert f"persistence beats {found['naive']}" in tiles(record)[0][1]
-    assert f"so is persistence in {found['naive']}" in notes(record)
-    assert len(tables(record)) == 5
+    known = of_the_best(rows)
+    assert len(known) == 10
+    assert tiles(record)[0][0] == f"{sum(one < 1 for one in known)} of 10"
+    assert f"more than 1 % {sum(one < 0.99 for one in known)}" in tiles(record)[0][1]
+    assert f"never above {max(known):.3f}" in notes(record)
+    assert len(tables(record)) == 7
 
 
 # Through the commands of a user

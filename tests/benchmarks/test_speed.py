@@ -342,7 +342,7 @@ def test_no_such_devices_or_no_compiler(name: str, message: str, monkeypatch: py
         ("speed --part iterations --shorter 0", "`--shorter` must be an integer of at least 1"),
         ("speed --part scaling --most 512", "`--most` must be between 1 and 256; got 512"),
         ("jit --sweep everything", "`--sweep` must be one of 'base', 'steps'"),
-        ("accuracy --study unknown", "`--study` must be one of 'etth1'"),
+        ("accuracy --study unknown", "`--study` must be one of 'series'"),
         ("report --record gone.json", "gone.json: No such file or directory"),
     ],
 )

@@ -149,6 +149,6 @@ def test_warnings_of_training(losses: list[float], val: list[float], expected: l
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     best = {"": Some(best_loss=min(val))}
     run: Any = Some(names=[""], directory=tmp_path, config=Some(epochs=len(losses)), statuses=best)
-    task: Any = Some(metric="mse")
+    task: Any = Some(metric="mse", criterion="mse")
     found = training_warnings(run, task, {"persistence": {"mse": 3.0}})
     assert [one.partition(": the last value")[0] for one in found] == expected

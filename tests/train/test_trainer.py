@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jax_lstm import InputError
 from jax_lstm.data import DataConfig, load_dataset
@@ -57,7 +59,7 @@ def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is
     data: DataConfig, tmp_path: Path
 ) -> None:
     dataset = load_dataset(data)
-    ridge = float(np.mean((dataset.ridge.forecast(dataset, dataset.starts["val"]) - truth_of(dataset, "val")) ** 2))
+    ridge = float(np.mean(np.abs(dataset.ridge.forecast(dataset, dataset.starts["val"]) - truth_of(dataset, "val"))))
     best = {}
     for rate, epochs in ((1e-9, 1), (3e-3, 30)):
         config = config_for(data, model=ModelConfig(8), epochs=epochs, optim=OptimConfig(learning_rate=rate))
@@ -67,6 +69,40 @@ def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is
     assert best[1e-9] == pytest.approx(ridge * (1 - margin), rel=1e-4), "no epoch was better by the margin"
     assert best[3e-3] is not None
     assert best[3e-3] < ridge
+
+
+@pytest.mark.parametrize(("shift", "share"), [(1.0, 1.0), (2.0, 0.5), (-1.0, 0.0)])
+def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConfig, shift: float, share: float) -> None:
+    """An LSTM that adds the median error is right, one that adds twice as much half of that, and the wrong way none."""
+    task = Forecasting(config_for(data, model=ModelConfig(4)), load_dataset(data))
+    model: Any = task.build(task.config)
+    arrays = jax.tree.map(jnp.asarray, task.arrays)
+    predict, truth = task.make_predict(model, "val"), truth_of(task.dataset, "val")
+    params = nnx.state(model, nnx.Param)
+    linear = predict(params, arrays)
+    params["bypass"]["bias"][...] -= 0.2  # so that there is something to add
+    added = float(np.median(truth - linear)) + 0.2
+    params["fc"]["bias"][...] += shift * added
+    kept, scores = task.make_validate(model)(params, arrays)
+    np.testing.assert_allclose(kept["fc"]["bias"][...], share * shift * added, rtol=0.11, atol=1e-6)
+    assert scores["mae"] == task.score(predict(kept, arrays), "val")["mae"]
+    assert scores["mae"] <= task.score(predict(params, arrays), "val")["mae"]
+
+
+def test_the_normalisation_is_chosen_by_ridge_regression(tmp_path: Path) -> None:
+    """Where growth and noise are in proportion to the level, windows are alike after scaling."""
+    at, noise = np.arange(300), np.random.default_rng(1).normal(0, 0.5, 300)
+    series = {"last": np.cumsum(noise), "mean": np.exp(at / 40) * (2 + np.sin(at * np.pi / 6) + noise)}
+    for expected, values in series.items():
+        path = tmp_path / f"{expected}.csv"
+        path.write_text("a\n" + "".join(f"{value}\n" for value in values))
+        data = DataConfig(csv=str(path), target=("a",), window=12, horizon=4, season=12)
+        task = Forecasting(TrainConfig(data=data), load_dataset(data))
+        assert task.config.model.normalise == task.ridge.normalise == expected
+        assert (
+            Forecasting(TrainConfig(data=data, model=ModelConfig(normalise="none")), load_dataset(data)).ridge.normalise
+            == "none"
+        )
 
 
 def test_no_optimiser_changes_the_bypass(data: DataConfig, tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""Forecasts with default options, beside the baselines of `jax-lstm`: ten series, and ETTh1 as it is published."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy.published import ETTH1
+from benchmarks.accuracy.row import OURS, Figures, Job, Row
+from benchmarks.accuracy.series import file_of
+from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks.calibration import interval_scores
+from jax_lstm.tasks.evaluation import evaluate
+from jax_lstm.tasks.intervals import Coverage
+from jax_lstm.train import Progress, TrainConfig, fit
+from jax_lstm.train.config import with_options
+from jax_lstm.train.task import Task
+
+COLUMNS = ["HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
+CURRENCIES = [f"c{at}" for at in range(8)]
+BASELINES = ("persistence", "seasonal-naive", "ridge")
+SPLIT = "8640,2880,2880"  # ETTh1: 12, 4 and 4 months of 30 days
+
+
+@dataclass(frozen=True)
+class Series:
+    """Options of `jax-lstm train` for a file: its columns and the horizon, and nothing that tunes the model."""
+
+    file: str
+    options: dict[str, Any]
+    baselines: tuple[str, ...] = BASELINES
+
+
+def etth1(columns: list[str], horizon: int) -> Series:
+    """Without calendar features, as the published linear models."""
+    options: dict[str, Any] = {"time": "date", "target": columns, "features": columns, "horizon": horizon}
+    options |= {"split": SPLIT, "calendar": "off"}
+    return Series("ETTh1.csv", options)
+
+
+SERIES = {
+    "weather": Series("", {"target": ["temp"], "horizon": 12}),
+    "ETTh1, OT": Series("ETTh1.csv", {"time": "date", "target": ["OT"], "horizon": 24}),
+    "ETTh1": Series(
+        "ETTh1.csv", {"time": "date", "target": COLUMNS, "features": COLUMNS, "horizon": 96, "split": SPLIT}
+    ),
+    "airline": Series("airline_passengers.csv", {"time": "Month", "target": ["Passengers"], "horizon": 12}),
+    "exchange rates": Series(  # which have no season
+        "exchange_rate.csv", {"target": CURRENCIES, "horizon": 5}, ("persistence", "ridge")
+    ),
+    "taxi": Series("nyc_taxi.csv", {"time": "timestamp", "target": ["value"], "horizon": 48}),
+    "bicycles": Series(
+        "bike_sharing.csv", {"time": "date_time", "target": ["users"], "features": ["users"], "horizon": 24}
+    ),
+    "CO2": Series("co2.csv", {"time": "date", "target": ["co2"], "horizon": 13}),
+    "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
+    "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
+}
+WITH_INTERVALS, INTERVAL = ("weather", "ETTh1, OT", "taxi", "bicycles", "CO2", "exchange rates"), 0.9
+TABLES = {"univariate": ["OT"], "multivariate": COLUMNS}
+FURTHER = (96, 192)  # horizons of later papers, for all seven columns
+
+
+def series_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    for name, series in SERIES.items():
+        if not quick or name == "airline":
+            if series.file:
+                file_of(series.file)  # raises before anything is trained
+            yield from _jobs("series", name, series, seeds)
+
+
+def etth1_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    for table, columns in TABLES.items():
+        horizons = sorted({*ETTH1[table], *(FURTHER if table == "multivariate" else ())})
+        for horizon in horizons[:1] if quick else horizons:
+            yield from _jobs("etth1", table, etth1(columns, horizon), seeds)
+
+
+def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:
+    horizon, published = series.options["horizon"], ETTH1.get(name, {}).get(series.options["horizon"])
+    figures: Figures = dict(zip(("mse", "mae"), published, strict=True)) if published else {}
+    for who in series.baselines:
+        run = partial(_baseline, study, name, series, who, figures)
+        yield Job(study, name, horizon, who, None, series.options, run)
+    for seed in range(seeds):
+        run = partial(_lstm, study, name, series, seed, figures)
+        yield Job(study, name, horizon, OURS, seed, series.options, run)
+
+
+def _baseline(study: str, name: str, series: Series, who: str, published: Figures) -> Row:
+    began, options = time.process_time(), series.options
+    scores = _baselines(series.file, json.dumps(options))[who]
+    seconds = time.process_time() - began
+    found = {"mse": scores["mse"], "mae": scores["mae"]}
+    return Row(study, name, options["horizon"], who, None, found, seconds, options, published)
+
+
+@lru_cache(maxsize=1)
+def _baselines(file: str, options: str) -> dict[str, Any]:
+    return load(Series(file, json.loads(options)), 0).baselines("test")
+
+
+def _lstm(study: str, name: str, series: Series, seed: int, published: Figures) -> Row:
+    task, run, curve, seconds = _trained(series, seed)
+    scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
+    config, options = task.config, series.options
+    figures = {"mse": scores["mse"], "mae": scores["mae"], "validation mae": validation["mae"]}
+    chosen = {"window": config.data.window, "segment": config.model.segment, "batch size": config.batch_size}
+    figures |= chosen | {"epochs": float(len(curve["epoch"]))}
+    return Row(study, name, options["horizon"], OURS, seed, figures, seconds, options, published, curve=curve)
+
+
+def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Calibrated intervals of the series with many test windows; they need no seeds."""
+    for name in ("weather",) if quick else WITH_INTERVALS:
+        series = SERIES[name]
+        options: dict[str, Any] = series.options | {"interval": INTERVAL}
+        run = partial(_interval, name, Series(series.file, options))
+        yield Job("intervals", name, options["horizon"], OURS, 0, options, run)
+
+
+def _interval(name: str, series: Series) -> Row:
+    """Means over the targets: of the coverage of the test part with its bootstrap interval, width and score."""
+    task, run, curve, seconds = _trained(series, 0)
+    found = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
+    figures = {field: float(np.mean([getattr(one, field) for one in found])) for field in Coverage._fields}
+    figures["windows"] = float(task.size("test"))
+    return Row("intervals", name, series.options["horizon"], OURS, 0, figures, seconds, series.options, curve=curve)
+
+
+def _trained(series: Series, seed: int) -> tuple[Any, Any, dict[str, list[float]], float]:
+    """The task, the trained run and its curve, and the processor seconds of training and validation after the first
+    call, which compiles the step.
+    """
+    curve: dict[str, list[float]] = {"epoch": [], "train": [], "validation": []}
+    began: list[float] = []
+
+    def report(progress: Progress) -> None:
+        began.append(time.process_time())
+        if progress.epoch_ended:
+            values = (progress.position.epoch, progress.train_loss, progress.val_loss)
+            for column, value in zip(curve.values(), values, strict=True):
+                column.append(float(value))  # type: ignore[arg-type]
+
+    task = load(series, seed)
+    directory = Path(tempfile.mkdtemp())  # the run reads its weights from there
+    fit(task, directory, report=report)
+    return task, open_run(directory), curve, began[-1] - began[0]
+
+
+def load(series: Series, seed: int) -> Task:
+    """The task of a training run with default options."""
+    csv = str(file_of(series.file)) if series.file else ""
+    return load_task(with_options(TrainConfig(), {"csv": csv, "seed": seed, **series.options}, "forecast"))
