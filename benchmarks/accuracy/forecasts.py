@@ -34,6 +34,7 @@ class Series:
 
     file: str
     options: dict[str, Any]
+    baselines: tuple[str, ...] = BASELINES
 
 
 def etth1(columns: list[str], horizon: int) -> Series:
@@ -50,7 +51,9 @@ SERIES = {
         "ETTh1.csv", {"time": "date", "target": COLUMNS, "features": COLUMNS, "horizon": 96, "split": SPLIT}
     ),
     "airline": Series("airline_passengers.csv", {"time": "Month", "target": ["Passengers"], "horizon": 12}),
-    "exchange rates": Series("exchange_rate.csv", {"target": CURRENCIES, "horizon": 5}),
+    "exchange rates": Series(  # which have no season
+        "exchange_rate.csv", {"target": CURRENCIES, "horizon": 5}, ("persistence", "ridge")
+    ),
     "taxi": Series("nyc_taxi.csv", {"time": "timestamp", "target": ["value"], "horizon": 48}),
     "bicycles": Series(
         "bike_sharing.csv", {"time": "date_time", "target": ["users"], "features": ["users"], "horizon": 24}
@@ -82,7 +85,7 @@ def etth1_jobs(quick: bool, seeds: int) -> Iterator[Job]:
 def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:
     horizon, published = series.options["horizon"], ETTH1.get(name, {}).get(series.options["horizon"])
     figures: Figures = dict(zip(("mse", "mae"), published, strict=True)) if published else {}
-    for who in BASELINES:
+    for who in series.baselines:
         run = partial(_baseline, study, name, series, who, figures)
         yield Job(study, name, horizon, who, None, series.options, run)
     for seed in range(seeds):

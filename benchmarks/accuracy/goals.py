@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.forecasts import BASELINES, SERIES
+from benchmarks.accuracy.forecasts import SERIES
 from benchmarks.accuracy.published import ETTH1, MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row
 from jax_lstm.tolerances import TOLERANCES, difference
@@ -62,7 +62,7 @@ def _series(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         yield _goal(
             f"{name}: MSE relative to ridge regression", WORSE, ratio(rows, name, horizon, "mse", ["ridge"]), seeds
         )
-        better.append(ratio(rows, name, horizon, "mse", BASELINES))
+        better.append(ratio(rows, name, horizon, "mse", series.baselines))
     count = None if None in better else float(sum(one < 1 for one in better))  # type: ignore[operator]
     yield _goal("series with a lower MSE than every baseline", BETTER, count, 0, limit=False)
 

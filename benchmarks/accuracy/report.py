@@ -40,7 +40,7 @@ def markdown(record: Record) -> str:
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """How many series and figures of ETTh1 the LSTM forecasts better than the baselines."""
-    found = [ratio(rows, name, series.options["horizon"], "mse", BASELINES) for name, series in SERIES.items()]
+    found = [ratio(rows, name, series.options["horizon"], "mse", series.baselines) for name, series in SERIES.items()]
     known = [one for one in found if one is not None]
     clear = [clearly(rows, table, horizon, figure) for table, horizon, figure in _figures_of_etth1(rows)]
     said = []
@@ -101,7 +101,7 @@ def _series(rows: Sequence[Row]) -> Table:
         if not ours:
             continue
         others = [_cell(of(rows, name, horizon, who), "mse", ".4g") for who in BASELINES]
-        ahead = ratio(rows, name, horizon, "mse", BASELINES)
+        ahead = ratio(rows, name, horizon, "mse", series.baselines)
         cells.append((
             f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}"), *others, ABSENT if ahead is None else f"{ahead:.3f}",
             f"{mean(ours, 'window'):.0f}", f"{np.mean([row.seconds for row in ours]):.1f} s",
