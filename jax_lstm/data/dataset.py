@@ -211,7 +211,7 @@ def _with_best_window(
             refused = error
     if not found:
         raise refused
-    return min(found, key=lambda one: fit_ridge(one, covariates=False).loss) if len(found) > 1 else found[0]
+    return min(found, key=lambda one: one.ridge.loss) if len(found) > 1 else found[0]
 
 
 def _with_windows(

@@ -48,13 +48,17 @@ def _most_correlated(series: np.ndarray) -> int:
 def windows_to_try(season: int, calendar: Calendar | None, horizon: int, rows: int) -> list[int]:
     """Windows that suit series of `rows` training rows: one season or several; without any, several horizons.
 
-    A window and its horizon take at most half of the training rows; if none of them fits, it is what is left.
+    One or two seasons and the horizon take at most half of the training rows, a longer window and the horizon a fifth.
+    If none of them fits, it is what is left.
     """
-    seasons: Sequence[int] = calendar.seasons if calendar is not None else ()
-    lengths = {one * times for one in {season, *seasons} if one > 1 for times in (1, 2, 4)}
-    lengths = lengths or {times * horizon for times in (2, 4, 8)}
-    most = min(rows // 2 - horizon, MOST_ROWS)
-    return sorted(one for one in lengths if one <= most) or [max(min(2 * horizon, most), 1)]
+    known: Sequence[int] = calendar.seasons if calendar is not None else ()
+    seasons = {one for one in {season, *known} if one > 1} or {2 * horizon}
+
+    def most(times: int) -> int:
+        return min(rows // (2 if times <= 2 else 5) - horizon, MOST_ROWS)
+
+    lengths = {one * times for one in seasons for times in (1, 2, 4) if one * times <= most(times)}
+    return sorted(lengths) or [max(min(2 * horizon, most(1)), 1)]
 
 
 def segment_for(season: int, window: int) -> int:

@@ -93,7 +93,7 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_tiles_and_records(page: Page) -> None:
-    """Tiles are those of the record, with intervals; every record can be downloaded; how little is gained is not hidden."""
+    """Tiles are those of the record, with intervals; every record can be downloaded; ties are not hidden."""
     found = mean(read(RECORDS / "speed.json", "speed"), BACKWARD, "native")
     assert found is not None
     assert f"<strong>{found[0]}×</strong> <span>{BACKWARD}: our kernel" in page.text
