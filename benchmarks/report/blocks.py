@@ -151,7 +151,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": (
         "accuracy",
         lambda record: (
-            f"{facts(record, 'accuracy')}\n\n{accuracy.notes(record)}\n\n{markdown(*accuracy.tables(record))}"
+            f"{facts(record, 'accuracy')} {record.note}\n\n{accuracy.notes(record)}\n\n"
+            f"{markdown(*accuracy.tables(record))}"
         ),
     ),
 }

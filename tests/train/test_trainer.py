@@ -78,12 +78,13 @@ def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConf
     model: Any = task.build(task.config)
     arrays = jax.tree.map(jnp.asarray, task.arrays)
     predict, truth = task.make_predict(model, "val"), truth_of(task.dataset, "val")
-    params = nnx.state(model, nnx.Param)
+    params: Any = nnx.state(model, nnx.Param)
     linear = predict(params, arrays)
     params["bypass"]["bias"][...] -= 0.2  # so that there is something to add
     added = float(np.median(truth - linear)) + 0.2
     params["fc"]["bias"][...] += shift * added
-    kept, scores = task.make_validate(model)(params, arrays)
+    validate: Any = task.make_validate(model)
+    kept, scores = validate(params, arrays)
     np.testing.assert_allclose(kept["fc"]["bias"][...], share * shift * added, rtol=0.11, atol=1e-6)
     assert scores["mae"] == task.score(predict(kept, arrays), "val")["mae"]
     assert scores["mae"] <= task.score(predict(params, arrays), "val")["mae"]
