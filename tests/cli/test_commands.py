@@ -70,7 +70,8 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
     columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24)
-    model, optim = ModelConfig(HIDDEN, segment=1), OptimConfig(schedule="constant")
+    model = ModelConfig(HIDDEN, segment=1, normalise="last")
+    optim = OptimConfig(schedule="constant")
     expected = TrainConfig(data=columns, model=model, optim=optim, batch_size=16, epochs=2)
     assert read_json(trained / "config.json") == {"format": FORMAT, **to_dict(expected)}
     rows = metrics(trained / "metrics.jsonl")
