@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy.row import Job, Row, from_record, to_rows
+from benchmarks.accuracy.series import file_of
 from benchmarks.accuracy.setting import QUICK, STUDIES, Setting
 from benchmarks.accuracy.tables import tables
 from benchmarks.core.record import Record, Recorder, begin, resumed
@@ -44,6 +45,8 @@ class Accuracy(Study):
         setting = QUICK if self.quick else Setting()
         jobs = [job for name in self.study or STUDIES for job in STUDIES.get(name, lambda *_: ())(setting, self.seeds)]
         record = resumed(Path(self.resume), self.NAME, command) if self.resume else begin(self.NAME, command)
+        for file in {job.file for job in jobs} - {""}:
+            file_of(file)  # raises before anything is trained
         if jobs:
             require_extra("torch", "torch", "python -m benchmarks accuracy")
         recorder = Recorder(record, path, console)

@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """A row to make."""
+    """A row to make; `file` is that of its series, if it is not in the project."""
 
     study: str
     task: str
@@ -44,6 +44,7 @@ class Job:
     seed: int | None
     config: dict[str, Any]
     run: Callable[[], Row] = field(compare=False)
+    file: str = ""
 
     def made(self, row: Row) -> bool:
         """Whether the row is this job's, with the same config."""

@@ -76,12 +76,15 @@ def _figures_of_etth1(rows: Sequence[Row]) -> list[tuple[str, int, str]]:
 
 
 def _goals(rows: Sequence[Row]) -> Table:
-    cells = []
+    cells, missing = [], 0
     for goal in goals(rows):
+        if goal.met is None:
+            missing += 1
+            continue
         wanted = f"at {'least' if goal.least else 'most'} {_number(goal.wanted)}"
-        met = {True: "yes", False: "no", None: ""}[goal.met]
-        cells.append((goal.text, wanted, _number(goal.reached), str(goal.seeds or ABSENT), met))
-    return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells)
+        cells.append((goal.text, wanted, _number(goal.reached), str(goal.seeds or ABSENT), "yes" if goal.met else "no"))
+    notes = (f"Not measured yet: {missing} goals of `benchmarks/accuracy/goals.py`.",) if missing else ()
+    return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells, notes=notes)
 
 
 def _series(rows: Sequence[Row]) -> Table:

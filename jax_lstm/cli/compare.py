@@ -86,7 +86,7 @@ class Compare:
             written.append(pictures.LOSSES)
         if comparison.scores and config.train.task == "forecast":
             own = comparison.predictions
-            if pictures.drawn(console, lambda: pictures.forecasts(directory, task.dataset, comparison.part, own)):
+            if pictures.drawn(console, lambda: pictures.forecasts(directory, task, comparison.part, own)):
                 written.append(pictures.FORECASTS)
         console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")
         return 0

@@ -12,7 +12,7 @@ from jax_lstm.checks import MissingExtraError
 from jax_lstm.cli import plots
 from jax_lstm.data import Dataset
 from jax_lstm.files import read_json_lines
-from jax_lstm.tasks.scores import baseline_forecasts, truth_of
+from jax_lstm.tasks.scores import baseline_forecasts, median, truth_of
 
 LOSSES = "losses.png"
 FORECASTS = "forecasts.png"
@@ -49,10 +49,15 @@ def loss_curves(directory: Path, metrics: Mapping[str, Path], metric: str) -> No
     plots.loss_curves(directory / LOSSES, curves, metric)
 
 
-def forecasts(directory: Path, dataset: Dataset, part: str, forecasts: Mapping[str, np.ndarray]) -> None:
-    """Draw `forecasts.png`, with the baselines: evenly spaced windows of a part, first target, on its own scale."""
+def forecasts(directory: Path, task: Any, part: str, forecasts: Mapping[str, np.ndarray]) -> None:
+    """Draw `forecasts.png`, with the baselines: evenly spaced windows of a part, first target, on its own scale.
+
+    Of quantiles the median is drawn.
+    """
+    dataset: Dataset = task.dataset
     config, scaler, truth = dataset.config, dataset.scaler.pick(dataset.target[:1]), truth_of(dataset, part)
     count, baselines = len(dataset.target), baseline_forecasts(dataset, part)
+    forecasts = {name: median(each, truth.shape[1], task.config.levels) for name, each in forecasts.items()}
 
     def restored(each: Mapping[str, np.ndarray], at: int) -> dict[str, np.ndarray]:
         return {name: scaler.restore(values[at, ::count]) for name, values in each.items()}

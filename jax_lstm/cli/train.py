@@ -127,7 +127,7 @@ def _finish(console: Console, sweep: Sweep) -> None:
         show.notes(console, (), training_warnings(run, task, task.baselines("val") if task.size("val") else {}))
         show.evaluation(console, run, task, found, part)
         if task.config.task == "forecast" and pictures.drawn(
-            console, lambda: pictures.forecasts(directory, task.dataset, part, {"LSTM": found.predictions})
+            console, lambda: pictures.forecasts(directory, task, part, {"LSTM": found.predictions})
         ):
             written.append(pictures.FORECASTS)
     logs = {name or "JAX": trainer.directory / METRICS for name, trainer in sweep.trainers.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data.calendar import Calendar, calendar_names
 from jax_lstm.data.config import DataConfig, parse_split
-from jax_lstm.data.ridge import Ridge, fit_ridge
+from jax_lstm.data.ridge import Ridge, best_ridge, fit_ridge
 from jax_lstm.data.scaler import Scaler, fit_scaler
 from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar
@@ -61,7 +61,7 @@ class Dataset:
 
     @cached_property
     def ridge(self) -> Ridge:
-        return fit_ridge(self)
+        return best_ridge(self)
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _with_best_window(
             refused = error
     if not found:
         raise refused
-    return min(found, key=lambda one: one.ridge.loss) if len(found) > 1 else found[0]
+    return min(found, key=lambda one: fit_ridge(one).loss) if len(found) > 1 else found[0]
 
 
 def _with_windows(

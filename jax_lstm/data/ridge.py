@@ -10,6 +10,7 @@ from jax_lstm.models.forecast_model import Layout, Normalise, linear_inputs, lin
 
 CHUNK = 2**22  # numbers of inputs held in memory at once
 PENALTIES = 10.0 ** np.arange(-8, 3)  # per window, beside inputs of unit variance
+CLEARLY = 0.05  # lower, as a fraction of the validation error
 MOST_INPUTS = 2048  # above, covariates are left to the LSTM: the cost grows with the third power
 LEAST_HORIZONS = 4  # validation windows that must be there to choose covariates, in horizons
 MOST_LAGS = 48  # rows of covariates
@@ -66,6 +67,12 @@ class Sums(NamedTuple):
     def first(self, inputs: int) -> "Sums":
         """For the first inputs alone."""
         return self._replace(xx=self.xx[:inputs, :inputs], xy=self.xy[:inputs], x=self.x[:inputs])
+
+
+def best_ridge(dataset: Any) -> Ridge:
+    """With a window's last value subtracted, unless mean and standard deviation are clearly better."""
+    last, mean = fit_ridge(dataset, "last"), fit_ridge(dataset, "mean")
+    return mean if mean.loss < (1 - CLEARLY) * last.loss else last
 
 
 def fit_ridge(dataset: Any, normalise: Normalise = "last", covariates: bool = True) -> Ridge:

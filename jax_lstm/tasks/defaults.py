@@ -5,15 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from jax_lstm.data import Dataset
-from jax_lstm.data.ridge import fit_ridge
 from jax_lstm.data.season import segment_for
-from jax_lstm.models.forecast_model import Normalise
 from jax_lstm.train.config import TrainConfig
 
 BATCH_SIZE, EPOCHS = 64, 10  # of every task
 LEAST_BATCH, MOST_BATCH = 4, 256
 BATCHES = 16  # least number of batches in an epoch of a short series
-CLEARLY = 0.05  # fraction of the validation error
 LEAST_EPOCHS, MOST_EPOCHS = 5, 15  # of a forecaster
 WINDOWS, ROWS = 100_000, 90_000_000  # read in all epochs together: at most so many windows, and rows of windows
 
@@ -38,16 +35,10 @@ def with_forecast_defaults(config: TrainConfig, dataset: Dataset) -> TrainConfig
     if model.network == "segments":
         shortest = min(dataset.calendar.seasons, default=1) if dataset.calendar else used.season
         segment = model.segment or segment_for(shortest, used.window)
-        normalise = _normalise(dataset) if model.normalise == "auto" else model.normalise
+        normalise = dataset.ridge.normalise if model.normalise == "auto" else model.normalise
         model = replace(model, segment=min(segment, used.window), normalise=normalise)
     short, long = min(windows // BATCHES, BATCH_SIZE), min(windows // BATCH_SIZE, MOST_BATCH)
     batch_size = config.batch_size or max(LEAST_BATCH, short, long)
     most = min(WINDOWS // windows, ROWS // (windows * used.window))
     epochs = config.epochs or int(np.clip(most, LEAST_EPOCHS, MOST_EPOCHS))
     return with_defaults(replace(config, data=data, model=model, batch_size=batch_size, epochs=epochs))
-
-
-def _normalise(dataset: Dataset) -> Normalise:
-    """The last value, unless ridge regression is clearly better on windows scaled by mean and standard deviation."""
-    scaled = fit_ridge(dataset, "mean").loss
-    return "mean" if scaled < (1 - CLEARLY) * dataset.ridge.loss else "last"

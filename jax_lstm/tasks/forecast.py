@@ -24,7 +24,7 @@ from jax_lstm.tasks.intervals import Bands, bands
 from jax_lstm.tasks.models import columns_of, forecaster
 from jax_lstm.tasks.run import Run
 from jax_lstm.tasks.scores import baseline_forecasts, score, truth_of
-from jax_lstm.tasks.windows import forecast_of, make_forecast, shared, start_at, windows
+from jax_lstm.tasks.windows import forecast_of, make_forecast, start_at, windows, with_share
 from jax_lstm.train.batches import shuffled
 from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
@@ -81,8 +81,8 @@ class Forecasting(Task):
     @cached_property
     def ridge(self) -> Ridge:
         """Ridge regression with the normalisation of the model."""
-        how = self.config.model.normalise
-        return self.dataset.ridge if how in ("auto", "last") else fit_ridge(self.dataset, how)
+        how, best = self.config.model.normalise, self.dataset.ridge
+        return best if how in ("auto", best.normalise) else fit_ridge(self.dataset, how)
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -160,6 +160,7 @@ class Forecasting(Task):
             return super().make_validate(model)
         levels = self.config.levels
         cost = partial(pinball_loss, levels=levels) if levels else LOSSES[self.criterion]
+        initial = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))  # in which the LSTM adds nothing
         predict, linear = self.make_predict(model, "val"), None
         truth = jnp.asarray(truth_of(self.dataset, "val"))
 
@@ -170,11 +171,12 @@ class Forecasting(Task):
         def validate(params: nnx.State, arrays: Arrays) -> tuple[nnx.State, Scores]:
             nonlocal linear
             if linear is None:
-                linear = predict(shared(params, 0.0), arrays)
+                linear = predict(initial, arrays)
             forecasts = predict(params, arrays)
-            share = float(SHARES[np.argmin(losses(linear, forecasts))])
+            found = np.nan_to_num(losses(linear, forecasts), nan=np.inf)  # a diverged model keeps its share
+            share = float(SHARES[np.argmin(found)])
             if share < 1:
-                params = shared(params, share)
+                params = with_share(params, share)
                 forecasts = predict(params, arrays)
             return params, self.score(forecasts, "val")
 

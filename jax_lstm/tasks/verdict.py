@@ -13,6 +13,7 @@ from jax_lstm.train.task import Task
 ADVICE = "try more data, --seeds 0:5, or --sweep learning_rate=3e-4,1e-3,3e-3"
 FEW_UPDATES = 100
 FALLING = 0.005  # fraction by which the last epoch improved on all before
+FAR = 10.0  # times the validation loss
 SAME = 5e-5  # relative difference that is rounding
 RISEN = 2.0  # times the training loss of the first epoch
 
@@ -39,7 +40,7 @@ class Verdict(NamedTuple):
     def __str__(self) -> str:
         numbers = f"{self.heading} {self.score:.4g} against {self.baseline_score:.4g}"
         if abs(self.ratio - 1) < SAME:
-            kept = ": no epoch had a better validation loss, so it was kept" if self.baseline == "ridge" else ""
+            kept = ": no epoch had a lower validation error, so it was kept" if self.baseline == "ridge" else ""
             return f"equal to {self.baseline}, the best baseline ({numbers}){kept}"
         if not self.baseline_score:
             return f"worse than {self.baseline}, which has no error at all ({numbers})"
@@ -78,6 +79,11 @@ def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[s
     losses = [row["val_loss"] for row in epochs if row.get("val_loss") is not None]
     if len(losses) > 2 and len(epochs) == run.config.epochs and losses[-1] < (1 - FALLING) * min(losses[:-1]):
         found.append(f"the validation loss was still falling in the last epoch: try --epochs {2 * run.config.epochs}")
+    if losses and last > FAR * losses[-1]:
+        found.append(
+            f"the training loss, {last:.4g}, is far above the validation loss: what the LSTM learnt was left out; try "
+            "a lower --learning-rate"
+        )
     persistence = baselines.get("persistence", {}).get(task.criterion, np.inf)
     best = run.statuses[name].best_loss
     if best is not None and best > persistence:

@@ -55,7 +55,7 @@ def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast
     return forecast
 
 
-def shared(params: nnx.State, share: float) -> nnx.State:
+def with_share(params: nnx.State, share: float) -> nnx.State:
     """`params` of a `ForecastModel` with the LSTM's part of the forecast multiplied by `share`."""
     params = jax.tree.map(lambda leaf: leaf, params)
     params["fc"] = jax.tree.map(lambda leaf: leaf * share, params["fc"])

@@ -62,8 +62,8 @@ class ModelConfig:
     segment: Annotated[int, FORECAST_ONLY] = 0
     """Rows that the LSTM reads as one step (default: from the season)."""
     normalise: Annotated[Literal["auto", "last", "mean", "none"], FORECAST_ONLY] = "auto"
-    """Subtract the last row from the targets in a window, or their mean and divide by their deviation. `auto` is the
-    last row, unless the other is clearly better for ridge regression."""
+    """Subtract the last row from the targets in a window, or their mean and divide by their deviation. `auto` takes
+    the last row, unless ridge regression is clearly better with the mean."""
     channels: Annotated[Literal["apart", "joint"], FORECAST_ONLY] = "apart"
     """Read each target as a sequence of its own, with shared weights, or all at once."""
     decode: Annotated[Literal["segments", "linear"], FORECAST_ONLY] = "segments"

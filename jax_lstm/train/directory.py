@@ -23,6 +23,7 @@ class Saved(NamedTuple):
     config: TrainConfig
     data: dict[str, Any]  # what the task says about its data
     position: Mapping[str, Any]
+    format: int
 
 
 def require_empty(directory: Path, name: str) -> Path:
@@ -47,7 +48,8 @@ def read_saved(directory: Path) -> Saved:
     require_known(about.get("format", 0), f"{directory / CHECKPOINTS / str(step)}")
     if not {"data", "position"} <= about.keys():
         raise InputError(f"{directory}: the checkpoint is not one of jax-lstm train")
-    return Saved(step, _config(directory, about), upgraded_facts(about["data"]), about["position"])
+    return Saved(step, _config(directory, about), upgraded_facts(about["data"]), about["position"],
+                 about.get("format", 0))  # fmt: skip
 
 
 def saved_config(directory: Path) -> TrainConfig:

@@ -4,8 +4,9 @@ from typing import Any
 
 from jax_lstm.checks import InputError
 
-# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: networks
-FORMAT = 3
+# 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: networks;
+# 4: the best epoch of a forecaster by its MAE
+FORMAT = 4
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
 IGNORED = {  # options that every config of format 0 has, whatever its task
@@ -43,6 +44,8 @@ def upgraded(values: Any, where: str) -> Any:
     model, forecast = values.get("model"), values.get("task", "forecast") == "forecast"
     if number < 3 and forecast and isinstance(model, dict) and {"hidden_size", "num_layers"} <= model.keys():
         values["model"] = {"network": "tutorial"} | model
+    if number == 3 and isinstance(model, dict) and model.get("network") == "tutorial":
+        values["model"] = {name: value for name, value in model.items() if name != "normalise"}
     if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
         values["data"] = {"calendar": "off"} | data
     return values

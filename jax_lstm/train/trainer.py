@@ -261,6 +261,9 @@ class Trainer:
         if not (self.resume and has_checkpoint(self.directory / CHECKPOINTS)):
             return runner.state, best, Position(members=(MemberStatus(),) * len(self.runs))
         saved, about = read_saved(self.directory), self.task.about
+        if saved.format < 4 and self.task.criterion != self.task.metric:
+            reason = "an older version chose its best epoch by another error"
+            raise InputError(f"{self.directory}: cannot be resumed, since {reason}; train it anew")
         like = Checkpointed(gather(runner.state, self.mesh), best)
         state, best = restore_arrays(self.directory / CHECKPOINTS, saved.step, like)
         if about | saved.data != about:  # an older run may have saved fewer facts

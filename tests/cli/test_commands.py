@@ -186,7 +186,8 @@ def test_forecast_beyond_the_year_9999_and_of_a_group_without_a_name(tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["0.5,0,0.5", "0.8,0.2,0", "1.0,0,0"])
 def test_parts_may_be_left_out(data: str, tmp_path: Path, says: Prints, split: str) -> None:
-    says("train", "--csv", data, *COLUMNS, *SMALL, "--split", split, "--out", tmp_path / "run")
+    options = ("--split", split, "--quantiles", ".1,.5,.9")
+    says("train", "--csv", data, *COLUMNS, *SMALL, *options, "--out", tmp_path / "run")
     for name in ("scores.json", "forecasts.png"):
         assert (tmp_path / "run" / name).exists() == (split != "1.0,0,0")
 

@@ -94,7 +94,7 @@ def test_few_windows_and_constant_columns_are_borne(tmp_path: Path) -> None:
 
 def test_the_window_is_the_one_with_the_least_validation_error(tmp_path: Path) -> None:
     dataset = load(tmp_path, window=0)
-    losses = {one: load(tmp_path, window=one).ridge.loss for one in (5, 10, 20)}
+    losses = {one: fit_ridge(load(tmp_path, window=one)).loss for one in (5, 10, 20)}
     assert dataset.config.window == min(losses, key=lambda one: losses[one])
 
 
@@ -116,7 +116,9 @@ def test_seasons() -> None:
 
 def test_windows_to_try() -> None:
     assert windows_to_try(24, HOURS, 24, 8640) == [24, 48, 96, 168, 336, 672]
-    assert windows_to_try(24, HOURS, 24, 3000) == [24, 48, 96, 168, 336], "four weeks are too much of 18"
+    assert windows_to_try(24, HOURS, 24, 3000) == [24, 48, 96, 168, 336], (
+        "four weeks are too long for 18 weeks of training rows"
+    )
     assert windows_to_try(12, MONTHS, 12, 100) == [12, 24]
     assert windows_to_try(1, None, 5, 1000) == [10, 20, 40]
     assert windows_to_try(12, MONTHS, 12, 20) == [1]

@@ -105,3 +105,8 @@ def test_a_comparison_of_a_forecaster_before_there_were_networks(number: int) ->
     saved = {"format": number, "train": train, "samples": 3} if number else {"hidden_size": 6, "num_layers": 1}
     found = from_dict(CompareConfig(), compare_upgraded(saved, "here"), "here").train
     assert (found.model.network, found.model.hidden_size, found.optim.schedule) == ("tutorial", 6, "constant")
+
+
+def test_the_tutorial_network_had_an_option_for_its_normalisation() -> None:
+    values = {"format": 3, "model": {"network": "tutorial", "normalise": "last", "hidden_size": 4}}
+    assert upgraded(values, "")["model"] == {"network": "tutorial", "hidden_size": 4}

@@ -71,6 +71,16 @@ def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is
     assert best[3e-3] < ridge
 
 
+def test_a_run_that_chose_its_epoch_by_another_error_is_not_resumed(
+    data: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Forecasting(config_for(data, model=ModelConfig(4), epochs=1), load_dataset(data))
+    monkeypatch.setattr(trainer, "FORMAT", 3)
+    fit(task, tmp_path)
+    with pytest.raises(InputError, match="train it anew"):
+        fit(task, tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(("shift", "share"), [(1.0, 1.0), (2.0, 0.5), (-1.0, 0.0)])
 def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConfig, shift: float, share: float) -> None:
     """An LSTM that adds the median error is right, one that adds twice as much half of that, and the wrong way none."""
@@ -81,9 +91,9 @@ def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConf
     params: Any = nnx.state(model, nnx.Param)
     linear = predict(params, arrays)
     params["bypass"]["bias"][...] -= 0.2  # so that there is something to add
+    validate: Any = task.make_validate(model)
     added = float(np.median(truth - linear)) + 0.2
     params["fc"]["bias"][...] += shift * added
-    validate: Any = task.make_validate(model)
     kept, scores = validate(params, arrays)
     np.testing.assert_allclose(kept["fc"]["bias"][...], share * shift * added, rtol=0.11, atol=1e-6)
     assert scores["mae"] == task.score(predict(kept, arrays), "val")["mae"]
