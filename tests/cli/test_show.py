@@ -72,7 +72,7 @@ def legend(figure: Any) -> list[str]:
 def test_baselines_are_drawn_beside_the_model(task: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures, count = drawn(monkeypatch), task.size("test")
     own = {"JAX": np.zeros((count, 21)), "PyTorch": np.ones((count, 21))}
-    pictures.forecasts(tmp_path, task.dataset, "test", own)
+    pictures.forecasts(tmp_path, task, "test", own)
     names = ["persistence", "seasonal-naive", "ridge"]
     baselines = [name for name in names if name in task.baselines("test")]
     assert legend(figures[0]) == ["seen", "truth", *baselines, "JAX", "PyTorch"]

@@ -27,7 +27,7 @@ def test_the_packaged_weather() -> None:
     assert np.isfinite(weather.inputs).all()
     for starts in weather.starts.values():
         assert len(starts) > 0
-        assert (starts % 8730 + 336 + 12 <= 8730).all()
+        assert (starts % 8730 + weather.config.window + 12 <= 8730).all()
     assert [one.group for one in series] == ["EWR", "JFK", "LGA"]
     for one in series:
         assert (one.offset, str(one.calendar), len(one.values)) == ("Z", "1 hour", 8730)
