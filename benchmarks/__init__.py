@@ -11,13 +11,13 @@ from pathlib import Path
 
 
 def _prefer_the_installed() -> None:
-    checkout = str(Path(__file__).parents[1])
-    if "jax_lstm" in sys.modules or checkout in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    checkout = Path(__file__).resolve().parents[1]
+    if "jax_lstm" in sys.modules or str(checkout) in os.environ.get("PYTHONPATH", "").split(os.pathsep):
         return
     for found in distributions(name="jax-lstm"):
-        folder = str(found.locate_file(""))
-        if folder != checkout and Path(folder, "jax_lstm", "__init__.py").is_file():
-            sys.path.insert(0, folder)
+        folder = Path(str(found.locate_file(""))).resolve()  # building leaves metadata in the checkout too
+        if folder != checkout and (folder / "jax_lstm" / "__init__.py").is_file():
+            sys.path.insert(0, str(folder))
             return
 
 

@@ -45,7 +45,7 @@ ROLES: dict[str, Any] = {
 def test_a_column_that_matters_is_used(role: str, column: str, decode: Any, tmp_path: Path) -> None:
     panel().to_csv(tmp_path / "panel.csv", index=False)
     data = DataConfig(str(tmp_path / "panel.csv"), ("y",), group="site", window=12, horizon=HORIZON, **ROLES[role])
-    model = ModelConfig(24, segment=3, decode=decode, output_dropout=0.0, bypass="none")
+    model = ModelConfig(24, segment=3, decode=decode, normalise="last", output_dropout=0.0, bypass="none")
     config = TrainConfig(data=data, model=model, optim=OptimConfig(learning_rate=5e-3), epochs=12)
     task: Any = load_task(config)
     fit(task, tmp_path / "run")
