@@ -29,7 +29,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cores": _cores(),
-        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
+        "packages": {name: has for name in PACKAGES if (has := installed(name))},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "x64": bool(jax.config.read("jax_enable_x64")),
     }
@@ -40,7 +40,8 @@ def extras() -> dict[str, bool]:
     return {extra: find_spec(module) is not None for extra, (module, _) in EXTRAS.items()}
 
 
-def _version(package: str) -> str | None:
+def installed(package: str) -> str | None:
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

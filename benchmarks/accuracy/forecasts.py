@@ -105,8 +105,9 @@ def _baselines(file: str, options: str) -> dict[str, Any]:
 
 
 def _lstm(study: str, name: str, series: Series, seed: int, published: Figures) -> Row:
-    task, run, curve, seconds = _trained(series, seed)
-    scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
+    with tempfile.TemporaryDirectory() as folder:
+        task, run, curve, seconds = _trained(series, seed, Path(folder))
+        scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
     config, options = task.config, series.options
     figures = {"mse": scores["mse"], "mae": scores["mae"], "validation mae": validation["mae"]}
     chosen = {"window": config.data.window, "segment": config.model.segment, "batch size": config.batch_size}
@@ -125,16 +126,18 @@ def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:
 
 def _interval(name: str, series: Series) -> Row:
     """Means over the targets: of the coverage of the test part with its bootstrap interval, width and score."""
-    task, run, curve, seconds = _trained(series, 0)
-    found = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
+    with tempfile.TemporaryDirectory() as folder:
+        task, run, curve, seconds = _trained(series, 0, Path(folder))
+        found = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
     figures = {field: float(np.mean([getattr(one, field) for one in found])) for field in Coverage._fields}
     figures["windows"] = float(task.size("test"))
     return Row("intervals", name, series.options["horizon"], OURS, 0, figures, seconds, series.options, curve=curve)
 
 
-def _trained(series: Series, seed: int) -> tuple[Any, Any, dict[str, list[float]], float]:
-    """The task, the trained run and its curve, and the processor seconds of training and validation after the first
-    call, which compiles the step.
+def _trained(series: Series, seed: int, directory: Path) -> tuple[Any, Any, dict[str, list[float]], float]:
+    """Train in `directory`: the task, the run, its curve, and processor seconds of training and validation.
+
+    These begin after the first call, which compiles the step.
     """
     curve: dict[str, list[float]] = {"epoch": [], "train": [], "validation": []}
     began: list[float] = []
@@ -144,10 +147,9 @@ def _trained(series: Series, seed: int) -> tuple[Any, Any, dict[str, list[float]
         if progress.epoch_ended:
             values = (progress.position.epoch, progress.train_loss, progress.val_loss)
             for column, value in zip(curve.values(), values, strict=True):
-                column.append(float(value))  # type: ignore[arg-type]
+                column.append(np.nan if value is None else float(value))
 
     task = load(series, seed)
-    directory = Path(tempfile.mkdtemp())  # the run reads its weights from there
     fit(task, directory, report=report)
     return task, open_run(directory), curve, began[-1] - began[0]
 

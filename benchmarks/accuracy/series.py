@@ -15,7 +15,6 @@ SOURCES = {  # of files that are not part of the project
     "nyc_taxi.csv": "https://github.com/numenta/NAB",
     "bike_sharing.csv": "https://archive.ics.uci.edu/dataset/275",
 }
-ETTH1_CSV = "ETTH1_CSV"  # environment variable with the path of ETTh1.csv
 
 
 @cache
@@ -23,7 +22,7 @@ def file_of(name: str) -> Path:
     if name in SOURCES:
         path = found(name, f"{name.partition('.')[0].upper()}_CSV", SOURCES[name])
         return _with_names(path) if name == "exchange_rate.csv" else path
-    path = _folder() / name
+    path = Path(_folder().name, name)
     _packaged(name).to_csv(path, index=False)
     return path
 
@@ -43,11 +42,12 @@ def _with_names(path: Path) -> Path:
     """The exchange rates' file has no line of names."""
     import pandas
 
-    named = _folder() / path.name
+    named = Path(_folder().name, path.name)
     pandas.read_csv(path, header=None).rename(columns="c{}".format).to_csv(named, index=False)
     return named
 
 
 @cache
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp())
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Removed at the end of the process."""
+    return tempfile.TemporaryDirectory()

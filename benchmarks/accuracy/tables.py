@@ -7,13 +7,14 @@ import numpy as np
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, SERIES
-from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, mean, of, ratio, spread
+from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, ratio, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
 from benchmarks.core.charts import Chart, lines
 from benchmarks.core.record import Record
 from benchmarks.core.tables import ABSENT, Table
 
+CLEARLY = 0.01
 POINTS = 120  # of a curve in a chart, at most
 
 
@@ -36,8 +37,8 @@ def notes(record: Record) -> str:
     clear = [clearly(rows, *each) for each in _figures_of_etth1(rows)]
     if known:
         said.append(
-            f"Of {len(known)} series the LSTM has a lower MSE than every baseline in {sum(one < 1 for one in known)}, "
-            f"by more than 1 % in {sum(one < 0.99 for one in known)}; it is never above {max(known):.3f} of theirs."
+            f"Of {len(known)} series the LSTM has a lower MSE than every baseline in {lower(known)}, "
+            f"by more than 1 % in {lower(known, CLEARLY)}; it is never above {max(known):.3f} of theirs."
         )
     if clear:
         said.append(
@@ -82,7 +83,9 @@ def _goals(rows: Sequence[Row]) -> Table:
             missing += 1
             continue
         wanted = f"at {'least' if goal.least else 'most'} {_number(goal.wanted)}"
-        cells.append((goal.text, wanted, _number(goal.reached), str(goal.seeds or ABSENT), "yes" if goal.met else "no"))
+        cells.append(
+            (goal.text, wanted, _number(goal.reached, ".4g"), str(goal.seeds or ABSENT), "yes" if goal.met else "no")
+        )
     notes = (f"Not measured yet: {missing} goals of `benchmarks/accuracy/goals.py`.",) if missing else ()
     return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells, notes=notes)
 
@@ -188,8 +191,8 @@ def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}") -> str:
     return form.format(value) + ("" if width is None else f" ± {form.format(width)}")
 
 
-def _number(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.3g}"
+def _number(value: float | None, form: str = ".3g") -> str:
+    return ABSENT if value is None else format(value, form)
 
 
 def charts(record: Record) -> dict[str, list[Chart]]:
@@ -233,9 +236,9 @@ def tiles(record: Record) -> list[tuple[str, str]]:
     if known:
         text = (
             "series that the LSTM forecasts, by default options, with a lower error than every baseline; by more than "
-            f"1 % {sum(one < 0.99 for one in known)}, and at most {max(known):.3f} times the best baseline's error"
+            f"1 % {lower(known, CLEARLY)}, and at most {max(known):.3f} times the best baseline's error"
         )
-        made.append((f"{sum(one < 1 for one in known)} of {len(known)}", text))
+        made.append((f"{lower(known)} of {len(known)}", text))
     memory = [goal.met for goal in goals(rows) if goal.met is not None and goal.text.startswith(tuple(LENGTHS))]
     if memory:
         text = "goals of the adding problem and copy memory met, PyTorch's alike"

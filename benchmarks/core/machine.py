@@ -3,11 +3,10 @@
 import os
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from jax_lstm.environment import environment
+from jax_lstm.environment import environment, installed
 
 ROOT = Path(__file__).parents[2]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")
@@ -19,7 +18,7 @@ VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS
 def machine() -> dict[str, Any]:
     """What `jax_lstm.environment` has, packages of contenders, the processor, and settings that are no paths."""
     found = environment()
-    found["packages"] |= {name: has for name in PEERS if (has := _version(name))}
+    found["packages"] |= {name: has for name in PEERS if (has := installed(name))}
     items = sorted(os.environ.items())
     settings = {name: value for name, value in items if VARIABLES.fullmatch(name) and os.sep not in value}
     text = _read("/proc/cpuinfo")
@@ -43,13 +42,6 @@ def _read(path: str | Path) -> str:
         return Path(path).read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def commit() -> str:

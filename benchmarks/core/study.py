@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.markup import escape
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(ABC):
     """`NAME` is the name of the command and of the study in its records."""
 
     NAME: ClassVar[str]
@@ -27,6 +28,6 @@ class Study:
         console.print(f"record: [bold]{escape(str(path))}[/]")
         return status
 
+    @abstractmethod
     def make(self, command: str, path: Path, console: Console) -> int:
         """Make the record at `path`, and print it."""
-        raise NotImplementedError

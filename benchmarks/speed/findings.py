@@ -9,7 +9,7 @@ from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINI
 from benchmarks.core.findings import Figure, NotMeasuredError, load
 from benchmarks.core.record import Record
 from benchmarks.core.sampling import Ratio
-from benchmarks.core.tables import seconds
+from benchmarks.core.tables import seconds, size
 from benchmarks.speed.comparison import COMPILE, MEMORY, PART
 from benchmarks.speed.goals import OTHERS
 from benchmarks.speed.tables import interval, mean
@@ -83,9 +83,8 @@ def compiling(record: Record) -> Figures:
 
 
 def memory(record: Record) -> Figures:
-    form = lambda value: f"{value / 2**20:,.0f} MiB"  # noqa: E731
     names = (("torch", BASELINE), ("native", "native"), ("flax", "flax optimized"))
-    return {key: Figure(_value(record, "long", MEMORY, name), form) for key, name in names}
+    return {key: Figure(_value(record, "long", MEMORY, name), size) for key, name in names}
 
 
 def cells(record: Record) -> Figures:

@@ -38,9 +38,9 @@ def names(rows: Iterable[Row]) -> list[str]:
 def mean(record: Record, measure: str, name: str) -> tuple[Ratio, int] | None:
     """The geometric mean over the cases that were measured, and their number."""
     pairs = [
-        (record.row(PART, row.case, measure, BASELINE).samples, row.samples)  # type: ignore[union-attr]
+        (baseline.samples, row.samples)
         for row in record.of(PART, "", measure, name)
-        if row.samples and record.row(PART, row.case, measure, BASELINE)
+        if row.samples and (baseline := record.row(PART, row.case, measure, BASELINE))
     ]
     return (mean_ratio(pairs), len(pairs)) if pairs else None
 

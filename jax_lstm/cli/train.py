@@ -109,7 +109,7 @@ class Train:
             console.print(f"[yellow]warning:[/] the loss of every member with {name} became NaN or infinite")
             return False
         if result.stopped_early:
-            console.print(f"stopped early: no better validation loss for {trainer.config.patience} epochs")
+            console.print(f"stopped early: no lower validation error for {trainer.config.patience} epochs")
         return True
 
 

@@ -75,7 +75,7 @@ def best_ridge(dataset: Any) -> Ridge:
     return mean if mean.loss < (1 - CLEARLY) * last.loss else last
 
 
-def fit_ridge(dataset: Any, normalise: Normalise = "last", covariates: bool = True) -> Ridge:
+def fit_ridge(dataset: Any, normalise: Normalise = "last") -> Ridge:
     """Fit to the training part of a `Dataset`; the validation part chooses the penalty and whether to use covariates.
 
     Without a validation part the last training windows choose, and the others are fitted.
@@ -83,7 +83,7 @@ def fit_ridge(dataset: Any, normalise: Normalise = "last", covariates: bool = Tr
     config = dataset.config
     layout = dataset.columns.layout(config.window, config.horizon)
     enough = len(dataset.starts["val"]) >= LEAST_HORIZONS * config.horizon
-    lags = (-1, 0, min(config.season, config.window, MOST_LAGS)) if covariates and enough else (-1,)
+    lags = (-1, 0, min(config.season, config.window, MOST_LAGS)) if enough else (-1,)
     sizes = {linear_size(layout, one): one for one in reversed(lags)}  # each is the first part of the next
     sizes = {size: one for size, one in sorted(sizes.items()) if size <= MOST_INPUTS or one < 0}
     fitted, chosen = parts_to_choose(dataset)

@@ -30,7 +30,7 @@ from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
 from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task, Validate
 
-MARGIN = 0.01  # of the validation MAE, with few validation windows
+MARGIN = 0.01  # of the criterion, with few validation windows
 SHARES = np.linspace(1, 0, 21)  # of the LSTM's part of a forecast
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 

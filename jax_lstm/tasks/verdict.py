@@ -79,9 +79,10 @@ def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[s
     losses = [row["val_loss"] for row in epochs if row.get("val_loss") is not None]
     if len(losses) > 2 and len(epochs) == run.config.epochs and losses[-1] < (1 - FALLING) * min(losses[:-1]):
         found.append(f"the validation loss was still falling in the last epoch: try --epochs {2 * run.config.epochs}")
-    if losses and last > FAR * losses[-1]:
+    ridge = baselines.get("ridge", {}).get(task.metric, np.inf)
+    if losses and last > FAR * losses[-1] and abs(losses[-1] - ridge) < SAME * ridge:
         found.append(
-            f"the training loss, {last:.4g}, is far above the validation loss: what the LSTM learnt was left out; try "
+            f"the training loss is {last:.4g}, and on the validation part what the LSTM learnt was left out: try "
             "a lower --learning-rate"
         )
     persistence = baselines.get("persistence", {}).get(task.criterion, np.inf)

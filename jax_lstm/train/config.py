@@ -171,7 +171,7 @@ class TrainConfig:
     epochs: int = 0
     """Passes over the training part (default: 10; for series 5 to 15, the fewer the more windows there are)."""
     patience: int = 0
-    """Stop after this many epochs without a better validation loss; 0 never stops early."""
+    """Stop after this many epochs without a lower validation error; 0 never stops early."""
     chunk_steps: int = 100
     """Most steps per compiled call; progress, logging and Ctrl-C are handled between calls."""
     save_every: int = 0

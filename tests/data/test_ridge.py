@@ -48,8 +48,8 @@ def least_squares(dataset: Dataset, part: str, penalty: float, how: str) -> np.n
 
 @pytest.mark.parametrize("how", ["last", "mean", "none"])
 def test_it_is_the_least_squares_with_the_best_penalty(how: Any, tmp_path: Path) -> None:
-    dataset = load(tmp_path)
-    ridge, truth = fit_ridge(dataset, how, covariates=False), truth_of(dataset, "val")
+    dataset = load(tmp_path, features=("y",))
+    ridge, truth = fit_ridge(dataset, how), truth_of(dataset, "val")
     losses = [float(np.mean((least_squares(dataset, "val", one, how) - truth) ** 2)) for one in PENALTIES]
     assert ridge.penalty == PENALTIES[int(np.argmin(losses))]
     assert ridge.loss == pytest.approx(min(losses), rel=1e-9)
@@ -60,7 +60,7 @@ def test_it_is_the_least_squares_with_the_best_penalty(how: Any, tmp_path: Path)
 def test_covariates_are_used_where_they_help(tmp_path: Path) -> None:
     """Shuffled, they are left alone."""
     dataset = load(tmp_path)
-    alone, both = fit_ridge(dataset, covariates=False), fit_ridge(dataset)
+    alone, both = fit_ridge(load(tmp_path, features=("y",))), fit_ridge(dataset)
     assert (alone.lags, both.lags) == (-1, 5)
     assert both.loss < 0.8 * alone.loss
     starts = dataset.starts["test"]
