@@ -1,4 +1,4 @@
-"""The functions that a call passes on its way to the C++ are those of docs/call.md."""
+"""The functions that a call passes on its way to the C++ are those of docs/how-it-works.md."""
 
 import re
 import traceback
@@ -15,7 +15,7 @@ import jax_lstm as jl
 from jax_lstm.kernels.fused import unavailable
 
 ROOT = Path(jl.__file__).parent
-PAGE = (ROOT.parent / "docs" / "call.md").read_text()
+PAGE = (ROOT.parent / "docs" / "how-it-works.md").read_text()
 STEPS = re.findall(r"\| \d \| `([\w/.]+): (?:\w+\.)?(\w+)` \|", PAGE)
 
 

@@ -144,8 +144,9 @@ def all_speeds(record: Record, part: str) -> list[Chart]:
 
 
 def picture(chart: Chart) -> str:
-    """The chart as a file of its own, with a background."""
-    return chart.svg.replace("><title>", ' style="background:white;color:black"><title>', 1) + "\n"
+    """The chart as a file of its own, whose text is legible on light and on dark pages."""
+    style = "<style>:root{color:#1f2328}@media(prefers-color-scheme:dark){:root{color:#e6edf3}}</style>"
+    return chart.svg.replace("><title>", f">{style}<title>", 1) + "\n"
 
 
 def _svg(width: float, height: float, parts: Sequence[str], about: str) -> str:
