@@ -1,7 +1,7 @@
 """What a record of `accuracy` shows: tables, notes, curves, tiles. Figures are means over seeds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,19 +15,15 @@ from benchmarks.core.record import Record
 from benchmarks.core.tables import ABSENT, Table
 
 CLEARLY = 0.01
+TASKS = {"adding": "The adding problem", "copy": "Copy memory"}
 POINTS = 120  # of a curve in a chart, at most
 
 
-def tables(record: Record) -> list[Table]:
+def tables(record: Record, *parts: str) -> list[Table]:
+    """The tables of `PARTS`, or of some of them, and those of `commands`."""
     rows = from_record(record)
-    made = [
-        *([_goals(rows)] if rows else []),
-        _series(rows),
-        _intervals(rows),
-        *(_etth1(rows, table) for table in ETTH1),
-        *(_memory(rows, task) for task in LENGTHS),
-    ]
-    return [table for table in [*made, *commands.tables(record)] if table.rows]
+    made = [table for name, of_part in PARTS.items() if name in parts or not parts for table in of_part(rows)]
+    return [table for table in [*made, *([] if parts else commands.tables(record))] if table.rows]
 
 
 def notes(record: Record) -> str:
@@ -173,7 +169,17 @@ def _memory(rows: Sequence[Row], task: str) -> Table:
                 )
             )
     columns = ("", "steps", "guessing", "published", "loss", "symbols right", "seeds", "first losses part by")
-    return Table(f"{task}, sequences never seen in training. Published: {TCN.paper}, {TCN.url}", columns, cells)
+    notes = (f"Published: {TCN.paper}, {TCN.url}",)
+    return Table(f"{TASKS[task]}, on sequences never seen in training", columns, cells, notes=notes)
+
+
+# By name, the tables of one subject.
+PARTS: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
+    "goals": lambda rows: [_goals(rows)] if rows else [],
+    "series": lambda rows: [_series(rows), _intervals(rows)],
+    "etth1": lambda rows: [_etth1(rows, table) for table in ETTH1],
+    "memory": lambda rows: [_memory(rows, task) for task in LENGTHS],
+}
 
 
 def _seeds(rows: Sequence[Row], study: str) -> str:

@@ -151,9 +151,15 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "accuracy": (
         "accuracy",
         lambda record: (
-            f"{facts(record, 'accuracy')} {record.note}\n\n{accuracy.notes(record)}\n\n"
-            f"{markdown(*accuracy.tables(record))}"
+            f"{accuracy.notes(record)}\n\n{markdown(*accuracy.tables(record, 'series'))}\n\n"
+            f"{facts(record, 'accuracy')} {record.note}"
         ),
+    ),
+    "etth1": ("accuracy", lambda record: markdown(*accuracy.tables(record, "etth1"))),
+    "accuracy goals": ("accuracy", lambda record: markdown(*accuracy.tables(record, "goals"), titles=False)),
+    "memory": (
+        "accuracy",
+        lambda record: f"{markdown(*accuracy.tables(record, 'memory'))}\n\n{facts(record, 'accuracy')} {record.note}",
     ),
 }
 PICTURES: dict[str, tuple[str, Callable[[Record], Chart]]] = {
