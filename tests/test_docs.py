@@ -23,7 +23,7 @@ def test_code_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        for package in {"torch", "keras", "safetensors", "onnxruntime"} & set(re.findall(r"\w+", code)):
+        for package in {"torch", "keras", "equinox", "safetensors", "onnxruntime"} & set(re.findall(r"\w+", code)):
             pytest.importorskip(package)
         exec(compile(code, str(page), "exec"), names)
     if page.name == "README.md":

@@ -10,7 +10,7 @@ In bfloat16, products take bfloat16. In float32, they take TF32, as XLA's do, or
 of float32 is asked for, the sum of three TF32 products, which is as exact as float32. Sums and states are in float32.
 
 Nothing here has run on a GPU yet. Its numbers are tested in Pallas's interpreter, and XLA and Mosaic compile it for an
-H100: docs/accelerators.md says what that proves.
+H100: docs/gpu.md says what that proves.
 """
 
 import functools

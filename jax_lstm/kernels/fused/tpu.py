@@ -4,7 +4,7 @@
 the gradients of weights and inputs, are large products of XLA before and after the kernel. tpu_loop.py has the loop.
 
 Nothing here has run on a TPU yet. Its numbers are tested in Pallas's interpreter, and libtpu compiles it:
-docs/accelerators.md says what that proves.
+docs/tpu.md says what that proves.
 """
 
 import functools
