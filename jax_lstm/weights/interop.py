@@ -105,7 +105,7 @@ def to_keras(params: LSTMParams) -> list[np.ndarray]:
     Example:
         >>> from flax import nnx
         >>> import jax_lstm as jl
-        >>> params = jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
         >>> [array.shape for array in jl.interop.to_keras(params)]
         [(10, 80), (20, 80), (80,)]
     """
@@ -141,7 +141,8 @@ def to_equinox(params: LSTMParams) -> list[np.ndarray]:
         >>> import jax
         >>> from flax import nnx
         >>> import jax_lstm as jl
-        >>> arrays = jl.interop.to_equinox(jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> arrays = jl.interop.to_equinox(params)
         >>> cell = equinox.nn.LSTMCell(10, 20, key=jax.random.key(0))
         >>> cell = equinox.tree_at(lambda c: [c.weight_ih, c.weight_hh, c.bias], cell, arrays)
         >>> cell.bias.shape
@@ -161,7 +162,7 @@ def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
     Example:
         >>> from flax import nnx
         >>> import jax_lstm as jl
-        >>> params = jl.interop.from_nnx(nnx.OptimizedLSTMCell(10, 20, rngs=nnx.Rngs(0)))
+        >>> params = jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
         >>> params.weight_ih.shape, params.weight_hh.shape, params.bias_hh.shape
         ((80, 10), (80, 20), (80,))
     """
@@ -183,8 +184,8 @@ def to_nnx(params: LSTMParams, *, optimized: bool = False) -> dict[str, Any]:
         >>> from flax import nnx
         >>> import jax_lstm as jl
         >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
-        >>> cell = nnx.OptimizedLSTMCell(10, 20, rngs=nnx.Rngs(0))
-        >>> nnx.update(cell, jl.interop.to_nnx(params, optimized=True))
+        >>> cell = nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+        >>> nnx.update(cell, jl.interop.to_nnx(params))
     """
     return _nested(_give(NNX_OPTIMIZED if optimized else NNX, params))
 
