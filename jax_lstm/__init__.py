@@ -1,4 +1,15 @@
-"""The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules."""
+"""The LSTM of PyTorch for JAX: same parameters, same numbers, as Flax modules.
+
+Example:
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> import jax_lstm as jl
+    >>> model = jl.LSTMModel(input_size=10, hidden_size=20, output_size=1, num_layers=2, rngs=nnx.Rngs(0))
+    >>> model(jnp.ones((32, 5, 10))).shape  # (B, T, I) to (B, O)
+    (32, 1)
+    >>> tuple(int(part) for part in jl.__version__.split(".")[:2]) >= (0, 1)
+    True
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -14,11 +14,32 @@ import numpy as np
 
 
 class InputError(ValueError):
-    """The input cannot be used. The message is one line for the user."""
+    """The input cannot be used.
+
+    The message is one line: the argument, what was expected, what came and, where it is known, the fix.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> try:
+        ...     jl.LSTM(10, 20, proj_size=30, rngs=nnx.Rngs(0))
+        ... except jl.InputError as error:
+        ...     print(error)
+        `proj_size` must be smaller than hidden_size, 20; got 30
+    """
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed. The message names the extra that installs it."""
+    """An optional dependency is not installed. The message names the extra that installs it, as `jax-lstm[torch]`.
+
+    Example:
+        >>> import numpy as np
+        >>> import jax_lstm as jl
+        >>> try:
+        ...     jl.save_file({"bias": np.zeros(3)}, "weights.safetensors")
+        ... except jl.MissingExtraError:  # safetensors is not installed
+        ...     jl.save_file({"bias": np.zeros(3)}, "weights.pt")
+    """
 
 
 def require(ok: bool, name: str, expected: str, got: Any, fix: str = "") -> None:

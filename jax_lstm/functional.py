@@ -1,4 +1,8 @@
-"""`lstm`: `torch.nn.LSTM` as a pure function of a mapping of parameters."""
+"""`torch.nn.LSTM` as a pure function of a mapping of parameters.
+
+`lstm` is what `jax_lstm.LSTM` calls. Use it where parameters are kept outside of a Flax module, as {PyTorch's name:
+array}; `explain_backend` says which kernel it runs.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +30,8 @@ from jax_lstm.kernels.base import PLATFORMS, Call, Direction, Kernel, Stack, thi
 from jax_lstm.kernels.masking import dropout_mask
 from jax_lstm.params import LSTMParams, LSTMState, Sizes, as_state, state_dtype
 from jax_lstm.variants import Variant, VariantKernel
+
+__all__ = ["explain_backend", "lstm"]
 
 Lengths = ArrayLike | Sequence[int] | None
 PLAIN = Variant()
@@ -73,12 +79,20 @@ def lstm(
         **options: no others are accepted; for `remat` and `unroll`, pass `backend=jax_lstm.kernels.Scan(...)`.
 
     Returns:
-        ys: the last layer's outputs, of the shape of `x` with R*D in place of I, of the type computed in.
-        state: the last state of every layer and direction, of the type `state_dtype(dtype)`: float32 for the 16-bit
-            types, so that a sequence given piece by piece and in one go gives the same.
+        The pair `(ys, state)`. `ys` are the last layer's outputs, of the shape of `x` with R*D in place of I, of the
+        type computed in. `state` is the last `LSTMState` of every layer and direction, of that type too, but float32
+        for the 16-bit types, so that a sequence given piece by piece and in one go gives the same.
 
     Raises:
         InputError: a shape, type, size or option does not fit. The message names it, what was expected and what came.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> params = {name: jnp.zeros(shape) for name, shape in jl.Sizes(10, 20, num_layers=2).shapes().items()}
+        >>> ys, state = jl.functional.lstm(params, jnp.ones((5, 32, 10)))
+        >>> ys.shape, state.h.shape
+        ((5, 32, 20), (2, 32, 20))
     """
     auto.refuse_options("lstm", options)
     params, sizes = _read_params(params, variant)
@@ -112,7 +126,7 @@ def explain_backend(
     given: Sequence[str] = (),
     platform: str | None = None,
 ) -> Choice:
-    """Which kernel `lstm` runs for `x`, and why not others; print it.
+    """Tell which kernel `lstm` runs for `x`, why, and why others do not; print the answer.
 
     Args:
         params: as for `lstm`.
@@ -125,8 +139,18 @@ def explain_backend(
         given: those of "lengths", "mask" and "resets" that the call gives.
         platform: "cpu", "cuda", "rocm" or "tpu"; None takes the one of this process. It need not be here.
 
+    Returns:
+        A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
+
     Raises:
         InputError: `backend` names no kernel, or one that cannot serve the call.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> params = {name: jnp.zeros(shape) for name, shape in jl.Sizes(10, 20).shapes().items()}
+        >>> print(jl.functional.explain_backend(params, jnp.ones((5, 32, 10)), backend="reference"))
+        reference: named by `backend`
     """
     params, sizes = _read_params(params, variant)
     for name in given:

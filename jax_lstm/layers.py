@@ -49,12 +49,21 @@ class LSTM(nnx.Module):
         rngs: random streams for the initial parameters (`params`) and dropout (`dropout`).
         **options: no others are accepted; for `remat` and `unroll`, pass `backend=jax_lstm.kernels.Scan(...)`.
 
-    Parameters, for layer k: `weight_ih_l{k}` (4H, I), or (4H, R*D) above the first layer, `weight_hh_l{k}` (4H, R),
+    Layer k has the parameters `weight_ih_l{k}` (4H, I), or (4H, R*D) above the first layer, `weight_hh_l{k}` (4H, R),
     `bias_ih_l{k}` and `bias_hh_l{k}` (4H,), `weight_hr_l{k}` (P, H); gates i, f, g, o along 4H. Those of the reverse
     direction end in `_reverse`. These are PyTorch's names and shapes.
 
     Raises:
         InputError: an option is wrong: a size below 1, a `proj_size` not below `hidden_size`, a dropout outside 0 to 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, num_layers=2, rngs=nnx.Rngs(0))
+        >>> ys, state = lstm(jnp.ones((5, 32, 10)))
+        >>> ys.shape, state.h.shape, state.c.shape
+        ((5, 32, 20), (2, 32, 20), (2, 32, 20))
     """
 
     def __init__(
@@ -120,13 +129,27 @@ class LSTM(nnx.Module):
 
         Args:
             deterministic: whether dropout is off; None leaves it as it is.
+
+        Example:
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> lstm = jl.LSTM(10, 20, num_layers=2, dropout=0.1, rngs=nnx.Rngs(0))
+            >>> nnx.view(lstm, deterministic=True).deterministic, lstm.deterministic
+            (True, False)
         """
         if deterministic is not None:
             self.deterministic = deterministic
 
     @property
     def params(self) -> dict[str, jax.Array]:
-        """The parameters by PyTorch's names, for `jax_lstm.functional.lstm`."""
+        """The parameters by PyTorch's names, for `jax_lstm.functional.lstm`.
+
+        Example:
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> list(jl.LSTM(10, 20, rngs=nnx.Rngs(0)).params)
+            ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+        """
         return {name: getattr(self, name).get_value() for name in self.sizes.shapes()}
 
     def __call__(
@@ -148,11 +171,20 @@ class LSTM(nnx.Module):
             resets: (B, T) bool: true where a new sequence begins.
 
         Returns:
-            The last layer's outputs, of the shape of `x` with R*D in place of I, and the last state of every layer and
-            direction.
+            The pair `(ys, state)`, where `ys` are the last layer's outputs, of the shape of `x` with R*D in place of I,
+            and `state` is the last `LSTMState` of every layer and direction.
 
         Raises:
             InputError: a shape or type does not fit.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> lstm = jl.LSTM(10, 20, batch_first=True, bidirectional=True, rngs=nnx.Rngs(0))
+            >>> ys, state = lstm(jnp.ones((3, 5, 10)), lengths=[5, 2, 4])
+            >>> ys.shape, state.h.shape
+            ((3, 5, 40), (2, 3, 20))
         """
         return functional.lstm(
             self.params,
@@ -173,7 +205,7 @@ class LSTM(nnx.Module):
 def explain_backend(
     module: "LSTM | LSTMCell", x: Any, *, given: Sequence[str] = (), platform: str | None = None
 ) -> Choice:
-    """Which kernel runs `module(x)`, and why not others; print it.
+    """Tell which kernel runs `module(x)`, why, and why others do not; print the answer.
 
     Args:
         module: an `LSTM` or an `LSTMCell`.
@@ -181,8 +213,19 @@ def explain_backend(
         given: those of "lengths", "mask" and "resets" that the call gives.
         platform: "cpu", "cuda", "rocm" or "tpu"; None takes the one of this process. It need not be here.
 
+    Returns:
+        A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
+
     Raises:
         InputError: `module` is neither, or the backend that it names cannot serve the call.
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, backend="scan", rngs=nnx.Rngs(0))
+        >>> print(jl.explain_backend(lstm, jax.ShapeDtypeStruct((5, 32, 10), "float32")))
+        scan: named by `backend`
     """
     if isinstance(module, LSTMCell):
         return Choice("step", "a cell takes one step, in plain JAX on every platform")
@@ -217,10 +260,22 @@ class LSTMCell(nnx.RNNCellBase):
         init: initialisers to use instead of U(-1/sqrt(H), 1/sqrt(H)).
         rngs: source of the initial parameters.
 
-    Parameters: `weight_ih` (4H, I), `weight_hh` (4H, H), `bias_ih` (4H,), `bias_hh` (4H,), gates i, f, g, o along 4H.
+    It has the parameters `weight_ih` (4H, I), `weight_hh` (4H, H), `bias_ih` (4H,) and `bias_hh` (4H,), with the gates
+    i, f, g, o along 4H.
 
     Raises:
         InputError: a size is below 1, or an input or state has the wrong shape or type.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> cell = jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+        >>> state, h = cell(None, jnp.ones((32, 10)))  # None: from zeros
+        >>> h.shape, state.c.shape
+        ((32, 20), (32, 20))
+        >>> nnx.RNN(cell)(jnp.ones((32, 5, 10))).shape  # (B, T, I)
+        (32, 5, 20)
     """
 
     def __init__(
@@ -256,6 +311,9 @@ class LSTMCell(nnx.RNNCellBase):
         Returns:
             The new state and the output `h` (B, H). The state has the structure and the types of `carry`, so that a
             scan can carry it; after None it is an `LSTMState`, in float32 for 16-bit types.
+
+        Raises:
+            InputError: a shape or type does not fit, or the arguments come in PyTorch's order.
         """
         if isinstance(inputs, tuple | list | None) and not isinstance(carry, tuple | list | None):
             got = "PyTorch's order, cell(inputs, carry)"
@@ -278,7 +336,22 @@ class LSTMCell(nnx.RNNCellBase):
         return jax.tree.unflatten(structure, returned), state.h.astype(dtype)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> LSTMState:
-        """The initial state for inputs of shape (..., I): zeros, or drawn from `rngs` by `carry_init`."""
+        """The initial state for inputs of a shape.
+
+        Args:
+            input_shape: (..., I).
+            rngs: random streams, of which `carry` is used, or one stream; needed with `carry_init` only.
+            carry_init: an initialiser as in `jax.nn.initializers`; None for zeros.
+
+        Returns:
+            `LSTMState` with `h` and `c` (..., H).
+
+        Example:
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> jl.LSTMCell(10, 20, rngs=nnx.Rngs(0)).initialize_carry((32, 10)).h.shape
+            (32, 20)
+        """
         shape, dtype = (*input_shape[:-1], self.sizes.hidden_size), state_dtype(self.dtype or self.param_dtype)
         if carry_init is None:
             return LSTMState.zeros(shape, dtype)

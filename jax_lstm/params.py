@@ -23,8 +23,18 @@ def state_dtype(dtype: DTypeLike) -> Any:
 class LSTMState(NamedTuple):
     """Hidden state `h` and cell state `c`; wherever one is expected, a plain `(h, c)` tuple is accepted too.
 
-    For one cell they are (B, H); for an `LSTM` (L*D, B, H), as in `torch.nn.LSTM`. With a projection `h` has P in place
-    of H. Both are of type `state_dtype(dtype)` when computing in `dtype`.
+    Shapes are those of `torch.nn.LSTM`. Both arrays are float32 when computing in a 16-bit type, else of the type
+    computed in.
+
+    Attributes:
+        h: the hidden state: (L*D, B, R) for an `LSTM`, (B, H) for an `LSTMCell`. R is P with a projection, else H.
+        c: the cell state: (L*D, B, H), or (B, H).
+
+    Example:
+        >>> import jax_lstm as jl
+        >>> h, c = jl.LSTMState.zeros((2, 32, 20))  # two layers
+        >>> h.shape, c.shape
+        ((2, 32, 20), (2, 32, 20))
     """
 
     h: jax.Array
@@ -34,7 +44,19 @@ class LSTMState(NamedTuple):
     def zeros(
         cls, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32, output_size: int | None = None
     ) -> "LSTMState":
-        """Zeros: `c` of `shape`, and `h` of the same shape, but with the last axis `output_size` if given."""
+        """A state of zeros.
+
+        Args:
+            shape: the shape of `c`, and of `h` unless `output_size` is given.
+            dtype: the type of both arrays.
+            output_size: the last axis of `h`, if not that of `c`: P with a projection.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> state = jl.LSTMState.zeros((2, 32, 20), output_size=8)
+            >>> state.h.shape, state.c.shape
+            ((2, 32, 8), (2, 32, 20))
+        """
         h_shape = shape if output_size is None else (*shape[:-1], output_size)
         return cls(jnp.zeros(h_shape, dtype), jnp.zeros(shape, dtype))
 
@@ -59,8 +81,22 @@ def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dty
 class LSTMParams(NamedTuple):
     """Parameters of one layer in one direction, in PyTorch's layout: the gates i, f, g, o stacked along 4H.
 
-    `weight_ih` (4H, I), `weight_hh` (4H, R), `bias_ih` (4H,), `bias_hh` (4H,) and `weight_hr` (P, H), where R, the size
-    of `h`, is P with a projection and H without. Both biases are None without bias, `weight_hr` without projection.
+    R, the size of `h`, is P with a projection and H without.
+
+    Attributes:
+        weight_ih: (4H, I), the input weights.
+        weight_hh: (4H, R), the recurrent weights.
+        bias_ih: (4H,), or None without biases.
+        bias_hh: (4H,), or None without biases.
+        weight_hr: (P, H), or None without a projection.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> weights = jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
+        >>> params = jl.LSTMParams(**weights)
+        >>> params.weight_ih.shape, params.bias_hh.shape, params.weight_hr
+        ((80, 10), (80,), None)
     """
 
     weight_ih: jax.Array
@@ -75,7 +111,29 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes and options that determine an LSTM's parameters. The last two are those of `Variant`."""
+    """The sizes and options that determine the names and shapes of an LSTM's parameters.
+
+    Attributes:
+        input_size: I, the number of features of the input.
+        hidden_size: H, the number of hidden units of every layer.
+        num_layers: L, the number of layers.
+        bias: whether there are biases.
+        bidirectional: whether there is a reverse direction.
+        proj_size: P, the size that `h` is projected to; 0 for no projection.
+        layer_norm: whether there are the gains of `Variant(layer_norm=True)`.
+        peepholes: whether there are the weights of `Variant(peepholes=True)`.
+
+    Raises:
+        InputError: a size is below 1, `proj_size` is not below `hidden_size`, or an option is not a bool.
+
+    Example:
+        >>> import jax_lstm as jl
+        >>> sizes = jl.Sizes(10, 20, bias=False, proj_size=5)
+        >>> sizes.shapes()
+        {'weight_ih_l0': (80, 10), 'weight_hh_l0': (80, 5), 'weight_hr_l0': (5, 20)}
+        >>> sizes.output_size, sizes.directions, sizes.num_directions
+        (5, ('',), 1)
+    """
 
     input_size: int
     hidden_size: int
@@ -97,26 +155,42 @@ class Sizes:
 
     @property
     def output_size(self) -> int:
-        """R, the size of `h`: P with a projection, H without."""
+        """R, the size of `h`; P with a projection, H without."""
         return self.proj_size or self.hidden_size
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """What ends the names of the parameters of each direction."""
+        """What the parameters' names end in, by direction; `("",)`, or `("", "_reverse")` if bidirectional."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
     @property
     def num_directions(self) -> int:
+        """D, the number of directions."""
         return len(self.directions)
 
     def suffixes(self) -> Iterator[tuple[int, str]]:
-        """Each layer and direction in the order of the states: (layer, suffix of its parameters' names)."""
+        """Each layer and direction, in the order of the states, as (layer, suffix of its parameters' names).
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> list(jl.Sizes(10, 20, bidirectional=True).suffixes())
+            [(0, '_l0'), (0, '_l0_reverse')]
+        """
         for layer in range(self.num_layers):
             for direction in self.directions:
                 yield layer, f"_l{layer}{direction}"
 
     def of_layer(self, layer: int = 0) -> Shapes:
-        """The names, without suffix, and shapes of one layer's parameters in one direction, PyTorch's first."""
+        """The names, without suffix, and shapes of one layer's parameters in one direction, PyTorch's first.
+
+        Args:
+            layer: the index of the layer; layers above the first read R*D features.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.Sizes(10, 20, num_layers=2, bias=False).of_layer(1)
+            {'weight_ih': (80, 20), 'weight_hh': (80, 20)}
+        """
         hidden, gates, output = self.hidden_size, 4 * self.hidden_size, self.output_size
         inputs = self.input_size if layer == 0 else output * self.num_directions
         shapes: Shapes = {"weight_ih": (gates, inputs), "weight_hh": (gates, output)}
@@ -141,8 +215,18 @@ class Sizes:
     def of(cls, params: Mapping[str, Any]) -> "Sizes":
         """The sizes implied by a mapping of full names to arrays.
 
+        Args:
+            params: {PyTorch's name: array}, as `LSTM.params` and `functional.lstm` have them.
+
         Raises:
             InputError: a name is missing or unknown, or a shape does not fit the others.
+
+        Example:
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> sizes = jl.Sizes.of(jl.LSTM(10, 20, num_layers=2, rngs=nnx.Rngs(0)).params)
+            >>> sizes.input_size, sizes.hidden_size, sizes.num_layers
+            (10, 20, 2)
         """
         require(isinstance(params, Mapping), "params", "be a mapping of names to arrays", type(params).__name__)
         for name, param in params.items():
@@ -192,16 +276,25 @@ class Init:
     Use those of `jax.nn.initializers`, as `Init(weight_hh=jax.nn.initializers.orthogonal())`. Each gate's block of a
     weight is drawn separately, as the (fan in, fan out) matrix that they expect, and transposed.
 
-    Args:
+    Attributes:
         weight_ih: initialiser of the input weights, drawn as (I, H) for each gate; for example Glorot's uniform
             (https://proceedings.mlr.press/v9/glorot10a.html).
-        weight_hh: of the recurrent weights, drawn as (R, H) for each gate; for example orthogonal
+        weight_hh: initialiser of the recurrent weights, drawn as (R, H) for each gate; for example orthogonal
             (https://arxiv.org/abs/1312.6120).
-        weight_hr: of the projection, drawn as (H, P).
-        bias: of both biases, each drawn as (4H,).
+        weight_hr: initialiser of the projection, drawn as (H, P).
+        bias: initialiser of both biases, each drawn as (4H,).
         forget_bias: sum of both biases of the forget gate, usually 1, so that cells remember at first (Gers et al.
             2000, https://doi.org/10.1162/089976600300015015; Jozefowicz et al. 2015,
             https://proceedings.mlr.press/v37/jozefowicz15.html).
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> init = jl.Init(weight_ih=jax.nn.initializers.glorot_uniform(), forget_bias=1.0)
+        >>> params = jl.LSTM(2, 3, init=init, rngs=nnx.Rngs(0)).params
+        >>> (params["bias_ih_l0"] + params["bias_hh_l0"])[3:6].tolist()  # the forget gate's
+        [1.0, 1.0, 1.0]
     """
 
     weight_ih: Initializer | None = None
@@ -211,7 +304,16 @@ class Init:
     forget_bias: float | None = None
 
     def check(self, bias: bool) -> None:
-        """Raise `InputError` for initialisers that an LSTM with or without `bias` cannot use."""
+        """Raise `InputError` for initialisers that an LSTM with or without `bias` cannot use.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> try:
+            ...     jl.Init(forget_bias=1.0).check(bias=False)
+            ... except jl.InputError as error:
+            ...     print(error)
+            `init.forget_bias` must be left out where bias is False; got 1.0
+        """
         for name in ("weight_ih", "weight_hh", "weight_hr", "bias"):
             value = getattr(self, name)
             require(value is None or callable(value), f"init.{name}", "be a function (key, shape, dtype)", repr(value))
@@ -222,7 +324,24 @@ class Init:
             require(bias or value is None, f"init.{name}", "be left out where bias is False", repr(value))
 
     def draw(self, name: str, key: jax.Array, shape: tuple[int, ...], hidden_size: int, dtype: DTypeLike) -> jax.Array:
-        """The initial value of the parameter `name` (without suffix), in PyTorch's layout."""
+        """The initial value of one parameter, in PyTorch's layout.
+
+        Args:
+            name: the parameter's name without suffix, as `weight_ih`.
+            key: the random key to draw from.
+            shape: the parameter's shape, as `Sizes.of_layer` gives it.
+            hidden_size: H, the number of hidden units.
+            dtype: the parameter's type.
+
+        Raises:
+            InputError: an initialiser returned another shape.
+
+        Example:
+            >>> import jax
+            >>> import jax_lstm as jl
+            >>> jl.Init().draw("weight_ih", jax.random.key(0), (80, 10), 20, "float32").shape
+            (80, 10)
+        """
         if name.startswith("norm"):
             return jnp.zeros(shape, dtype) if name.endswith("bias") else jnp.ones(shape, dtype)
         initializer = getattr(self, "bias" if name.startswith("bias") else name, None)

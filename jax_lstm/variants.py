@@ -38,7 +38,7 @@ class Extras(NamedTuple):
 class Variant:
     """Changes to the plain LSTM. Random ones apply in training only; in `functional.lstm`, if a key is given.
 
-    Args:
+    Attributes:
         recurrent_dropout: probability with which a unit of `h` is dropped before it enters the products of the gates;
             one mask a sequence, the same at every step and for all gates, kept units scaled by 1/(1-p). Gal and
             Ghahramani 2016, https://arxiv.org/abs/1512.05287.
@@ -54,6 +54,18 @@ class Variant:
         peepholes: the gates i and f also see the cell state before the step and o the one after it, each unit its own,
             through `weight_ch_l{k}` (3H,) in the order i, f, o. Gers et al. 2002,
             https://www.jmlr.org/papers/v3/gers02a.html.
+
+    Raises:
+        InputError: a probability is outside 0 to 1, or a switch is not a bool.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> variant = jl.Variant(recurrent_dropout=0.1, peepholes=True)
+        >>> lstm = jl.LSTM(10, 20, variant=variant, rngs=nnx.Rngs(0))
+        >>> lstm.params["weight_ch_l0"].shape, lstm(jnp.ones((5, 32, 10)))[0].shape
+        ((60,), (5, 32, 20))
     """
 
     recurrent_dropout: float = 0.0
@@ -71,16 +83,37 @@ class Variant:
 
     @property
     def random(self) -> bool:
-        """Whether training draws random numbers."""
+        """Whether training draws random numbers.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.Variant(zoneout_h=0.1).random, jl.Variant(layer_norm=True).random
+            (True, False)
+        """
         return any((self.recurrent_dropout, self.zoneout_h, self.zoneout_c, self.weight_dropout))
 
     def changes_recurrence(self, training: bool) -> bool:
-        """Whether a step differs from the plain one, so that it needs `VariantKernel`."""
+        """Whether a step differs from that of the plain LSTM, so that no kernel but the variants' own can run it.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> variant = jl.Variant(recurrent_dropout=0.1)
+            >>> variant.changes_recurrence(training=True), variant.changes_recurrence(training=False)
+            (True, False)
+        """
         zoneout = self.zoneout_h > 0 or self.zoneout_c > 0
         return self.layer_norm or self.peepholes or zoneout or (training and self.recurrent_dropout > 0)
 
     def dropped_weight(self, weight_hh: jax.Array, key: jax.Array | None) -> jax.Array:
-        """`weight_hh` with this call's weight dropout."""
+        """`weight_hh` (4H, R) with weight dropout drawn from `key`; as it is without a key.
+
+        Example:
+            >>> import jax
+            >>> import jax.numpy as jnp
+            >>> import jax_lstm as jl
+            >>> jl.Variant(weight_dropout=0.5).dropped_weight(jnp.ones((80, 20)), jax.random.key(0)).shape
+            (80, 20)
+        """
         if key is None or self.weight_dropout == 0:
             return weight_hh
         return weight_hh * dropout_mask(
@@ -91,7 +124,24 @@ class Variant:
         self, params: Mapping[str, jax.Array], steps: int, h_shape: tuple[int, ...], c_shape: tuple[int, ...],
         key: jax.Array | None, dtype: Any,
     ) -> Extras:  # fmt: skip
-        """The `Extras` of one layer and direction: its parameters among `params`, and random masks."""
+        """The arrays that the variant adds to one layer in one direction.
+
+        Args:
+            params: the parameters of the layer and direction, without suffix, as `weight_ch`.
+            steps: T, the number of steps.
+            h_shape: (B, R).
+            c_shape: (B, H).
+            key: random key in training, else None.
+            dtype: the type of the state.
+
+        Example:
+            >>> import jax
+            >>> import jax_lstm as jl
+            >>> variant = jl.Variant(recurrent_dropout=0.1)
+            >>> extras = variant.extras({}, 5, (32, 20), (32, 20), jax.random.key(0), "float32")
+            >>> extras.recurrent_dropout.shape, extras.weight_ch
+            ((32, 20), None)
+        """
         arrays = {name: params[name].astype(dtype) for name in Extras._fields if name in params}
         if key is not None and self.recurrent_dropout > 0:
             mask = dropout_mask(jax.random.fold_in(key, 1), self.recurrent_dropout, h_shape, dtype)

@@ -33,7 +33,7 @@ class NotFittedError(InputError, AttributeError):
 
 
 class Estimator:
-    """Parameters are the options of the command line, as keywords, and attributes of the same names.
+    """What all estimators share. Parameters are the options of the command line, as keywords and attributes.
 
     They are checked at once. `fit` trains in a run directory that the commands can read too; without one of its own it
     is temporary, and goes when the estimator does.
@@ -57,7 +57,13 @@ class Estimator:
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
-        """Every parameter with its default."""
+        """Every parameter with its default.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.TextModel.defaults()["hidden_size"]
+            64
+        """
         return {each.name: each.default for each in cls._options(TrainConfig(task=cls.task))}
 
     @classmethod
@@ -67,7 +73,13 @@ class Estimator:
         return [each for each in own if each.name not in ("task", *cls.left_out)]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters by name; `deep` is there for scikit-learn."""
+        """The parameters by name; `deep` is there for scikit-learn.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.TextModel(hidden_size=32).get_params()["hidden_size"]
+            32
+        """
         return {name: getattr(self, name) for name in self.defaults()}
 
     def set_params(self, **params: Any) -> Self:
@@ -75,6 +87,11 @@ class Estimator:
 
         Raises:
             InputError: there is no such parameter, or its value cannot be used; nothing is changed.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.TextModel(epochs=3).set_params(dropout=0.2)
+            TextModel(dropout=0.2, epochs=3)
         """
         known = self.defaults()
         for name in params:
@@ -122,7 +139,14 @@ class Estimator:
 
     @property
     def run(self) -> Any:
-        """The run that `fit` or `load` left, see `jax_lstm.tasks.run.Run`."""
+        """The run that `fit` or `load` left, a `jax_lstm.tasks.run.Run`; its `model()` is the network.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+            >>> type(model.run.model()).__name__
+            'LanguageModel'
+        """
         if self._run is None:
             name = type(self).__name__
             raise NotFittedError(
@@ -132,15 +156,30 @@ class Estimator:
 
     @property
     def directory(self) -> Path:
-        """The run directory."""
+        """The run directory, a `pathlib.Path`, which the commands can read too.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+            >>> (model.directory / "config.json").exists()
+            True
+        """
         return self.run and self._directory
 
     @property
     def verdict(self) -> Verdict | None:
         """Whether the model that `fit` trained is better than the best baseline, on the test part; None without one.
 
+        `print` it, or read its `better`, `score` and `baseline_score`.
+
         Raises:
             NotFittedError: it was not trained here, so there is no data to score it on.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+            >>> model.verdict.better  # than 4-grams, after one epoch
+            False
         """
         run = self.run
         if self._task is None:
@@ -152,8 +191,18 @@ class Estimator:
     def save(self, directory: PathLike) -> None:
         """Copy the run to a new directory, for `load` and for the commands.
 
+        Args:
+            directory: the directory, which is made.
+
         Raises:
             InputError: there are files in it already, or the estimator is not fitted.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+            >>> model.save("numbers")
+            >>> jl.TextModel.load("numbers").generate("one ") == model.generate("one ")
+            True
         """
         shutil.copytree(self.directory, require_empty(Path(directory), "directory"), dirs_exist_ok=True)
 
@@ -162,8 +211,17 @@ class Estimator:
     def load(cls, directory: PathLike) -> Self:
         """Open a run of this task, from `save` or the command line, with its options as parameters.
 
+        Args:
+            directory: the run directory.
+
         Raises:
             InputError: there is no such run, it is damaged, or it is of another task.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+            >>> jl.TextModel.load(model.directory).get_params()["steps"]
+            8
         """
         home = Path(directory)
         run: Run = open_run(home, cls.task, "this command" if on_command_line() else cls.__name__)

@@ -25,8 +25,29 @@ class SequenceClassifier(Estimator):
     """Classify sequences by an LSTM whose output at the last step a linear layer reads.
 
     Sequences are arrays (T, F), each with its own T, or (T,) with one feature; or one array (N, T, F) for all; or a
-    file as `jax-lstm train labels` reads it. Missing values are NaN. Parameters are the options of that command:
-    `hidden_size=64, num_layers=2, epochs=40, learning_rate=3e-3, seeds="0:5"`.
+    file as `jax-lstm train labels` reads it. Missing values are NaN.
+
+    Parameters are keywords, the options of `jax-lstm train labels` with `_` for `-`, as
+    `hidden_size=64, num_layers=2, epochs=40, learning_rate=3e-3, seeds="0:5"`. The signature lists all with their
+    defaults, and `jax-lstm train labels --help` explains them.
+
+    Raises:
+        InputError: there is no such parameter, or its value cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> import jax_lstm as jl
+        >>> sequences = np.random.default_rng(0).normal(size=(40, 6, 2))  # (N, T, F)
+        >>> labels = ["down", "up"] * 20
+        >>> classifier = jl.SequenceClassifier(hidden_size=4, epochs=1).fit(sequences, labels)
+        >>> classifier.classes_.tolist()
+        ['down', 'up']
+        >>> classifier.predict(sequences[:3]).shape, classifier.predict_proba(sequences[:3]).shape
+        ((3,), (3, 2))
+        >>> 0 <= classifier.score(sequences, labels) <= 1
+        True
+        >>> classifier.read(sequences).values[0].shape
+        (6, 2)
     """
 
     task = "labels"
@@ -34,10 +55,18 @@ class SequenceClassifier(Estimator):
 
     @python_names()
     def fit(self, sequences: Arrays | PathLike, labels: Any = None, *, directory: PathLike | None = None) -> Self:
-        """Train on sequences and a label for each, strings or integers; or on a file, which has both.
+        """Train on sequences and a label for each, or on a file, which has both.
 
         The fraction `held_out` of each class is kept for validation, by which the weights are chosen; of a file as many
         are kept to test on, as on the command line.
+
+        Args:
+            sequences: arrays (T, F) or (T,), one array (N, T, F), or the path of a file.
+            labels: (N,) strings, integers or booleans; None with a file.
+            directory: the run directory, new or empty; None for a temporary one.
+
+        Returns:
+            The estimator itself.
 
         Raises:
             InputError: the data cannot be used.
@@ -54,21 +83,33 @@ class SequenceClassifier(Estimator):
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels, in the order of the columns of `predict_proba`."""
+        """The labels, (classes,), in the order of the columns of `predict_proba`."""
         return np.array(self.run.about["classes"])
 
     def predict(self, sequences: Arrays | PathLike) -> np.ndarray:
-        """The most probable label of each sequence, (N,)."""
+        """The most probable label of each sequence, (N,); sequences are as for `fit`.
+
+        Raises:
+            InputError: the sequences cannot be used, or have other features than in training.
+        """
         return self.classes_[self.predict_proba(sequences).argmax(axis=1)]
 
     @python_names()
     def predict_proba(self, sequences: Arrays | PathLike) -> np.ndarray:
-        """The probability of each class, (N, classes); with several seeds the mean over their models."""
+        """The probability of each class, (N, classes); with several seeds the mean over their models.
+
+        Sequences are as for `fit`, and errors as of `predict`.
+        """
         return self.run.probabilities(self.read(sequences).values)
 
     @python_names()
     def score(self, sequences: Arrays | PathLike, labels: Any = None) -> float:
-        """The fraction of sequences that get their label; those of a file are in the file."""
+        """The fraction of sequences that get their label.
+
+        Args:
+            sequences: as for `fit`.
+            labels: (N,), or None with a file, which has them.
+        """
         if isinstance(sequences, str | os.PathLike):
             read = self.read(sequences, labelled=True)
             return float(np.mean(self.predict(read.values).astype(str) == read.labels))
@@ -76,7 +117,16 @@ class SequenceClassifier(Estimator):
 
     @python_names()
     def read(self, sequences: Arrays | PathLike, labelled: bool = False) -> Labelled:
-        """The sequences of a file or of arrays, with the model's features; the names of arrays are numbers."""
+        """The sequences of a file or of arrays, checked, with the model's features.
+
+        Args:
+            sequences: as for `fit`.
+            labelled: whether a file must have labels.
+
+        Returns:
+            An object with the `names` of the sequences, which are numbers for arrays, their `values` (T, F), and their
+            `labels` if they were read.
+        """
         columns = self.run.about["columns"]
         if isinstance(sequences, str | os.PathLike):
             config = self._config(self.get_params()).sequences

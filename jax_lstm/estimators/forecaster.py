@@ -25,10 +25,13 @@ UNKNOWN = "all columns"  # as target, until the data is given
 
 @dataclass(frozen=True)
 class Backtest:
-    """Forecasts from several origins, and their scores.
+    """Forecasts from several origins, and their scores; `Forecaster.backtest` returns it.
 
-    `forecasts` has a row for each fold, series, step and target: fold, series, step, time (or row), target, forecast
-    and actual. `scores` has the mean squared and the mean absolute error of each fold, step and target, in its units.
+    Attributes:
+        forecasts: a pandas DataFrame with a row for each fold, series, step and target: fold, series, step, time (or
+            row), target, forecast and actual.
+        scores: a pandas DataFrame with the mean squared and the mean absolute error, `mse` and `mae`, of each fold,
+            step and target, in the units of the target.
     """
 
     forecasts: Any
@@ -40,8 +43,27 @@ class Forecaster(Estimator):
 
     Series come in a pandas DataFrame, or one of polars, with a row per time step: wide, with a column for each
     quantity; or long, with `group` naming the column that tells series apart. Timestamps are in the index or in the
-    column `time`; without them rows count as consecutive. Parameters are the options of `jax-lstm train`:
-    `target="load", horizon=24, window=168, epochs=20, seeds="0:5"`; without `target` all columns are forecast.
+    column `time`; without them rows count as consecutive.
+
+    Parameters are keywords, the options of `jax-lstm train` with `_` for `-`, as
+    `target="load", horizon=24, window=168, epochs=20, seeds="0:5"`. The signature lists all with their defaults, and
+    `jax-lstm train --help` explains them. Without `target` all columns are forecast.
+
+    Raises:
+        InputError: there is no such parameter, or its value cannot be used.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> import jax_lstm as jl
+        >>> hours = pd.date_range("2024-01-01", periods=240, freq="h")
+        >>> data = pd.DataFrame({"load": np.sin(np.arange(240) * np.pi / 12)}, index=hours)
+        >>> model = jl.Forecaster(target="load", window=24, horizon=6, hidden_size=4, epochs=1).fit(data)
+        >>> model.predict().shape  # the 6 hours after the data
+        (6, 1)
+        >>> result = model.backtest(data, folds=2)
+        >>> result.forecasts.shape, result.scores.columns.tolist()
+        ((12, 7), ['fold', 'step', 'target', 'mse', 'mae'])
     """
 
     task = "forecast"
@@ -53,7 +75,14 @@ class Forecaster(Estimator):
     def fit(self, data: Any, *, directory: PathLike | None = None) -> Self:
         """Train on `data`, in a run directory that the commands can read too.
 
-        The last parts of each series are kept for validation and testing, see `split`.
+        The last parts of each series are kept for validation and testing, as the parameter `split` says.
+
+        Args:
+            data: a DataFrame of pandas or polars, with a row per time step.
+            directory: the run directory, new or empty; None for a temporary one.
+
+        Returns:
+            The estimator itself.
 
         Raises:
             InputError: the data cannot be used.
@@ -71,12 +100,19 @@ class Forecaster(Estimator):
 
     @python_names()
     def predict(self, data: Any = None) -> Any:
-        """Forecast the `horizon` rows after the last one of each series of `data`, or of the training data.
+        """Forecast the `horizon` rows after the last one of each series.
 
-        Returns a pandas DataFrame: of one series by time, of several with a column each for series and time.
-        `quantiles` and `interval` add columns, as "y_05" and "y_95" to "y". A model with columns known in advance,
-        `future`, finds them in the rows after the last target, and forecasts these rows.
-        With several seeds two more columns a target bound 90% of models with other seeds, not of what may happen.
+        A model with columns known in advance, `future`, finds them in the rows after the last target, and forecasts
+        these rows.
+
+        Args:
+            data: a DataFrame with the columns of training and a window of rows at least; None for the training data.
+
+        Returns:
+            A pandas DataFrame with a column for each target. That of one series has the time as its index; that of
+            several has columns for series and time. `quantiles` and `interval` add columns, as "y_05" and "y_95" to
+            "y". With several seeds two more columns a target bound 90% of models with other seeds, not of what may
+            happen.
 
         Raises:
             InputError: the data does not fit the model, or has too few rows for a window.
@@ -96,6 +132,14 @@ class Forecaster(Estimator):
 
         A model is trained on the rows before the first fold, or with `refit` for each fold on those before it; this
         estimator stays as it is.
+
+        Args:
+            data: as for `fit`.
+            folds: the number of horizons.
+            refit: whether to train a model for each fold.
+
+        Returns:
+            A `Backtest` with two DataFrames, `forecasts` and `scores`.
 
         Raises:
             InputError: the series are too short.

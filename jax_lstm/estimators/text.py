@@ -20,7 +20,23 @@ class TextModel(Estimator):
     """Learn a text, continue a prompt, and score other texts, with an LSTM that predicts the next character.
 
     A `str` is a text, a `pathlib.Path` a file; with `units="bytes"` texts are `bytes`, or files of any encoding.
-    Parameters are the options of `jax-lstm train text`: `hidden_size=256, steps=64, epochs=20, dropout=0.2`.
+
+    Parameters are keywords, the options of `jax-lstm train text` with `_` for `-`, as
+    `hidden_size=256, steps=64, epochs=20, dropout=0.2`. The signature lists all with their defaults, and
+    `jax-lstm train text --help` explains them.
+
+    Raises:
+        InputError: there is no such parameter, or its value cannot be used.
+
+    Example:
+        >>> import jax_lstm as jl
+        >>> model = jl.TextModel(hidden_size=4, steps=8, epochs=1).fit("one two three four " * 20)
+        >>> len(model.generate("one ", length=20))
+        20
+        >>> [len(character) for character in model.stream("one ", length=3)]
+        [1, 1, 1]
+        >>> model.score("three two") > 0  # nats per character
+        True
     """
 
     task = "text"
@@ -29,6 +45,13 @@ class TextModel(Estimator):
     @python_names()
     def fit(self, text: str | bytes | PathLike, *, directory: PathLike | None = None) -> Self:
         """Train on a text; its end, the fraction `held_out`, is kept for validation, by which the weights are chosen.
+
+        Args:
+            text: a `str`, or `bytes` with `units="bytes"`; or a file as a `pathlib.Path`.
+            directory: the run directory, new or empty; None for a temporary one.
+
+        Returns:
+            The estimator itself.
 
         Raises:
             InputError: the text is too short, or the file cannot be read.
@@ -47,10 +70,16 @@ class TextModel(Estimator):
     def generate(
         self, prompt: str | bytes = "", length: int = 500, temperature: float = 1.0, seed: int = 0
     ) -> str | bytes:
-        """What follows `prompt`: `length` characters as `str`, or with `units="bytes"` as many `bytes`.
+        """What follows `prompt`, drawn from the model character by character.
 
-        A temperature below 1 favours likely characters, above 1 unlikely ones; 0 always takes the likeliest. The same
-        seed gives the same text.
+        Args:
+            prompt: the text to continue, not repeated in the result; `bytes` with `units="bytes"`.
+            length: the number of characters, or of bytes.
+            temperature: below 1 favours likely characters, above 1 unlikely ones; 0 always takes the likeliest.
+            seed: the same seed gives the same text.
+
+        Returns:
+            `length` characters as a `str`; with `units="bytes"` as many `bytes`.
 
         Raises:
             InputError: the prompt has a character that the learnt text has not, or a number cannot be used.
@@ -62,7 +91,7 @@ class TextModel(Estimator):
     def stream(
         self, prompt: str | bytes = "", length: int = 500, temperature: float = 1.0, seed: int = 0
     ) -> Iterator[Any]:
-        """As `generate`, one character or byte after the other."""
+        """As `generate`, but an iterator over the characters or bytes, each computed when it is asked for."""
         return self.run.generate(prompt, length, temperature, seed)
 
     @python_names()
@@ -70,6 +99,9 @@ class TextModel(Estimator):
         """The cross-entropy of a text in nats per character, or per byte; lower is better.
 
         Every character but the first counts. A long text is read in up to 32 pieces side by side, as in validation.
+
+        Args:
+            text: as for `fit`, two characters at least.
 
         Raises:
             InputError: the text has a character that the learnt text has not, or the file cannot be read.

@@ -37,6 +37,14 @@ def to_onnx(module: nnx.Module, *, facts: Mapping[str, Any] | None = None, **opt
     Raises:
         InputError: the module cannot be exported or expressed in ONNX, or does not support an option.
         MissingExtraError: onnx is not installed.
+
+    Example:
+        >>> import onnx
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> file = jl.export.to_onnx(jl.LSTM(10, 20, rngs=nnx.Rngs(0)))
+        >>> [output.name for output in onnx.load_from_string(file).graph.output]
+        ['y', 'h_n', 'c_n']
     """
     onnx: Any = require_extra("onnx", "interop", "ONNX")
     exported = program(module, full=True, **options)

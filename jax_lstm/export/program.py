@@ -24,7 +24,20 @@ class Port(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Mean and standard deviation of each column, (C,), to take inputs and return outputs in the units of the data."""
+    """Mean and standard deviation of each column, to take inputs and return outputs in the units of the data.
+
+    Attributes:
+        mean: (C,).
+        scale: (C,), positive: the standard deviations.
+
+    Example:
+        >>> import numpy as np
+        >>> import jax_lstm as jl
+        >>> scaling = jl.export.Scaling(mean=np.array([10.0, 0.0]), scale=np.array([2.0, 1.0]))
+        >>> y = scaling.standardise(np.array([[14.0, 3.0]]))
+        >>> y.tolist(), scaling.restore(y).tolist()
+        ([[2.0, 3.0]], [[14.0, 3.0]])
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -33,16 +46,25 @@ class Scaling(NamedTuple):
         """`mean`, `scale` and `rest` in `dtype`: `(x - mean) / scale - rest` standardises, `y * scale + mean` restores.
 
         `rest` is the rounding error of `mean`, in standard deviations. Without it a large mean would shift every input.
+
+        Example:
+            >>> import numpy as np
+            >>> import jax_lstm as jl
+            >>> scaling = jl.export.Scaling(mean=np.array([2.0**24 + 1]), scale=np.array([2.0]))
+            >>> [part.tolist() for part in scaling.parts("float32")]  # the mean is rounded by 1, half a deviation
+            [[16777216.0], [2.0], [0.5]]
         """
         mean, scale = (np.asarray(part, np.float64) for part in self)
         rounded = mean.astype(dtype)
         return rounded, scale.astype(dtype), ((mean - rounded.astype(np.float64)) / scale).astype(dtype)
 
     def standardise(self, x: Any) -> Any:
+        """Columns (..., C) in standard deviations from their means, in the type of `x`."""
         mean, scale, rest = self.parts(x.dtype)
         return (x - mean) / scale - rest
 
     def restore(self, y: Any) -> Any:
+        """Standardised columns (..., C) in the units of the data, in the type of `y`."""
         mean, scale, _ = self.parts(y.dtype)
         return y * scale + mean
 
@@ -50,10 +72,17 @@ class Scaling(NamedTuple):
 class Options(TypedDict, total=False):
     """Keyword arguments of every export.
 
-    - `lengths` adds an input `lengths` (batch,) int32: the number of steps in each row, at least 1.
-    - `state` adds inputs `h_0` and `c_0`, (L*D, batch, H); without them the initial state is zero.
-    - `standardise` is applied to the input `x`, and what it says of the columns known ahead to the input `ahead`.
-    - `restore` is applied to the output `y`; all quantiles of a forecast share an entry.
+    Attributes:
+        lengths: adds an input `lengths` (batch,) int32: the number of steps in each row, at least 1.
+        state: adds inputs `h_0` and `c_0`, (L*D, batch, H); without them the initial state is zero.
+        standardise: applied to the input `x`, and what it says of the columns known ahead to the input `ahead`.
+        restore: applied to the output `y`; all quantiles of a forecast share an entry.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> options = jl.export.Options(lengths=True)
+        >>> file = jl.export.to_stablehlo(jl.LSTM(10, 20, rngs=nnx.Rngs(0)), **options)
     """
 
     lengths: bool

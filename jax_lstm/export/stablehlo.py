@@ -18,9 +18,9 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def to_stablehlo(module: nnx.Module, *, platforms: Sequence[str] = PLATFORMS, **options: Unpack[Options]) -> bytes:
     """Export a module with its weights as an artifact of `jax.export`, for any batch and number of time steps.
 
-    `jax.export.deserialize(bytearray(artifact)).call({"x": x})` runs it and returns {name: array}. That process needs
-    JAX and flatbuffers, and `jax_enable_x64` for float64. The artifact computes in the module's types. Its inputs and
-    outputs are those of `to_onnx`. See https://docs.jax.dev/en/latest/export/export.html.
+    The process that runs it needs JAX and flatbuffers, and `jax_enable_x64` for float64. The artifact computes in the
+    module's types. Its inputs and outputs are those of `to_onnx`, by name. See
+    https://docs.jax.dev/en/latest/export/export.html.
 
     Args:
         module: an `LSTM`, `LSTMModel`, `ForecastModel` or `LanguageModel`, exported for inference.
@@ -30,6 +30,16 @@ def to_stablehlo(module: nnx.Module, *, platforms: Sequence[str] = PLATFORMS, **
     Raises:
         InputError: the module cannot be exported, or does not support an option.
         MissingExtraError: flatbuffers is not installed.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> artifact = jl.export.to_stablehlo(jl.LSTM(10, 20, rngs=nnx.Rngs(0)))
+        >>> found = jax.export.deserialize(bytearray(artifact)).call({"x": jnp.ones((5, 32, 10))})
+        >>> found["y"].shape, found["h_n"].shape
+        ((5, 32, 20), (1, 32, 20))
     """
     require_extra("flatbuffers", "interop", "StableHLO")
     known = isinstance(platforms, list | tuple) and set(platforms) <= {"cpu", "cuda", "rocm", "tpu"} and platforms

@@ -3,7 +3,12 @@
 `Fused` is what "auto" takes: one primitive for a whole sequence, in C++ on a CPU, in plain JAX elsewhere. `Scan` is
 `lax.scan` with hand-written derivatives; `Cudnn` is NVIDIA's; `Reference` is the textbook recurrence, against which
 the others are tested. `Parallel` computes all steps at once, and `iterations` tells how often it has to for an LSTM.
-`named("scan", unroll=4)` finds one by name.
+`named` finds a kernel by name. To write one, subclass `Kernel`.
+
+Example:
+    >>> import jax_lstm as jl
+    >>> list(jl.kernels.KERNELS)
+    ['native', 'pallas', 'plain', 'cudnn', 'scan', 'parallel', 'reference']
 """
 
 from jax_lstm.kernels.auto import KERNELS, Choice, named

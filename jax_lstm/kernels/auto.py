@@ -18,6 +18,7 @@ from jax_lstm.kernels.scan import Scan
 OVERRIDE = "JAX_LSTM_BACKEND"  # environment variable: the name of the kernel that "auto" takes
 
 AUTO = Fused()
+#: The kernels by the names that `jax_lstm.LSTM(backend=...)` takes, each with its default options.
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
     for kernel in (Fused("native"), Fused("pallas"), Fused("plain"), Cudnn(), Scan(), Parallel(), Reference())
@@ -27,7 +28,24 @@ Backend = str | Kernel  # what `backend=` takes
 
 @dataclass(frozen=True)
 class Choice:
-    """The kernel that serves a call on one platform, why, and why others do not. `print` it."""
+    """The kernel that serves a call on one platform, why, and why others do not; `explain_backend` returns it.
+
+    `print` it: a line for the kernel, and one for each other.
+
+    Attributes:
+        backend: the kernel's name.
+        reason: why this kernel.
+        refused: why not the others, by name.
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> x = jax.ShapeDtypeStruct((5, 32, 10), "float32")
+        >>> choice = jl.explain_backend(jl.LSTM(10, 20, rngs=nnx.Rngs(0)), x, platform="tpu")
+        >>> choice.backend, choice.refused["native"]
+        ('plain', 'it runs on cpu; not on tpu')
+    """
 
     backend: str
     reason: str
@@ -39,10 +57,19 @@ class Choice:
 
 
 def named(name: Any, **options: Any) -> Kernel:
-    """The kernel of a name, with options of its own, as `named("scan", unroll=4)`.
+    """The kernel of a name, with options of its own.
+
+    Args:
+        name: "auto" or one of `KERNELS`.
+        **options: the kernel's options; others keep their defaults.
 
     Raises:
         InputError: there is no kernel of that name, or it has no such option.
+
+    Example:
+        >>> import jax_lstm as jl
+        >>> jl.kernels.named("scan", unroll=4)
+        Scan(unroll=4, remat=None)
     """
     names = ("auto", *KERNELS)
     fix = f"an object: {name.__name__}()" if isinstance(name, type) else ""

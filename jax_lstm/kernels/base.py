@@ -37,8 +37,23 @@ Outputs = tuple[jax.Array, LSTMState]
 class Call(NamedTuple):
     """What a kernel is asked to serve: one platform, the type, the sizes, and which optional arguments are given.
 
-    Sizes are those of the first layer; T and B may be symbolic. `given` are those of "lengths", "mask" and "resets".
-    `chip` is the one to be compiled for, if that was named.
+    Attributes:
+        platform: "cpu", "cuda", "rocm" or "tpu".
+        dtype: the type to compute in.
+        steps: T, the number of steps; may be symbolic.
+        batch: B, the number of rows; may be symbolic.
+        input_size: I, the number of features of the first layer's input.
+        hidden_size: H, the number of hidden units.
+        proj_size: P, the size that `h` is projected to; 0 for no projection.
+        given: those of "lengths", "mask" and "resets" that are given.
+        chip: the chip to compile for, as "v5e"; None if it was not named.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> call = jl.kernels.Call("cuda", jnp.float32, 5, 32, input_size=10, hidden_size=20, given=("mask",))
+        >>> jl.kernels.Cudnn().refuses(call)
+        'cuDNN takes lengths; not mask'
     """
 
     platform: str
@@ -62,9 +77,24 @@ class Direction(NamedTuple):
 class Stack(NamedTuple):
     """What a kernel runs: all layers in all directions over one batch of sequences.
 
-    `xs` (T, B, I). `layers`: by layer, its one or two directions; the second runs backwards in time. `drops`: by layer,
-    what its input is multiplied by, (T, B, R*D), or None. `mask` and `resets` (T, B), bool, or None; `lengths` (B,), in
-    0 to T, or None, are part of `mask` as well.
+    Attributes:
+        xs: (T, B, I).
+        layers: by layer, its one or two directions, each a pair `Direction(params, state)`; the second runs backwards
+            in time.
+        drops: by layer, what its input is multiplied by, (T, B, R*D), or None.
+        lengths: (B,), each 0 to T, or None; they are part of `mask` as well.
+        mask: (T, B), bool, or None.
+        resets: (T, B), bool, or None.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> from jax_lstm.kernels.base import Direction
+        >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
+        >>> layer = (Direction(params, jl.LSTMState.zeros((32, 20))),)
+        >>> stack = jl.kernels.Stack(jnp.ones((5, 32, 10)), layers=(layer,), drops=(None,))
+        >>> jl.kernels.Reference().run(stack)[0].shape
+        (5, 32, 20)
     """
 
     xs: jax.Array
@@ -77,7 +107,24 @@ class Stack(NamedTuple):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A way to compute the recurrence. Subclasses define `sequence`; those that run many layers at once, `run`."""
+    """A way to compute the recurrence. Subclasses define `sequence`; those that run many layers at once, `run`.
+
+    A kernel is a frozen dataclass, and its fields are its options.
+
+    Attributes:
+        purpose: one line for `explain_backend`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> kernel = jl.kernels.Scan(unroll=4)
+        >>> kernel.name, kernel.options
+        ('scan', ('unroll', 'remat'))
+        >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
+        >>> ys, state = kernel.sequence(params, jl.LSTMState.zeros((32, 20)), jnp.ones((5, 32, 10)))
+        >>> ys.shape, state.h.shape
+        ((5, 32, 20), (32, 20))
+    """
 
     purpose: ClassVar[str]  # one line for `explain_backend`
 
@@ -92,7 +139,14 @@ class Kernel:
         return tuple(field.name for field in dataclasses.fields(self))
 
     def refuses(self, call: Call) -> str:
-        """Why this kernel cannot serve `call`; "" if it can."""
+        """Why this kernel cannot serve `call`; `""` if it can.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jax_lstm as jl
+            >>> jl.kernels.Cudnn().refuses(jl.kernels.Call("tpu", jnp.float32, 5, 32, 10, 20))
+            'it runs on cuda; not on tpu'
+        """
         return ""
 
     def sequence(
@@ -122,11 +176,36 @@ class Kernel:
         raise NotImplementedError
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:
-        """Whether to run both directions of a layer as one call of `sequence` under `vmap`, because that is faster."""
+        """Whether to run both directions of a layer as one call of `sequence` under `vmap`, because that is faster.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.kernels.Fused().pairs(batch=2, hidden_size=32), jl.kernels.Scan().pairs(batch=2, hidden_size=32)
+            (True, False)
+        """
         return False
 
     def layer(self, directions: tuple[Direction, ...], xs: Any, mask: Any, resets: Any) -> list[Outputs]:
-        """Run the directions of one layer; `resets` are boundaries that no direction crosses."""
+        """Run the directions of one layer.
+
+        Args:
+            directions: the one or two directions, as `Stack.layers` has them.
+            xs: (T, B, I).
+            mask: (T, B), bool, or None.
+            resets: (T, B), bool, or None: boundaries that no direction crosses.
+
+        Returns:
+            For each direction, what `sequence` returns.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jax_lstm as jl
+            >>> from jax_lstm.kernels.base import Direction
+            >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
+            >>> both = (Direction(params, jl.LSTMState.zeros((32, 20))),) * 2
+            >>> [ys.shape for ys, state in jl.kernels.Reference().layer(both, jnp.ones((5, 32, 10)), None, None)]
+            [(5, 32, 20), (5, 32, 20)]
+        """
         backwards = reversed_resets(resets)
         if len(directions) == 2 and self.pairs(*directions[0].state.c.shape):
             # The second direction reads everything in reverse, and is the second member of an ensemble.
@@ -145,7 +224,22 @@ class Kernel:
 
     @functools.partial(jax.jit, static_argnums=0)
     def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:
-        """Run a stack: the last layer's outputs (T, B, R*D), and the last states, h (L*D, B, R) and c (L*D, B, H)."""
+        """Run a stack of layers.
+
+        Returns:
+            The last layer's outputs (T, B, R*D), and the last states, h (L*D, B, R) and c (L*D, B, H).
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jax_lstm as jl
+            >>> from jax_lstm.kernels.base import Direction
+            >>> params = jl.LSTMParams(jnp.zeros((80, 20)), jnp.zeros((80, 20)))
+            >>> layer = (Direction(params, jl.LSTMState.zeros((32, 20))),)
+            >>> stack = jl.kernels.Stack(jnp.ones((5, 32, 20)), layers=(layer, layer), drops=(None, None))
+            >>> ys, state = jl.kernels.Reference().run(stack)
+            >>> ys.shape, state.h.shape
+            ((5, 32, 20), (2, 32, 20))
+        """
         xs, states = stack.xs, []
         for directions, drop in zip(stack.layers, stack.drops, strict=True):
             xs = xs if drop is None else xs * drop

@@ -29,12 +29,25 @@ TF32 = (
 
 @dataclass(frozen=True)
 class Cudnn(Kernel):
-    """cuDNN's LSTM: float32, differentiable once, in reverse mode; no `vmap`, no projection, no mask, no resets."""
+    """cuDNN's LSTM on an NVIDIA GPU, through `jax.experimental.rnn`: all layers and directions in one call.
+
+    It computes in float32 and is differentiable once, in reverse mode. It has no `vmap`, projection, mask or resets.
+    Products are in TF32 unless `jax.default_matmul_precision` asks for more, as "highest" does. See
+    https://docs.nvidia.com/deeplearning/cudnn/backend/latest/api/cudnn-adv-library.html.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, backend=jl.kernels.Cudnn(), rngs=nnx.Rngs(0))  # a GPU is needed when it is called
+        >>> lstm.backend.refuses(jl.kernels.Call("cpu", jnp.float32, 5, 32, 10, 20))
+        'it runs on cuda; not on cpu'
+    """
 
     purpose: ClassVar[str] = "cuDNN's LSTM, all layers in one call, on NVIDIA GPUs"
 
     def refuses(self, call: Call) -> str:
-        """Why cuDNN cannot serve `call`; "" if it can."""
+        """Why cuDNN cannot serve `call`; `""` if it can."""
         others = [name for name in call.given if name != "lengths"]
         if call.platform != PLATFORM:
             return f"it runs on {PLATFORM}; not on {call.platform}"

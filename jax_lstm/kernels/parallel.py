@@ -41,11 +41,24 @@ from jax_lstm.params import LSTMParams, LSTMState
 class Parallel(Kernel):
     """All steps at once, repeated until `h` no longer changes; what does not converge is computed as by `Scan`.
 
-    Args:
+    It is meant for few long sequences on a GPU. `iterations` tells how often the steps are computed.
+
+    Attributes:
         tol: iterations stop when no step changes by more than this, relative to the largest value of its row so far.
             None: 8 units in the last place of float32 and float64; an eighth of a unit of the type that products are
             rounded to where that has fewer bits, since such errors average out: the 16-bit types, TF32 on a GPU.
         max_iterations: iterations of each pass, forward and backward, before it falls back on a loop over the steps.
+
+    Raises:
+        InputError: an option is wrong.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, backend=jl.kernels.Parallel(max_iterations=30), rngs=nnx.Rngs(0))
+        >>> lstm(jnp.ones((5, 32, 10)))[0].shape
+        (5, 32, 20)
     """
 
     purpose: ClassVar[str] = "all steps at once, by a fixed point, for few long sequences on a GPU"

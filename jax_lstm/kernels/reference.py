@@ -31,7 +31,20 @@ def sum_of_biases(params: LSTMParams, ndim: int) -> jax.Array | float:
 def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
     """One step: the equations of https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html.
 
-    `x` is (B, I), and the state (B, R) and (B, H); in place of B there may be any leading axes, or none.
+    Args:
+        params: the parameters of one layer in one direction.
+        state: h (B, R) and c (B, H). In place of B there may be any leading axes, or none.
+        x: (B, I).
+
+    Returns:
+        The new state; its `h` is the output of the step.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
+        >>> jl.kernels.step(params, jl.LSTMState.zeros((32, 20)), jnp.ones((32, 10))).h.shape
+        (32, 20)
     """
     gates = product(x, params.weight_ih.T) + product(state.h, params.weight_hh.T) + sum_of_biases(params, x.ndim)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -42,7 +55,18 @@ def step(params: LSTMParams, state: LSTMState, x: jax.Array) -> LSTMState:
 
 @dataclass(frozen=True)
 class Reference(Kernel):
-    """`step` under `jax.lax.scan`."""
+    """The textbook recurrence, to test other kernels against: `step` under `jax.lax.scan`, differentiated by JAX.
+
+    Its backward pass is slow, since it adds to the gradient of the weights at every step.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, backend=jl.kernels.Reference(), rngs=nnx.Rngs(0))
+        >>> lstm(jnp.ones((5, 32, 10)))[0].shape
+        (5, 32, 20)
+    """
 
     purpose: ClassVar[str] = "the textbook recurrence under lax.scan, differentiated by JAX"
 

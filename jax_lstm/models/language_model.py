@@ -15,7 +15,7 @@ from jax_lstm.params import LSTMState, Sizes, state_dtype
 
 
 class LanguageModel(nnx.Module):
-    """Predict the next token: token ids to the logits of each following token; batch first.
+    """Predict the next token at every step: an embedding, an LSTM, and a linear layer on its outputs; batch first.
 
     Args:
         size: V, the size of the vocabulary.
@@ -27,13 +27,22 @@ class LanguageModel(nnx.Module):
         dtype: computation type; None takes that of the parameters.
         param_dtype: type of the parameters.
         rngs: source of the initial parameters (`params`) and of the dropout masks (`dropout`).
-        lstm_options: further options of `LSTM`, except `bidirectional`.
+        **lstm_options: further options of `LSTM`, except `bidirectional`.
 
-    Parameters: `embedding.weight` (V, E), those of `LSTM` under `lstm.`, `fc.weight` (V, R), which is
+    It has the parameters `embedding.weight` (V, E), those of `LSTM` under `lstm.`, `fc.weight` (V, R), which is
     `embedding.weight` if `tied`, and `fc.bias` (V,).
 
     Raises:
         InputError: an option is wrong; see also `LSTM`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> model = jl.LanguageModel(size=27, hidden_size=20, rngs=nnx.Rngs(0))
+        >>> logits, state = model(jnp.zeros((32, 5), jnp.int32), model.start(32))
+        >>> logits.shape, state.h.shape
+        ((32, 5, 27), (1, 32, 20))
     """
 
     def __init__(
@@ -71,17 +80,32 @@ class LanguageModel(nnx.Module):
 
     @property
     def tied_names(self) -> dict[str, str]:
-        """The second name that a tied parameter has in a state dict, and its first."""
+        """The second name that a tied parameter has in a state dict, and its first.
+
+        Example:
+            >>> from flax import nnx
+            >>> import jax_lstm as jl
+            >>> jl.LanguageModel(size=27, hidden_size=20, tied=True, rngs=nnx.Rngs(0)).tied_names
+            {'fc.weight': 'embedding.weight'}
+        """
         return {"fc.weight": "embedding.weight"} if self.tied else {}
 
     def __call__(self, tokens: jax.Array, state: LSTMState | None = None) -> tuple[jax.Array, LSTMState]:
-        """Map token ids (B, T) and the previous `state` to logits (B, T, V) of the next tokens, and the last state."""
+        """Map tokens to the logits of those that follow them.
+
+        Args:
+            tokens: (B, T) integers from 0 to V - 1.
+            state: the state after the tokens before, h (L, B, R) and c (L, B, H); None for zeros.
+
+        Returns:
+            The logits (B, T, V) and the last state.
+        """
         embedded = self._dropped(self.embedding(tokens))
         ys, state = self.lstm(embedded, state)
         return self.fc(self._dropped(ys), self.embedding.weight[...] if self.tied else None), state
 
     def start(self, batch: int) -> LSTMState:
-        """The initial state of `batch` rows: zeros."""
+        """The initial state of `batch` rows: zeros, h (L, B, R) and c (L, B, H)."""
         sizes = self.lstm.sizes
         dtype = compute_dtype(self.lstm.params, self.embedding.weight[...], self.lstm.dtype)
         return LSTMState.zeros((sizes.num_layers, batch, sizes.hidden_size), state_dtype(dtype), sizes.output_size)

@@ -13,7 +13,7 @@ from jax_lstm.models.linear import Linear
 
 
 class LSTMModel(nnx.Module):
-    """Sequence to vector: a batch-first `lstm` with zero initial state, and a linear layer `fc` on its last output.
+    """Map a sequence to a vector: a batch-first LSTM from a zero state, and a linear layer on its last output.
 
     Args:
         input_size: I, the number of features of the input.
@@ -23,9 +23,20 @@ class LSTMModel(nnx.Module):
         dtype: computation type; None takes the widest of the parameters and the input.
         param_dtype: type of the parameters.
         rngs: source of the initial parameters and of the dropout masks.
-        lstm_options: further options of `LSTM`, such as `dropout=0.1` or `bidirectional=True`.
+        **lstm_options: further options of `LSTM`, such as `dropout=0.1` or `bidirectional=True`.
 
-    Parameters: those of `LSTM` under `lstm.`, and `fc.weight` (O, R*D), `fc.bias` (O,).
+    It has the parameters of `LSTM` under `lstm.`, and `fc.weight` (O, R*D) and `fc.bias` (O,).
+
+    Raises:
+        InputError: an option is wrong; see `LSTM`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> model = jl.LSTMModel(input_size=10, hidden_size=20, output_size=1, num_layers=2, rngs=nnx.Rngs(0))
+        >>> model(jnp.ones((32, 5, 10))).shape
+        (32, 1)
     """
 
     def __init__(
@@ -46,9 +57,18 @@ class LSTMModel(nnx.Module):
         self.fc = Linear(sizes.output_size * sizes.num_directions, output_size, **types)
 
     def __call__(self, x: ArrayLike, *, lengths: Lengths = None) -> jax.Array:
-        """Map (B, T, I) to (B, O), or (T, I) to (O,). `lengths` (B,) puts the last output at each row's last step.
+        """Map sequences to vectors.
 
-        A bidirectional LSTM gives both directions' outputs at that step, as `out[:, -1]` does in PyTorch.
+        Args:
+            x: (B, T, I), or unbatched (T, I).
+            lengths: (B,) integers: the steps of each row; the last output is that of a row's last step.
+
+        Returns:
+            (B, O), or (O,). A bidirectional LSTM gives both directions' outputs at the last step to the linear layer,
+            as `out[:, -1]` does in PyTorch.
+
+        Raises:
+            InputError: a shape or type does not fit.
         """
         ys, _ = self.lstm(x, lengths=lengths)
         if lengths is None:

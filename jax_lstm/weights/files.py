@@ -35,6 +35,11 @@ def save_file(weights: nnx.Module | Mapping[str, Any], path: str | PathLike[str]
     Raises:
         InputError: the suffix is unknown, a value is not an array of real numbers, or the file cannot be written.
         MissingExtraError: safetensors, or torch for `.pt` and `.pth`, is not installed.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> jl.save_file(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0)), "cell.safetensors")
     """
     path = Path(path)
     write = file_format(path).write
@@ -51,10 +56,21 @@ def load_file(path: str | PathLike[str]) -> Arrays:
     Arrays keep the file's types, bits and order; bfloat16 is that of ml_dtypes. A `.pt` file must hold only a state
     dict; it is read with `torch.load(weights_only=True)`, which runs no code from the file.
 
+    Args:
+        path: the file to read; the suffix says in which format it is.
+
     Raises:
         InputError: the suffix is unknown, or the file cannot be read, is damaged, or holds anything other than dense
             tensors of real numbers. The message names the file.
         MissingExtraError: safetensors, or torch for `.pt` and `.pth`, is not installed.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> cell = jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+        >>> jl.save_file(cell, "cell.safetensors")
+        >>> jl.load_state_dict(cell, jl.load_file("cell.safetensors"))
+        IncompatibleKeys(missing_keys=[], unexpected_keys=[])
     """
     path = Path(path)
     read = file_format(path).read

@@ -1,11 +1,21 @@
 """Convert the weights of one LSTM layer to and from other frameworks: Flax nnx and linen, Keras 3, Equinox.
 
-The frameworks have the same cell in different layouts: kernels transposed or not, stacked or one for each gate, and one
-bias where PyTorch has two. Importing puts the single bias into `bias_hh` and zeros into `bias_ih`; exporting sums the
-two. The outputs agree, but training differs: Adam moves the sum of two biases twice as far as a single one.
+Each `from_` function returns `LSTMParams`, and each `to_` function takes them; `to_state_dict` and `from_state_dict`
+lead to the modules of this package. The frameworks have the same cell in different layouts: kernels transposed or not,
+stacked or one for each gate, and one bias where PyTorch has two. Importing puts the single bias into `bias_hh` and
+zeros into `bias_ih`; exporting sums the two. The outputs agree, but training differs: Adam moves the sum of two biases
+twice as far as a single one.
 
 Only weights are converted. A cell with other activations, or with options that PyTorch lacks, computes something else.
 The carry of Flax's cells is (c, h); that of `LSTMState` and PyTorch is (h, c).
+
+Example:
+    >>> from flax import nnx
+    >>> import jax_lstm as jl
+    >>> params = jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
+    >>> cell = jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+    >>> jl.load_state_dict(cell, jl.interop.to_state_dict(params))
+    IncompatibleKeys(missing_keys=[], unexpected_keys=[])
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +27,19 @@ from flax import nnx
 from jax_lstm.checks import require, require_shape
 from jax_lstm.params import LSTMParams
 from jax_lstm.weights.tensors import as_array
+
+__all__ = [
+    "from_equinox",
+    "from_keras",
+    "from_linen",
+    "from_nnx",
+    "from_state_dict",
+    "to_equinox",
+    "to_keras",
+    "to_linen",
+    "to_nnx",
+    "to_state_dict",
+]
 
 GATES = "ifgo"  # PyTorch's order along 4H
 
@@ -47,13 +70,24 @@ EQUINOX = Layout(("weight_ih",), ("weight_hh",), ("bias",), inputs_first=False, 
 
 
 def from_keras(weights: Sequence[Any]) -> LSTMParams:
-    """Convert `layer.get_weights()` of a `keras.layers.LSTM`: [kernel (I, 4H), recurrent kernel (H, 4H), bias (4H,)].
+    """Convert the weights of a `keras.layers.LSTM`.
 
-    The bias may be missing. Keras's gates i, f, c, o are PyTorch's i, f, g, o. See
-    https://keras.io/api/layers/recurrent_layers/lstm.
+    Keras's gates i, f, c, o are PyTorch's i, f, g, o. See https://keras.io/api/layers/recurrent_layers/lstm.
+
+    Args:
+        weights: `layer.get_weights()`: the kernel (I, 4H), the recurrent kernel (H, 4H), and the bias (4H,), which may
+            be missing.
 
     Raises:
         InputError: an array is missing or unknown, or has the wrong shape or type, as in every function of this module.
+
+    Example:
+        >>> import keras
+        >>> import jax_lstm as jl
+        >>> layer = keras.layers.LSTM(20)
+        >>> layer.build((None, None, 10))
+        >>> jl.interop.from_keras(layer.get_weights()).weight_ih.shape
+        (80, 10)
     """
     require(
         len(weights) in (2, 3), "weights", "be [kernel, recurrent_kernel] or those and bias", f"{len(weights)} arrays"
@@ -62,59 +96,154 @@ def from_keras(weights: Sequence[Any]) -> LSTMParams:
 
 
 def to_keras(params: LSTMParams) -> list[np.ndarray]:
-    """Convert to arrays for `layer.set_weights(...)` of a `keras.layers.LSTM`; without bias, for `use_bias=False`."""
+    """Convert for a `keras.layers.LSTM`.
+
+    Returns:
+        The kernel (I, 4H), the recurrent kernel (H, 4H) and the bias (4H,), for `layer.set_weights(...)`; without bias
+        the first two, for a layer with `use_bias=False`.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> [array.shape for array in jl.interop.to_keras(params)]
+        [(10, 80), (20, 80), (80,)]
+    """
     return list(_give(KERAS, params).values())
 
 
 def from_equinox(cell: Any) -> LSTMParams:
-    """Convert an `equinox.nn.LSTMCell`, or any object with `weight_ih`, `weight_hh` and `bias` (may be None).
+    """Convert an `equinox.nn.LSTMCell`; see https://docs.kidger.site/equinox/api/nn/rnn.
 
-    See https://docs.kidger.site/equinox/api/nn/rnn.
+    Args:
+        cell: the cell, or any object with `weight_ih` (4H, I), `weight_hh` (4H, H), and `bias` (4H,) or None.
+
+    Example:
+        >>> import equinox
+        >>> import jax
+        >>> import jax_lstm as jl
+        >>> cell = equinox.nn.LSTMCell(10, 20, key=jax.random.key(0))
+        >>> jl.interop.from_equinox(cell).weight_ih.shape
+        (80, 10)
     """
     found = {name: getattr(cell, name, None) for name in ("weight_ih", "weight_hh", "bias")}
     return _take(EQUINOX, {name: value for name, value in found.items() if value is not None})
 
 
 def to_equinox(params: LSTMParams) -> list[np.ndarray]:
-    """Convert to [weight_ih, weight_hh, bias], or without bias to the first two, for an `equinox.nn.LSTMCell`.
+    """Convert for an `equinox.nn.LSTMCell`.
 
-    `cell = equinox.tree_at(lambda c: [c.weight_ih, c.weight_hh, c.bias], cell, to_equinox(params))`.
+    Returns:
+        The arrays `weight_ih` (4H, I), `weight_hh` (4H, H) and `bias` (4H,); without bias the first two.
+
+    Example:
+        >>> import equinox
+        >>> import jax
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> arrays = jl.interop.to_equinox(params)
+        >>> cell = equinox.nn.LSTMCell(10, 20, key=jax.random.key(0))
+        >>> cell = equinox.tree_at(lambda c: [c.weight_ih, c.weight_hh, c.bias], cell, arrays)
+        >>> cell.bias.shape
+        (80,)
     """
     return list(_give(EQUINOX, params).values())
 
 
 def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
-    """Convert a `flax.nnx.LSTMCell` or `OptimizedLSTMCell`, or its `nnx.state(cell, nnx.Param)`.
+    """Convert a `flax.nnx.LSTMCell` or `OptimizedLSTMCell`.
 
     See https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/recurrent.html.
+
+    Args:
+        cell: the cell, or its `nnx.state(cell, nnx.Param)`.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
+        >>> params.weight_ih.shape, params.weight_hh.shape, params.bias_hh.shape
+        ((80, 10), (80, 20), (80,))
     """
     weights = _flat(nnx.state(cell, nnx.Param) if isinstance(cell, nnx.Module) else cell)
     return _take(NNX_OPTIMIZED if "dense_h.kernel" in weights else NNX, weights)
 
 
 def to_nnx(params: LSTMParams, *, optimized: bool = False) -> dict[str, Any]:
-    """Convert for `flax.nnx.update(cell, ...)` of a `flax.nnx.LSTMCell`, or an `OptimizedLSTMCell` if `optimized`."""
+    """Convert for a Flax nnx cell.
+
+    Args:
+        params: the parameters.
+        optimized: whether the cell is an `OptimizedLSTMCell`, not an `LSTMCell`.
+
+    Returns:
+        The arrays by name, nested, for `flax.nnx.update(cell, ...)`.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> cell = nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+        >>> nnx.update(cell, jl.interop.to_nnx(params))
+    """
     return _nested(_give(NNX_OPTIMIZED if optimized else NNX, params))
 
 
 def from_linen(params: Mapping[str, Any]) -> LSTMParams:
-    """Convert the `variables["params"]` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`, which are the same.
+    """Convert the parameters of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`, which are the same.
 
     See https://flax-linen.readthedocs.io/en/latest/api_reference/flax.linen/layers.html.
+
+    Args:
+        params: `variables["params"]` of the cell.
+
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from flax import linen
+        >>> import jax_lstm as jl
+        >>> cell, x = linen.LSTMCell(20), jnp.ones((32, 10))
+        >>> variables = cell.init(jax.random.key(0), cell.initialize_carry(jax.random.key(0), x.shape), x)
+        >>> jl.interop.from_linen(variables["params"]).weight_ih.shape
+        (80, 10)
     """
     return _take(LINEN, _flat(params))
 
 
 def to_linen(params: LSTMParams) -> dict[str, Any]:
-    """Convert for `cell.apply({"params": ...}, carry, x)` of a `flax.linen.LSTMCell` or `OptimizedLSTMCell`."""
+    """Convert for a `flax.linen.LSTMCell` or `OptimizedLSTMCell`.
+
+    Returns:
+        The arrays by name, nested, which `cell.apply` takes as `params`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import linen, nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_state_dict(jl.state_dict(jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))))
+        >>> carry = jnp.zeros((32, 20)), jnp.zeros((32, 20))
+        >>> _, h = linen.LSTMCell(20).apply({"params": jl.interop.to_linen(params)}, carry, jnp.ones((32, 10)))
+        >>> h.shape
+        (32, 20)
+    """
     return _nested(_give(LINEN, params))
 
 
 def from_state_dict(state_dict: Mapping[str, Any], names: str = "{}") -> LSTMParams:
     """Take one layer from a state dict.
 
-    `names` is the pattern of its names: "{}" for an `LSTMCell`, "{}_l0" for a layer of an `LSTM`, "lstm.{}_l0" for a
-    layer of an `LSTMModel`, "{}_l0_reverse" for the reverse direction.
+    Args:
+        state_dict: {PyTorch's name: array}, as `state_dict` and `load_file` return it.
+        names: the pattern of the layer's names: "{}" for an `LSTMCell`, "{}_l0" for a layer of an `LSTM`, "lstm.{}_l0"
+            for a layer of an `LSTMModel`, "{}_l0_reverse" for the reverse direction.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> weights = jl.state_dict(jl.LSTM(10, 20, num_layers=2, rngs=nnx.Rngs(0)))
+        >>> jl.interop.from_state_dict(weights, "{}_l1").weight_ih.shape
+        (80, 20)
     """
     before, after = _around(names)
     inside = {
@@ -126,7 +255,19 @@ def from_state_dict(state_dict: Mapping[str, Any], names: str = "{}") -> LSTMPar
 
 
 def to_state_dict(params: LSTMParams, names: str = "{}") -> dict[str, np.ndarray]:
-    """Convert to the entries of one layer in a state dict, for `load_state_dict`; `names` as in `from_state_dict`."""
+    """Convert to the entries of one layer in a state dict, for `load_state_dict`.
+
+    Args:
+        params: the parameters.
+        names: the pattern of the layer's names, as in `from_state_dict`.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> params = jl.interop.from_nnx(nnx.LSTMCell(10, 20, rngs=nnx.Rngs(0)))
+        >>> list(jl.interop.to_state_dict(params, "{}_l0"))
+        ['weight_ih_l0', 'weight_hh_l0', 'bias_ih_l0', 'bias_hh_l0']
+    """
     before, after = _around(names)
     arrays = _checked(params._asdict())._asdict()
     return {before + name + after: array for name, array in arrays.items() if array is not None}

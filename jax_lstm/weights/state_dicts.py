@@ -20,7 +20,19 @@ THE_REST = "`load_state_dict(..., strict=False)` loads the rest"
 
 
 class IncompatibleKeys(NamedTuple):
-    """The names in which a module and a state dict differ, as `torch.nn.Module.load_state_dict` returns them."""
+    """The names in which a module and a state dict differ, as `torch.nn.Module.load_state_dict` returns them.
+
+    Attributes:
+        missing_keys: the names of the module that the state dict lacks.
+        unexpected_keys: the names of the state dict that the module lacks.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> cell = jl.LSTMCell(10, 20, rngs=nnx.Rngs(0))
+        >>> jl.load_state_dict(cell, {"bias_ih": [0.0] * 80, "bias": [0.0] * 80}, strict=False)
+        IncompatibleKeys(missing_keys=['weight_ih', 'weight_hh', 'bias_hh'], unexpected_keys=['bias'])
+    """
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -29,7 +41,7 @@ class IncompatibleKeys(NamedTuple):
 def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
     """The parameters and buffers of `module` as {PyTorch's name: NumPy array}.
 
-    PyTorch wants tensors: `{name: torch.from_numpy(array) for name, array in state_dict(module).items()}`.
+    PyTorch wants tensors: `{name: torch.from_numpy(array) for name, array in jl.state_dict(module).items()}`.
 
     An attribute keeps its name, an element of a list is named by its index, and the variables of Flax's layers get
     PyTorch's names and layouts: `kernel` becomes `weight`, with the output axis first. Supported are `nnx.Linear`,
@@ -42,6 +54,13 @@ def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
 
     Raises:
         InputError: the module holds a layer of Flax that is not supported.
+
+    Example:
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> model = jl.LSTMModel(10, 20, output_size=1, rngs=nnx.Rngs(0))
+        >>> {name: array.shape for name, array in jl.state_dict(model).items() if "weight" in name}
+        {'lstm.weight_ih_l0': (80, 10), 'lstm.weight_hh_l0': (80, 20), 'fc.weight': (1, 20)}
     """
     require(isinstance(module, nnx.Module), "module", "be a Flax module", type(module).__name__)
     found = tensors_of(module)
@@ -69,6 +88,14 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
     Raises:
         InputError: a name is missing or unknown, a layer is not supported, a shape or type does not fit, or two names
             of one tied parameter come with different values. The one error lists all faults; the module is unchanged.
+
+    Example:
+        >>> import torch
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, num_layers=2, rngs=nnx.Rngs(0))
+        >>> jl.load_state_dict(lstm, torch.nn.LSTM(10, 20, num_layers=2).state_dict())
+        IncompatibleKeys(missing_keys=[], unexpected_keys=[])
     """
     require(isinstance(module, nnx.Module), "module", "be a Flax module", type(module).__name__)
     require(isinstance(state_dict, Mapping), "state_dict", "be a mapping of names to arrays", type(state_dict).__name__)

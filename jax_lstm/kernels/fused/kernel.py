@@ -17,7 +17,7 @@ from jax_lstm.params import LSTMState
 class Fused(Kernel):
     """One primitive for a whole sequence, forward and backward.
 
-    Args:
+    Attributes:
         lowering: "auto": on each platform the fastest lowering that a committed record shows: today C++ on CPU, plain
             JAX elsewhere. "native": the C++ library; on a CPU only. "plain": plain JAX. "pallas": a kernel in Pallas,
             on TPUs and on NVIDIA's Hopper GPUs.
@@ -26,6 +26,14 @@ class Fused(Kernel):
 
     Raises:
         InputError: there is no such lowering, or `chip` is given without "pallas".
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> import jax_lstm as jl
+        >>> lstm = jl.LSTM(10, 20, backend=jl.kernels.Fused("plain"), rngs=nnx.Rngs(0))
+        >>> lstm(jnp.ones((5, 32, 10)))[0].shape
+        (5, 32, 20)
     """
 
     purpose: ClassVar[str] = "plain JAX, for every platform and type"
