@@ -1,4 +1,4 @@
-"""The figures in the README are those of the committed records."""
+"""The figures in the README are those of the committed records; what is released names one version."""
 
 import json
 import re
@@ -7,6 +7,8 @@ from statistics import median
 from typing import Any
 
 import pytest
+
+from jax_lstm.version import __version__
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,3 +45,9 @@ def test_quality() -> None:
     for name, scores in record("float32")["scores"].items():
         mse, mae = f"{scores['mse']:.4f}".lstrip("0"), f"{scores['mae']:.3f}".lstrip("0")
         assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name
+
+
+def test_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    newest = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    assert newest.startswith(f"## {__version__},")
