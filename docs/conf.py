@@ -14,6 +14,7 @@ release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 myst_heading_anchors = 4
+highlight_language = "none"  # of blocks that name none
 nb_execution_mode = "off"  # the tests run the notebooks; the site shows the outputs stored in them
 
 default_role = "code"  # single backticks in docstrings

@@ -1,8 +1,11 @@
 // The XLA FFI handlers: they check the arrays of a call against the table in arrays.def and run the kernels.
 //
 // Two attributes name the operands and the results, in the order in which they are passed. Absent arrays are left out.
-#include <algorithm>
 #include <cstdint>
+#ifdef __GLIBCXX__  // since GCC 11 every vector may call this function, and then the library does not load with an older libstdc++
+#define __throw_bad_array_new_length __throw_bad_alloc
+#endif
+#include <algorithm>
 #include <initializer_list>
 #include <iterator>
 #include <new>

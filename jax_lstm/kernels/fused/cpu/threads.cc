@@ -77,13 +77,15 @@ int this_core() {
 #endif
 }
 
-// State shared with helpers. It outlives the call, because a helper may come late and find the team closed.
+// State shared with helpers. It outlives the call, because a helper may come late and find the team closed: the last owner deletes it. It has
+// its own count of owners, because with std::shared_ptr the library does not load before glibc 2.32.
 struct Control {
   static constexpr int closed = 1 << 20;
 
   TeamWork work;
   Team team;
   int wanted;  // helpers
+  std::atomic<int> owners{wanted + 1};
   std::thread::id caller = std::this_thread::get_id();
   std::atomic<int> callers_core{this_core()};
   std::atomic<int> joined{0};  // helpers, plus `closed`
@@ -117,10 +119,14 @@ struct Control {
   }
 };
 
-void run_helper(void* data) {
-  std::unique_ptr<std::shared_ptr<Control>> control(static_cast<std::shared_ptr<Control>*>(data));
-  (*control)->help();
-}
+struct Release {
+  void operator()(Control* control) const {
+    if (control->owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete control;
+  }
+};
+using Owner = std::unique_ptr<Control, Release>;
+
+void run_helper(void* data) { Owner(static_cast<Control*>(data))->help(); }
 
 }  // namespace
 
@@ -144,8 +150,8 @@ void run_team(Pool& pool, int max_threads, const TeamWork& work) {
     work.body(work.self, alone, 0);
     return;
   }
-  auto control = std::make_shared<Control>(work, max_threads - 1);
-  for (int i = 1; i < max_threads; ++i) pool.schedule(run_helper, new std::shared_ptr<Control>(control));
+  Owner control(new Control(work, max_threads - 1));
+  for (int i = 1; i < max_threads; ++i) pool.schedule(run_helper, control.get());
   control->prepare();
 
   // A helper may be about to wake up on this very core, so yield in every iteration.
