@@ -1,8 +1,4 @@
-<<<<<<< HEAD:tests/compare/test_page.py
 """The figures in docs/compare.md are those of the committed records."""
-=======
-"""The figures in the README are those of the committed records; what is released names one version."""
->>>>>>> d-release:tests/test_readme.py
 
 import json
 import re
@@ -12,15 +8,8 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD:tests/compare/test_page.py
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "compare.md").read_text()
-=======
-from jax_lstm.version import __version__
-
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
->>>>>>> d-release:tests/test_readme.py
 RECORDS = {"float32": "compare-weather", "float64": "compare-weather-x64"}
 KINDS = {"every gradient": r"gradient of .*", "weights after 50 Adam steps": r".* after 50 steps"}
 
@@ -53,14 +42,4 @@ def test_throughput(work: str, dtype: str) -> None:
 def test_quality() -> None:
     for name, scores in record("float32")["scores"].items():
         mse, mae = f"{scores['mse']:.4f}".lstrip("0"), f"{scores['mae']:.3f}".lstrip("0")
-<<<<<<< HEAD:tests/compare/test_page.py
         assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", PAGE), name
-=======
-        assert re.search(rf"{re.escape(mse)}\s+and\s+{re.escape(mae)}", README), name
-
-
-def test_version() -> None:
-    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
-    newest = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
-    assert newest.startswith(f"## {__version__},")
->>>>>>> d-release:tests/test_readme.py
