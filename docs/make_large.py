@@ -1,4 +1,4 @@
-"""Make a file of series that is larger than memory; docs/data.md says what for.
+"""Make a file of series that is larger than memory; docs/large-data.md says what for.
 
     python docs/make_large.py large.npy --gigabytes 5
 

