@@ -18,7 +18,6 @@ CLASSES = {name: value for name, value in NAMES.items() if isinstance(value, typ
 # Packages that may be missing, by what is in the code of an example that needs one.
 PACKAGES = {f"import {name}": name for name in ("equinox", "keras", "onnx", "torch")}
 PACKAGES |= {"to_stablehlo": "flatbuffers", ".safetensors": "safetensors"}
-SLOW = re.compile(r"\.fit\(|import keras|kernels\.iterations\(|backend=jl\.kernels\.Parallel")  # takes seconds
 
 
 def code(documented: Any) -> str:
@@ -63,14 +62,9 @@ METHODS = {f"{name}.{own}": value for name, base in BASES.items() for own, value
 EXAMPLES = {str(of.__doc__): name for name, of in (BASES | METHODS | MODULES | NAMES).items() if code(of)}
 
 
-@pytest.mark.parametrize(
-    ("name", "docstring"),
-    [
-        pytest.param(name, docstring, id=name, marks=[pytest.mark.slow] if SLOW.search(docstring) else [])
-        for docstring, name in EXAMPLES.items()
-    ],
-)
-def test_examples_run(name: str, docstring: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(("docstring", "name"), EXAMPLES.items(), ids=EXAMPLES.values())
+def test_examples_run(docstring: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JAX_LSTM_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
