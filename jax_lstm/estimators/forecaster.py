@@ -200,7 +200,7 @@ def _rows_before(read: Read, held: int) -> np.ndarray:
     kept = []
     for table, one in zip(read.tables, read.series, strict=True):
         end = max(len(one.values) - held, 0)
-        if table.times is None or one.times is None:
+        if table.times is None or one.times is None or not held:
             kept.append(table.rows[:end])
         else:
             kept.append(table.rows[table.times < one.times[end]])

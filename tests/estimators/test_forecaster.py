@@ -99,6 +99,20 @@ def test_a_backtest_sees_nothing_of_the_rows_it_forecasts(refit: bool) -> None:
 
 
 @pytest.mark.slow
+def test_a_backtest_with_columns_known_in_advance() -> None:
+    """Each fold is forecast with the `temp` of its own rows, also the last one, which ends with the data."""
+    data, model = noisy_sine(), jl.Forecaster(target="load", future="temp", **SMALL)
+    found = model.backtest(data, folds=2).forecasts
+    model.fit(data.iloc[:152])
+    for fold, end in enumerate((156, 160), 1):
+        known = data.iloc[:end].copy()
+        known.iloc[-4:, known.columns.get_loc("load")] = np.nan
+        own = found[found["fold"] == fold]
+        np.testing.assert_allclose(own["forecast"], model.predict(known)["load"], rtol=1e-6)
+        np.testing.assert_array_equal(own["actual"], data["load"].iloc[end - 4 : end])
+
+
+@pytest.mark.slow
 def test_a_backtest_of_several_series_with_gaps() -> None:
     long = pd.concat([noisy_sine(seed=at)[["load"]].assign(shop=shop) for at, shop in enumerate("AB")])
     long = long.drop(long.index[158]).reset_index(names="when")
