@@ -1,4 +1,4 @@
-"""The site: `sphinx-build -W docs site`. All scripts and fonts that it needs are in it, so it reads and searches offline."""
+"""The site: `sphinx-build -W docs site`. It holds all scripts and fonts that it needs, so it works offline."""
 
 import inspect
 import sys
@@ -30,7 +30,9 @@ html_copy_source = False
 copybutton_exclude = ".gp, .go"
 
 
-def signature(app: Any, what: str, name: str, found: Any, options: Any, arguments: str, returns: str) -> Any:
+def signature(
+    app: Any, what: str, name: str, found: Any, options: Any, arguments: str, returns: str
+) -> tuple[str, str] | None:
     """The arguments of `__init__` for Flax modules, whose metaclass hides them."""
     if what != "class" or arguments != "(*args, **kwargs)":
         return None
