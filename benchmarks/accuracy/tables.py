@@ -96,7 +96,7 @@ def _series(rows: Sequence[Row]) -> Table:
         others = [_cell(of(rows, "series", name, horizon, who), "mse", ".4g") for who in BASELINES]
         ahead = ratio(rows, "series", name, horizon, "mse", series.baselines)
         cells.append((
-            f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}"), *others, ABSENT if ahead is None else f"{ahead:.3f}",
+            f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}", "{:.1g}"), *others, ABSENT if ahead is None else f"{ahead:.3f}",
             f"{mean(ours, 'window'):.0f}", f"{np.mean([row.seconds for row in ours]):.1f} s",
         ))  # fmt: skip
     columns = ("series, horizon", "LSTM", *BASELINES, "of the best", "window", "processor time")
@@ -162,7 +162,7 @@ def _memory(rows: Sequence[Row], task: str) -> Table:
                     str(found[0].config["steps"]),
                     _number(found[0].guess["loss"]),
                     _number(found[0].published.get("loss")),
-                    _spread(found, "loss", "{:.3g}"),
+                    _spread(found, "loss", "{:.3g}", "{:.1g}"),
                     ABSENT if accuracy is None else f"{accuracy:.1%}",
                     str(len(found)),
                     ABSENT if first is None else f"{first:.1e}",
@@ -192,9 +192,9 @@ def _cell(rows: Sequence[Row], figure: str, form: str = ".3f") -> str:
     return ABSENT if value is None else format(value, form)
 
 
-def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}") -> str:
+def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}", width_form: str = "") -> str:
     value, width = mean(rows, figure), spread(rows, figure)
-    return form.format(value) + ("" if width is None else f" ± {form.format(width)}")
+    return form.format(value) + ("" if width is None else f" ± {(width_form or form).format(width)}")
 
 
 def _number(value: float | None, form: str = ".3g") -> str:
