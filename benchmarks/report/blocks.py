@@ -38,9 +38,9 @@ def facts(record: Record, name: str) -> str:
 
 def _of_speed(record: Record) -> str:
     _, first, _ = next(judged(SPEED_FINDINGS, record))
-    control = f"PyTorch beside itself, as a control, is {speed.control(record)}."
+    control = f"As a control PyTorch was timed against itself: {speed.control(record)}."
     table = markdown(speed.answer(record), titles=False)
-    said = f"**For whole sequences on this CPU our kernel `native` is the fastest.** {first}"
+    said = f"**On {record.threads} cores of an {record.environment['cpu']}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
     return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}"
 
 
@@ -113,8 +113,8 @@ def _jit_headline(record: Record) -> str:
     said = (
         "The gradients of one layer (32 rows, 64 steps, 32 inputs, 128 units) take eager PyTorch {torch.seconds}, a "
         "jitted `lax.scan` {scan.seconds}: **{costs} as long**. With derivatives by hand (this package's `scan`) XLA "
-        "takes {own.seconds}, still {behind} as long. Only a kernel outside XLA's loop is ahead: `native`, one call of "
-        "C++, takes {native.seconds}, {wins} as fast as PyTorch."
+        "takes {own.seconds}, still {behind} as long. Only `native`, one call of C++ outside of XLA's loop, is faster: "
+        "{native.seconds}, {wins} as fast as PyTorch."
     )
     return said.format(**headline(record))
 
