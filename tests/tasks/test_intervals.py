@@ -1,6 +1,7 @@
 """Intervals cover what they claim, with the errors known at the time, and the verdict says what the scores say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from small_run import call, noisy_sine, write
 
-from jax_lstm.data import DataConfig
+from jax_lstm.checks import InputError
+from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import finish, load_task, open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
 from jax_lstm.tasks.calibration import interval_scores
@@ -82,6 +84,32 @@ def trained(path: Path, series: str, data: dict[str, Any], **options: Any) -> tu
     task = load_task(TrainConfig(data=DataConfig(**given), **common, **options))
     fit(task, path)
     return finish(path, task), task
+
+
+@pytest.mark.parametrize(
+    ("split", "horizon", "proposed"),
+    [
+        ("0.7,0.1,0.2", 12, "0.6,0.2,0.2"),
+        ("0.7,0.1,0.1", 12, "0.6,0.2,0.1"),
+        ("100,14,30", 12, "90,24,30"),
+        ("0.7,0.1,0.2", 50, ""),
+    ],
+)
+def test_a_validation_part_too_small_to_halve(split: str, horizon: int, proposed: str, tmp_path: Path) -> None:
+    """The split that the error proposes works."""
+    csv = write(tmp_path / "sine.csv", noisy_sine(144), time=False)
+    config = DataConfig(csv=csv, target=("y",), window=12, horizon=horizon, season=12, interval=0.9, split=split)
+    with pytest.raises(InputError) as caught:
+        load_dataset(config)
+    cause = f"calibration, which leaves 7 of its 14 rows, and the horizon is {horizon}: "
+    fix = f"give a larger validation part, as --split {proposed}, or leave out `--interval`"
+    if not proposed:
+        fix = "the validation part needs 100 rows, beside window + horizon = 62 rows of training; give more rows, or a"
+    assert f"too few rows: `--interval` keeps half of the validation part for {cause}{fix}" in str(caught.value)
+    if proposed:
+        starts = load_dataset(replace(config, split=proposed)).starts
+        assert len(starts["val"])
+        assert len(starts["calibration"])
 
 
 def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> None:
