@@ -8,15 +8,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from small_run import call, noisy_sine, write
 
 from jax_lstm.checks import InputError
+from jax_lstm.cli import show
 from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import finish, load_task, open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
-from jax_lstm.tasks.calibration import interval_scores
+from jax_lstm.tasks.calibration import interval_scores, table
 from jax_lstm.tasks.evaluation import Evaluation, evaluate
-from jax_lstm.tasks.intervals import bands, coverage, errors_of, margins_of, recent_margins, suffix
+from jax_lstm.tasks.intervals import (
+    Coverage,
+    bands,
+    coverage,
+    errors_of,
+    least_windows,
+    margins_of,
+    recent_margins,
+    suffix,
+)
 from jax_lstm.tasks.scores import pinball_of
 from jax_lstm.tasks.verdict import training_warnings, verdict
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
@@ -60,7 +71,51 @@ def test_coverage_and_the_interval_score() -> None:
     found = coverage(low, high, truth, 0.9, block=2)
     assert (found.share, found.width) == (0.5, 2)
     assert found.score == pytest.approx(2 + 20 * (1 + 2) / 4)
-    assert 0 <= found.low <= found.share <= found.high <= 1
+    assert np.isnan([found.low, found.high]).all(), "two blocks are too few for a bootstrap"
+    found = coverage(*(np.tile(each, (4, 1)) for each in (low, high, truth)), 0.9, block=2)
+    assert 0 <= found.low < found.share < found.high <= 1
+
+
+def test_coverage_below_the_level_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    run: Any = Some(config=Some(levels=(), data=Some(interval=0.9)))
+    scores = {"y": Coverage(0.741, 0.7, 0.8, 1, 1), "z": Coverage(0.88, 0.8, 0.91, 1, 1)}
+    shown = table(run, scores | {"w": Coverage(0.741, np.nan, np.nan, 1, 1)}, "test")
+    assert shown is not None
+    assert shown.columns[1] == "covers (90 % bootstrap interval)"
+    assert [row[1] for row in shown.rows] == [
+        "74.1% (70.0% to 80.0%)", "88.0% (80.0% to 91.0%)", "74.1% (too few windows)"
+    ]  # fmt: skip
+    assert shown.warnings == ["the interval of y covers 74.1 % of the test part, not 90 %"]
+    show.further(Console(width=200), shown)
+    assert f"warning: {shown.warnings[0]}" in capsys.readouterr().out
+
+
+def test_the_fewest_windows_that_reach_a_level() -> None:
+    for interval in (0.5, 0.8, 0.9, 0.95, 0.99):
+        least = least_windows(interval)
+        errors = np.arange(least + 1.0)[:, None]
+        assert np.ceil(round(least * interval, 9)) > least - 1, "one fewer is too few"
+        assert np.ceil(round((least + 1) * interval, 9)) <= least
+        assert margins_of(errors[:least], interval) == least - 1
+
+
+@pytest.mark.parametrize(
+    ("interval", "split", "windows", "expected"),
+    [
+        (0.9, "86,28,30", "3", "a level of 90 % needs at least 9"),
+        (0.8, "86,28,30", "3", "a level of 80 % needs at least 4"),
+        (0.5, "86,28,30", "3", "with fewer than 50 the coverage may be far from 50 %"),
+        (0.9, "40,40,60", "9", "with fewer than 50 the coverage may be far from 90 %"),
+        (0.9, "20,122,0", "", ""),
+        (0.0, "86,28,30", "", ""),
+    ],
+)
+def test_few_windows_for_calibration(interval: float, split: str, windows: str, expected: str, tmp_path: Path) -> None:
+    csv = write(tmp_path / "sine.csv", noisy_sine(144), time=False)
+    data = DataConfig(csv=csv, target=("y",), window=6, horizon=12, season=6, interval=interval, split=split)
+    found = [one for one in load_task(TrainConfig(data=data)).warnings if "calibrate" in one]
+    first = f"only {windows} windows calibrate the first intervals of the test part, and {expected}: give a larger"
+    assert [one.partition(" validation")[0] for one in found] == ([first] if expected else [])
 
 
 def test_names_of_columns() -> None:
@@ -121,6 +176,7 @@ def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> N
     found = evaluate(run, task, "test")
     (of,) = interval_scores(run, task, found.predictions, "test").values()
     assert of.low <= 0.8 <= of.high
+    assert any("only 23 windows calibrate" in one for one in task.warnings)
     assert found.further is not None
     assert "calibrated interval of 80%" in found.further.title
     ahead = forecast_ahead(run, run.data_config())
