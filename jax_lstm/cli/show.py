@@ -107,7 +107,7 @@ def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: 
     scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
     agreement(console, task, found.scores, run.names)
     further(console, found.further)
-    judged = verdict(task, found)
+    judged = verdict(task, found, part)
     if judged is not None:
         console.print(f"[bold]verdict:[/] {escape(str(judged))}", highlight=False)
 

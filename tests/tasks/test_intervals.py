@@ -203,16 +203,25 @@ def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert call("train", *options, "--epochs", 1, "--learning-rate", 1e-9, "--out", tmp_path / "run") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "verdict: equal to ridge, the best baseline" in said
+    assert "so the forecast is that of ridge regression alone; with 98 test windows this says little" in said
     assert "only 16 updates in all: try a smaller --batch-size or more --epochs" in said
     run = open_run(tmp_path / "run")
     task = load_task(run.config, run.about)
 
-    def judged(own: float, ridge: float) -> str:
+    def judged(own: float, ridge: float, part: str = "train") -> str:
         scores: dict[str, Scores] = {"LSTM": {"mse": own}, "ridge": {"mse": ridge}, "persistence": {"mse": 3.0}}
         nothing = np.zeros(0)
-        return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None)))
+        return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None), part))
 
     assert judged(1.0, 2.0) == "better than ridge, the best baseline, by 50.0 % (MSE standardised 1 against 2)"
+    assert judged(0.996, 1.0) == (
+        "about as good as ridge, the best baseline: 0.4 % better (MSE standardised 0.996 against 1)"
+    )
+    assert judged(1.0, 0.9998).startswith("about as good as ridge, the best baseline: 0.02 % worse (MSE")
+    assert judged(0.98, 1.0).startswith("better than ridge, the best baseline, by 2.0 % (MSE")
+    assert judged(1.0, 2.0, "val").endswith(
+        "(MSE standardised 1 against 2); with 48 validation windows this says little"
+    )
     assert judged(1.0, 0.0) == "worse than ridge, which has no error at all (MSE standardised 1 against 0)"
     assert judged(0.0, 0.0).startswith("equal to ridge, the best baseline (MSE standardised 0 against 0)")
     assert judged(2.0, 1.0).startswith("worse than ridge, the best baseline, by 100.0 % (MSE standardised 2 against 1)")
