@@ -61,7 +61,7 @@ class Forecast:
         write_whole(out, _as_csv(ahead, frame))
         console.print(f"forecasts: [bold]{escape(str(out))}[/], {len(frame):,} rows")
         picture = out.with_suffix(".png")
-        if pictures.drawn(console, lambda: _draw(picture, ahead)):
+        if pictures.drawn(console, {picture.name: lambda: _draw(picture, ahead)}):
             console.print(f"picture: [bold]{escape(str(picture))}[/]")
         return 0
 
