@@ -72,7 +72,8 @@ def test_coverage_and_the_interval_score() -> None:
     assert (found.share, found.width) == (0.5, 2)
     assert found.score == pytest.approx(2 + 20 * (1 + 2) / 4)
     assert np.isnan([found.low, found.high]).all(), "two blocks are too few for a bootstrap"
-    found = coverage(*(np.tile(each, (4, 1)) for each in (low, high, truth)), 0.9, block=2)
+    low, high, truth = (np.tile(each, (4, 1)) for each in (low, high, truth))
+    found = coverage(low, high, truth, 0.9, block=2)
     assert 0 <= found.low < found.share < found.high <= 1
 
 
