@@ -30,7 +30,7 @@ class InputError(ValueError):
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed. The message names the extra that installs it, as `jax-lstm[torch]`.
+    """An optional dependency is not installed. The message names the package, and the extra that installs it too.
 
     Example:
         >>> import numpy as np
@@ -118,5 +118,13 @@ def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or module).partition(".")[0]
+        raise MissingExtraError(f"{purpose} needs the package {package}: {installs(package, extra)}") from None
     except ImportError as error:
-        raise MissingExtraError(f"{purpose} needs {module}: pip install 'jax-lstm[{extra}]' ({error})") from None
+        raise MissingExtraError(f"{purpose} needs {module}, which cannot be imported: {error}") from None
+
+
+def installs(package: str, extra: str) -> str:
+    """How to install an optional dependency, from an index or in a checkout."""
+    return f"pip install {package}, or the extra `{extra}` of jax-lstm"

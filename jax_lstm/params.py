@@ -64,7 +64,8 @@ class LSTMState(NamedTuple):
 def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dtype: Any) -> LSTMState:
     """Take an `LSTMState` or a plain `(h, c)` of these shapes; cast it to `dtype`, which must be as wide."""
     pair = isinstance(state, tuple | list) and len(state) == 2
-    require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__)
+    fix = "lengths are a keyword: lengths=..." if not pair and _may_be_lengths(state, h_shape) else ""
+    require(pair, "state", "be an LSTMState or a pair (h, c)", type(state).__name__, fix)
     parts = []
     for name, part, shape in zip(("state.h", "state.c"), state, (h_shape, c_shape), strict=True):
         part = as_array(name, part)
@@ -76,6 +77,13 @@ def as_state(state: Any, h_shape: tuple[int, ...], c_shape: tuple[int, ...], dty
         )
         parts.append(part.astype(dtype))
     return LSTMState(*parts)
+
+
+def _may_be_lengths(value: Any, h_shape: tuple[int, ...]) -> bool:
+    """Whether it is an array of integers, one for each sequence of a batch."""
+    if not isinstance(value, jax.Array | np.ndarray) or len(h_shape) < 3:
+        return False
+    return value.shape == h_shape[1:2] and jnp.issubdtype(value.dtype, jnp.integer)
 
 
 class LSTMParams(NamedTuple):

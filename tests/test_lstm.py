@@ -201,6 +201,9 @@ def zeros(*shape: int) -> tuple[jax.Array, jax.Array]:
         ({"state": zeros(2, 3, 5)}, r"`state.h` must have shape \(2, 2, 5\); got \(2, 3, 5\)"),
         ({"x": XS[:, 0], "state": zeros(2, 2, 5)}, r"`state.h` must have shape \(2, 5\); got \(2, 2, 5\)"),
         ({"state": jnp.zeros((2, 2, 5))}, r"`state` must be an LSTMState or a pair \(h, c\)"),
+        ({"state": np.array([6, 4])}, r"pair \(h, c\); got ndarray \(lengths are a keyword: lengths=\.\.\.\)$"),
+        ({"state": np.array([6, 4, 2])}, r"pair \(h, c\); got ndarray$"),
+        ({"state": np.array([6.0, 4.0])}, r"pair \(h, c\); got ndarray$"),
         ({"state": (None, None)}, "`state.h` must be an array; got NoneType"),
         (
             {"state": (jnp.zeros((2, 2, 5)), jnp.zeros((2, 2, 5), int))},

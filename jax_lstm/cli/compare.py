@@ -82,12 +82,11 @@ class Compare:
             show.further(console, task.table(comparison.predictions["JAX"], comparison.part))
         written = [CONFIG, METRICS, METRICS_TORCH, "checkpoints", "compare.json"]
         logs = {"JAX": directory / METRICS, "PyTorch": directory / METRICS_TORCH}
-        if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
-            written.append(pictures.LOSSES)
+        drawings = {pictures.LOSSES: lambda: pictures.loss_curves(directory, logs, show.loss_name(task))}
         if comparison.scores and config.train.task == "forecast":
             own = comparison.predictions
-            if pictures.drawn(console, lambda: pictures.forecasts(directory, task, comparison.part, own)):
-                written.append(pictures.FORECASTS)
+            drawings[pictures.FORECASTS] = lambda: pictures.forecasts(directory, task, comparison.part, own)
+        written += pictures.drawn(console, drawings)
         console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")
         return 0
 

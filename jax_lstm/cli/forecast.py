@@ -26,7 +26,10 @@ MATPLOTLIB_END = np.datetime64("10000-01-01")  # its axes have no later dates
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecast the rows after the last one of a file, with a trained model."""
+    """Forecast the rows after the last one of a file, with a trained model.
+
+    Its weights stay those of the training part: the file is read only as the window before the forecast.
+    """
 
     run_directory: Annotated[Path, tyro.conf.Positional]
     """Run directory of train or compare."""
@@ -61,7 +64,7 @@ class Forecast:
         write_whole(out, _as_csv(ahead, frame))
         console.print(f"forecasts: [bold]{escape(str(out))}[/], {len(frame):,} rows")
         picture = out.with_suffix(".png")
-        if pictures.drawn(console, lambda: _draw(picture, ahead)):
+        if pictures.drawn(console, {picture.name: lambda: _draw(picture, ahead)}):
             console.print(f"picture: [bold]{escape(str(picture))}[/]")
         return 0
 

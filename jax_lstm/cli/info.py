@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jax_lstm.checks import installs
 from jax_lstm.environment import EXTRAS, environment, extras
 from jax_lstm.kernels.fused import native_status
 
@@ -29,7 +30,7 @@ class Info:
         table.add_row("native kernel", escape(native_status()))
         for extra, installed in extras().items():
             module, purpose = EXTRAS[extra]
-            state = "installed" if installed else f"missing ({module}: {purpose}): pip install 'jax-lstm[{extra}]'"
+            state = "installed" if installed else f"missing ({purpose}): {installs(module, extra)}"
             table.add_row(f"extra {extra}", escape(state))
         console.print(table)
         return 0

@@ -20,14 +20,15 @@ PANELS = 4
 SHOWN = 4  # horizons of the window
 
 
-def drawn(console: Console, draw: Callable[[], None]) -> bool:
-    """Draw, or print which extra is missing; whether it was drawn."""
+def drawn(console: Console, pictures: Mapping[str, Callable[[], None]]) -> list[str]:
+    """Draw the pictures of these names, or print once which package is missing; the names of those drawn."""
     try:
-        draw()
+        for draw in pictures.values():
+            draw()
     except MissingExtraError as error:
-        console.print(f"[yellow]no pictures:[/] {escape(str(error))}")
-        return False
-    return True
+        console.print(f"[yellow]no pictures:[/] {escape(str(error))}", highlight=False)
+        return []
+    return list(pictures)
 
 
 def loss_curves(directory: Path, metrics: Mapping[str, Path], metric: str) -> None:

@@ -92,10 +92,10 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
         axis.set_ylabel(ylabel)
         axis.grid(alpha=0.3)
         if np.issubdtype(np.asarray(panel.x).dtype, np.datetime64):
-            locator = require_extra("matplotlib.dates", "plot", "pictures").AutoDateLocator()
+            locator = require_extra("matplotlib.dates", "plot", "drawing").AutoDateLocator()
             axis.xaxis.set_major_locator(locator)
             axis.xaxis.set_major_formatter(
-                require_extra("matplotlib.dates", "plot", "pictures").ConciseDateFormatter(locator)
+                require_extra("matplotlib.dates", "plot", "drawing").ConciseDateFormatter(locator)
             )
         else:
             axis.set_xlabel("rows after the last one seen")
@@ -107,7 +107,7 @@ def forecasts(path: Path, panels: Sequence[Panel], ylabel: str) -> None:
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
-    figure = require_extra("matplotlib.figure", "plot", "pictures").Figure(figsize=size, layout="constrained")
+    figure = require_extra("matplotlib.figure", "plot", "drawing").Figure(figsize=size, layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 

@@ -17,6 +17,7 @@ from jax_lstm.train.task import Task
 from jax_lstm.train.trainer import Report
 
 TENSORBOARD, PROFILE = "tensorboard", "profile"
+QUIET = 30.0  # seconds without a line, after which progress within an epoch is printed in a file or pipe
 
 
 @contextmanager
@@ -38,11 +39,12 @@ def reporting(console: Console, trainer: Trainer, *, tensorboard: bool, profile:
 
 def _printed(console: Console, task: Task, bar: Any) -> Report:
     began, steps = time.perf_counter(), 0
+    printed = began
     per_step = task.shape[-1] * task.per_row
     epochs = task.config.epochs
 
     def report(progress: Progress) -> None:
-        nonlocal began, steps
+        nonlocal began, steps, printed
         position, total = progress.position, epochs * progress.steps_per_epoch
         if steps == 0 and progress.steps:
             began, steps = time.perf_counter(), -progress.steps  # the first call compiles, so it is not counted
@@ -51,7 +53,9 @@ def _printed(console: Console, task: Task, bar: Any) -> Report:
         facts = [f"loss {progress.train_loss:.4f}"]
         facts += [f"{speed:,.0f} {task.unit}/s"] if speed else []
         facts += [memory] if (memory := device_memory()) else []
-        bar("training", position.step, total, ", ".join(facts))
+        long = not progress.epoch_ended and time.perf_counter() - printed > QUIET
+        if console.is_terminal or long:
+            bar("training", position.step, total, ", ".join(facts))
         if progress.epoch_ended:
             val = "" if progress.val_loss is None else f", validation loss {progress.val_loss:.4f}"
             accuracy = [one["accuracy"] for one in progress.scores if "accuracy" in one]
@@ -59,6 +63,7 @@ def _printed(console: Console, task: Task, bar: Any) -> Report:
             rate = f", {speed:,.0f} {task.unit}/s" if speed else ""
             line = f"epoch {position.epoch}/{epochs}: training loss {progress.train_loss:.4f}{val}{rate}"
             console.print(line, highlight=False)
+            printed = time.perf_counter()
 
     return report
 

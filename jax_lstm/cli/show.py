@@ -107,7 +107,7 @@ def evaluation(console: Console, run: Run, task: Task, found: Evaluation, part: 
     scores_table(console, task, found.scores, part, members, run.names if run.config.sweep else ())
     agreement(console, task, found.scores, run.names)
     further(console, found.further)
-    judged = verdict(task, found)
+    judged = verdict(task, found, part)
     if judged is not None:
         console.print(f"[bold]verdict:[/] {escape(str(judged))}", highlight=False)
 
@@ -141,7 +141,7 @@ def loss_name(task: Task) -> str:
 
 
 def further(console: Console, shown: tasks.Table | None) -> None:
-    """The task's further table, if it has one."""
+    """The task's further table, if it has one, and its warnings."""
     if shown is None:
         return
     drawn = table(shown.title)
@@ -150,6 +150,7 @@ def further(console: Console, shown: tasks.Table | None) -> None:
     for row in shown.rows:
         drawn.add_row(*map(escape, row))
     console.print(drawn)
+    notes(console, (), shown.warnings)
 
 
 @contextmanager

@@ -118,7 +118,7 @@ def _finish(console: Console, sweep: Sweep) -> None:
     task: Any = sweep.task
     directory = sweep.directory
     written = [CONFIG, METRICS, "checkpoints" if "" in sweep.trainers else MEMBERS]
-    part = part_of(task)
+    part, drawings = part_of(task), {}
     if part:
         run = finish(directory, task)
         found = evaluate(run, task, part)
@@ -126,11 +126,10 @@ def _finish(console: Console, sweep: Sweep) -> None:
         written.append("scores.json")
         show.notes(console, (), training_warnings(run, task, task.baselines("val") if task.size("val") else {}))
         show.evaluation(console, run, task, found, part)
-        if task.config.task == "forecast" and pictures.drawn(
-            console, lambda: pictures.forecasts(directory, task, part, {"LSTM": found.predictions})
-        ):
-            written.append(pictures.FORECASTS)
+        if task.config.task == "forecast":
+            predictions = {"LSTM": found.predictions}
+            drawings[pictures.FORECASTS] = lambda: pictures.forecasts(directory, task, part, predictions)
     logs = {name or "JAX": trainer.directory / METRICS for name, trainer in sweep.trainers.items()}
-    if pictures.drawn(console, lambda: pictures.loss_curves(directory, logs, show.loss_name(task))):
-        written.append(pictures.LOSSES)
+    drawings[pictures.LOSSES] = lambda: pictures.loss_curves(directory, logs, show.loss_name(task))
+    written += pictures.drawn(console, drawings)
     console.print(f"run directory [bold]{escape(str(directory))}[/]: {', '.join(written)}")

@@ -86,8 +86,8 @@ class DataConfig:
     """Add sine and cosine of hour, weekday and day of the year as features, of each cycle that the training part holds
     twice; auto adds them with --time."""
     interval: float = 0.0
-    """Fraction of the truth that forecast intervals should cover, as 0.9, calibrated on the second half of the
-    validation part; 0 for no intervals."""
+    """Fraction of the truth that forecast intervals should cover, as 0.9; 0 for no intervals. They are calibrated on
+    the latest known errors of the second half of the validation part and, as time passes, of the test part."""
     file: FileConfig = field(default_factory=FileConfig)
 
     def __post_init__(self) -> None:

@@ -203,14 +203,14 @@ def _with_best_window(
     whole: Dataset, lengths: list[int], series: list[Series], bounds: list[tuple[int, ...]], source: str
 ) -> Dataset:
     """The dataset with the one of several windows whose ridge regression has the least validation error."""
-    found, refused = [], InputError()
+    found, refused = [], []
     for length in lengths:
         try:
             found.append(_with_windows(whole, replace(whole.config, window=length), series, bounds, source))
         except InputError as error:
-            refused = error
+            refused.append(error)
     if not found:
-        raise refused
+        raise refused[0]  # of the shortest window
     return min(found, key=lambda one: fit_ridge(one).loss) if len(found) > 1 else found[0]
 
 
@@ -237,7 +237,8 @@ def _with_windows(
             starts[part].append((kept + first).astype(np.int32))
         short += [] if windows else [one]
     joined = {part: np.concatenate(arrays) for part, arrays in starts.items()}
-    require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source)
+    longest = max(len(one.values) for one in series)
+    require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source, longest)
     left_out = too_short(short, config.window + config.horizon, "a window and its horizon")
     warnings = (*whole.warnings, *left_out)
     return replace(whole, config=config, starts=joined, dropped_windows=dropped, warnings=warnings)
@@ -312,14 +313,18 @@ def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig)
     return before[starts + config.window + config.horizon] > before[starts + config.window]
 
 
-def require_windows(counts: dict[str, int], bounds: list[tuple[int, ...]], config: DataConfig, source: str) -> None:
-    """Each part with a share in the split must have a window."""
+def require_windows(
+    counts: dict[str, int], bounds: list[tuple[int, ...]], config: DataConfig, source: str, longest: int
+) -> None:
+    """Each part with a share in the split must have a window; the longest series has `longest` rows."""
     train, val, test = parse_split(config.split)
     shares = {"train": train, "val": val, "calibration": val, "test": test}
     for at, part in enumerate(parts_of(config)):
         rows = max(edges[at + 1] - edges[at] for edges in bounds)
         wanted = shares[part] > 0
         if wanted and not counts[part]:
+            if config.interval and part in ("val", "calibration") and rows < config.horizon:
+                raise InputError(f"{source}: too few rows: {_halved(longest, config)}")
             needed = (
                 f"window + horizon = {config.window + config.horizon}"
                 if part == "train"
@@ -329,3 +334,33 @@ def require_windows(counts: dict[str, int], bounds: list[tuple[int, ...]], confi
                 f"{source}: too few rows: the {part} part needs at least {needed} rows of one series, with no target "
                 f"missing in the horizon; the longest has {rows}"
             )
+
+
+def _halved(rows: int, config: DataConfig) -> str:
+    """Says that half of the validation part of `rows` rows has no window, and proposes a split with a window in each.
+
+    That split takes from the training part alone.
+    """
+
+    def parts(split: str) -> tuple[int, int, int]:
+        """The rows of the training part, of the validation part, and of the smaller half of that."""
+        _, begin, middle, end, _ = bounds_of(rows, replace(config, split=split), "")
+        return begin, end - begin, min(middle - begin, end - middle)
+
+    _, val_rows, half = parts(config.split)
+    needed = config.window + config.horizon
+    text = (
+        f"`--interval` keeps half of the validation part for calibration, which leaves {half} of its {val_rows} rows, "
+        f"and the horizon is {config.horizon}"
+    )
+    train, val, test = parse_split(config.split)
+    step = 0.05 if isinstance(train, float) else 1
+    for moved in np.arange(1, int(train / step)) * step:
+        split = ",".join(f"{share:.10g}" for share in (train - moved, val + moved, test))
+        left, _, half = parts(split)
+        if left >= needed and half >= config.horizon:
+            return f"{text}: give a larger validation part, as --split {split}, or leave out `--interval`"
+    return (
+        f"{text}: the validation part needs {2 * config.horizon} rows, beside window + horizon = {needed} rows of "
+        "training; give more rows, or a smaller `--horizon`, or leave out `--interval`"
+    )

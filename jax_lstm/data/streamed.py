@@ -128,7 +128,8 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     for at, part in enumerate(parts_of(config)):
         spans = np.array([window_span(edges[at], edges[at + 1], config) for edges in bounds], np.int64)
         windows[part] = Windows(spans[:, 0], np.cumsum(spans[:, 1] - spans[:, 0]))
-    require_windows({part: len(found) for part, found in windows.items()}, bounds, config, config.csv)
+    longest = max(one.rows for one in series)
+    require_windows({part: len(found) for part, found in windows.items()}, bounds, config, config.csv, longest)
     if len(windows["train"]) > MOST_WINDOWS:
         raise InputError(
             f"{config.csv}: at most {MOST_WINDOWS:,} training windows can be numbered; got {len(windows['train']):,}"

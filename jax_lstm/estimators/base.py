@@ -170,7 +170,8 @@ class Estimator:
     def verdict(self) -> Verdict | None:
         """Whether the model that `fit` trained is better than the best baseline, on the test part; None without one.
 
-        `print` it, or read its `better`, `score` and `baseline_score`.
+        `print` it, or read its `better`, `tie` (they differ by less than 1 %), `score`, `baseline`, `baseline_score`
+        and `few` ("18 test windows", if there are fewer than 100).
 
         Raises:
             NotFittedError: it was not trained here, so there is no data to score it on.
@@ -186,7 +187,7 @@ class Estimator:
             raise NotFittedError("there is no `verdict` on a loaded estimator; call `fit`, or `jax-lstm evaluate`")
         part = part_of(self._task)
         with arithmetic(self._task.config):
-            return verdict(self._task, evaluate(run, self._task, part)) if part else None
+            return verdict(self._task, evaluate(run, self._task, part), part) if part else None
 
     def save(self, directory: PathLike) -> None:
         """Copy the run to a new directory, for `load` and for the commands.

@@ -102,6 +102,9 @@ class Forecaster(Estimator):
     def predict(self, data: Any = None) -> Any:
         """Forecast the `horizon` rows after the last one of each series.
 
+        The weights stay those of the training part: `data` is read only as the window before the forecast, and nothing
+        is trained on it.
+
         A model with columns known in advance, `future`, finds them in the rows after the last target, and forecasts
         these rows.
 

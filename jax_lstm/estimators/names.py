@@ -10,7 +10,7 @@ from jax_lstm.train.config import TrainConfig, options
 from jax_lstm.train.position import DivergedError
 
 _ON_COMMAND_LINE = ContextVar("on_command_line", default=False)
-_OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?: ('[^']*'|[\w.+-]+)(?=[,;)]|$| or --))?")
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?: ('[^']*'|[\w.+-]+(?:,[\w.+-]+)*)(?=[,;)]|$| or --))?")
 
 
 @contextmanager

@@ -8,7 +8,17 @@ import numpy as np
 
 from jax_lstm.files import write_json
 from jax_lstm.tasks.evaluation import combined, predict
-from jax_lstm.tasks.intervals import RECENT, Coverage, bands, coverage, errors_of, margins_of, recent_margins
+from jax_lstm.tasks.intervals import (
+    COARSE,
+    RECENT,
+    Coverage,
+    bands,
+    coverage,
+    errors_of,
+    least_windows,
+    margins_of,
+    recent_margins,
+)
 from jax_lstm.tasks.scores import truth_of
 from jax_lstm.train.task import Table
 
@@ -60,18 +70,44 @@ def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray
     return scores
 
 
-def table(run: ForecastRun, scores: dict[str, Coverage]) -> Table | None:
-    """The scores of intervals as a table to print."""
+def table(run: ForecastRun, scores: dict[str, Coverage], part: str) -> Table | None:
+    """The scores of intervals on a part as a table to print, with a warning of each that covers too little."""
     if not scores:
         return None
     levels, interval = run.config.levels, run.config.data.interval
     kind = "calibrated interval" if interval else "quantiles, not calibrated"
-    rows = [
-        (name, f"{of.share:.1%} ({of.low:.1%} to {of.high:.1%})", f"{of.width:.4g}", f"{of.score:.4g}")
+    level = interval or levels[-1] - levels[0]
+    title = f"{kind} of {level:.0%}, in the units of each target"
+    rows = [(name, _covers(of), f"{of.width:.4g}", f"{of.score:.4g}") for name, of in scores.items()]
+    columns = ("target", "covers (90 % bootstrap interval)", "mean width", "interval score")
+    named = {"val": "validation", "train": "training"}.get(part, part)
+    warnings = [
+        f"the interval of {name} covers {100 * of.share:.3g} % of the {named} part, not {100 * level:.3g} %"
         for name, of in scores.items()
+        if of.high < level
     ]
-    title = f"{kind} of {interval or levels[-1] - levels[0]:.0%}, in the units of each target"
-    return Table(title, ("target", "covers (90% bootstrap)", "mean width", "interval score"), rows)
+    return Table(title, columns, rows, warnings)
+
+
+def _covers(of: Coverage) -> str:
+    within = "too few windows" if np.isnan(of.low) else f"{of.low:.1%} to {of.high:.1%}"
+    return f"{of.share:.1%} ({within})"
+
+
+def few_windows(task: Forecasting) -> tuple[str, ...]:
+    """A warning if few windows calibrate the first intervals, or ()."""
+    interval = task.dataset.config.interval
+    if not interval:
+        return ()
+    count, test, least = task.size("calibration"), task.size("test"), least_windows(interval)
+    if count >= max(least, COARSE):
+        return ()
+    fault = f"a level of {100 * interval:.3g} % needs at least {least}"
+    if count >= least:
+        fault = f"with fewer than {COARSE} the coverage may be far from {100 * interval:.3g} %"
+    first = "first intervals of the test part" if test else "intervals"
+    later = f"; forecasts after the data also use the {test} windows of the test part" if test else ""
+    return (f"only {count} windows calibrate the {first}, and {fault}: give a larger validation part{later}",)
 
 
 def _errors(run: ForecastRun, task: Forecasting, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from jax_lstm.data.stored import streamable
 from jax_lstm.export import Scaling
 from jax_lstm.models import ForecastModel
 from jax_lstm.models.forecast_model import Layout
-from jax_lstm.tasks.calibration import INTERVALS, interval_scores, table
+from jax_lstm.tasks.calibration import INTERVALS, few_windows, interval_scores, table
 from jax_lstm.tasks.defaults import with_forecast_defaults
 from jax_lstm.tasks.intervals import Bands, bands
 from jax_lstm.tasks.models import columns_of, forecaster
@@ -129,7 +129,7 @@ class Forecasting(Task):
 
     @property
     def warnings(self) -> Sequence[str]:
-        return self.dataset.warnings
+        return *self.dataset.warnings, *few_windows(self)
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> Any:
         return shuffled(self.dataset.starts["train"], config, epoch)[first:]
@@ -287,7 +287,7 @@ class ForecastRun(Run):
         return np.array(json.loads(path.read_text(encoding="utf-8"))["margins"])
 
     def further(self, task: Any, predictions: np.ndarray, part: str) -> Table | None:
-        return table(self, interval_scores(self, task, predictions, part))
+        return table(self, interval_scores(self, task, predictions, part), part)
 
     def bands(self, forecasts: np.ndarray) -> Bands:
         """Quantiles and ends of the interval, standardised, by level, of forecasts (..., outputs * Q)."""

@@ -14,6 +14,8 @@ from jax_lstm.tasks.scores import median
 Bands = dict[float, np.ndarray]  # by level: the quantile of each output, (..., outputs)
 RECENT = 500  # windows of each series whose errors give the margins
 RESAMPLES, WITHIN = 1000, (0.05, 0.95)  # of the block bootstrap
+BLOCKS = 5  # in fewer the bootstrap says nothing
+COARSE = 50  # windows; with fewer the coverage of 90% varies by 4% (one standard deviation) from chance alone
 
 
 def ends(interval: float) -> tuple[float, float]:
@@ -78,9 +80,16 @@ def recent_margins(
     return np.concatenate(found)
 
 
+def least_windows(interval: float) -> int:
+    """The fewest errors (n) of which one is the quantile at (n + 1) * interval / n."""
+    return int(np.ceil(round(interval / (1 - interval), 9)))
+
+
 class Coverage(NamedTuple):
     """How intervals did on some windows: the share of the truth inside, with a 90 % block-bootstrap interval of that
     share, the mean width, and the interval score (https://doi.org/10.1198/016214506000001437), lower is better.
+
+    With fewer than `BLOCKS` blocks of windows the bootstrap interval is NaN.
     """
 
     share: float
@@ -95,12 +104,19 @@ def coverage(low: np.ndarray, high: np.ndarray, truth: np.ndarray, interval: flo
     below, above = np.maximum(low - truth, 0), np.maximum(truth - high, 0)
     score = (high - low) + 2 / (1 - interval) * (below + above)
     inside = ((truth >= low) & (truth <= high)).mean(axis=1)
-    block = min(block, len(inside))
+    least = most = float("nan")
+    if len(inside) >= BLOCKS * block:
+        least, most = _bootstrap(inside, block)
+    return Coverage(float(inside.mean()), least, most, float((high - low).mean()), float(score.mean()))
+
+
+def _bootstrap(inside: np.ndarray, block: int) -> tuple[float, float]:
+    """The 90 % interval of the mean of `inside`, from blocks of successive values."""
     starts = np.random.default_rng(0).integers(0, len(inside), (RESAMPLES, -(-len(inside) // block)))
     sums = np.concatenate([[0], np.cumsum(np.concatenate([inside, inside[:block]]))])
     means = (sums[starts + block] - sums[starts]).sum(axis=1) / (starts.shape[1] * block)
     least, most = map(float, np.quantile(means, WITHIN))
-    return Coverage(float(inside.mean()), least, most, float((high - low).mean()), float(score.mean()))
+    return least, most
 
 
 def suffix(level: float) -> str:

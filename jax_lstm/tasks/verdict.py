@@ -15,20 +15,37 @@ FEW_UPDATES = 100
 FALLING = 0.005  # fraction by which the last epoch improved on all before
 FAR = 10.0  # times the validation loss
 SAME = 5e-5  # relative difference that is rounding
+TIE = 0.01  # relative difference that decides nothing
+FEW_ROWS = 100  # windows or sequences of the part that was scored
 RISEN = 2.0  # times the training loss of the first epoch
 
 
 class Verdict(NamedTuple):
-    """The score of the model and of the best baseline; lower is better."""
+    """The score of the model and of the best baseline, as one line if printed; lower is better.
 
-    heading: str  # of the score
+    Attributes:
+        heading: the name of the score, as "MSE standardised".
+        score: that of the model, or of the ensemble.
+        baseline: the name of the best baseline.
+        baseline_score: its score.
+        few: "18 test windows" if there are fewer than 100, which says little; else "".
+    """
+
+    heading: str
     score: float
     baseline: str
     baseline_score: float
+    few: str = ""
 
     @property
     def better(self) -> bool:
+        """Whether the score is lower than that of the baseline, if only by a little: see `tie`."""
         return self.score < self.baseline_score
+
+    @property
+    def tie(self) -> bool:
+        """Whether the scores differ by less than 1 %."""
+        return abs(self.ratio - 1) < TIE
 
     @property
     def ratio(self) -> float:
@@ -38,26 +55,34 @@ class Verdict(NamedTuple):
         return self.score / self.baseline_score
 
     def __str__(self) -> str:
+        return self._text + (f"; with {self.few} this says little" if self.few else "")
+
+    @property
+    def _text(self) -> str:
         numbers = f"{self.heading} {self.score:.4g} against {self.baseline_score:.4g}"
         if abs(self.ratio - 1) < SAME:
-            kept = ": no epoch had a lower validation error, so it was kept" if self.baseline == "ridge" else ""
-            return f"equal to {self.baseline}, the best baseline ({numbers}){kept}"
+            alone = ": no epoch had a lower validation error, so the forecast is that of ridge regression alone"
+            return f"equal to {self.baseline}, the best baseline ({numbers}){alone if self.baseline == 'ridge' else ''}"
         if not self.baseline_score:
             return f"worse than {self.baseline}, which has no error at all ({numbers})"
-        by = f"{abs(1 - self.ratio):.1%}".replace("%", " %")
-        if self.better:
-            return f"better than {self.baseline}, the best baseline, by {by} ({numbers})"
-        return f"worse than {self.baseline}, the best baseline, by {by} ({numbers}); {ADVICE}"
+        by = f"{100 * abs(1 - self.ratio):.2g} %" if self.tie else f"{100 * abs(1 - self.ratio):.1f} %"
+        than = "better" if self.better else "worse"
+        if self.tie:
+            return f"about as good as {self.baseline}, the best baseline: {by} {than} ({numbers})"
+        advice = "" if self.better else f"; {ADVICE}"
+        return f"{than} than {self.baseline}, the best baseline, by {by} ({numbers}){advice}"
 
 
-def verdict(task: Task, found: Evaluation) -> Verdict | None:
-    """Of what predicts: the model, or the ensemble; None without baselines or a finite score."""
+def verdict(task: Task, found: Evaluation, part: str) -> Verdict | None:
+    """Of what predicts a part: the model, or the ensemble; None without baselines or a finite score."""
     scores = {name: found.scores[name][task.metric] for name in found.baselines}
     score = next(iter(found.scores.values()))[task.metric]
     if not scores or not np.isfinite(score):
         return None
     best = min(scores, key=lambda name: scores[name])
-    return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best])
+    count, named = task.size(part), {"val": "validation", "train": "training"}.get(part, part)
+    few = f"{count} {named} {task.unit if count != 1 else task.unit.removesuffix('s')}" if count < FEW_ROWS else ""
+    return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best], few)
 
 
 def training_warnings(run: Run, task: Task, baselines: dict[str, Any]) -> list[str]:

@@ -21,11 +21,12 @@ Build = Callable[[TrainConfig, Mapping[str, Any]], Any]  # (config, about) to th
 
 
 class Table(NamedTuple):
-    """A table to print."""
+    """A table to print, and warnings about what it shows."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    warnings: Sequence[str] = ()
 
 
 class Task(ABC):

@@ -106,7 +106,8 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
     unknown = [str(name) for name in values if name not in named]
     faults, arrays = [], {}
     if strict:
-        faults += [f"{label} {', '.join(n)}" for label, n in (("missing", missing), ("unknown", unknown)) if n]
+        sides = (("missing in the state dict", missing), ("not in the model", unknown))
+        faults += [f"{side}: {', '.join(names)}" for side, names in sides if names]
         faults += [f"{_unsupported(unsupported)}; {THE_REST}"] if unsupported else []
     for name in (name for name in tensors if name in values):
         try:

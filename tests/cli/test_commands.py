@@ -287,6 +287,19 @@ def test_help_lists_every_command_and_its_options(capsys: pytest.CaptureFixture[
     assert set(re.findall(r"\w+", capsys.readouterr().out)) >= set(COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("train", "second half of the validation part and, as time passes, of the test part"),
+        ("forecast", "weights stay those of the training part: the file is read only as the window"),
+    ],
+)
+def test_help_says_what_data_is_used_for(capsys: pytest.CaptureFixture[str], command: str, text: str) -> None:
+    with pytest.raises(SystemExit):
+        call(command, "--help")
+    assert text in " ".join(re.sub("[│╭╰─]", " ", capsys.readouterr().out).split())
+
+
 EVERYWHERE = {"--out", "--config", "--epochs", "--hidden-size", "--proj-size", "--backend", "--backend-args", "--x64"}
 OPTIONS = {
     "forecast": {"--csv", "--target", "--window", "--horizon", "--split", "--loss", "--bidirectional"},

@@ -90,8 +90,8 @@ def test_what_is_missing_is_named(
     (tmp_path / name).write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, module, None)
     message = says("convert", tmp_path / name, tmp_path / f"out{Path(name).suffix}", status=2)
-    assert f"needs {module}: pip install 'jax-lstm[{extra}]'" in message
+    assert f"file needs the package {module}: pip install {module}, or the extra `{extra}` of jax-lstm" in message
     monkeypatch.setitem(sys.modules, f"{module}.numpy", None)
-    with pytest.raises(jl.MissingExtraError, match=rf"needs {module}.*: pip install 'jax-lstm\[{extra}\]'"):
+    with pytest.raises(jl.MissingExtraError, match=rf"needs the package {module}: pip install {module}, or the extra"):
         jl.save_file({"a": np.zeros(1)}, tmp_path / f"out{Path(name).suffix}")
     assert [path.name for path in tmp_path.iterdir()] == [name]

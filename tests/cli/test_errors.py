@@ -173,5 +173,5 @@ def test_torch_is_missed_by_what_needs_it(
     monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
     for command in (["compare", "--out", str(tmp_path / "run")], ["tutorial", "--framework", "torch"]):
         assert main(command) == 2
-        assert "needs torch: pip install 'jax-lstm[torch]'" in capsys.readouterr().err
+        assert "needs the package torch: pip install torch, or the extra `torch` of" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -1,7 +1,9 @@
 """Tables that fit a terminal, and pictures: what is in them."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 from rich.console import Console
 from small_run import COLUMNS, SMALL, call, noisy_sine
 
-from jax_lstm.cli import pictures, plots, show
+from jax_lstm.cli import pictures, plots, progress, show
 from jax_lstm.data import DataConfig
 from jax_lstm.data.baselines import ridge
 from jax_lstm.tasks import load_task
-from jax_lstm.train import TrainConfig
+from jax_lstm.train import Progress, TrainConfig
+from jax_lstm.train.position import MemberStatus, Position
 
 TARGETS = tuple(f"temperature_{at}" for at in range(7))
 
@@ -30,6 +33,27 @@ def printed(draw: Any) -> list[str]:
     console = Console(file=io.StringIO(), width=80)
     draw(console)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(10, []), (40, ["training: 1/4", "training: 3/4"])])
+def test_in_a_file_only_long_epochs_show_progress(
+    seconds: float, expected: list[str], task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now))
+    two_epochs: Any = SimpleNamespace(task=replace(task, config=replace(task.config, epochs=2)))
+
+    def draw(console: Console) -> None:
+        nonlocal now
+        with progress.reporting(console, two_epochs, tensorboard=False, profile=0) as report:
+            for step in (1, 2, 3, 4):  # two steps an epoch
+                now += seconds
+                position = Position(epoch=step // 2, step=step, members=(MemberStatus(),))
+                report(Progress(position, 1, 2, (1.0,), epoch_ended=step % 2 == 0))
+
+    lines = printed(draw)
+    assert [line for line in lines if "epoch" not in line] == expected
+    assert sum(line.startswith("epoch") for line in lines) == 2
 
 
 def test_several_targets_have_a_row_each_at_80_columns(task: Any) -> None:

@@ -346,7 +346,7 @@ def test_faults_of_folders_are_named(tmp_path: Path, files: dict[str, str], opti
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtraError, match=r"a .parquet file needs pyarrow: pip install 'jax-lstm\[data\]'"):
+    with pytest.raises(MissingExtraError, match=r"a .parquet file needs the package pyarrow: pip install pyarrow, or"):
         read_frame(str(tmp_path / "a.parquet"), FileConfig())
 
 

@@ -64,6 +64,7 @@ def test_faults_of_parameters_are_named_as_in_python(params: dict[str, Any], mes
         ("a lower --learning-rate, or --clip-norm 1", "a lower learning_rate, or clip_norm=1"),
         ("longer than --steps, 64; it has 3", "longer than steps, 64; it has 3"),
         ("be 2, with --tied", "be 2, with tied"),
+        ("as --split 0.6,0.2,0.2, or", "as split='0.6,0.2,0.2', or"),
     ],
 )
 def test_options_in_errors(message: str, expected: str) -> None:

@@ -1,20 +1,33 @@
 """Intervals cover what they claim, with the errors known at the time, and the verdict says what the scores say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from small_run import call, noisy_sine, write
 
-from jax_lstm.data import DataConfig
+from jax_lstm.checks import InputError
+from jax_lstm.cli import show
+from jax_lstm.data import DataConfig, load_dataset
 from jax_lstm.tasks import finish, load_task, open_run
 from jax_lstm.tasks.ahead import as_frame, forecast_ahead
-from jax_lstm.tasks.calibration import interval_scores
+from jax_lstm.tasks.calibration import interval_scores, table
 from jax_lstm.tasks.evaluation import Evaluation, evaluate
-from jax_lstm.tasks.intervals import bands, coverage, errors_of, margins_of, recent_margins, suffix
+from jax_lstm.tasks.intervals import (
+    Coverage,
+    bands,
+    coverage,
+    errors_of,
+    least_windows,
+    margins_of,
+    recent_margins,
+    suffix,
+)
 from jax_lstm.tasks.scores import pinball_of
 from jax_lstm.tasks.verdict import training_warnings, verdict
 from jax_lstm.train import ModelConfig, OptimConfig, TrainConfig, fit
@@ -58,7 +71,52 @@ def test_coverage_and_the_interval_score() -> None:
     found = coverage(low, high, truth, 0.9, block=2)
     assert (found.share, found.width) == (0.5, 2)
     assert found.score == pytest.approx(2 + 20 * (1 + 2) / 4)
-    assert 0 <= found.low <= found.share <= found.high <= 1
+    assert np.isnan([found.low, found.high]).all(), "two blocks are too few for a bootstrap"
+    low, high, truth = (np.tile(each, (4, 1)) for each in (low, high, truth))
+    found = coverage(low, high, truth, 0.9, block=2)
+    assert 0 <= found.low < found.share < found.high <= 1
+
+
+def test_coverage_below_the_level_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    run: Any = Some(config=Some(levels=(), data=Some(interval=0.9)))
+    scores = {"y": Coverage(0.741, 0.7, 0.8, 1, 1), "z": Coverage(0.88, 0.8, 0.91, 1, 1)}
+    shown = table(run, scores | {"w": Coverage(0.741, np.nan, np.nan, 1, 1)}, "test")
+    assert shown is not None
+    assert shown.columns[1] == "covers (90 % bootstrap interval)"
+    assert [row[1] for row in shown.rows] == [
+        "74.1% (70.0% to 80.0%)", "88.0% (80.0% to 91.0%)", "74.1% (too few windows)"
+    ]  # fmt: skip
+    assert shown.warnings == ["the interval of y covers 74.1 % of the test part, not 90 %"]
+    show.further(Console(width=200), shown)
+    assert f"warning: {shown.warnings[0]}" in capsys.readouterr().out
+
+
+def test_the_fewest_windows_that_reach_a_level() -> None:
+    for interval in (0.5, 0.8, 0.9, 0.95, 0.99):
+        least = least_windows(interval)
+        errors = np.arange(least + 1.0)[:, None]
+        assert np.ceil(round(least * interval, 9)) > least - 1, "one fewer is too few"
+        assert np.ceil(round((least + 1) * interval, 9)) <= least
+        assert margins_of(errors[:least], interval) == least - 1
+
+
+@pytest.mark.parametrize(
+    ("interval", "split", "windows", "expected"),
+    [
+        (0.9, "86,28,30", "3", "a level of 90 % needs at least 9"),
+        (0.8, "86,28,30", "3", "a level of 80 % needs at least 4"),
+        (0.5, "86,28,30", "3", "with fewer than 50 the coverage may be far from 50 %"),
+        (0.9, "40,40,60", "9", "with fewer than 50 the coverage may be far from 90 %"),
+        (0.9, "20,122,0", "", ""),
+        (0.0, "86,28,30", "", ""),
+    ],
+)
+def test_few_windows_for_calibration(interval: float, split: str, windows: str, expected: str, tmp_path: Path) -> None:
+    csv = write(tmp_path / "sine.csv", noisy_sine(144), time=False)
+    data = DataConfig(csv=csv, target=("y",), window=6, horizon=12, season=6, interval=interval, split=split)
+    found = [one for one in load_task(TrainConfig(data=data)).warnings if "calibrate" in one]
+    first = f"only {windows} windows calibrate the first intervals of the test part, and {expected}: give a larger"
+    assert [one.partition(" validation")[0] for one in found] == ([first] if expected else [])
 
 
 def test_names_of_columns() -> None:
@@ -84,6 +142,32 @@ def trained(path: Path, series: str, data: dict[str, Any], **options: Any) -> tu
     return finish(path, task), task
 
 
+@pytest.mark.parametrize(
+    ("split", "horizon", "proposed"),
+    [
+        ("0.7,0.1,0.2", 12, "0.6,0.2,0.2"),
+        ("0.7,0.1,0.1", 12, "0.6,0.2,0.1"),
+        ("100,14,30", 12, "90,24,30"),
+        ("0.7,0.1,0.2", 50, ""),
+    ],
+)
+def test_a_validation_part_too_small_to_halve(split: str, horizon: int, proposed: str, tmp_path: Path) -> None:
+    """The split that the error proposes works."""
+    csv = write(tmp_path / "sine.csv", noisy_sine(144), time=False)
+    config = DataConfig(csv=csv, target=("y",), window=12, horizon=horizon, season=12, interval=0.9, split=split)
+    with pytest.raises(InputError) as caught:
+        load_dataset(config)
+    cause = f"calibration, which leaves 7 of its 14 rows, and the horizon is {horizon}: "
+    fix = f"give a larger validation part, as --split {proposed}, or leave out `--interval`"
+    if not proposed:
+        fix = "the validation part needs 100 rows, beside window + horizon = 62 rows of training; give more rows, or a"
+    assert f"too few rows: `--interval` keeps half of the validation part for {cause}{fix}" in str(caught.value)
+    if proposed:
+        starts = load_dataset(replace(config, split=proposed)).starts
+        assert len(starts["val"])
+        assert len(starts["calibration"])
+
+
 def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> None:
     """It covers about its share of windows that were not used for it."""
     run, task = trained(tmp_path / "run", series, {"interval": 0.8}, epochs=2)
@@ -93,6 +177,7 @@ def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> N
     found = evaluate(run, task, "test")
     (of,) = interval_scores(run, task, found.predictions, "test").values()
     assert of.low <= 0.8 <= of.high
+    assert any("only 23 windows calibrate" in one for one in task.warnings)
     assert found.further is not None
     assert "calibrated interval of 80%" in found.further.title
     ahead = forecast_ahead(run, run.data_config())
@@ -119,16 +204,25 @@ def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert call("train", *options, "--epochs", 1, "--learning-rate", 1e-9, "--out", tmp_path / "run") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "verdict: equal to ridge, the best baseline" in said
+    assert "so the forecast is that of ridge regression alone; with 98 test windows this says little" in said
     assert "only 16 updates in all: try a smaller --batch-size or more --epochs" in said
     run = open_run(tmp_path / "run")
     task = load_task(run.config, run.about)
 
-    def judged(own: float, ridge: float) -> str:
+    def judged(own: float, ridge: float, part: str = "train") -> str:
         scores: dict[str, Scores] = {"LSTM": {"mse": own}, "ridge": {"mse": ridge}, "persistence": {"mse": 3.0}}
         nothing = np.zeros(0)
-        return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None)))
+        return str(verdict(task, Evaluation(scores, nothing, nothing, [""], ["ridge", "persistence"], None), part))
 
     assert judged(1.0, 2.0) == "better than ridge, the best baseline, by 50.0 % (MSE standardised 1 against 2)"
+    assert judged(0.996, 1.0) == (
+        "about as good as ridge, the best baseline: 0.4 % better (MSE standardised 0.996 against 1)"
+    )
+    assert judged(1.0, 0.9998).startswith("about as good as ridge, the best baseline: 0.02 % worse (MSE")
+    assert judged(0.98, 1.0).startswith("better than ridge, the best baseline, by 2.0 % (MSE")
+    assert judged(1.0, 2.0, "val").endswith(
+        "(MSE standardised 1 against 2); with 48 validation windows this says little"
+    )
     assert judged(1.0, 0.0) == "worse than ridge, which has no error at all (MSE standardised 1 against 0)"
     assert judged(0.0, 0.0).startswith("equal to ridge, the best baseline (MSE standardised 0 against 0)")
     assert judged(2.0, 1.0).startswith("worse than ridge, the best baseline, by 100.0 % (MSE standardised 2 against 1)")

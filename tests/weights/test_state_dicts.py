@@ -33,8 +33,8 @@ def assert_unchanged(model: jl.LSTMModel, before: dict[str, np.ndarray]) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fc.bias": None}, "missing fc.bias"),
-        ({"fc.extra": np.zeros(1), 7: 1}, "unknown fc.extra, 7"),
+        ({"fc.bias": None}, "missing in the state dict: fc.bias"),
+        ({"fc.extra": np.zeros(1), 7: 1}, "not in the model: fc.extra, 7"),
         ({"fc.bias": np.zeros(3)}, r"`fc.bias` must have shape \(2,\); got \(3,\)"),
         ({"fc.bias": np.zeros(2, int)}, "`fc.bias` must be an array of floating-point numbers; got int64"),
         ({"fc.bias": np.zeros(2, bool)}, "`fc.bias` must be an array of floating-point numbers; got bool"),
@@ -58,7 +58,7 @@ def test_one_error_lists_all_faults(strict: bool) -> None:
     before = jl.state_dict(model)
     del weights["fc.weight"], weights["lstm.bias_hh_l1"]
     weights |= {"z": np.zeros(1), "fc.bias": np.zeros(3), "lstm.bias_ih_l0": np.zeros(20, int)}
-    names = "missing fc.weight, lstm.bias_hh_l1; unknown z; " if strict else ""
+    names = "missing in the state dict: fc.weight, lstm.bias_hh_l1; not in the model: z; " if strict else ""
     with pytest.raises(jl.InputError) as raised:
         jl.load_state_dict(model, weights, strict=strict)
     assert str(raised.value) == (
