@@ -74,7 +74,15 @@ def answer(record: Record) -> Table:
             between = f"{speed} [{speed.low:.2f}, {speed.high:.2f}]" if speed and row.contender != BASELINE else "1"
             cells = (units.seconds(row.value), between, units.seconds(sum(known)) if known else ABSENT)
             rows.append((row.contender, row.about["about"], *cells, pays(record, row), units.size(memory)))
-    columns = ("variant", "what it is", "call", "speed [95 %]", "compile", "calls until faster than PyTorch in total", "temporary")
+    columns = (
+        "variant",
+        "what it is",
+        "call",
+        "speed [95 %]",
+        "compile",
+        "calls until faster than PyTorch in total",
+        "temporary",
+    )
     return Table(
         "Forward and backward at the base size, fastest first; speed relative to eager PyTorch", columns, rows, 2
     )
