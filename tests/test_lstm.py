@@ -269,6 +269,17 @@ def test_explain_backend() -> None:
     abstract = nnx.eval_shape(lambda: jl.LSTM(3, 5, rngs=nnx.Rngs(0)))
     assert jl.explain_backend(abstract, XS, platform="tpu").backend == "plain"
     model: Any = nnx.eval_shape(lambda: jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0)))
+    for given in ("mask", ["mask"]):
+        with pytest.raises(jl.InputError, match="cuDNN takes lengths; not mask"):
+            jl.explain_backend(make_lstm(backend="cudnn"), XS, given=given, platform="cuda")
+    with pytest.raises(jl.InputError, match="`given` must be one of 'lengths', 'mask', 'resets'; got 'masks'"):
+        jl.explain_backend(make_lstm(), XS, given="masks")
+    explain: Any = jl.explain_backend
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'lengths'; say given=\['lengths'\]"):
+        explain(make_lstm(), XS, lengths=[6, 3])
+    explain = jl.functional.explain_backend
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'mask'; say given=\['mask'\]"):
+        explain(make_lstm().params, XS, mask=None)
     with pytest.raises(
         jl.InputError, match=r"`module` must be an LSTM or an LSTMCell; got LSTMModel \(give the LSTM in"
     ):
@@ -316,6 +327,16 @@ def test_options_of_a_kernel() -> None:
         make_lstm(backend=jl.kernels.Scan)
     with pytest.raises(TypeError, match="LSTM got an unexpected keyword argument 'units'"):
         make_lstm(units=3)
+
+
+def test_an_argument_of_flaxs_name() -> None:
+    lstm: Any = make_lstm()
+    function: Any = jl.functional.lstm
+    for call in (lstm, lambda x, **options: function(lstm.params, x, **options)):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'seq_lengths'; here it is `lengths`"):
+            call(XS, seq_lengths=[6, 3])
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'length'$"):
+            call(XS, length=[6, 3])
 
 
 def test_functional_is_the_module_by_state_or_by_name() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,10 +84,12 @@ def named(name: Any, **options: Any) -> Kernel:
     return dataclasses.replace(kernel, **options)
 
 
-def refuse_options(of: str, options: dict[str, Any]) -> None:
-    """Raise for keyword arguments that `of` does not have; those that kernels have now say so."""
+def refuse_options(of: str, options: Mapping[str, Any], hints: Mapping[str, str] | None = None) -> None:
+    """Raise for keyword arguments that `of` does not have; those that kernels have, and those in `hints`, say so."""
     if unknown := options.keys() - {"remat", "unroll"}:
-        raise TypeError(f"{of} got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        name = sorted(unknown)[0]
+        hint = f"; {hints[name]}" if hints and name in hints else ""
+        raise TypeError(f"{of} got an unexpected keyword argument {name!r}{hint}")
     if options:
         given = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise InputError(
