@@ -149,7 +149,7 @@ def explain_backend(
         A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
 
     Raises:
-        InputError: `backend` names no kernel, or one that cannot serve the call.
+        InputError: `backend` names no kernel, or one that does not support the call.
 
     Example:
         >>> import jax.numpy as jnp

@@ -226,7 +226,7 @@ def explain_backend(
         A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
 
     Raises:
-        InputError: `module` is neither, or the backend that it names cannot serve the call.
+        InputError: `module` is neither, or the backend that it names does not support the call.
 
     Example:
         >>> import jax

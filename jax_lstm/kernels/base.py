@@ -1,4 +1,4 @@
-"""What a kernel is: an object that runs the recurrence of a stack of layers, and says what it cannot serve.
+"""What a kernel is: an object that runs the recurrence of a stack of layers, and says what it does not support.
 
 A kernel is a frozen dataclass whose fields are its own options. A new one is a subclass with `sequence`; a row in the
 table of `jax_lstm.kernels.auto` gives it a name for `backend`.
@@ -178,8 +178,19 @@ class Kernel:
         """Names of what `jax_lstm.kernels.named` may set beside the kernel's name."""
         return tuple(field.name for field in dataclasses.fields(self))
 
+    @property
+    def caveat(self) -> str:
+        """What `explain_backend` says beside where the kernel was named; `""` for nothing.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.kernels.Fused("pallas").caveat
+            'never run on such a device'
+        """
+        return ""
+
     def refuses(self, call: Call) -> str:
-        """Why this kernel cannot serve `call`; `""` if it can.
+        """Why this kernel does not support `call`; `""` if it does.
 
         Example:
             >>> import jax.numpy as jnp
