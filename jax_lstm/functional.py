@@ -5,7 +5,7 @@ array}; `explain_backend` says which kernel it runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,10 @@ __all__ = ["explain_backend", "lstm"]
 
 Lengths = ArrayLike | Sequence[int] | None
 PLAIN = Variant()
+OPTIONAL = ("lengths", "mask", "resets")
+# Hints for arguments that are not there: of a call, and of `explain_backend`.
+CALL_HINTS = {"seq_lengths": "here it is `lengths`"}  # Flax's name
+EXPLAIN_HINTS = {name: f"say given=[{name!r}]" for name in OPTIONAL}
 
 
 def lstm(
@@ -94,7 +98,7 @@ def lstm(
         >>> ys.shape, state.h.shape
         ((5, 32, 20), (2, 32, 20))
     """
-    auto.refuse_options("lstm", options)
+    auto.refuse_options("lstm", options, CALL_HINTS)
     params, sizes = _read_params(params, variant)
     require_probability("dropout", dropout)
     kernel, where = _kernel(backend, variant, training=key is not None)
@@ -123,8 +127,9 @@ def explain_backend(
     backend: Backend = "auto",
     variant: Variant = PLAIN,
     training: bool = False,
-    given: Sequence[str] = (),
+    given: str | Sequence[str] = (),
     platform: str | None = None,
+    **options: Never,
 ) -> Choice:
     """Tell which kernel `lstm` runs for `x`, why, and why others do not; print the answer.
 
@@ -136,14 +141,15 @@ def explain_backend(
         backend: as for `lstm`.
         variant: as for `lstm`.
         training: whether the call gives a `key`.
-        given: those of "lengths", "mask" and "resets" that the call gives.
+        given: those of "lengths", "mask" and "resets" that the call gives; a name, or several.
         platform: "cpu", "cuda", "rocm" or "tpu"; None takes the one of this process. It need not be here.
+        **options: no others are accepted.
 
     Returns:
         A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
 
     Raises:
-        InputError: `backend` names no kernel, or one that cannot serve the call.
+        InputError: `backend` names no kernel, or one that does not support the call.
 
     Example:
         >>> import jax.numpy as jnp
@@ -152,15 +158,17 @@ def explain_backend(
         >>> print(jl.functional.explain_backend(params, jnp.ones((5, 32, 10)), backend="reference"))
         reference: named by `backend`
     """
+    auto.refuse_options("explain_backend", options, EXPLAIN_HINTS)
     params, sizes = _read_params(params, variant)
+    given = (given,) if isinstance(given, str) else tuple(given)
     for name in given:
-        require_one_of("given", name, ("lengths", "mask", "resets"))
+        require_one_of("given", name, OPTIONAL)
     if platform == "gpu":  # what `jax.default_backend()` says
         platform = this_platform() if jax.default_backend() == "gpu" else "cuda"
     require_one_of("platform", platform, (None, *PLATFORMS))
     x = x if isinstance(x, jax.ShapeDtypeStruct) else as_array("x", x)
     xs = jax.eval_shape(lambda x: _read(sizes, params, x, batch_first=batch_first, dtype=dtype).xs, x)
-    call = _call(sizes, xs, tuple(given))._replace(platform=platform or this_platform())
+    call = _call(sizes, xs, given)._replace(platform=platform or this_platform())
     return auto.explain(*_kernel(backend, variant, training), call)
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Never
 
 import jax
 import jax.numpy as jnp
@@ -160,6 +160,7 @@ class LSTM(nnx.Module):
         lengths: Lengths = None,
         mask: ArrayLike | None = None,
         resets: ArrayLike | None = None,
+        **options: Never,
     ) -> tuple[jax.Array, LSTMState]:
         """Run the sequence `x` from `state` (zeros if None); `jax_lstm.functional.lstm` describes all arguments.
 
@@ -169,6 +170,7 @@ class LSTM(nnx.Module):
             lengths: (B,) integers: the steps of each row; the rest is padding.
             mask: (B, T) bool: false where a step is skipped.
             resets: (B, T) bool: true where a new sequence begins.
+            **options: no others are accepted.
 
         Returns:
             The pair `(ys, state)`, where `ys` are the last layer's outputs, of the shape of `x` with R*D in place of I,
@@ -186,6 +188,7 @@ class LSTM(nnx.Module):
             >>> ys.shape, state.h.shape
             ((3, 5, 40), (2, 3, 20))
         """
+        refuse_options("LSTM", options, functional.CALL_HINTS)
         return functional.lstm(
             self.params,
             x,
@@ -203,21 +206,27 @@ class LSTM(nnx.Module):
 
 
 def explain_backend(
-    module: "LSTM | LSTMCell", x: Any, *, given: Sequence[str] = (), platform: str | None = None
+    module: "LSTM | LSTMCell",
+    x: Any,
+    *,
+    given: str | Sequence[str] = (),
+    platform: str | None = None,
+    **options: Never,
 ) -> Choice:
     """Tell which kernel runs `module(x)`, why, and why others do not; print the answer.
 
     Args:
         module: an `LSTM` or an `LSTMCell`.
         x: an array or a `jax.ShapeDtypeStruct`.
-        given: those of "lengths", "mask" and "resets" that the call gives.
+        given: those of "lengths", "mask" and "resets" that the call gives; a name, or several.
         platform: "cpu", "cuda", "rocm" or "tpu"; None takes the one of this process. It need not be here.
+        **options: no others are accepted.
 
     Returns:
         A `jax_lstm.kernels.Choice`, whose `backend` is the kernel's name.
 
     Raises:
-        InputError: `module` is neither, or the backend that it names cannot serve the call.
+        InputError: `module` is neither, or the backend that it names does not support the call.
 
     Example:
         >>> import jax
@@ -227,6 +236,7 @@ def explain_backend(
         >>> print(jl.explain_backend(lstm, jax.ShapeDtypeStruct((5, 32, 10), "float32")))
         scan: named by `backend`
     """
+    refuse_options("explain_backend", options, functional.EXPLAIN_HINTS)
     if isinstance(module, LSTMCell):
         return Choice("step", "a cell takes one step, in plain JAX on every platform")
     fix = "give the LSTM in it" if isinstance(module, nnx.Module) else ""

@@ -272,6 +272,17 @@ def test_explain_backend() -> None:
     abstract = nnx.eval_shape(lambda: jl.LSTM(3, 5, rngs=nnx.Rngs(0)))
     assert jl.explain_backend(abstract, XS, platform="tpu").backend == "plain"
     model: Any = nnx.eval_shape(lambda: jl.LSTMModel(3, 5, 2, rngs=nnx.Rngs(0)))
+    for given in ("mask", ["mask"]):
+        with pytest.raises(jl.InputError, match="cuDNN takes lengths; not mask"):
+            jl.explain_backend(make_lstm(backend="cudnn"), XS, given=given, platform="cuda")
+    with pytest.raises(jl.InputError, match="`given` must be one of 'lengths', 'mask', 'resets'; got 'masks'"):
+        jl.explain_backend(make_lstm(), XS, given="masks")
+    explain: Any = jl.explain_backend
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'lengths'; say given=\['lengths'\]"):
+        explain(make_lstm(), XS, lengths=[6, 3])
+    explain = jl.functional.explain_backend
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'mask'; say given=\['mask'\]"):
+        explain(make_lstm().params, XS, mask=None)
     with pytest.raises(
         jl.InputError, match=r"`module` must be an LSTM or an LSTMCell; got LSTMModel \(give the LSTM in"
     ):
@@ -279,7 +290,7 @@ def test_explain_backend() -> None:
 
 
 def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(jl.InputError, match=r"`backend` 'native' cannot serve this call: .* not in float16"):
+    with pytest.raises(jl.InputError, match=r"`backend` 'native' does not support this call: .* not in float16"):
         make_lstm(backend="native", dtype="float16")(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "fast")
     with pytest.raises(
@@ -291,7 +302,7 @@ def test_a_backend_by_name_that_cannot_serve(monkeypatch: pytest.MonkeyPatch) ->
     make_lstm()(XS)
     monkeypatch.setenv("JAX_LSTM_BACKEND", "native")
     assert jl.explain_backend(make_lstm(), XS).reason == "named by `JAX_LSTM_BACKEND`"
-    with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'native' cannot serve this call"):
+    with pytest.raises(jl.InputError, match="`JAX_LSTM_BACKEND` 'native' does not support this call"):
         make_lstm(dtype="float16")(XS)
 
 
@@ -315,10 +326,20 @@ def test_options_of_a_kernel() -> None:
             jl.kernels.named("scan", **options)
     with pytest.raises(jl.InputError, match=r"give backend=jax_lstm.kernels.Scan\(remat='gates', unroll=2\)"):
         make_lstm(remat="gates", unroll=2)
-    with pytest.raises(jl.InputError, match=r"`backend` must be a kernel or .* \(an object: Scan\(\)\)"):
+    with pytest.raises(jl.InputError, match=r"be a kernel or .* \(pass an instance, as backend=Scan\(\)\)"):
         make_lstm(backend=jl.kernels.Scan)
     with pytest.raises(TypeError, match="LSTM got an unexpected keyword argument 'units'"):
         make_lstm(units=3)
+
+
+def test_an_argument_of_flaxs_name() -> None:
+    lstm: Any = make_lstm()
+    function: Any = jl.functional.lstm
+    for call in (lstm, lambda x, **options: function(lstm.params, x, **options)):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'seq_lengths'; here it is `lengths`"):
+            call(XS, seq_lengths=[6, 3])
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'length'$"):
+            call(XS, length=[6, 3])
 
 
 def test_functional_is_the_module_by_state_or_by_name() -> None:

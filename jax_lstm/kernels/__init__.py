@@ -12,7 +12,7 @@ Example:
 """
 
 from jax_lstm.kernels.auto import KERNELS, Choice, named
-from jax_lstm.kernels.base import Call, Kernel, Stack
+from jax_lstm.kernels.base import Call, Direction, Kernel, Stack
 from jax_lstm.kernels.counting import Iterations, iterations
 from jax_lstm.kernels.cudnn import Cudnn
 from jax_lstm.kernels.fused import Fused
@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "Choice",
     "Cudnn",
+    "Direction",
     "Fused",
     "Iterations",
     "Kernel",

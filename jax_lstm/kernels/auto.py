@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,7 +73,7 @@ def named(name: Any, **options: Any) -> Kernel:
         Scan(unroll=4, remat=None)
     """
     names = ("auto", *KERNELS)
-    fix = f"an object: {name.__name__}()" if isinstance(name, type) else ""
+    fix = f"pass an instance, as backend={name.__name__}()" if isinstance(name, type) else ""
     known_name = isinstance(name, str) and name in names
     require(known_name, "backend", f"be a kernel or one of {', '.join(names)}", repr(name), fix)
     kernel: Kernel = {"auto": AUTO, **KERNELS}[str(name)]
@@ -83,10 +84,12 @@ def named(name: Any, **options: Any) -> Kernel:
     return dataclasses.replace(kernel, **options)
 
 
-def refuse_options(of: str, options: dict[str, Any]) -> None:
-    """Raise for keyword arguments that `of` does not have; those that kernels have now say so."""
+def refuse_options(of: str, options: Mapping[str, Any], hints: Mapping[str, str] | None = None) -> None:
+    """Raise for keyword arguments that `of` does not have; those that kernels have, and those in `hints`, say so."""
     if unknown := options.keys() - {"remat", "unroll"}:
-        raise TypeError(f"{of} got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        name = sorted(unknown)[0]
+        hint = f"; {hints[name]}" if hints and name in hints else ""
+        raise TypeError(f"{of} got an unexpected keyword argument {name!r}{hint}")
     if options:
         given = ", ".join(f"{name}={value!r}" for name, value in options.items())
         raise InputError(
@@ -126,16 +129,18 @@ def explain(kernel: Kernel, where: str, call: Call) -> Choice:
     """Which kernel serves `call` on its platform where `where` named `kernel`, and why.
 
     Raises:
-        InputError: `kernel` cannot serve it.
+        InputError: `kernel` does not support it.
     """
     if reason := kernel.refuses(call):
         raise InputError(_message(where, kernel, reason))
     if kernel != AUTO:
-        return Choice(kernel.name, kernel.purpose if where == "variant" else f"named by `{where}`")
+        caveat = f"; {kernel.caveat}" if kernel.caveat else ""
+        return Choice(kernel.name, kernel.purpose if where == "variant" else f"named by `{where}`{caveat}")
     chosen = choose("auto", call)
     name, purpose = (chosen.name, chosen.purpose) if chosen else ("plain", AUTO.purpose)
     refused = {
-        other: reason or f"no record shows it ahead on {call.platform}; jax_lstm.kernels.Fused({other!r}) names it"
+        other: reason
+        or f"not yet shown to be faster on {call.platform}; pass backend=jax_lstm.kernels.Fused({other!r}) to try it"
         for other, reason in refusals(call).items()
         if other != name
     }
@@ -143,4 +148,4 @@ def explain(kernel: Kernel, where: str, call: Call) -> Choice:
 
 
 def _message(where: str, kernel: Kernel, reason: str) -> str:
-    return f"`{where}` {kernel.name!r} cannot serve this call: {reason}"
+    return f"`{where}` {kernel.name!r} does not support this call: {reason}"

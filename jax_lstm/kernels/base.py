@@ -1,7 +1,7 @@
-"""What a kernel is: an object that runs the recurrence of a stack of layers, and says what it cannot serve.
+"""What a kernel is: an object that runs the recurrence of a stack of layers, and says what it does not support.
 
-A kernel is a frozen dataclass whose fields are its own options. A new one is a subclass with `sequence`, and one row in
-the table of `jax_lstm.kernels.auto`.
+A kernel is a frozen dataclass whose fields are its own options. A new one is a subclass with `sequence`; a row in the
+table of `jax_lstm.kernels.auto` gives it a name for `backend`.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jax_lstm.checks import require
 from jax_lstm.params import LSTMState
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # for which a program may be lowered
@@ -68,7 +69,20 @@ class Call(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """One layer in one direction: its parameters, as `Kernel.sequence` takes them, and its initial state."""
+    """One layer in one direction: its parameters, as `Kernel.sequence` takes them, and its initial state.
+
+    Attributes:
+        params: `LSTMParams`.
+        state: h (B, R) and c (B, H).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jax_lstm as jl
+        >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
+        >>> one = jl.kernels.Direction(params, jl.LSTMState.zeros((32, 20)))
+        >>> one.state.h.shape
+        (32, 20)
+    """
 
     params: Any
     state: LSTMState
@@ -89,9 +103,8 @@ class Stack(NamedTuple):
     Example:
         >>> import jax.numpy as jnp
         >>> import jax_lstm as jl
-        >>> from jax_lstm.kernels.base import Direction
         >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
-        >>> layer = (Direction(params, jl.LSTMState.zeros((32, 20))),)
+        >>> layer = (jl.kernels.Direction(params, jl.LSTMState.zeros((32, 20))),)
         >>> stack = jl.kernels.Stack(jnp.ones((5, 32, 10)), layers=(layer,), drops=(None,))
         >>> jl.kernels.Reference().run(stack)[0].shape
         (5, 32, 20)
@@ -107,19 +120,46 @@ class Stack(NamedTuple):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A way to compute the recurrence. Subclasses define `sequence`; those that run many layers at once, `run`.
+    """A way to compute the recurrence. Subclass it to write one, and pass an instance as `backend`.
 
-    A kernel is a frozen dataclass, and its fields are its options.
+    A subclass defines `sequence`, for one layer in one direction; override `run` if your kernel does all layers in one
+    call. `lengths` arrive as part of `mask`. A kernel is a frozen dataclass, and its fields are its options.
 
     Attributes:
         purpose: one line for `explain_backend`.
 
     Example:
+        >>> from dataclasses import dataclass
+        >>> import jax
         >>> import jax.numpy as jnp
+        >>> from flax import nnx
         >>> import jax_lstm as jl
-        >>> kernel = jl.kernels.Scan(unroll=4)
+        >>> @dataclass(frozen=True)
+        ... class Mine(jl.kernels.Kernel):
+        ...     purpose = "jax.lax.scan, differentiated by JAX"
+        ...     unroll: int = 1
+        ...
+        ...     def sequence(self, params, state, xs, *, reverse=False, mask=None, resets=None):
+        ...         valid = jnp.ones(xs.shape[:2], bool) if mask is None else mask
+        ...         first = jnp.zeros(xs.shape[:2], bool) if resets is None else resets
+        ...
+        ...         def body(state, at):
+        ...             x, valid, first = at
+        ...             state = jax.tree.map(lambda old: jnp.where(first, 0, old), state)
+        ...             new = jl.kernels.step(params, state, x)
+        ...             state = jax.tree.map(lambda new, old: jnp.where(valid, new, old), new, state)
+        ...             return state, jnp.where(valid, new.h, 0).astype(xs.dtype)
+        ...
+        ...         valid, first = valid[..., None], first[..., None]  # (T, B, 1)
+        ...         xs = jnp.where(valid, xs, 0)  # padding may hold NaN
+        ...         state, ys = jax.lax.scan(body, state, (xs, valid, first), reverse=reverse, unroll=self.unroll)
+        ...         return ys, state
+        >>> kernel = Mine(unroll=4)
         >>> kernel.name, kernel.options
-        ('scan', ('unroll', 'remat'))
+        ('mine', ('unroll',))
+        >>> lstm = jl.LSTM(10, 20, bidirectional=True, backend=kernel, rngs=nnx.Rngs(0))
+        >>> lstm(jnp.ones((5, 32, 10)), lengths=jnp.full(32, 3))[0].shape
+        (5, 32, 40)
         >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
         >>> ys, state = kernel.sequence(params, jl.LSTMState.zeros((32, 20)), jnp.ones((5, 32, 10)))
         >>> ys.shape, state.h.shape
@@ -138,8 +178,19 @@ class Kernel:
         """Names of what `jax_lstm.kernels.named` may set beside the kernel's name."""
         return tuple(field.name for field in dataclasses.fields(self))
 
+    @property
+    def caveat(self) -> str:
+        """What `explain_backend` says beside where the kernel was named; `""` for nothing.
+
+        Example:
+            >>> import jax_lstm as jl
+            >>> jl.kernels.Fused("pallas").caveat
+            'never run on such a device'
+        """
+        return ""
+
     def refuses(self, call: Call) -> str:
-        """Why this kernel cannot serve `call`; `""` if it can.
+        """Why this kernel does not support `call`; `""` if it does.
 
         Example:
             >>> import jax.numpy as jnp
@@ -173,7 +224,7 @@ class Kernel:
         Returns:
             `ys` (T, B, R) of the type of `xs`, and the last state. R is P with a projection, else H.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define `sequence`")
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:
         """Whether to run both directions of a layer as one call of `sequence` under `vmap`, because that is faster.
@@ -200,9 +251,8 @@ class Kernel:
         Example:
             >>> import jax.numpy as jnp
             >>> import jax_lstm as jl
-            >>> from jax_lstm.kernels.base import Direction
             >>> params = jl.LSTMParams(jnp.zeros((80, 10)), jnp.zeros((80, 20)))
-            >>> both = (Direction(params, jl.LSTMState.zeros((32, 20))),) * 2
+            >>> both = (jl.kernels.Direction(params, jl.LSTMState.zeros((32, 20))),) * 2
             >>> [ys.shape for ys, state in jl.kernels.Reference().layer(both, jnp.ones((5, 32, 10)), None, None)]
             [(5, 32, 20), (5, 32, 20)]
         """
@@ -232,9 +282,8 @@ class Kernel:
         Example:
             >>> import jax.numpy as jnp
             >>> import jax_lstm as jl
-            >>> from jax_lstm.kernels.base import Direction
             >>> params = jl.LSTMParams(jnp.zeros((80, 20)), jnp.zeros((80, 20)))
-            >>> layer = (Direction(params, jl.LSTMState.zeros((32, 20))),)
+            >>> layer = (jl.kernels.Direction(params, jl.LSTMState.zeros((32, 20))),)
             >>> stack = jl.kernels.Stack(jnp.ones((5, 32, 20)), layers=(layer, layer), drops=(None, None))
             >>> ys, state = jl.kernels.Reference().run(stack)
             >>> ys.shape, state.h.shape
@@ -245,6 +294,8 @@ class Kernel:
             xs = xs if drop is None else xs * drop
             directions = tuple(own._replace(state=aligned(own.state, xs, (own.params, stack))) for own in directions)
             outputs = self.layer(directions, xs, stack.mask, stack.resets)
+            for own, found in zip(directions, outputs, strict=True):
+                require_outputs(self, found, xs, own.state)
             xs = outputs[0][0] if len(outputs) == 1 else jnp.concatenate([ys for ys, _ in outputs], axis=-1)
             states += [state for _, state in outputs]
         return xs, stacked(states)
@@ -268,6 +319,13 @@ def aligned(state: LSTMState, xs: jax.Array, others: Any) -> LSTMState:
         return part
 
     return LSTMState(*map(align, state))
+
+
+def require_outputs(kernel: Kernel, outputs: Any, xs: Any, state: LSTMState) -> None:
+    """What `sequence` of `kernel` returned for `xs` from `state` must have the right shapes."""
+    wanted = ((*xs.shape[:2], state.h.shape[-1]), jax.tree.map(jnp.shape, state))
+    got = jax.tree.map(jnp.shape, outputs)
+    require(got == wanted, f"{type(kernel).__name__}.sequence", f"return arrays of shapes {wanted}", got)
 
 
 def stacked(states: list[LSTMState]) -> LSTMState:

@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 
 from jax_lstm.checks import InputError
-from jax_lstm.kernels.base import Call, Direction, Kernel, Stack, precision_asked
+from jax_lstm.kernels.base import Call, Direction, Kernel, Stack, precision_asked, this_platform
 from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.params import LSTMParams, LSTMState
 
 PLATFORM = "cuda"
+PLUGIN = "pip install 'jax-lstm[cuda12]'"  # or cuda13
 # The values of `jax_default_matmul_precision` that ask for no more than TF32.
 TF32 = (
     None, "default", "fastest", "high", "tensorfloat32", "bfloat16", "bfloat16_3x", "TF32_TF32_F32", "BF16_BF16_F32"
@@ -46,8 +47,12 @@ class Cudnn(Kernel):
 
     purpose: ClassVar[str] = "cuDNN's LSTM, all layers in one call, on NVIDIA GPUs"
 
+    @property
+    def caveat(self) -> str:
+        return f"never run on such a device; it needs JAX's CUDA plugin there: {PLUGIN}"
+
     def refuses(self, call: Call) -> str:
-        """Why cuDNN cannot serve `call`; `""` if it can."""
+        """Why cuDNN does not support `call`; `""` if it does."""
         others = [name for name in call.given if name != "lengths"]
         if call.platform != PLATFORM:
             return f"it runs on {PLATFORM}; not on {call.platform}"
@@ -57,14 +62,16 @@ class Cudnn(Kernel):
             return "it needs fixed sizes; T or B is symbolic"
         if call.proj_size:
             return "jax.experimental.rnn has no projection"
-        if others:
-            return f"cuDNN takes lengths; not {' and '.join(others)}"
-        there = hasattr(binding().gpu_rnn, "compute_rnn_workspace_reserve_space_sizes")
-        return "" if there else "jax.experimental.rnn needs JAX's CUDA plugin, which is not installed"
+        return f"cuDNN takes lengths; not {' and '.join(others)}" if others else ""
 
     # Not compiled, so that JAX's error under `vmap` can be replaced.
     def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:  # type: ignore[override]
         """Run a stack; see `Kernel.run`. Without dropout between layers, in one call."""
+        if not hasattr(binding().gpu_rnn, "compute_rnn_workspace_reserve_space_sizes"):
+            raise InputError(
+                f"`backend` 'cudnn' does not support this call: it runs on {PLATFORM}; not on {this_platform()} "
+                f"(to lower it for {PLATFORM} here: {PLUGIN})"
+            )
         xs, states = stack.xs, []
         whole = all(drop is None for drop in stack.drops)
         for layers, drop in [(stack.layers, None)] if whole else zip(zip(stack.layers), stack.drops, strict=True):

@@ -71,7 +71,7 @@ class Parallel(Kernel):
         require_size("max_iterations", self.max_iterations)
 
     def refuses(self, call: Call) -> str:
-        """Why it cannot serve `call`: an associative scan needs to know T."""
+        """Why it does not support `call`: an associative scan needs to know T."""
         return "" if isinstance(call.steps, int) else "it needs a fixed number of steps; T is symbolic"
 
     def sequence(

@@ -166,6 +166,8 @@ def from_nnx(cell: nnx.Module | Mapping[str, Any]) -> LSTMParams:
         >>> params.weight_ih.shape, params.weight_hh.shape, params.bias_hh.shape
         ((80, 10), (80, 20), (80,))
     """
+    for wrapper, cells in ((nnx.RNN, "rnn.cell"), (nnx.Bidirectional, "forward_rnn.cell or backward_rnn.cell")):
+        require(not isinstance(cell, wrapper), "cell", "be one cell", wrapper.__name__, f"give its cell, {cells}")
     weights = _flat(nnx.state(cell, nnx.Param) if isinstance(cell, nnx.Module) else cell)
     return _take(NNX_OPTIMIZED if "dense_h.kernel" in weights else NNX, weights)
 

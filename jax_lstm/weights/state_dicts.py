@@ -5,13 +5,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jax_lstm.checks import InputError, require, require_shape
+from jax_lstm.params import LSTMParams
 from jax_lstm.weights.modules import Tensor, tensors_of
-from jax_lstm.weights.tensors import as_array
+from jax_lstm.weights.tensors import TRACED, as_array
 
 # {part of a name: the wrapper in PyTorch that adds it}
 WRAPPERS = {"module": "torch.nn.DataParallel", "_orig_mod": "torch.compile"}
@@ -53,7 +55,7 @@ def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
     `tied_names = {"fc.weight": "embedding.weight"}` to give it both names.
 
     Raises:
-        InputError: the module holds a layer of Flax that is not supported.
+        InputError: the module holds a layer of Flax that is not supported, or its weights are traced.
 
     Example:
         >>> from flax import nnx
@@ -66,7 +68,10 @@ def state_dict(module: nnx.Module) -> dict[str, np.ndarray]:
     found = tensors_of(module)
     if found.unsupported:
         raise InputError(f"`module` must hold supported layers only; got {_unsupported(found.unsupported)}")
-    return {name: np.zeros((), np.int64) if t is None else t.to_torch() for name, t in found.named.items()}
+    try:
+        return {name: np.zeros((), np.int64) if t is None else t.to_torch() for name, t in found.named.items()}
+    except jax.errors.TracerArrayConversionError:
+        raise InputError(TRACED) from None
 
 
 def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict: bool = True) -> IncompatibleKeys:
@@ -98,8 +103,13 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
         IncompatibleKeys(missing_keys=[], unexpected_keys=[])
     """
     require(isinstance(module, nnx.Module), "module", "be a Flax module", type(module).__name__)
-    require(isinstance(state_dict, Mapping), "state_dict", "be a mapping of names to arrays", type(state_dict).__name__)
     named, unsupported = tensors_of(module)
+    fix = ""
+    if isinstance(state_dict, LSTMParams):
+        layer = next((name.replace("weight_ih", "{}") for name in named if "weight_ih" in name), "{}")
+        fix = f"convert it with jax_lstm.interop.to_state_dict(params, {layer!r})"
+    got = type(state_dict).__name__
+    require(isinstance(state_dict, Mapping), "state_dict", "be a mapping of names to arrays", got, fix)
     values, wrappers = _unwrapped(state_dict, named)
     tensors = {name: tensor for name, tensor in named.items() if tensor is not None}
     missing = [name for name in tensors if name not in values]
@@ -113,7 +123,7 @@ def load_state_dict(module: nnx.Module, state_dict: Mapping[str, Any], *, strict
         try:
             arrays[name] = _read(name, values[name], tensors[name])
         except InputError as error:
-            faults.append(str(error))
+            faults += [str(error)] if str(error) not in faults else []
     faults += _conflicts(tensors, arrays)
     if faults:
         raise InputError(f"`state_dict` must fit the parameters of {type(module).__name__}; {'; '.join(faults)}")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from jax_lstm.checks import InputError, require, require_extra
@@ -25,6 +26,8 @@ DTYPES = {
     "bool": "BOOL",
 }
 
+TRACED = "the weights are being traced; convert them outside of jit and vmap"
+
 
 def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
     """Convert a torch tensor, or anything that NumPy accepts, to a contiguous array of the same type.
@@ -35,7 +38,7 @@ def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
         floats: whether only floating-point types are allowed.
 
     Raises:
-        InputError: the value is not a dense array, or its type is not in the table or not allowed.
+        InputError: the value is traced or not a dense array, or its type is not in the table or not allowed.
     """
     expected = f"be an array of {'floating-point' if floats else 'real'} numbers"
 
@@ -50,6 +53,8 @@ def as_array(name: str, value: Any, *, floats: bool = False) -> np.ndarray:
         return _torch_bytes(value.detach().cpu()).copy().view(np.dtype(dtype)).reshape(tuple(value.shape))
     try:
         array = np.asarray(value)
+    except jax.errors.TracerArrayConversionError:
+        raise InputError(TRACED) from None
     except (TypeError, ValueError):
         raise InputError(f"`{name}` must {expected}; got {type(value).__name__}") from None
     require_known(array.dtype.name)

@@ -210,12 +210,18 @@ def test_arguments_that_it_does_not_take(given: dict[str, Any], reason: str, ser
     assert jl.explain_backend(abstract(), X).backend != "cudnn"  # it is never chosen
 
 
-REFUSED = "`backend` 'cudnn' cannot serve this call: .*"
+REFUSED = "`backend` 'cudnn' does not support this call: .*"
 
 
-def test_not_here() -> None:
+def test_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rnn, "gpu_rnn", SimpleNamespace())  # as without JAX's CUDA plugin
     with pytest.raises(jl.InputError, match=REFUSED + "it runs on cuda; not on cpu"):
         jl.explain_backend(abstract(backend="cudnn"), X)
+    with pytest.raises(jl.InputError, match=REFUSED + r"not on cpu \(to lower it for cuda here: pip install"):
+        jax.eval_shape(lambda lstm, x: lstm(x), abstract(backend="cudnn"), X)
+    assert str(jl.explain_backend(abstract(backend="cudnn"), X, platform="cuda")).startswith(
+        "cudnn: named by `backend`; never run on such a device; it needs JAX's CUDA plugin there: pip install"
+    )
     with pytest.raises(jl.InputError, match="`given` must be one of 'lengths', 'mask', 'resets'; got 'length'"):
         jl.explain_backend(abstract(), X, given=["length"])
 

@@ -1,5 +1,6 @@
 """Every kernel against the float64 NumPy oracle: outputs, last state and all gradients."""
 
+import doctest
 import functools
 from typing import Any
 
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
+from flax import nnx
 from kernels.cases import ALL, CASES, OPTIONS, RUN, Case, assert_is_the_oracle, by_oracle, draw, run_cases, sequence
 
-from jax_lstm.kernels import Call
+import jax_lstm as jl
+from jax_lstm.kernels import Call, Kernel, Reference
 from jax_lstm.params import LSTMParams, LSTMState
 
 # What an option does to a program does not depend on the type; of `parallel` test_parallel.py has the other types.
@@ -114,3 +117,56 @@ def test_oracle_backward_is_the_slope_of_its_forward() -> None:
         direction = np.random.default_rng(at).standard_normal(gradients[name].shape)
         expected = oracle.slope(scalar, list(given.values()), at, direction)
         assert (gradients[name] * direction).sum() == pytest.approx(expected, rel=1e-6, abs=1e-8), name
+
+
+def test_the_kernel_in_the_docstring_is_the_oracle() -> None:
+    names: dict[str, Any] = {}
+    examples = doctest.DocTestParser().get_examples(Kernel.__doc__ or "")
+    exec("".join(each.source for each in examples), names)
+    cases = [Case(5, 3, 4, 7), CASES["all"], CASES["all but projection"]]
+    found = run_cases(names["Mine"](), cases, "float64")
+    for case in cases:
+        assert_is_the_oracle(found[case], case, "float64")
+
+
+class Nothing(Kernel):
+    pass
+
+
+class Swapped(Reference):
+    def sequence(self, *args: Any, **options: Any) -> Any:
+        return super().sequence(*args, **options)[::-1]
+
+
+class LastOutput(Reference):
+    def sequence(self, *args: Any, **options: Any) -> Any:
+        ys, state = super().sequence(*args, **options)
+        return ys[-1], state
+
+
+class OneRow(Reference):
+    def sequence(self, *args: Any, **options: Any) -> Any:
+        ys, state = super().sequence(*args, **options)
+        return ys, LSTMState(state.h, state.c[:1])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "got"),
+    [
+        (Swapped(), "(LSTMState(h=(2, 5), c=(2, 5)), (6, 2, 5))"),
+        (LastOutput(), "((2, 5), LSTMState(h=(2, 5), c=(2, 5)))"),
+        (OneRow(), "((6, 2, 5), LSTMState(h=(2, 5), c=(1, 5)))"),
+    ],
+)
+def test_a_kernel_of_wrong_shapes(kernel: Kernel, got: str) -> None:
+    with pytest.raises(jl.InputError) as raised:
+        jl.LSTM(3, 5, backend=kernel, rngs=nnx.Rngs(0))(jnp.zeros((6, 2, 3)))
+    wanted = "((6, 2, 5), LSTMState(h=(2, 5), c=(2, 5)))"
+    assert str(raised.value).startswith(
+        f"`{type(kernel).__name__}.sequence` must return arrays of shapes {wanted}; got {got}"
+    )
+
+
+def test_a_kernel_without_a_sequence() -> None:
+    with pytest.raises(NotImplementedError, match="Nothing must define `sequence`"):
+        jl.LSTM(3, 5, backend=Nothing(), rngs=nnx.Rngs(0))(jnp.zeros((6, 2, 3)))

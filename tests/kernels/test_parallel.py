@@ -21,8 +21,7 @@ from kernels.cases import Arrays, Case, draw, loss, scan, sequence
 
 import jax_lstm as jl
 from jax_lstm.checks import InputError
-from jax_lstm.kernels import Iterations, Parallel, iterations
-from jax_lstm.kernels.base import Direction
+from jax_lstm.kernels import Direction, Iterations, Parallel, iterations
 from jax_lstm.kernels.fixed_point import tolerance
 from jax_lstm.params import LSTMState
 from jax_lstm.tolerances import difference

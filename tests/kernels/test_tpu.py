@@ -98,7 +98,7 @@ def test_mistakes_are_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"dtype": jnp.float16}, "it computes in float32 or bfloat16; not in float16"),
         ({"steps": jax.export.symbolic_shape("t")[0]}, "it needs fixed sizes; T or B is symbolic"),
         ({"batch": 0}, "it needs a row; B is 0"),
-        ({"chip": "v9"}, "it knows the chips v4, v5e, v5p, v6e, tpu7x; not v9"),
+        ({"chip": "h100"}, "it knows the chips v4, v5e, v5p, v6e, tpu7x; not h100"),
         ({"hidden_size": 2048}, "MiB of v4, which has the least (`chip` names another)"),
         ({"hidden_size": 4096, "chip": "v5e"}, "MiB of v5e"),
         ({"hidden_size": 1024, "chip": "v5e"}, ""),
@@ -111,10 +111,16 @@ def test_what_it_refuses(changes: dict[str, Any], reason: str) -> None:
     assert reason in found if reason else not found
 
 
+def test_a_chip_that_it_does_not_know() -> None:
+    with pytest.raises(jl.InputError, match=r"`chip` must be one of None, 'v4', 'v5e', .*, 'h200'; got 'v5litepod'"):
+        Fused("pallas", chip="v5litepod")
+
+
 def test_it_is_taken_by_name_only() -> None:
     named, auto = (jl.LSTM(3, 5, backend=kernel, rngs=nnx.Rngs(0)) for kernel in (Fused("pallas"), "auto"))
     xs = jnp.zeros((4, 2, 3))
-    assert str(jl.explain_backend(named, xs, platform="tpu")) == "pallas: named by `backend`"
+    choice = jl.explain_backend(named, xs, platform="tpu")
+    assert str(choice) == "pallas: named by `backend`; never run on such a device"
     assert jl.explain_backend(auto, xs, platform="tpu").backend == "plain"
     with pytest.raises(jl.InputError, match="not on cpu"):
         named(xs)

@@ -267,6 +267,14 @@ def test_names_that_do_not_fit() -> None:
         interop.from_nnx(drawn(lambda: nnx.GRUCell(INPUTS, HIDDEN, rngs=nnx.Rngs(0))))
 
 
+def test_an_rnn_is_not_a_cell() -> None:
+    rnn = drawn(lambda: nnx.RNN(nnx.LSTMCell(INPUTS, HIDDEN, rngs=nnx.Rngs(0))))
+    with pytest.raises(jl.InputError, match=r"`cell` must be one cell; got RNN \(give its cell, rnn\.cell\)"):
+        interop.from_nnx(rnn)
+    with pytest.raises(jl.InputError, match=r"got Bidirectional \(give its cell, forward_rnn\.cell or backward_rnn\.c"):
+        interop.from_nnx(nnx.Bidirectional(rnn, nnx.clone(rnn)))
+
+
 def test_a_gate_that_does_not_fit() -> None:
     params = linen_params()
     params["hg"]["kernel"] = np.zeros((HIDDEN, HIDDEN + 1))
@@ -303,3 +311,15 @@ def test_a_projection_is_refused() -> None:
 def test_missing_layers(names: str) -> None:
     with pytest.raises(jl.InputError, match=r"`names` must hold one \{\}|missing weight_ih, weight_hh"):
         interop.from_state_dict(interop.to_state_dict(random_params("float32"), "{}_l0"), names)
+
+
+def test_traced_weights() -> None:
+    params = random_params("float32")
+    cell = drawn(lambda: nnx.OptimizedLSTMCell(INPUTS, HIDDEN, rngs=nnx.Rngs(0)))
+    for convert in (
+        lambda: nnx.jit(interop.from_nnx)(cell),
+        lambda: jax.jit(lambda params: interop.to_state_dict(params)["weight_ih"])(params),
+        lambda: jax.vmap(lambda params: interop.to_keras(params)[0])(jax.tree.map(lambda a: a[None], params)),
+    ):
+        with pytest.raises(jl.InputError, match=r"^the weights are being traced; convert them outside of jit and vmap"):
+            convert()

@@ -1,7 +1,9 @@
 """State dicts of our own models: PyTorch's names and shapes, strict or not, all or nothing."""
 
+import re
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from drawn import drawn
@@ -90,6 +92,21 @@ def test_incompatible_keys_are_pytorchs() -> None:
 def test_a_state_dict_is_a_mapping() -> None:
     with pytest.raises(jl.InputError, match="`state_dict` must be a mapping of names to arrays; got list"):
         jl.load_state_dict(make_model(), [("fc.bias", np.zeros(2))])  # pyright: ignore[reportArgumentType]
+    cell, lstm = jl.LSTMCell(3, 5, rngs=nnx.Rngs(0)), jl.LSTM(3, 5, rngs=nnx.Rngs(0))
+    params: Any = jl.LSTMParams(**jl.state_dict(cell))  # pyright: ignore[reportArgumentType]
+    for module, names in ((cell, "{}"), (lstm, "{}_l0"), (make_model(), "lstm.{}_l0")):
+        fix = re.escape(f"got LSTMParams (convert it with jax_lstm.interop.to_state_dict(params, {names!r}))")
+        with pytest.raises(jl.InputError, match=fix):
+            jl.load_state_dict(module, params)
+        jl.load_state_dict(module, jl.interop.to_state_dict(params, names), strict=False)
+
+
+def test_traced_weights() -> None:
+    model, traced = make_model(), "the weights are being traced; convert them outside of jit and vmap"
+    with pytest.raises(jl.InputError, match=f"^`state_dict` must fit the parameters of LSTMModel; {traced}"):
+        jax.eval_shape(lambda weights: jl.load_state_dict(make_model(), weights), jl.state_dict(model))
+    with pytest.raises(jl.InputError, match=f"^{traced}"):
+        nnx.jit(jl.state_dict)(model)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])

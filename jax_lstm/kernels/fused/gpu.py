@@ -32,7 +32,7 @@ CHIPS = ("h100", "h200")  # Hopper, compute capability 9
 
 
 def refuses(call: Call) -> str:
-    """Why this lowering cannot serve `call`; "" if it can."""
+    """Why this lowering does not support `call`; "" if it does."""
     if jax.__version_info__ < NEEDS:
         return f"it needs JAX {'.'.join(map(str, NEEDS))} or later; this is {jax.__version__}"
     if reason := unserved(call):

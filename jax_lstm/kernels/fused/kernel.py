@@ -25,7 +25,7 @@ class Fused(Kernel):
             None: the TPU with the least memory, or the GPU that is there.
 
     Raises:
-        InputError: there is no such lowering, or `chip` is given without "pallas".
+        InputError: there is no such lowering or chip, or `chip` is given without "pallas".
 
     Example:
         >>> import jax.numpy as jnp
@@ -48,10 +48,15 @@ class Fused(Kernel):
             "be given with lowering='pallas' alone",
             f"lowering={self.lowering!r}",
         )
+        require_one_of("chip", self.chip, (None, *lowerings.CHIPS))
 
     @property
     def name(self) -> str:
         return self.lowering
+
+    @property
+    def caveat(self) -> str:
+        return "never run on such a device" if self.lowering == "pallas" else ""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -59,7 +64,7 @@ class Fused(Kernel):
         return ("chip",) if self.lowering == "pallas" else ()
 
     def refuses(self, call: Call) -> str:
-        """Why the lowering that was named cannot serve `call`; "auto" and "plain" serve every call."""
+        """Why the lowering that was named does not support `call`; "auto" and "plain" serve every call."""
         return lowerings.refusals(call._replace(chip=self.chip)).get(self.lowering, "")
 
     def sequence(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused import cpu, gpu, tpu
+from jax_lstm.kernels.fused import cpu, gpu, tpu, tpu_loop
 from jax_lstm.kernels.fused.cpu import lowering as native
 
 
@@ -43,11 +43,12 @@ LOWERINGS = (
         gpu.run,
     ),
 )
+CHIPS = (*tpu_loop.VMEM, *gpu.CHIPS)  # what "pallas" may be told to fit
 NAMES = ("auto", "plain", *dict.fromkeys(row.name for row in LOWERINGS))  # what may be asked for
 
 
 def refusals(call: Call) -> dict[str, str]:
-    """Why each lowering, by name, cannot serve `call`; "" for one that can."""
+    """Why each lowering, by name, does not support `call`; "" for one that does."""
     platforms: dict[str, list[str]] = {}
     for row in LOWERINGS:
         platforms.setdefault(row.name, []).append(row.platform)

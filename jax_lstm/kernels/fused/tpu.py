@@ -25,7 +25,7 @@ ALL = slice(None)
 
 
 def refuses(call: Call) -> str:
-    """Why this lowering cannot serve `call`; "" if it can."""
+    """Why this lowering does not support `call`; "" if it does."""
     if reason := unserved(call):
         return reason
     if call.chip not in (None, *VMEM):

@@ -13,7 +13,7 @@ __all__ = ["native_status", "refuses", "unavailable"]
 
 
 def refuses(call: Call) -> str:
-    """Why the C++ library cannot serve `call`; "" if it can."""
+    """Why the C++ library does not support `call`; "" if it does."""
     if not all(isinstance(size, int) for size in (call.steps, call.batch)):
         return "it needs fixed sizes; T or B is symbolic"
     name: Any = jnp.dtype(call.dtype).name
