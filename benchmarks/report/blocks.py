@@ -40,7 +40,8 @@ def _of_speed(record: Record) -> str:
     _, first, _ = next(judged(SPEED_FINDINGS, record))
     control = f"As a control PyTorch was timed against itself: {speed.control(record)}."
     table = markdown(speed.answer(record), titles=False)
-    said = f"**On {record.threads} cores of an {record.environment['cpu']}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
+    where = f"{record.threads} cores of an {record.environment['cpu']}"
+    said = f"**On {where}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
     return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}"
 
 
