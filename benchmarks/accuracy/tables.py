@@ -97,7 +97,8 @@ def _series(rows: Sequence[Row]) -> Table:
         ahead = ratio(rows, "series", name, horizon, "mse", series.baselines)
         cells.append((
             f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}", "{:.1g}"), *others,
-            ABSENT if ahead is None else f"{ahead:.3f}", f"{mean(ours, 'window'):.0f}", f"{np.mean([row.seconds for row in ours]):.1f} s",
+            ABSENT if ahead is None else f"{ahead:.3f}", f"{mean(ours, 'window'):.0f}",
+            f"{np.mean([row.seconds for row in ours]):.1f} s",
         ))  # fmt: skip
     columns = ("series, horizon", "LSTM", *BASELINES, "of the best", "window", "processor time")
     return Table(
