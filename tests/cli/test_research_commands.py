@@ -129,6 +129,7 @@ def test_resumed_text_is_the_run_that_was_never_stopped(
     assert (tmp_path / "parts" / "scores.json").read_text() == (tmp_path / "whole" / "scores.json").read_text()
 
 
+@pytest.mark.slow
 def test_two_classifiers_at_once(csv: Path, tmp_path: Path, says: Prints) -> None:
     said = says("train", "labels", "--sequences", csv, *LABELS, "--seeds", "0:2", "--out", tmp_path / "run")
     assert re.search(r"60 sequences of 3 to 8 steps", said)

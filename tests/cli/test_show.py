@@ -124,6 +124,7 @@ def test_more_curves_than_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert min(line.get_linewidth() for line in figures[0].axes[0].lines) > 1
 
 
+@pytest.mark.slow
 def test_what_train_draws(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = drawn(monkeypatch)
     options = ("train", "--csv", data, *COLUMNS, *SMALL, "--season", 6, "--sweep", "num_layers=1,2", "--epochs", 1)

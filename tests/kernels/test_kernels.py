@@ -119,6 +119,7 @@ def test_oracle_backward_is_the_slope_of_its_forward() -> None:
         assert (gradients[name] * direction).sum() == pytest.approx(expected, rel=1e-6, abs=1e-8), name
 
 
+@pytest.mark.slow
 def test_the_kernel_in_the_docstring_is_the_oracle() -> None:
     names: dict[str, Any] = {}
     examples = doctest.DocTestParser().get_examples(Kernel.__doc__ or "")

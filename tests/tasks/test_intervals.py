@@ -168,6 +168,7 @@ def test_a_validation_part_too_small_to_halve(split: str, horizon: int, proposed
         assert len(starts["calibration"])
 
 
+@pytest.mark.slow
 def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> None:
     """It covers about its share of windows that were not used for it."""
     run, task = trained(tmp_path / "run", series, {"interval": 0.8}, epochs=2)
@@ -187,6 +188,7 @@ def test_an_interval_from_training_to_forecast(series: str, tmp_path: Path) -> N
     np.testing.assert_allclose(frame["y_90"] - frame["y"], run.margins * run.scaler.pick(("y",)).scale, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_quantiles_from_training_to_forecast(series: str, tmp_path: Path) -> None:
     run, task = trained(tmp_path / "run", series, {}, epochs=6, quantiles="0.05,0.5,0.95")
     found = evaluate(run, task, "test")
@@ -199,6 +201,7 @@ def test_quantiles_from_training_to_forecast(series: str, tmp_path: Path) -> Non
     assert list(as_frame(forecast_ahead(run, run.data_config())).columns) == ["row", "y", "y_05", "y_95"]
 
 
+@pytest.mark.slow
 def test_the_verdict(series: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--csv", series, "--target", "y", "--window", 12, "--horizon", 3, "--hidden-size", 4)
     assert call("train", *options, "--epochs", 1, "--learning-rate", 1e-9, "--out", tmp_path / "run") == 0
