@@ -41,8 +41,8 @@ class Device(Study):
     """Tiny sizes, to see that everything runs; the figures mean nothing. With --compile-for: one H, few B."""
     compile_for: str = ""
     """Run nothing: compile for a chip that is not here. TPUs (v5e, v6e, v5p, v4 or tpu7x): static cycles; this needs
-    libtpu: pip install "jax-lstm[tpu-compile]". NVIDIA (h100): registers and instructions of the Pallas kernel; this
-    needs pip install "jax-lstm[cuda-compile]"."""
+    libtpu: pip install ".[tpu-compile]". NVIDIA (h100): registers and instructions of the Pallas kernel; this
+    needs pip install ".[cuda-compile]"."""
 
     only: str = ""
     """With --compile-for a TPU: one contender, such as pallas."""

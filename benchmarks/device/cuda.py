@@ -1,7 +1,7 @@
 """Our kernel and XLA's loop, compiled for an NVIDIA GPU that is not here: what a block takes, and what a step costs.
 
 XLA's CUDA plugin compiles for a described GPU on a machine without one, down to machine code, with NVIDIA's assembler:
-`pip install "jax-lstm[cuda-compile]"`, whose jax-cuda12-plugin must have the version of jax.
+`pip install ".[cuda-compile]"`, whose jax-cuda12-plugin must have the version of jax.
 
     for row in compiled_for("h100"):
         print(row)
@@ -126,7 +126,7 @@ def _compiler() -> Path:
     except PackageNotFoundError:
         found = []
     if not found:
-        raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install "jax-lstm[cuda-compile]"')
+        raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install ".[cuda-compile]"')
     return Path(str(found[0].locate())).parents[1]
 
 

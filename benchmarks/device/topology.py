@@ -68,11 +68,11 @@ def described(name: str) -> Sequence[Any]:
 
 def require_compiler(chip: str) -> None:
     if chip == H100 and not (find_spec("jax_plugins") and find_spec("jax_plugins.xla_cuda12")):
-        raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install "jax-lstm[cuda-compile]"')
+        raise MissingExtraError('compiling for NVIDIA GPUs needs: pip install ".[cuda-compile]"')
     if chip == H100 and jax.__version_info__ < gpu.NEEDS:
         raise InputError(f"compiling for {H100} needs JAX {'.'.join(map(str, gpu.NEEDS))}; this is {jax.__version__}")
     if chip != H100 and find_spec("libtpu") is None:
-        raise MissingExtraError('compiling for TPUs needs libtpu: pip install "jax-lstm[tpu-compile]"')
+        raise MissingExtraError('compiling for TPUs needs libtpu: pip install ".[tpu-compile]"')
 
 
 def platform(device: Any) -> str:

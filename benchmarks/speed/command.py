@@ -54,8 +54,8 @@ class Speed(Study):
     """Of `scaling`: devices of the largest mesh."""
     compile_for: str = ""
     """Of `scaling`: compile for devices that are not here, by their compiler: a slice of TPUs such as v5e:2x4, which
-    needs libtpu, pip install "jax-lstm[tpu-compile]", or GPUs of one machine such as h100:8, which needs JAX 0.12 and
-    pip install "jax-lstm[cuda-compile]"."""
+    needs libtpu, pip install ".[tpu-compile]", or GPUs of one machine such as h100:8, which needs JAX 0.12 and
+    pip install ".[cuda-compile]"."""
     shorter: int = 1
     """Of `iterations`: divide the steps of training and the sequences by this, to try the command."""
 

@@ -79,8 +79,7 @@ def scores_table(
 
     Several targets have a table of their own, without `members`, so that both fit 80 columns.
     """
-    named = {"val": "validation", "train": "training"}.get(part, part)
-    quality = table(f"quality on the {named} part")
+    quality = table(f"quality on the {tasks.part_name(part)} part")
     quality.add_column("by")
     targets = task.dataset.target if isinstance(task, Forecasting) else ()
     own = [f"{name} {target}" for target in targets[1:] and targets for name in ("mse", "mae")]

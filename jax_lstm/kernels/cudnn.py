@@ -21,7 +21,7 @@ from jax_lstm.kernels.masking import zero_padding
 from jax_lstm.params import LSTMParams, LSTMState
 
 PLATFORM = "cuda"
-PLUGIN = "pip install 'jax-lstm[cuda12]'"  # or cuda13
+PLUGIN = "pip install 'jax[cuda12]'"  # or cuda13
 # The values of `jax_default_matmul_precision` that ask for no more than TF32.
 TF32 = (
     None, "default", "fastest", "high", "tensorfloat32", "bfloat16", "bfloat16_3x", "TF32_TF32_F32", "BF16_BF16_F32"

@@ -20,7 +20,7 @@ from jax_lstm.tasks.intervals import (
     recent_margins,
 )
 from jax_lstm.tasks.scores import truth_of
-from jax_lstm.train.task import Table
+from jax_lstm.train.task import Table, part_name
 
 if TYPE_CHECKING:
     from jax_lstm.tasks.forecast import Forecasting, ForecastRun
@@ -80,9 +80,8 @@ def table(run: ForecastRun, scores: dict[str, Coverage], part: str) -> Table | N
     title = f"{kind} of {level:.0%}, in the units of each target"
     rows = [(name, _covers(of), f"{of.width:.4g}", f"{of.score:.4g}") for name, of in scores.items()]
     columns = ("target", "covers (90 % bootstrap interval)", "mean width", "interval score")
-    named = {"val": "validation", "train": "training"}.get(part, part)
     warnings = [
-        f"the interval of {name} covers {100 * of.share:.3g} % of the {named} part, not {100 * level:.3g} %"
+        f"the interval of {name} covers {100 * of.share:.3g} % of the {part_name(part)} part, not {100 * level:.3g} %"
         for name, of in scores.items()
         if of.high < level
     ]

@@ -8,7 +8,7 @@ from jax_lstm.files import read_json_lines
 from jax_lstm.tasks.evaluation import Evaluation
 from jax_lstm.tasks.run import Run
 from jax_lstm.train.directory import METRICS
-from jax_lstm.train.task import Task
+from jax_lstm.train.task import Task, part_name
 
 ADVICE = "try more data, --seeds 0:5, or --sweep learning_rate=3e-4,1e-3,3e-3"
 FEW_UPDATES = 100
@@ -80,8 +80,9 @@ def verdict(task: Task, found: Evaluation, part: str) -> Verdict | None:
     if not scores or not np.isfinite(score):
         return None
     best = min(scores, key=lambda name: scores[name])
-    count, named = task.size(part), {"val": "validation", "train": "training"}.get(part, part)
-    few = f"{count} {named} {task.unit if count != 1 else task.unit.removesuffix('s')}" if count < FEW_ROWS else ""
+    count = task.size(part)
+    unit = task.unit if count != 1 else task.unit.removesuffix("s")
+    few = f"{count} {part_name(part)} {unit}" if count < FEW_ROWS else ""
     return Verdict(task.headings[task.metric][0].replace("\n", " "), score, best, scores[best], few)
 
 

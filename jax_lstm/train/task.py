@@ -29,6 +29,11 @@ class Table(NamedTuple):
     warnings: Sequence[str] = ()
 
 
+def part_name(part: str) -> str:
+    """The name of a part, as messages have it."""
+    return {"val": "validation", "train": "training"}.get(part, part)
+
+
 class Task(ABC):
     """Data, read and checked, and what training and evaluation do with it. Its parts are train, val and test."""
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-pytest.importorskip("libtpu", reason='libtpu is not installed: pip install "jax-lstm[tpu-compile]"')
+pytest.importorskip("libtpu", reason='libtpu is not installed: pip install ".[tpu-compile]"')
 
 from kernels.compiled_step import assert_gradients_are_reduced_once
 

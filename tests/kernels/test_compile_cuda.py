@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-pytest.importorskip("jax_plugins.xla_cuda12", reason='not installed: pip install "jax-lstm[cuda-compile]"')
+pytest.importorskip("jax_plugins.xla_cuda12", reason='not installed: pip install ".[cuda-compile]"')
 
 from kernels.compiled_step import assert_gradients_are_reduced_once
 

@@ -17,7 +17,7 @@ SMALL, LARGE = Size(7, 3, "bfloat16"), [Size(640, 64, "bfloat16"), Size(320, 130
 @pytest.fixture(autouse=True)
 def compiler_is_there() -> None:
     if jax.__version_info__ < gpu.NEEDS or find_spec("jax_cuda12_plugin") is None:
-        pytest.skip('a compiler for NVIDIA GPUs: pip install "jax-lstm[cuda-compile]", with JAX 0.12 or later')
+        pytest.skip('a compiler for NVIDIA GPUs: pip install ".[cuda-compile]", with JAX 0.12 or later')
 
 
 def sized(sizes: list[Size]) -> list[Any]:
