@@ -315,8 +315,8 @@ def test_meshes() -> None:
     ("name", "message"),
     [
         ("nonsense", "`--compile-for` must name devices, such as v5e:2x4 or h100:8"),
-        ("v5e:2x4", r'pip install "jax-lstm\[tpu-compile\]"'),
-        ("h100:8", r'pip install "jax-lstm\[cuda-compile\]"'),
+        ("v5e:2x4", r'pip install "\.\[tpu-compile\]"'),
+        ("h100:8", r'pip install "\.\[cuda-compile\]"'),
     ],
 )
 def test_no_such_devices_or_no_compiler(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
