@@ -62,7 +62,7 @@ class Seen:
         if (one.part, one.case, one.measure) == (two.part, two.case, two.measure):
             found = self.record.ratio(two, one.contender)
             assert found is not None
-            return Figure(found.median, units.times)
+            return Figure(found.median, lambda value: "~" * bool(found.doubt) + units.times(value))
         return Figure(one.value / two.value, units.times)
 
 
