@@ -37,12 +37,21 @@ def facts(record: Record, name: str) -> str:
 
 
 def _of_speed(record: Record) -> str:
+    """The record that all pages quote, beside a column of means from each other machine, `speed-NAME.json`."""
     _, first, _ = next(judged(SPEED_FINDINGS, record))
     control = f"As a control PyTorch was timed against itself: {speed.control(record)}."
-    table = markdown(speed.answer(record), titles=False)
+    others = {path.stem: read(path, "speed") for path in sorted(RECORDS.glob("speed-*.json"))}
+    columns, made = speed.answer(record), ""
+    for name, other in others.items():
+        columns = speed.beside(columns, other)
+        broken = [f"“{finding.rule.rstrip('.')}”" for finding, _, holds in judged(SPEED_FINDINGS, other) if not holds]
+        count = f"{len(SPEED_FINDINGS) - len(broken)} of the {len(SPEED_FINDINGS)} rules below hold"
+        less = f"; not {units.listed(broken)}" if broken else ""
+        made += f" On the {other.environment['cpu']}, {count}{less}. {facts(other, name)}"
+    table = markdown(columns, titles=False)
     where = f"{record.threads} cores of an {record.environment['cpu']}"
     said = f"**On {where}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
-    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}"
+    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}{made}"
 
 
 def _readme(record: Record) -> str:

@@ -62,6 +62,18 @@ def answer(record: Record) -> Table:
     )
 
 
+def beside(table: Table, other: Record) -> Table:
+    """The table with the means of another record, forward / forward+backward, in a further column."""
+
+    def cell(name: str) -> str:
+        found = [mean(other, measure, name) for measure in (FORWARD, BACKWARD)]
+        return " / ".join(str(each[0]) if each else ABSENT for each in found)
+
+    column = f"{other.environment['cpu']}, {other.threads} cores: {FORWARD} / {BACKWARD}"
+    rows = [(*row, cell(row[0])) for row in table.rows]
+    return table._replace(columns=(*table.columns, column), rows=rows)
+
+
 def interval(found: Ratio) -> str:
     return f"{found} [{found.low:.2f}, {found.high:.2f}]"
 
