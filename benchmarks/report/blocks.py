@@ -16,6 +16,7 @@ from benchmarks.core.record import RECORDS, Record, read
 from benchmarks.core.tables import Table, markdown, pivot
 from benchmarks.jit import tables as jit
 from benchmarks.jit.findings import FINDINGS, headline
+from benchmarks.report.findings import elsewhere
 from benchmarks.speed import tables as speed
 from benchmarks.speed.comparison import COMPILE, MEMORY
 from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
@@ -154,6 +155,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "jit": ("jit", _jit),
     "jit findings": ("jit", lambda record: as_text(FINDINGS[:5], record)),
     "jit more findings": ("jit", lambda record: as_text(FINDINGS[5:], record)),
+    "jit elsewhere": ("compile-v5e", lambda _: elsewhere()),
     "profile": _plain("profile", lambda record: [speed.profile(record)]),
     "scaling": ("scaling", _scaling),
     "ensemble": _plain("ensemble", lambda record: [speed.varied(record, "ensemble")]),

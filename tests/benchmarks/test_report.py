@@ -17,6 +17,7 @@ from benchmarks.core.record import RECORDS, ROOT, read, write
 from benchmarks.jit.tables import tiles as jit_tiles
 from benchmarks.report import blocks
 from benchmarks.report.blocks import BLOCKS, MARK, PICTURES, drawn, filled
+from benchmarks.report.findings import BREAK_EVEN, RECORD_OF
 from benchmarks.report.sections import section
 from benchmarks.speed.findings import FINDINGS
 from benchmarks.speed.tables import mean
@@ -48,6 +49,24 @@ def test_findings_of_speed_hold_and_can_fail() -> None:
         if row.contender == "native" and row.unit == "s" and ": " not in row.measure:
             row.samples[:] = [9 * value for value in row.samples]
     assert sum(holds is False for _, _, holds in judged(FINDINGS, record)) >= 4
+
+
+def test_findings_of_other_platforms_hold_and_can_fail() -> None:
+    """From records of the TPU's compiler and of iterations; the estimates are those of the page."""
+    for finding, name in RECORD_OF.items():
+        record = read(RECORDS / f"{name}.json")
+        ((_, _, holds),) = judged([finding], record)
+        assert holds, finding.rule
+        for row in record.rows:
+            if row.contender in ("scan", "pallas", "parallel"):
+                row.samples[:] = [9 * value for value in row.samples]
+        ((_, _, holds),) = judged([finding], record)
+        assert holds is False, finding.rule
+        ((_, _, holds),) = judged([finding], read(RECORDS / "jit.json"))
+        assert holds is None, finding.rule
+    estimates = (ROOT / "docs" / "parallel.md").read_text(encoding="utf-8")
+    for kernel, least in zip(("`scan`", "cuDNN"), BREAK_EVEN.values(), strict=True):
+        assert f"| H100, one sequence | {kernel} | {least} to " in estimates
 
 
 def test_speed_shows_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
