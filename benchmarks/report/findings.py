@@ -1,4 +1,4 @@
-"""What records show of devices that were not there, and of the kernel parallel in time; the texts are in findings.md."""
+"""What records show of devices that were not there and of the kernel `parallel`; the texts are in findings.md."""
 
 from collections.abc import Mapping
 from pathlib import Path
