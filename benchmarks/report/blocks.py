@@ -88,21 +88,6 @@ def _kernels(record: Record) -> str:
     return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
 
 
-def _cases(record: Record) -> str:
-    """Forward / forward+backward, a column a contender."""
-    forward, backward = speed.glance(record, FORWARD), speed.glance(record, BACKWARD)
-    other = {
-        (row[0], column): cell for row in backward.rows for column, cell in zip(backward.columns, row, strict=True)
-    }
-    cells = {(row[0], column): cell for row in forward.rows for column, cell in zip(forward.columns, row, strict=True)}
-
-    def cell(case: str, name: str) -> str:
-        return f"{cells[case, name]} / {other.get((case, name), '-')}"
-
-    cases = [row[0] for row in forward.rows]
-    return markdown(pivot("", "case (B,T,I,H)", cases, forward.columns[1:], cell), titles=False)
-
-
 def _costs(record: Record) -> str:
     """Compile time and memory, a column a case."""
     rows = {
@@ -147,7 +132,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "readme speed": ("speed", _readme),
     "speed": ("speed", _of_speed),
     "speed findings": ("speed", lambda record: as_text(SPEED_FINDINGS, record)),
-    "speed cases": ("speed", _cases),
+    "speed cases": ("speed", lambda record: markdown(speed.glance(record, FORWARD, BACKWARD), titles=False)),
     "speed costs": ("speed", _costs),
     "goals": ("speed", _goals),
     "kernels": ("kernels", _kernels),

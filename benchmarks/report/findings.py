@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
-from benchmarks.core.findings import Figure, NotMeasuredError, as_text, load
+from benchmarks.core.findings import Figure, as_text, load, measured
 from benchmarks.core.record import RECORDS, Record, Row, read
 from benchmarks.core.tables import count, flop
 from benchmarks.device.compiled import FROZEN, LOOPS, OUTSIDE, PALLAS, SCAN
@@ -19,10 +19,7 @@ Figures = Mapping[str, Any]
 
 
 def _row(record: Record, part: str, case: str, measure: str, name: str) -> Row:
-    found = record.row(part, case, measure, name)
-    if found is None:
-        raise NotMeasuredError(f"{case}, {measure}, {name}")
-    return found
+    return measured(record.row(part, case, measure, name), case, measure, name)
 
 
 def lowering(record: Record) -> Figures:

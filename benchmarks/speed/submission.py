@@ -56,11 +56,11 @@ def sealed(record: Record) -> Record:
 def require_rules(record: Record, option: str) -> None:
     """The commit is known and unchanged, the machine was quiet, and no variable changes how contenders run."""
     clean = COMMIT.fullmatch(record.commit) is not None
-    require(clean, option, "have one commit, without changes", record.commit, "commit or stash them")
-    load = record.load or 0.0
-    require(load <= QUIET, option, f"have a load of at most {QUIET} in the minute before", f"{load:.1f}", "wait")
+    require(clean, option, "be of one commit, without changes", record.commit, "commit or stash them")
+    load, quiet = record.load or 0.0, f"be of a machine whose load was at most {QUIET} in the minute before"
+    require(load <= QUIET, option, quiet, f"{load:.1f}", "wait")
     variables = [name for name in record.environment.get("variables", {}) if not NEUTRAL.fullmatch(name)]
-    require(not variables, option, "have no variables that change speeds", ", ".join(variables), "unset them")
+    require(not variables, option, "be made without variables that change speeds", ", ".join(variables), "unset them")
 
 
 def verified(record: Record, setting: Setting) -> str:

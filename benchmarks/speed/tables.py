@@ -78,17 +78,21 @@ def interval(found: Ratio) -> str:
     return f"{found} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def glance(record: Record, measure: str) -> Table:
-    """The speed of every contender at every case."""
-    rows = record.of(PART, "", measure)
+def glance(record: Record, *measures: str) -> Table:
+    """The speed of every contender at every case, in each of the measures."""
+    rows = [row for measure in measures for row in record.of(PART, "", measure)]
     shapes = {row.case: f"{row.case} ({row.about['shape']})" for row in rows}
 
-    def cell(case: str, name: str) -> str | None:
-        found = next(iter(record.of(PART, case.partition(" (")[0], measure, name)), None)
-        return found and ("failed" if found.failed else (str(ratio) if (ratio := record.ratio(found)) else None))
+    def speed(case: str, measure: str, name: str) -> str:
+        found = next(iter(record.of(PART, case, measure, name)), None)
+        return ABSENT if found is None else "failed" if found.failed else str(record.ratio(found) or ABSENT)
+
+    def cell(case: str, name: str) -> str:
+        return " / ".join(speed(case.partition(" (")[0], measure, name) for measure in measures)
 
     columns = [name for name in names(row for row in rows if row.samples or row.failed) if name != BASELINE]
-    return pivot(f"Speed relative to PyTorch, {measure}", "case (B,T,I,H)", shapes.values(), columns, cell)
+    title = f"Speed relative to PyTorch, {' / '.join(measures)}"
+    return pivot(title, "case (B,T,I,H)", shapes.values(), columns, cell)
 
 
 def details(record: Record) -> Table:

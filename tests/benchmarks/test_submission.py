@@ -116,7 +116,7 @@ def test_a_file_that_is_new_or_gone_is_named(path: Path, monkeypatch: pytest.Mon
     [
         ({"commit": "0123456789" * 4 + " and changes"}, "one commit, without changes; got 0123"),
         ({"commit": "unknown"}, "one commit, without changes; got unknown"),
-        ({"load": 2.44}, "a load of at most 0.5 in the minute before; got 2.4"),
+        ({"load": 2.44}, "whose load was at most 0.5 in the minute before; got 2.4"),
         ({"variables": {"XLA_FLAGS": "--x", "JAX_PLATFORMS": "cpu"}}, "that change speeds; got XLA_FLAGS (unset them)"),
     ],
 )
