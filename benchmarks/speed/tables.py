@@ -273,16 +273,16 @@ def scaling_chart(record: Record) -> Chart:
 
 def tiles(record: Record) -> list[tuple[str, str]]:
     """What was found, with its uncertainty."""
-    found = []
+    found, cpu = [], record.environment["cpu"]
     for measure in TIMED:
         known = mean(record, measure, "native")
         if known:
             ratio, number = known
             cases = f"{number} cases" if number > 1 else "one case"
             text = f"{measure}: our kernel beside PyTorch's, 95 % interval {ratio.low:.2f} to {ratio.high:.2f}, {cases}"
-            found.append((f"{ratio}×", text))
+            found.append((f"{ratio}×", f"{text}, {cpu}"))
     if text := control(record):
         found.append(
-            (text.partition(" times")[0] + "×", "the same PyTorch beside itself: how far any ratio can be trusted")
+            (text.partition(" times")[0] + "×", f"PyTorch beside itself: how far ratios can be trusted, {cpu}")
         )
     return found
