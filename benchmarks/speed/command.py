@@ -39,7 +39,7 @@ class Speed(Study):
     """What to measure: speed (all contenders), kernels (ours in several ways), ensemble (many models at once), scaling
     (what devices exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
     quick: bool = False
-    """A few cases and rounds, without memory, in two minutes; the figures are rough."""
+    """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Case of `speed` or `ensemble` to measure; may be repeated."""
     contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

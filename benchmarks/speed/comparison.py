@@ -132,7 +132,7 @@ FULL = Setting(
     slow={"tutorial": (FORWARD, BACKWARD, TRAINING, COMPILE), "small": (FORWARD, BACKWARD), "streaming": (STREAMING,)},
 )
 QUICK = Setting(  # without memory, which takes a process for each contender, and more than a minute
-    seconds=120.0,
+    seconds=165.0,
     plan=Plan(budget=2.5, least=3, most=12, settled=0.25),
     only={TRAINING: ("tutorial",), COMPILE: ("tutorial",), MEMORY: ()},
     slow={"tutorial": (BACKWARD,)},
