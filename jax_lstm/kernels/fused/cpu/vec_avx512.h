@@ -49,7 +49,7 @@ struct Vec<float> {
   JAX_LSTM_INLINE Vec power_of_two(Vec n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0f), n.r)}; }
   JAX_LSTM_INLINE Vec reciprocal(Vec x) {
     __m512 y = _mm512_rcp14_ps(x.r);
-    return {_mm512_mul_ps(y, _mm512_fnmadd_ps(x.r, y, _mm512_set1_ps(2.0f)))};
+    return {_mm512_fmadd_ps(y, _mm512_fnmadd_ps(x.r, y, _mm512_set1_ps(1.0f)), y)};
   }
   JAX_LSTM_INLINE Vec zip_low(Vec a, Vec b) {
     const __m512i index = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
