@@ -131,32 +131,26 @@ class Forward : Sequence {
     const Operand* x = input_rows(t, rows, thread);
     const Operand* h = h_buffers_[step % 2];
     if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, panels);
+    if (panels.end - panels.begin < gate_panels_)  // other threads have read these lines, and fetching them back takes long
+      for (int64_t row = rows.begin; row < rows.end; ++row)
+        for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+          __builtin_prefetch(h_buffers_[(step + 1) % 2] + row * h_stride_ + panel * kVector, 1);
     S* sums = sums_ + thread * kRowChunk * kColumns;
-    for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
-      const int64_t count = smaller(kRowChunk, rows.end - first), together = kRowChunk / count;
-      const Rows<Dot> h_rows{h + first * h_stride_, h_stride_, outputs_};
-      // With few rows, the gates of several panels are computed before their cells, so that the CPU can overlap the latencies of the activations.
-      for (int64_t group = panels.begin; group < panels.end; group += together) {
-        const Range some{group, smaller(group + together, panels.end)};
-        for (int64_t panel = some.begin; panel < some.end; ++panel)
-          gates_of_rows(step, first, count, x, h_rows, panel, sums + (panel - group) * count * kColumns);
-        for (int64_t panel = some.begin; panel < some.end; ++panel) {
-          const S* gates = sums + (panel - group) * count * kColumns;
-          if (has_options_) cells<true>(step, first, count, panel, gates);
-          else cells<false>(step, first, count, panel, gates);
-        }
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      const Operand* weights = panels_ + panel * panel_size_;
+      for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
+        const int64_t count = smaller(kRowChunk, rows.end - first);
+        const Rows<Dot> h_rows{h + first * h_stride_, h_stride_, outputs_};
+        if (direct_)
+          direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
+        else if (steps_ahead_ > 1)
+          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_), kColumns, sums);
+        else
+          panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
+        if (has_options_) cells<true>(step, first, count, panel, sums);
+        else cells<false>(step, first, count, panel, sums);
       }
     }
-  }
-
-  void gates_of_rows(int64_t step, int64_t first, int64_t count, const Operand* x, Rows<Dot> h, int64_t panel, S* sums) {
-    const Operand* weights = panels_ + panel * panel_size_;
-    if (direct_)
-      direct_gates(x + first * x_stride_, h.a, count, panel, sums);
-    else if (steps_ahead_ > 1)
-      panel_product<Dot>(h, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_), kColumns, sums);
-    else
-      panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
   }
 
   // Computes the inputs' part of the gates for several steps at once, for batches too small to fill a tile with one step.
