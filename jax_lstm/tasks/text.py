@@ -62,11 +62,13 @@ class LanguageModelling(Task):
     @property
     def facts(self) -> list[tuple[str, str]]:
         text, config = self.text, self.text.config
-        lengths = f"{len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} per step"
+        parts = {"training": text.train, "validation": text.val} | ({"test": text.test} if len(text.test) else {})
+        lengths = " / ".join(f"{len(part):,}" for part in parts.values())
+        total = sum(map(len, parts.values()))
         distinct = f", {text.alphabet.size:,} distinct" if config.units == "characters" else ""
         return [
-            ("text", f"{config.text or FAMILIAR}: {len(text.train) + len(text.val):,} {config.units}{distinct}"),
-            ("", f"training / validation: {lengths}"),
+            ("text", f"{config.text or FAMILIAR}: {total:,} {config.units}{distinct}"),
+            ("", f"{' / '.join(parts)}: {lengths}; {config.steps} {config.units} per step"),
         ]
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
@@ -140,7 +142,7 @@ class LanguageModelling(Task):
         }
 
     def _codes(self, part: str) -> np.ndarray:
-        return {"train": self.text.train, "val": self.text.val}.get(part, self.text.val[:0])
+        return getattr(self.text, part)
 
 
 def n_grams(train: np.ndarray, codes: np.ndarray, size: int, order: int) -> np.ndarray:
@@ -231,7 +233,7 @@ class TextRun(Run):
         codes, unit = self.alphabet.encode(text, where), self.alphabet.units
         if len(codes) < 2:
             raise InputError(f"{where}: must have two {unit} at least; got {len(codes)}")
-        task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0]))
+        task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0], codes[:0]))
         with arithmetic(self.config):
             return -float(np.mean(combined(self, task, predict(self, task, "train"))))
 
