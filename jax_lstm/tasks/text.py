@@ -95,13 +95,13 @@ class LanguageModelling(Task):
         return jnp.mean(entropies(outputs, batch[:, 1:]))
 
     def size(self, part: str) -> int:
-        return max(len(self._codes(part)) - 1, 0)
+        return max(len(self.codes(part)) - 1, 0)
 
     def make_predict(self, model: LanguageModel, part: str) -> Predict:
         """Log-probabilities of all characters of a part but the first, (N - 1,)."""
         model.eval()
         graph, _, rest = nnx.split(model, nnx.Param, ...)
-        codes, steps = self._codes(part), self.config.text.steps
+        codes, steps = self.codes(part), self.config.text.steps
         # Streams start from the zero state, so they should be long enough for that not to matter.
         streams = max(min(MAX_STREAMS, len(codes) // (MIN_STEPS * steps)), 1)
         pieces = jnp.asarray(in_streams(codes, streams, steps))
@@ -136,12 +136,12 @@ class LanguageModelling(Task):
 
     def baselines(self, part: str) -> dict[str, Scores]:
         """N-gram models of the training part, N from 1 to 4."""
-        codes, size = self._codes(part), self.text.alphabet.size
+        codes, size = self.codes(part), self.text.alphabet.size
         return {
             f"{order}-grams": self.score(n_grams(self.text.train, codes, size, order), part) for order in (1, 2, 3, 4)
         }
 
-    def _codes(self, part: str) -> np.ndarray:
+    def codes(self, part: str) -> np.ndarray:
         return getattr(self.text, part)
 
 
