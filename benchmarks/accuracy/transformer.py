@@ -81,11 +81,12 @@ def train(text: Text, size: Size, seconds: float, seed: int = 0) -> tuple[Transf
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # threads that wait for each other would spend processor time
-    rng, began, wall = np.random.default_rng(seed), time.process_time(), time.monotonic()
+    rng = np.random.default_rng(seed)
     model = Transformer(text.alphabet.size, size)
     matrices, vectors = ([each for each in model.parameters() if (each.dim() > 1) == big] for big in (True, False))
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=size.learning_rate, betas=(0.9, 0.99))
+    began, wall = time.process_time(), time.monotonic()
     lowest, best, steps, losses = math.inf, model.state_dict(), 0, list[float]()
     while (done := (time.process_time() - began) / seconds) < 1:
         if len(losses) < math.floor(done * VALIDATIONS):
@@ -112,8 +113,8 @@ def train(text: Text, size: Size, seconds: float, seed: int = 0) -> tuple[Transf
     return model, about | times
 
 
-def cold(model: Transformer, codes: np.ndarray, size: Size, batches: int) -> float:
-    """Nats per character of `batches` of the windows that `jax-lstm evaluate --cold` reads."""
+def cold(model: Transformer, codes: np.ndarray, size: Size, batches: int | None = None) -> float:
+    """Nats per character of the windows that `jax-lstm evaluate --cold` reads, or of the first `batches` of them."""
     model.eval()
     with torch.inference_mode():
         losses = [

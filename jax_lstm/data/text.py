@@ -87,7 +87,9 @@ class Text:
 
 
 def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = None) -> Text:
-    """Read the text of `config` and hold out its end for validation and testing. A trained model brings its own alphabet.
+    """Read the text of `config` and hold out its end for validation and testing.
+
+    A trained model brings its own alphabet.
 
     Raises:
         InputError: the file is missing, empty or in another encoding, or a part is not longer than `steps`.
@@ -100,7 +102,8 @@ def in_parts(
     text: str | bytes, source: str, config: TextConfig, held_out: float, alphabet: Alphabet | None = None
 ) -> Text:
     """Encode a text from `source` and hold out its end for validation and testing."""
-    require(held_out + config.test < 1, "--held-out and --test", "leave something to learn", f"{held_out}, {config.test}")
+    fractions = f"{held_out} and {config.test}"
+    require(held_out + config.test < 1, "--held-out and --test", "leave something to learn", fractions)
     if alphabet is None:
         characters = text if config.units == "characters" and isinstance(text, str) else ""
         alphabet = Alphabet(config.units, "".join(sorted(set(characters))))

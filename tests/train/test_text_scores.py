@@ -117,11 +117,11 @@ def test_the_test_part_is_the_end_and_validation_is_before_it(directory: Path) -
     assert "".join(map(task.text.alphabet.decode, parts)) == text
     assert [len(part) for part in parts] == [round(0.7 * len(text)), round(0.1 * len(text)), round(0.2 * len(text))]
     assert task.size("test") == len(parts[2]) - 1
-    for faulty, message in ((0.9, "`--held-out and --test` must leave something to learn; got 0.1, 0.9"),
+    for faulty, message in ((0.9, "`--held-out and --test` must leave something to learn; got 0.1 and 0.9"),
                             (0.005, "the test part must be longer than --steps, 8; it has 5"),):  # fmt: skip
         with pytest.raises(InputError, match=message):
             load_task(replace(task.config, text=replace(task.config.text, test=faulty)))
-    with pytest.raises(InputError, match="`--test` must be at least 0 and below 1; got 1.0"):
+    with pytest.raises(InputError, match=r"`--test` must be at least 0 and below 1; got 1\.0"):
         TextConfig(test=1.0)
 
 
