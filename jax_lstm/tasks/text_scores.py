@@ -43,7 +43,7 @@ def cold_score(run: Run, task: LanguageModelling, part: str, size: int) -> Score
     expected = f"be from 1 to {len(codes) - 1}, so that a window fits into the {part_name(part)} part"
     require(0 < size < len(codes), "--cold", expected, size)
     starts = cold_starts(len(codes), size)
-    return _score(run, task, part, lambda model, params: cold(model, params, codes, starts, size))
+    return _score(run, task, part, lambda model, params: np.asarray(cold(model, params, codes, starts, size)))
 
 
 def dynamic_score(run: Run, task: LanguageModelling, part: str, dynamics: Dynamics) -> Scores:
@@ -64,7 +64,7 @@ def _score(
     """Of the members together."""
     model = run.build()
     model.eval()
-    each = [np.asarray(predict(model, params), np.float64) for params in run.all_weights()]
+    each = [predict(model, params).astype(np.float64) for params in run.all_weights()]
     return task.score(each[0] if len(each) == 1 else task.combine(each), part)
 
 
