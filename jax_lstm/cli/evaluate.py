@@ -52,6 +52,8 @@ class Evaluate:
         for name, value in (("--cold", self.cold), ("--dynamic", self.dynamic)):
             of_text = config.task == "text" or value is None
             require(of_text, name, f"come with a run of the task text, not {config.task}", value)
+        with_dynamic = self.dynamic is not None or self.decay == Dynamics(0).decay
+        require(with_dynamic, "--decay", "come with --dynamic", self.decay)
         with arithmetic(config):
             task = load_task(config, run.about)
             part = self.part or part_of(task) or "test"
