@@ -99,29 +99,8 @@ def dynamic(
     gradient of its loss, divided by the root mean square of gradients on the training part, and go back to the trained
     weights by a fraction that is larger for weights with large gradients. So no unit is seen before it is scored.
     Gradients are not propagated to earlier segments. `params` themselves stay as they are.
-
-    The mean squares are of the gradients of up to `PIECES` segments of `STREAMS` streams that share out the training
-    part.
     """
-    graph, _, rest = nnx.split(model, nnx.Param, ...)
-    streams = max(min(STREAMS, (len(train) - 1) // dynamics.steps), 1)
-    known, read = in_streams(train, streams, dynamics.steps)[:PIECES], in_streams(codes, 1, dynamics.steps)
-
-    def loss(params: nnx.State, state: Any, tokens: jax.Array) -> Any:
-        logits, state = nnx.merge(graph, params, rest)(tokens[:, :-1], state)
-        losses = entropies(logits, tokens[:, 1:])
-        return jnp.mean(losses), (state, -losses)
-
-    gradient = jax.value_and_grad(loss, has_aux=True)
-
-    @jax.jit
-    def statistics(params: nnx.State, pieces: jax.Array) -> nnx.State:
-        def piece(carry: Any, tokens: jax.Array) -> Any:
-            (_, (state, _)), grads = gradient(params, carry[0], tokens)
-            return (state, jax.tree.map(lambda sum, grad: sum + grad**2, carry[1], grads)), None
-
-        first = (model.start(pieces.shape[1]), jax.tree.map(jnp.zeros_like, params))
-        return jax.tree.map(lambda sum: jnp.sqrt(sum / len(pieces)), jax.lax.scan(piece, first, pieces)[0][1])
+    gradient = _gradient(model)
 
     @jax.jit
     def follow(trained: nnx.State, rms: nnx.State, pieces: jax.Array) -> jax.Array:
@@ -139,5 +118,38 @@ def dynamic(
 
         return jax.lax.scan(piece, (trained, model.start(1)), pieces)[1]
 
-    found = follow(params, statistics(params, jnp.asarray(known)), jnp.asarray(read))
+    pieces = jnp.asarray(in_streams(codes, 1, dynamics.steps))
+    found = follow(params, gradient_rms(model, params, train, dynamics.steps), pieces)
     return np.asarray(found).ravel()[: len(codes) - 1]
+
+
+def gradient_rms(model: LanguageModel, params: nnx.State, train: np.ndarray, steps: int) -> nnx.State:
+    """The root mean square of each weight's gradient over segments of a text.
+
+    The text is shared out among up to `STREAMS` streams that are read side by side, `PIECES` segments of each at most.
+    """
+    gradient = _gradient(model)
+    streams = max(min(STREAMS, (len(train) - 1) // steps), 1)
+
+    @jax.jit
+    def statistics(params: nnx.State, pieces: jax.Array) -> nnx.State:
+        def piece(carry: Any, tokens: jax.Array) -> Any:
+            (_, (state, _)), grads = gradient(params, carry[0], tokens)
+            return (state, jax.tree.map(lambda sum, grad: sum + grad**2, carry[1], grads)), None
+
+        first = (model.start(pieces.shape[1]), jax.tree.map(jnp.zeros_like, params))
+        return jax.tree.map(lambda sum: jnp.sqrt(sum / len(pieces)), jax.lax.scan(piece, first, pieces)[0][1])
+
+    return statistics(params, jnp.asarray(in_streams(train, streams, steps)[:PIECES]))
+
+
+def _gradient(model: LanguageModel) -> Callable[[nnx.State, Any, jax.Array], Any]:
+    """`(params, state, tokens)` to ((the loss, (the next state, the log-probabilities)), the gradient)."""
+    graph, _, rest = nnx.split(model, nnx.Param, ...)
+
+    def loss(params: nnx.State, state: Any, tokens: jax.Array) -> Any:
+        logits, state = nnx.merge(graph, params, rest)(tokens[:, :-1], state)
+        losses = entropies(logits, tokens[:, 1:])
+        return jnp.mean(losses), (state, -losses)
+
+    return jax.value_and_grad(loss, has_aux=True)
