@@ -44,7 +44,7 @@ SETTINGS = {
 # Of the Transformer. nanoGPT's own, 6 layers and 384 wide, is far behind after as much processor time on two cores.
 SIZE: dict[str, Any] = {"layers": 4, "width": 128, "heads": 4, "block": WINDOW, "batch": 16, "learning_rate": 2e-3}
 # Options of `jax-lstm evaluate` after the training, chosen by the validation part.
-EVALUATE = {SHAKESPEARE: f"--cold {WINDOW} --dynamic 3e-4 --decay 0.01"}
+EVALUATE = {SHAKESPEARE: f"--cold {WINDOW} --dynamic 1e-4"}
 
 
 def run(name: str, options: str) -> list[Row]:

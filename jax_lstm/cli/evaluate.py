@@ -31,7 +31,7 @@ class Evaluate:
     """Of a language model, also score random windows of this many characters, each from the zero state, as nanoGPT
     does."""
     dynamic: float | None = None
-    """Of a language model, also score by dynamic evaluation at this rate, as 3e-4: the weights follow the text."""
+    """Of a language model, also score by dynamic evaluation at this rate, as 1e-4: the weights follow the text."""
     decay: float = Dynamics(0).decay
     """With --dynamic, how fast the weights go back to the trained ones."""
     split: str = ""

@@ -25,7 +25,7 @@ class Dynamics(NamedTuple):
     """How weights follow the text: `rate` of a step, `decay` back to the trained weights, `steps` in a segment."""
 
     rate: float
-    decay: float = 0.01
+    decay: float = 0.002
     steps: int = 20
 
 
