@@ -15,14 +15,16 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#b0568a", "#8a7400", "#4a90d0", "#777777", "#8a63d2", "#b84747", "#4d7f3f",
     "#c98a2b", "#2f8f9d", "#a0522d",
 )  # fmt: skip
-# By name, or by the first word of it, so that "scan" and "scan, bfloat16" are alike; other names by their letters.
+# By name, or by the first word of it, so that "scan" and "scan, bfloat16" are alike; other words by their letters.
 KNOWN = {
     "native": 0, "LSTM": 0, "at": 0, "torch": 1, "PyTorch": 1, "scan": 2, "one": 2, "flax optimized": 3,
     "published": 3, "keras": 4, "cudnn": 4, "equinox": 5, "persistence": 6, "torch compile": 6, "onnxruntime": 7,
     "pallas": 7, "ridge": 8, "flax": 8, "linen": 9, "seasonal-naive": 9, "torch cell": 10, "torch compile cell": 12,
+    "eager": 10, "jitted": 4, "unrolled": 12, "fori_loop": 9, "exact": 8, "longest": 10, "buckets": 11, "chunks": 5,
+    "H=512": 5, "H=2048": 8,
 }  # fmt: skip
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
-LINE, STEP, GAP = "#8888", 20, 13
+LINE, STEP, GAP, NEAR = "#8888", 20, 15, 36
 
 
 class Bar(NamedTuple):
@@ -47,14 +49,14 @@ class Chart(NamedTuple):
 
 def colour(name: str) -> str:
     word = name.partition(",")[0].partition(" ")[0]
-    free = 3 + zlib.crc32(name.encode()) % (len(COLOURS) - 3)
+    free = 3 + zlib.crc32(word.encode()) % (len(COLOURS) - 3)
     return COLOURS[KNOWN.get(name, KNOWN.get(word, free))]
 
 
 def bars(title: str, rows: Sequence[Bar], one: float = 0.0, width: int = 640) -> Chart:
     """Horizontal bars: from `one` on a logarithmic axis, or from 0."""
     values = [value for row in rows for value in (row.value, row.low, row.high, *row.points) if value]
-    left, right = 10 + 7 * max(len(row.name) for row in rows), 80
+    left, right = 10 + 7.5 * max(len(row.name) for row in rows), 80
     scale = _scale([*values, one] if one else [0.0, *values], left, width - right, bool(one))
     height, parts = STEP * len(rows) + 26, []
     for tick in _ticks([*values, one or 0.0], bool(one)):
@@ -101,8 +103,11 @@ def lines(
         parts.append(f'<path d="M{left} {at_y(tick):.1f}H{width - right}" stroke="{LINE}" stroke-width=".5"/>')
         parts.append(_text(left - 6, at_y(tick) + 4, _short(tick), "end", 0.7))
     own = sorted({px for px, _ in points})
+    shown = -math.inf
     for tick in own if len(own) <= 9 else _ticks([px for px, _ in points], log_x):
-        parts.append(_text(at_x(tick), height - below + 16, _short(tick), "middle", 0.7))
+        if at_x(tick) - shown >= NEAR:  # figures that would overlap are left out
+            shown = at_x(tick)
+            parts.append(_text(shown, height - below + 16, _short(tick), "middle", 0.7))
     parts.append(_text((left + width - right) / 2, height - 6, x, "middle"))
     ends: list[tuple[float, float, str, str]] = []
     for at, (name, line) in enumerate(series.items()):
@@ -117,9 +122,11 @@ def lines(
             f'<path d="M{left} {at_y(value):.1f}H{width - right}" stroke="currentColor" stroke-dasharray="2 3"/>'
         )
         ends.append((at_y(value), width - right, name, "currentColor"))
+    ends.sort()
+    lowest = height - below + 2 - GAP * (len(ends) - 1)  # above the figures of the axis
     last = -math.inf
-    for y, end, name, stroke in sorted(ends):
-        last = max(y + 4, last + GAP)  # names that would overlap move apart
+    for at, (y, end, name, stroke) in enumerate(ends):
+        last = max(min(y + 4, lowest + GAP * at), last + GAP)  # names that would overlap move apart
         parts.append(_text(end + 8, last, name, fill=stroke))
     about = f"{title}; at the end: " + ", ".join(f"{name} {_short(line[-1][1])}" for name, line in series.items())
     return Chart(title, about, _svg(width, max(height, int(last) + 8), parts, about))

@@ -3,16 +3,28 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.core.record import Record
 from benchmarks.core.tables import Table
 
+T = TypeVar("T")
 VERDICTS = {True: "holds", False: "**does not hold in this record**", None: "was not measured in this record"}
 
 
 class NotMeasuredError(LookupError):
     """A row that a finding needs is not in the record."""
+
+
+def measured(found: T | None, *what: str) -> T:
+    """What was found in a record.
+
+    Raises:
+        NotMeasuredError: nothing was.
+    """
+    if found is None:
+        raise NotMeasuredError(", ".join(what))
+    return found
 
 
 class Finding(NamedTuple):

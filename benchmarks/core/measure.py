@@ -1,5 +1,7 @@
 """Rows of a record: contenders of one case that passed the gate, timed in turns; and the matrix peak."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,25 @@ def timed(part: str, name: str, case: Case, measure: str, admitted: Admitted, pl
     return [*rows, *refused(part, name, case.shape, measure, admitted)]
 
 
+def in_turns(
+    part: str,
+    name: str,
+    shape: str,
+    measure: str,
+    turns: Mapping[str, Call],
+    failed: Mapping[str, str],
+    plan: Plan,
+    baseline: str,
+    steps: int = 1,
+) -> list[Row]:
+    """Rows of calls that make `steps` steps, except for those that have failed."""
+    seconds, calls = sample({who: turn for who, turn in turns.items() if who not in failed}, plan, steps)
+    return [
+        Row(part, name, who, measure, SECONDS, seconds[who], baseline, about={"shape": shape, "calls": calls[who]})
+        for who in seconds
+    ] + refused(part, name, shape, measure, Admitted({}, dict(failed), {}))  # fmt: skip
+
+
 def refused(part: str, name: str, shape: str, measure: str, admitted: Admitted) -> list[Row]:
     """Rows of those that failed or are not offered."""
     reasons = {who: FAILED + why for who, why in admitted.failed.items()}
@@ -42,23 +63,26 @@ def refused(part: str, name: str, shape: str, measure: str, admitted: Admitted) 
 
 def limits(plan: Plan) -> list[Row]:
     """What this machine can do at all: a float32 product in either framework, and a copy within the cache."""
+    source, target = np.ones(CACHED // 8), np.empty(CACHED // 8)
+    rows = product("peak", "product", PEAK_SIZE, plan)
+    copied, _ = sample({"numpy": lambda: np.copyto(target, source)}, plan)
+    about = {"shape": f"{CACHED} {BYTES}", "flops": 2.0 * CACHED}  # bytes read and written
+    return [*rows, Row("cache", "copy", "numpy", "copy", SECONDS, copied["numpy"], about=about)]
+
+
+def product(part: str, case: str, size: int, plan: Plan, dtype: str = "float32", by_torch: bool = True) -> list[Row]:
+    """A square matrix product, in one or both frameworks."""
     import torch
 
     from benchmarks.core.contenders.in_torch import device, wait
 
-    size = PEAK_SIZE
-    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    in_torch, in_jax, product = torch.from_numpy(a).to(device()), jnp.asarray(a), jax.jit(jnp.dot)
-    source, target = np.ones(CACHED // 8), np.empty(CACHED // 8)
-
-    def of_torch() -> None:
-        torch.matmul(in_torch, in_torch)
-        wait()
-
-    turns: dict[str, Call] = {"torch": of_torch, "jax": lambda: product(in_jax, in_jax).block_until_ready()}
-    seconds, _ = sample(turns, plan)
+    values = np.random.default_rng(0).standard_normal((size, size), np.float32)
+    in_jax, dot = jnp.asarray(values, dtype), jax.jit(jnp.dot)
+    turns: dict[str, Call] = {}
+    if by_torch:
+        in_torch = torch.from_numpy(values).to(device=device(), dtype=getattr(torch, dtype))
+        turns["torch"] = lambda: (torch.matmul(in_torch, in_torch), wait())
+    turns["jax"] = lambda: dot(in_jax, in_jax).block_until_ready()
     about = {"shape": f"{size},{size},{size}", "flops": 2.0 * size**3}
-    rows = [Row("peak", "product", who, "product", SECONDS, found, about=about) for who, found in seconds.items()]
-    copied, _ = sample({"numpy": lambda: np.copyto(target, source)}, plan)
-    about = {"shape": f"{CACHED} {BYTES}", "flops": 2.0 * CACHED}  # bytes read and written
-    return [*rows, Row("cache", "copy", "numpy", "copy", SECONDS, copied["numpy"], about=about)]
+    seconds, _ = sample(turns, plan)
+    return [Row(part, case, who, "product", SECONDS, found, about=about) for who, found in seconds.items()]

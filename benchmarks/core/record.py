@@ -67,7 +67,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """A run of a study. `note`: anything that a reader must know about how it came about."""
+    """A run of a study. `note`: anything that a reader must know about how it came about.
+
+    `submission`: what makes it verifiable, see `benchmarks/speed/submission.py`; empty for other records.
+    """
 
     study: str
     command: str
@@ -80,6 +83,7 @@ class Record:
     environment: dict[str, Any]
     absent: dict[str, str] = field(default_factory=dict)  # contenders that are not installed, and how to get them
     note: str = ""
+    submission: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
     def of(self, part: str, case: str = "", measure: str = "", contender: str = "") -> list[Row]:
@@ -136,6 +140,7 @@ class Record:
                 f"{row.contender} ({row.case}, {row.measure}): {row.failed}" for row in self.rows if row.failed
             ),
             "Note": self.note,
+            "Submission": f"digest `{digest}`" if (digest := self.submission.get("digest")) else "",
         }
         return {name: text for name, text in found.items() if text}
 
@@ -184,10 +189,17 @@ def resumed(path: Path, study: str, command: str) -> Record:
 
 def write(record: Record, path: Path) -> None:
     make_folder(path.parent)
+    write_whole(path, as_text(record))
+
+
+def as_text(record: Record) -> str:
+    """The content of its file."""
     values = {f.name: getattr(record, f.name) for f in dataclasses.fields(Record) if f.name != "rows"}
+    if not record.submission:
+        del values["submission"]
     head = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
     lines = ",\n".join(json.dumps(_filled(row), ensure_ascii=False, allow_nan=False) for row in record.rows)
-    write_whole(path, f'{head},\n "rows": [\n{lines}\n]}}\n')
+    return f'{head},\n "rows": [\n{lines}\n]}}\n'
 
 
 def _filled(row: Row) -> dict[str, Any]:

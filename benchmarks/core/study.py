@@ -21,9 +21,14 @@ class Study(ABC):
     out: str = ""
     """File for the record; runs/COMMAND-DATE-TIME.json if not given."""
 
+    @property
+    def file(self) -> str:
+        """The file that was asked for, or nothing."""
+        return self.out
+
     def run(self, console: Console, arguments: Sequence[str]) -> int:
         """Measure, print and record; returns the exit status."""
-        path = Path(self.out or f"runs/{self.NAME}-{time.strftime('%Y%m%d-%H%M%S')}.json")
+        path = Path(self.file or f"runs/{self.NAME}-{time.strftime('%Y%m%d-%H%M%S')}.json")
         status = self.make(shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
         console.print(f"record: [bold]{escape(str(path))}[/]")
         return status

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.core.contenders.base import FORWARD
-from benchmarks.core.contenders.in_torch import device, wait
+from benchmarks.core.measure import product
 from benchmarks.core.record import SECONDS, Record, Row
-from benchmarks.core.sampling import Call, Plan, sample
+from benchmarks.core.sampling import Plan, sample
 from benchmarks.device.grid import TORCH_HAS
 from benchmarks.device.precisions import PRECISIONS, computed_in
 
@@ -26,31 +26,11 @@ class Sizes(NamedTuple):
 
 
 def limits(sizes: Sizes, plan: Plan) -> Iterator[list[Row]]:
-    for name in PRECISIONS:
-        yield _product(name, sizes.matrix, plan)
+    for name, precision in PRECISIONS.items():
+        with computed_in(precision):
+            rows = product(PART, name, sizes.matrix, plan, precision.dtype, jax.default_backend() in TORCH_HAS)
+        yield rows
     yield _copy(sizes.array, plan)
-
-
-def _product(name: str, size: int, plan: Plan) -> list[Row]:
-    import torch
-
-    precision = PRECISIONS[name]
-    values = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    in_jax = jnp.asarray(values, precision.dtype)
-    in_torch = torch.from_numpy(values).to(device=device(), dtype=getattr(torch, precision.dtype))
-    product = jax.jit(jnp.dot)
-
-    def of_torch() -> None:
-        torch.matmul(in_torch, in_torch)
-        wait()
-
-    turns: dict[str, Call] = {"jax": lambda: product(in_jax, in_jax).block_until_ready()}
-    if jax.default_backend() in TORCH_HAS:
-        turns["torch"] = of_torch
-    with computed_in(precision):
-        seconds, _ = sample(turns, plan)
-    about = {"shape": f"{size},{size},{size}", "flops": 2.0 * size**3}
-    return [Row(PART, name, who, PRODUCT, SECONDS, taken, about=about) for who, taken in seconds.items()]
 
 
 def _copy(size: int, plan: Plan) -> list[Row]:
@@ -74,14 +54,14 @@ def floor(record: Record, row: Row) -> Floor | None:
     A forward pass reads weights and inputs and writes outputs; the backward pass moves as much again, since the chip
     may keep the rest. None if the limits were not measured.
     """
-    product, copied = _rate(record, row.part, PRODUCT), _rate(record, "memory", COPY)
-    if not product or not copied:
+    multiplied, copied = _rate(record, row.part, PRODUCT), _rate(record, "memory", COPY)
+    if not multiplied or not copied:
         return None
     batch, steps, inputs, hidden = map(int, row.about["shape"].split(",")[:4])
     width = np.dtype(jnp.dtype(PRECISIONS[row.part].dtype)).itemsize
     passes = 1 if row.measure == FORWARD else 2
     moved = passes * width * (4 * hidden * (inputs + hidden) + steps * batch * (inputs + hidden))
-    found = {"products": row.about["flops"] / product, "memory": moved / copied}
+    found = {"products": row.about["flops"] / multiplied, "memory": moved / copied}
     bound = max(found, key=lambda name: found[name])
     return Floor(found[bound], bound)
 

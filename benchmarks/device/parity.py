@@ -17,7 +17,6 @@ from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import TOLERANCES, difference
 
 PART = "parity"
-PART = "parity"
 STEPS, BATCH, INPUT, HIDDEN, PROJECTED = 9, 5, 3, 8, 4
 LENGTHS = np.array([9, 1, 4, 9, 6], np.int32)
 

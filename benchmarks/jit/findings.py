@@ -11,7 +11,7 @@ from benchmarks.core import tables as units
 from benchmarks.core.compiling import STAGES
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
-from benchmarks.core.findings import Figure, NotMeasuredError, load
+from benchmarks.core.findings import Figure, NotMeasuredError, load, measured
 from benchmarks.core.record import Record, Row
 
 DOZENS = 100  # calls that count as a few dozen
@@ -34,10 +34,9 @@ class Seen:
         self.devices = row.about.get("devices", 1)
 
     def samples(self, name: str) -> Row:
-        found = self.record.row(self.row.part, self.row.case, f"{self.row.measure}: {name}", self.row.contender)
-        if found is None:
-            raise NotMeasuredError(f"{self.row.part}, {self.row.contender}, {name}")
-        return found
+        row = self.row
+        found = self.record.row(row.part, row.case, f"{row.measure}: {name}", row.contender)
+        return measured(found, row.part, row.contender, name)
 
     def __getitem__(self, name: str) -> Figure:
         loop, _, of = name.partition(" ")
@@ -62,7 +61,7 @@ class Seen:
         if (one.part, one.case, one.measure) == (two.part, two.case, two.measure):
             found = self.record.ratio(two, one.contender)
             assert found is not None
-            return Figure(found.median, units.times)
+            return Figure(found.median, lambda value: "~" * bool(found.doubt) + units.times(value))
         return Figure(one.value / two.value, units.times)
 
 

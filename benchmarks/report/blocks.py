@@ -16,6 +16,7 @@ from benchmarks.core.record import RECORDS, Record, read
 from benchmarks.core.tables import Table, markdown, pivot
 from benchmarks.jit import tables as jit
 from benchmarks.jit.findings import FINDINGS, headline
+from benchmarks.report.findings import elsewhere
 from benchmarks.speed import tables as speed
 from benchmarks.speed.comparison import COMPILE, MEMORY
 from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
@@ -37,12 +38,21 @@ def facts(record: Record, name: str) -> str:
 
 
 def _of_speed(record: Record) -> str:
+    """The record that all pages quote, beside a column of means from each other machine, `speed-NAME.json`."""
     _, first, _ = next(judged(SPEED_FINDINGS, record))
     control = f"As a control PyTorch was timed against itself: {speed.control(record)}."
-    table = markdown(speed.answer(record), titles=False)
+    others = {path.stem: read(path, "speed") for path in sorted(RECORDS.glob("speed-*.json"))}
+    columns, made = speed.answer(record), ""
+    for name, other in others.items():
+        columns = speed.beside(columns, other)
+        broken = [f"“{finding.rule.rstrip('.')}”" for finding, _, holds in judged(SPEED_FINDINGS, other) if not holds]
+        count = f"{len(SPEED_FINDINGS) - len(broken)} of the {len(SPEED_FINDINGS)} rules below hold"
+        less = f"; not {units.listed(broken)}" if broken else ""
+        made += f" On the {other.environment['cpu']}, {count}{less}. {facts(other, name)}"
+    table = markdown(columns, titles=False)
     where = f"{record.threads} cores of an {record.environment['cpu']}"
     said = f"**On {where}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
-    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}"
+    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}{made}"
 
 
 def _readme(record: Record) -> str:
@@ -76,21 +86,6 @@ def _kernels(record: Record) -> str:
         made.append(pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell))
     made += [speed.varied(record, part) for part in ("training", "remat")]
     return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
-
-
-def _cases(record: Record) -> str:
-    """Forward / forward+backward, a column a contender."""
-    forward, backward = speed.glance(record, FORWARD), speed.glance(record, BACKWARD)
-    other = {
-        (row[0], column): cell for row in backward.rows for column, cell in zip(backward.columns, row, strict=True)
-    }
-    cells = {(row[0], column): cell for row in forward.rows for column, cell in zip(forward.columns, row, strict=True)}
-
-    def cell(case: str, name: str) -> str:
-        return f"{cells[case, name]} / {other.get((case, name), '-')}"
-
-    cases = [row[0] for row in forward.rows]
-    return markdown(pivot("", "case (B,T,I,H)", cases, forward.columns[1:], cell), titles=False)
 
 
 def _costs(record: Record) -> str:
@@ -137,7 +132,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "readme speed": ("speed", _readme),
     "speed": ("speed", _of_speed),
     "speed findings": ("speed", lambda record: as_text(SPEED_FINDINGS, record)),
-    "speed cases": ("speed", _cases),
+    "speed cases": ("speed", lambda record: markdown(speed.glance(record, FORWARD, BACKWARD), titles=False)),
     "speed costs": ("speed", _costs),
     "goals": ("speed", _goals),
     "kernels": ("kernels", _kernels),
@@ -145,6 +140,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "jit": ("jit", _jit),
     "jit findings": ("jit", lambda record: as_text(FINDINGS[:5], record)),
     "jit more findings": ("jit", lambda record: as_text(FINDINGS[5:], record)),
+    "jit elsewhere": ("compile-v5e", lambda _: elsewhere()),
     "profile": _plain("profile", lambda record: [speed.profile(record)]),
     "scaling": ("scaling", _scaling),
     "ensemble": _plain("ensemble", lambda record: [speed.varied(record, "ensemble")]),

@@ -10,13 +10,13 @@ from rich.console import Console
 from benchmarks.core.cases import CASES
 from benchmarks.core.contenders import BASELINE, CONTENDERS
 from benchmarks.core.cores import cores, use_cores
-from benchmarks.core.record import Recorder, Row, begin, read
+from benchmarks.core.record import Recorder, Row, begin, read, write
 from benchmarks.core.sampling import Plan
 from benchmarks.core.study import Study
 from benchmarks.core.tables import print_facts, print_table
-from benchmarks.speed import kernels
+from benchmarks.speed import kernels, submission
 from benchmarks.speed.check import again, judged, print_verdicts
-from benchmarks.speed.comparison import FULL, MEASURES, QUICK, Setting, compare
+from benchmarks.speed.comparison import FULL, MEASURES, PART, QUICK, Setting, compare
 from benchmarks.speed.ensemble import CASES as ENSEMBLES
 from benchmarks.speed.ensemble import ensembles
 from benchmarks.speed.iterations import iterations
@@ -25,6 +25,8 @@ from benchmarks.speed.tables import tables
 from jax_lstm.checks import require, require_extra, require_one_of, require_size
 
 PARTS = ("speed", "kernels", "ensemble", "scaling", "iterations")
+NARROWER = ("quick", "case", "contender", "measure")
+ALONE = {"check": ("repeats what was recorded", NARROWER), "submit": ("measures all", (*NARROWER, "check", "out"))}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Speed(Study):
     """What to measure: speed (all contenders), kernels (ours in several ways), ensemble (many models at once), scaling
     (what devices exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
     quick: bool = False
-    """A few cases and rounds, in three minutes; the figures are rough."""
+    """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Case of `speed` or `ensemble` to measure; may be repeated."""
     contender: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -49,7 +51,9 @@ class Speed(Study):
     gpu: bool = False
     """Compute on the GPU, in both frameworks."""
     check: str = ""
-    """Repeat this record with fewer rounds, and report which of its ratios still hold."""
+    """Repeat this record with fewer rounds, and report which ratios still hold; a submission is verified first."""
+    submit: str = ""
+    """File for a record that others can verify: the full comparison, under the rules of docs/protocol.md."""
     most: int = MOST
     """Of `scaling`: devices of the largest mesh."""
     compile_for: str = ""
@@ -59,16 +63,25 @@ class Speed(Study):
     shorter: int = 1
     """Of `iterations`: divide the steps of training and the sequences by this, to try the command."""
 
+    @property
+    def file(self) -> str:
+        """The file that was asked for, or nothing."""
+        return self.submit or self.out
+
     def make(self, command: str, path: Path, console: Console) -> int:
         """Exit status 1 if a contender failed the gate, or a ratio of the checked record no longer holds."""
         recorded = read(Path(self.check), self.NAME) if self.check else None
         require_one_of("--part", self.part, PARTS)
         require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
         require_size("--shorter", self.shorter)
+        for option, (does, others) in ALONE.items():
+            for other in others if getattr(self, option) else ():
+                given = getattr(self, other)
+                require(not given, f"--{other}", f"be left out with --{option}, which {does}", given)
+        require(not self.submit or self.part == PART, "--part", f"be {PART} with --submit", self.part)
+        if recorded and recorded.submission:
+            console.print(submission.verified(recorded, FULL), highlight=False)
         if recorded:
-            for option in ("quick", "case", "contender", "measure"):
-                given = getattr(self, option)
-                require(not given, f"--{option}", "be left out with --check, which repeats what was recorded", given)
             own, fix = cores(), f"--threads {cores()} measures with those"
             fits = bool(self.threads) or recorded.threads <= own
             require(fits, "--check", f"be of a record with at most the {own} threads here", recorded.threads, fix)
@@ -77,10 +90,13 @@ class Speed(Study):
             require_extra("torch", "torch", "python -m benchmarks speed")
             use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
         absent = {name: why for name, each in setting.contenders.items() if (why := each.absent())}
-        recorder = Recorder(begin(self.NAME, command, absent), path, console)
+        record = begin(self.NAME, command, absent)
+        recorder = Recorder(submission.begun(record) if self.submit else record, path, console)
         for rows in self._rows(setting):
             recorder.add(rows)
-        record = recorder.record
+        record = submission.sealed(recorder.record) if self.submit else recorder.record
+        if self.submit:
+            write(record, path)
         for table in tables(record):
             print_table(console, table)
         print_facts(console, record.facts)

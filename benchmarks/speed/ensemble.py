@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from benchmarks.core.contenders import BASELINE
-from benchmarks.core.gate import Admitted
-from benchmarks.core.measure import refused
-from benchmarks.core.record import SECONDS, Row
-from benchmarks.core.sampling import Plan, sample
+from benchmarks.core.contenders.base import TRAINING
+from benchmarks.core.measure import in_turns
+from benchmarks.core.record import Row
+from benchmarks.core.sampling import Plan
 from benchmarks.speed.tutorial import wrong_losses
 from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.data import DataConfig
@@ -78,11 +78,6 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = WEATHER) ->
     }
     losses = {who: turn() for who, turn in turns.items()}
     failed = wrong_losses(losses, losses[BASELINE])
-    seconds, calls = sample({who: turn for who, turn in turns.items() if who not in failed}, plan, rows.shape[1])
     sizes = (setup.batch_size, data.window, task.dataset.input_size, setup.hidden_size)
     shape = f"{setup.size} x {','.join(map(str, sizes))}" + f", {setup.num_layers} layers" * (setup.num_layers > 1)
-    measure = "training step"
-    return [
-        Row(PART, name, who, measure, SECONDS, seconds[who], BASELINE, about={"shape": shape, "calls": calls[who]})
-        for who in seconds
-    ] + refused(PART, name, shape, measure, Admitted({}, failed, {}))
+    return in_turns(PART, name, shape, TRAINING, turns, failed, plan, BASELINE, rows.shape[1])

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING
-from benchmarks.core.findings import Figure, NotMeasuredError, load
+from benchmarks.core.findings import Figure, NotMeasuredError, load, measured
 from benchmarks.core.record import Record
 from benchmarks.core.sampling import Ratio
 from benchmarks.core.tables import seconds, size
@@ -18,25 +18,17 @@ Figures = Mapping[str, Any]
 
 
 def _mean(record: Record, measure: str, name: str) -> Ratio:
-    found = mean(record, measure, name)
-    if found is None:
-        raise NotMeasuredError(f"{measure}, {name}")
-    return found[0]
+    return measured(mean(record, measure, name), measure, name)[0]
 
 
 def _speed(record: Record, case: str, measure: str, name: str, baseline: str = BASELINE) -> Figure:
-    row = record.row(PART, case, measure, name)
-    found = record.ratio(row, baseline) if row else None
-    if found is None:
-        raise NotMeasuredError(f"{case}, {measure}, {name}")
+    row = measured(record.row(PART, case, measure, name), case, measure, name)
+    found = measured(record.ratio(row, baseline), case, measure, baseline)
     return Figure(found.median, lambda value: f"{'~' * bool(found.doubt)}{value:.2f}")
 
 
 def _value(record: Record, case: str, measure: str, name: str) -> float:
-    found = record.value(PART, case, measure, name)
-    if found is None:
-        raise NotMeasuredError(f"{case}, {measure}, {name}")
-    return found
+    return measured(record.value(PART, case, measure, name), case, measure, name)
 
 
 def fastest(record: Record) -> Figures:

@@ -1,7 +1,7 @@
 """The part `kernels`: our kernels in several ways, a row each in `VARIATIONS`, and what they cost to compile."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -80,7 +80,6 @@ class Setting:
     plan: Plan = Plan(budget=1.25)  # noqa: RUF009 immutable
     variations: tuple[Variation, ...] = VARIATIONS
     lengths: tuple[int, ...] = (16, 256, 4096)
-    training: Callable[[Plan, list[str]], list[Row]] = field(default=training)
 
 
 FULL = Setting()
@@ -113,7 +112,7 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
                         for who, work in admitted.works.items()
                     ]
                 yield rows
-    yield setting.training(setting.plan._replace(budget=4 * setting.plan.budget), present)
+    yield training(setting.plan._replace(budget=4 * setting.plan.budget), present)
     for steps in setting.lengths if present else ():
         yield _compiling(Case(32, steps, 32, 64), present, setting.plan.least)
 

@@ -62,21 +62,37 @@ def answer(record: Record) -> Table:
     )
 
 
+def beside(table: Table, other: Record) -> Table:
+    """The table with the means of another record, forward / forward+backward, in a further column."""
+
+    def cell(name: str) -> str:
+        found = [mean(other, measure, name) for measure in (FORWARD, BACKWARD)]
+        return " / ".join(str(each[0]) if each else ABSENT for each in found)
+
+    column = f"{other.environment['cpu']}, {other.threads} cores: {FORWARD} / {BACKWARD}"
+    rows = [(*row, cell(row[0])) for row in table.rows]
+    return table._replace(columns=(*table.columns, column), rows=rows)
+
+
 def interval(found: Ratio) -> str:
     return f"{found} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def glance(record: Record, measure: str) -> Table:
-    """The speed of every contender at every case."""
-    rows = record.of(PART, "", measure)
+def glance(record: Record, *measures: str) -> Table:
+    """The speed of every contender at every case, in each of the measures."""
+    rows = [row for measure in measures for row in record.of(PART, "", measure)]
     shapes = {row.case: f"{row.case} ({row.about['shape']})" for row in rows}
 
-    def cell(case: str, name: str) -> str | None:
-        found = next(iter(record.of(PART, case.partition(" (")[0], measure, name)), None)
-        return found and ("failed" if found.failed else (str(ratio) if (ratio := record.ratio(found)) else None))
+    def speed(case: str, measure: str, name: str) -> str:
+        found = next(iter(record.of(PART, case, measure, name)), None)
+        return ABSENT if found is None else "failed" if found.failed else str(record.ratio(found) or ABSENT)
+
+    def cell(case: str, name: str) -> str:
+        return " / ".join(speed(case.partition(" (")[0], measure, name) for measure in measures)
 
     columns = [name for name in names(row for row in rows if row.samples or row.failed) if name != BASELINE]
-    return pivot(f"Speed relative to PyTorch, {measure}", "case (B,T,I,H)", shapes.values(), columns, cell)
+    title = f"Speed relative to PyTorch, {' / '.join(measures)}"
+    return pivot(title, "case (B,T,I,H)", shapes.values(), columns, cell)
 
 
 def details(record: Record) -> Table:
@@ -257,16 +273,16 @@ def scaling_chart(record: Record) -> Chart:
 
 def tiles(record: Record) -> list[tuple[str, str]]:
     """What was found, with its uncertainty."""
-    found = []
+    found, cpu = [], record.environment["cpu"]
     for measure in TIMED:
         known = mean(record, measure, "native")
         if known:
             ratio, number = known
             cases = f"{number} cases" if number > 1 else "one case"
             text = f"{measure}: our kernel beside PyTorch's, 95 % interval {ratio.low:.2f} to {ratio.high:.2f}, {cases}"
-            found.append((f"{ratio}×", text))
+            found.append((f"{ratio}×", f"{text}, {cpu}"))
     if text := control(record):
         found.append(
-            (text.partition(" times")[0] + "×", "the same PyTorch beside itself: how far any ratio can be trusted")
+            (text.partition(" times")[0] + "×", f"PyTorch beside itself: how far ratios can be trusted, {cpu}")
         )
     return found

@@ -10,10 +10,10 @@ import optax
 from flax import nnx
 
 from benchmarks.core.contenders import BASELINE
-from benchmarks.core.gate import Admitted
-from benchmarks.core.measure import refused
-from benchmarks.core.record import SECONDS, Row
-from benchmarks.core.sampling import Call, Plan, sample
+from benchmarks.core.contenders.base import TRAINING
+from benchmarks.core.measure import in_turns
+from benchmarks.core.record import Row
+from benchmarks.core.sampling import Call, Plan
 from jax_lstm.models import LSTMModel
 from jax_lstm.tolerances import TOLERANCES, difference
 from jax_lstm.train.step import init_state, make_step
@@ -42,15 +42,10 @@ def training(plan: Plan, backends: list[str]) -> list[Row]:
         makers[f"{backend}, a call a step"] = lambda backend=backend: _called(backend, xs, ys)
     expected = _in_torch(weights, xs, ys, "float64").losses()
     trainers = {name: make() for name, make in makers.items()}
-    part, case, measure = "training", "tutorial", "training step"
     shape = f"{BATCH},{WINDOW},{SIZES[0]},{SIZES[1]}"
     failed = wrong_losses({name: trainer.losses() for name, trainer in trainers.items()}, expected)
-    runs = {name: trainer.run for name, trainer in trainers.items() if name not in failed}
-    seconds, calls = sample(runs, plan, STEPS)
-    return [
-        Row(part, case, name, measure, SECONDS, seconds[name], BASELINE, about={"shape": shape, "calls": calls[name]})
-        for name in seconds
-    ] + refused(part, case, shape, measure, Admitted({}, failed, {}))
+    runs = {name: trainer.run for name, trainer in trainers.items()}
+    return in_turns("training", "tutorial", shape, TRAINING, runs, failed, plan, BASELINE, STEPS)
 
 
 def wrong_losses(losses: dict[str, np.ndarray], expected: np.ndarray) -> dict[str, str]:

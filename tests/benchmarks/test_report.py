@@ -14,7 +14,10 @@ from benchmarks.core.charts import Bar, bars, colour, lines
 from benchmarks.core.contenders.base import BACKWARD
 from benchmarks.core.findings import judged
 from benchmarks.core.record import RECORDS, ROOT, read, write
+from benchmarks.jit.tables import tiles as jit_tiles
+from benchmarks.report import blocks
 from benchmarks.report.blocks import BLOCKS, MARK, PICTURES, drawn, filled
+from benchmarks.report.findings import BREAK_EVEN, RECORD_OF
 from benchmarks.report.sections import section
 from benchmarks.speed.findings import FINDINGS
 from benchmarks.speed.tables import mean
@@ -46,6 +49,58 @@ def test_findings_of_speed_hold_and_can_fail() -> None:
         if row.contender == "native" and row.unit == "s" and ": " not in row.measure:
             row.samples[:] = [9 * value for value in row.samples]
     assert sum(holds is False for _, _, holds in judged(FINDINGS, record)) >= 4
+
+
+def test_findings_of_other_platforms_hold_and_can_fail() -> None:
+    """From records of the TPU's compiler and of iterations; the estimates are those of the page."""
+    for finding, name in RECORD_OF.items():
+        record = read(RECORDS / f"{name}.json")
+        ((_, _, holds),) = judged([finding], record)
+        assert holds, finding.rule
+        for row in record.rows:
+            if row.contender in ("scan", "pallas", "parallel"):
+                row.samples[:] = [9 * value for value in row.samples]
+        ((_, _, holds),) = judged([finding], record)
+        assert holds is False, finding.rule
+        ((_, _, holds),) = judged([finding], read(RECORDS / "jit.json"))
+        assert holds is None, finding.rule
+    estimates = (ROOT / "docs" / "parallel.md").read_text(encoding="utf-8")
+    for kernel, least in zip(("`scan`", "cuDNN"), BREAK_EVEN.values(), strict=True):
+        assert f"| H100, one sequence | {kernel} | {least} to " in estimates
+
+
+def test_speed_shows_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second record is a column of means; the first stays the headline, and README does not change."""
+    for name in ("speed", "kernels"):
+        shutil.copy(RECORDS / f"{name}.json", tmp_path)
+    monkeypatch.setattr(blocks, "RECORDS", tmp_path)
+    alone, readme = blocks.block("speed"), blocks.block("readme speed")
+    other = read(RECORDS / "speed.json", "speed")
+    other.environment["cpu"] = "Another CPU"
+    for row in other.rows:
+        if row.contender == "native" and row.unit == "s":  # ten times as slow
+            row.samples[:] = [10 * value for value in row.samples]
+    write(other, tmp_path / "speed-another.json")
+    both = blocks.block("speed")
+    assert blocks.block("readme speed") == readme
+    assert len(both.splitlines()) == len(alone.splitlines())
+    pairs = list(zip(alone.splitlines(), both.splitlines(), strict=True))
+    added = {two.split(" | ")[0]: two.removeprefix(one) for one, two in pairs if two.startswith("|")}
+    assert added["| contender"] == " Another CPU, 2 cores: forward / forward+backward |"
+    assert added["| native"] == " 0.15 / 0.17 |"
+    assert added["| onnxruntime"] == " 1.35 / - |"
+    assert "On the Another CPU, 4 of the 8 rules below hold; not “On a CPU use `native`" in both
+    assert "on 2 cores of an Another CPU" in both
+    assert "../benchmarks/records/speed-another.json" in both
+
+
+def test_tiles_of_jit_keep_the_mark() -> None:
+    record = read(RECORDS / "jit.json", "jit")
+    torch, native = (record.of("base", "", BACKWARD, name)[0] for name in ("torch", "native"))
+    assert "~" not in jit_tiles(record)[1][0]
+    native.samples[:] = torch.samples
+    native.samples[0] *= 1.01
+    assert jit_tiles(record)[1][0] == "~1.00×"
 
 
 class Page(HTMLParser):

@@ -4,9 +4,9 @@ Outputs, last states and the gradients of every input and parameter, from PyTorc
 float32. Compiling takes the time: 24 configurations are drawn once, compiled as one program, and called with numbers
 and lengths drawn six times, the same in every run. Another 60 are new in every run, and
 
-    DRAWN=3000 pytest -m slow -n 0 tests/proof/test_drawn.py
+    DRAWN=10000 pytest -m slow -n 0 tests/proof/test_drawn.py
 
-as many as one likes.
+as many as one likes; it prints how many it drew.
 """
 
 import copy
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from side_by_side import Case, Compared, assert_same, by_torch_with_gradients, compare, torch, with_weights_of
@@ -151,8 +152,17 @@ def test_drawn_numbers(numbers: Numbers) -> None:
     check(POOL, numbers)
 
 
-@plain(max_examples=int(os.environ.get("DRAWN", "60")))
-@given(ANY, NUMBERS)
-def test_drawn_configurations(configuration: Configuration, numbers: Numbers) -> None:
-    check([configuration], numbers)
-    jax.clear_caches()  # compiled programs are not needed again, and fill the memory
+def test_drawn_configurations(capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = 0
+
+    @plain(max_examples=int(os.environ.get("DRAWN", "60")))
+    @given(ANY, NUMBERS)
+    def each(configuration: Configuration, numbers: Numbers) -> None:
+        nonlocal drawn
+        check([configuration], numbers)
+        jax.clear_caches()  # compiled programs are not needed again, and fill the memory
+        drawn += 1
+
+    each()
+    with capsys.disabled():
+        print(f" {drawn:,} configurations agree", end=" ")

@@ -1,72 +1,70 @@
 // Sigmoid and tanh of vectors. NaN stays NaN, and infinities give the limits.
 //
-// Both are computed from 2^y - 1, because tanh(x) = m / (m + 2) with m = exp(2x) - 1 keeps its relative accuracy near zero. y is split into an
-// integer n and a remainder r in [-1/2, 1/2]; a polynomial gives 2^r - 1, and 2^y - 1 = 2^n (2^r - 1) + (2^n - 1).
+// Both are computed from e^x - 1, because tanh(x) = m / (m + 2) with m = e^(2x) - 1 keeps its relative accuracy near zero. x = n ln(2) + r with an
+// integer n and |r| <= ln(2)/2; a polynomial gives e^r - 1, and e^x - 1 = 2^n (e^r - 1) + (2^n - 1).
 //
-// Accuracy: a few ulp, plus the effect of rounding y, which is a product.
+// Accuracy: about 1 ulp for sigmoid and 2 for tanh, also where gates saturate and gradients are as small as sigmoid(x) or 1 - tanh(x)^2.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// 2^r - 1, as r times a minimax polynomial; the relative error is 1.3e-8.
-JAX_LSTM_INLINE Vec<float> exp2_minus_1(Vec<float> r) {
+// e^r - 1, as r times a minimax polynomial; the relative error is 1.7e-8.
+JAX_LSTM_INLINE Vec<float> exp_minus_1(Vec<float> r) {
   using V = Vec<float>;
-  V p = V::broadcast(1.5453162942e-04f);
-  p = fma(p, r, V::broadcast(1.3390863364e-03f));
-  p = fma(p, r, V::broadcast(9.6180825573e-03f));
-  p = fma(p, r, V::broadcast(5.5503571142e-02f));
-  p = fma(p, r, V::broadcast(2.4022650761e-01f));
-  p = fma(p, r, V::broadcast(6.9314718803e-01f));
-  return p * r;
+  V p = V::broadcast(1.3882522159e-03f);
+  p = fma(p, r, V::broadcast(8.3665139762e-03f));
+  p = fma(p, r, V::broadcast(4.1667199655e-02f));
+  p = fma(p, r, V::broadcast(1.6666543670e-01f));
+  p = fma(p, r, V::broadcast(4.9999998155e-01f));
+  return fma(p * r, r, r);
 }
 
 // The same by its Taylor series; the first omitted term is below 1e-17.
-JAX_LSTM_INLINE Vec<double> exp2_minus_1(Vec<double> r) {
+JAX_LSTM_INLINE Vec<double> exp_minus_1(Vec<double> r) {
   using V = Vec<double>;
-  V p = V::broadcast(1.36914888539041281e-12);
-  p = fma(p, r, V::broadcast(2.56784359934882055e-11));
-  p = fma(p, r, V::broadcast(4.44553827187081162e-10));
-  p = fma(p, r, V::broadcast(7.05491162080112336e-09));
-  p = fma(p, r, V::broadcast(1.01780860092396999e-07));
-  p = fma(p, r, V::broadcast(1.32154867901443095e-06));
-  p = fma(p, r, V::broadcast(1.52527338040598411e-05));
-  p = fma(p, r, V::broadcast(1.54035303933816088e-04));
-  p = fma(p, r, V::broadcast(1.33335581464284433e-03));
-  p = fma(p, r, V::broadcast(9.61812910762847688e-03));
-  p = fma(p, r, V::broadcast(5.55041086648215831e-02));
-  p = fma(p, r, V::broadcast(2.40226506959100722e-01));
-  p = fma(p, r, V::broadcast(6.93147180559945286e-01));
-  return p * r;
+  V p = V::broadcast(1.0 / 6227020800);
+  p = fma(p, r, V::broadcast(1.0 / 479001600));
+  p = fma(p, r, V::broadcast(1.0 / 39916800));
+  p = fma(p, r, V::broadcast(1.0 / 3628800));
+  p = fma(p, r, V::broadcast(1.0 / 362880));
+  p = fma(p, r, V::broadcast(1.0 / 40320));
+  p = fma(p, r, V::broadcast(1.0 / 5040));
+  p = fma(p, r, V::broadcast(1.0 / 720));
+  p = fma(p, r, V::broadcast(1.0 / 120));
+  p = fma(p, r, V::broadcast(1.0 / 24));
+  p = fma(p, r, V::broadcast(1.0 / 6));
+  p = fma(p, r, V::broadcast(1.0 / 2));
+  return fma(p * r, r, r);
 }
 
-// 2^y = scale + scale * result.
+// e^x = scale + scale * result.
 template <class T>
-JAX_LSTM_INLINE Vec<T> split_exp2(Vec<T> y, Vec<T>& scale) {
-  Vec<T> n = Vec<T>::round(y);
-  scale = Vec<T>::power_of_two(n);
-  return exp2_minus_1(y - n);
+JAX_LSTM_INLINE Vec<T> split_exp(Vec<T> x, Vec<T>& scale) {
+  using V = Vec<T>;
+  constexpr double log2_e = 1.44269504088896340736, ln_2 = 0.693147180559945309417;
+  const V n = V::round(x * V::broadcast(T(log2_e)));
+  scale = V::power_of_two(n);
+  return exp_minus_1(fnma(n, V::broadcast(T(ln_2)), x));
 }
-
-constexpr double kLog2E = 1.44269504088896340736;
 
 template <class T>
 JAX_LSTM_INLINE Vec<T> sigmoid(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = sizeof(T) == 4 ? T(126) : T(1000);  // 2^limit is finite, and its reciprocal is negligible
+  constexpr T limit = sizeof(T) == 4 ? T(87) : T(690);  // e^limit is finite, and its reciprocal is negligible
   V scale;
-  V e = split_exp2(V::clamp(x * V::broadcast(T(-kLog2E)), -limit, limit), scale);
+  V e = split_exp(V::clamp(V::broadcast(0) - x, -limit, limit), scale);
   return V::reciprocal(fma(scale, e, scale + V::broadcast(1)));
 }
 
 template <class T>
 JAX_LSTM_INLINE Vec<T> tanh(Vec<T> x) {
   using V = Vec<T>;
-  constexpr T limit = 60;  // tanh rounds to 1 well below this
+  constexpr T limit = 40;  // tanh(limit / 2) rounds to 1
   V scale;
-  V e = split_exp2(V::clamp(x * V::broadcast(T(2 * kLog2E)), -limit, limit), scale);
-  V m = fma(scale, e, scale - V::broadcast(1));
-  return m * V::reciprocal(m + V::broadcast(2));
+  V e = split_exp(V::clamp(x + x, -limit, limit), scale);
+  V m = fma(scale, e, scale - V::broadcast(1)), r = V::reciprocal(m + V::broadcast(2));
+  return V::choose_above(m, 2, fnma(V::broadcast(2), r, V::broadcast(1)), m * r);
 }
 
 }  // namespace JAX_LSTM_ISA

@@ -85,23 +85,23 @@ class Backward : Sequence {
       rows = {0, batch_};
       h_panels = share(h_.count, thread, team.size());
       cell_panels = share(cell_.count, thread, team.size());
-      team.barrier();
+      team.barrier(thread);
     }
     S* sums = sums_ + thread * kRowChunk * 4 * kVector;
     for (int64_t step = time_ - 1; step >= -1; --step) {
       step_h(step, rows, h_panels, sums);
-      if (split_hidden) team.barrier();
+      if (split_hidden) team.barrier(thread);
       if (step < 0) break;
       if (projected_) {
         step_cell(step, rows, cell_panels, sums);
-        if (split_hidden) team.barrier();
+        if (split_hidden) team.barrier(thread);
       }
       if (d_xs_ && !split_hidden)
         for (int64_t first = rows.begin; first < rows.end; first += kRowChunk)
           inputs_of_rows(d_gates_buffers_[step % 2] + first * gates_stride_, index(step) * batch_ + first, smaller(kRowChunk, rows.end - first), sums);
     }
     if (d_xs_ && split_hidden) inputs_at_last(team, thread, sums);
-    team.barrier();
+    team.barrier(thread);
     weight_gradients(team, thread);
   }
 
@@ -132,6 +132,11 @@ class Backward : Sequence {
 
   // Gradient of h after `step` (of h0 for -1), from the following step; without a projection, then through the cell.
   void step_h(int64_t step, Range rows, Range panels, S* sums) {
+    if (panels.end - panels.begin < h_.count)  // other threads have read these lines, and fetching them back takes long
+      for (int64_t row = rows.begin; row < rows.end; ++row)
+        for (int64_t gate = 0; gate < 4; ++gate)
+          for (int64_t unit = h_.column(panels.begin, 0); unit < smaller(h_.column(panels.end, 0), hidden_); unit += kVector)
+            __builtin_prefetch(d_gates_buffers_[step & 1] + row * gates_stride_ + gate * hidden_ + unit, 1);
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);

@@ -89,14 +89,14 @@ class Forward : Sequence {
       rows = {0, batch_};
       panels = share(gate_panels_, thread, team.size());
       projections = share(projection_panels_, thread, team.size());
-      team.barrier();
+      team.barrier(thread);
     }
     for (int64_t step = 0; step < time_; ++step) {
       step_gates(step, rows, panels, thread);
-      if (split_hidden) team.barrier();
+      if (split_hidden) team.barrier(thread);
       if (projected_) {
         step_projection(step, rows, projections, thread);
-        if (split_hidden) team.barrier();
+        if (split_hidden) team.barrier(thread);
       }
     }
   }
@@ -131,6 +131,10 @@ class Forward : Sequence {
     const Operand* x = input_rows(t, rows, thread);
     const Operand* h = h_buffers_[step % 2];
     if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, panels);
+    if (panels.end - panels.begin < gate_panels_)  // other threads have read these lines, and fetching them back takes long
+      for (int64_t row = rows.begin; row < rows.end; ++row)
+        for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+          __builtin_prefetch(h_buffers_[(step + 1) % 2] + row * h_stride_ + panel * kVector, 1);
     S* sums = sums_ + thread * kRowChunk * kColumns;
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const Operand* weights = panels_ + panel * panel_size_;

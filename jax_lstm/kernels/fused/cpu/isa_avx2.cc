@@ -8,9 +8,9 @@
 
 // Enables the instruction set from here on, so that the build needs no flags for single files.
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,bmi2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,bmi2,prfchw"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma,bmi2")
+#pragma GCC target("avx2,fma,bmi2,prfchw")
 #endif
 
 #define JAX_LSTM_ISA avx2

@@ -83,8 +83,9 @@ struct Control {
   static constexpr int closed = 1 << 20;
 
   TeamWork work;
-  Team team;
   int wanted;  // helpers
+  std::unique_ptr<Team::Signals[]> signals{new Team::Signals[static_cast<size_t>(wanted) + 1]};
+  Team team{signals.get()};
   std::atomic<int> owners{wanted + 1};
   std::thread::id caller = std::this_thread::get_id();
   std::atomic<int> callers_core{this_core()};
@@ -132,14 +133,13 @@ void run_helper(void* data) { Owner(static_cast<Control*>(data))->help(); }
 
 Pool::~Pool() = default;
 
-void Team::barrier() {
-  if (size_ == 1) return;
-  int round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-  } else {
-    spin_until([&] { return round_.load(std::memory_order_acquire) != round; });
+// A dissemination barrier: in round k each thread signals, and waits for the thread 2^k further on. With two threads, each reads one line of the other.
+void Team::barrier(int thread) {
+  for (int far = 1; far < size_; far *= 2) {
+    const int64_t given = signals_[thread].given.load(std::memory_order_relaxed) + 1;
+    signals_[thread].given.store(given, std::memory_order_release);
+    const Signals& other = signals_[(thread + far) % size_];
+    spin_until([&] { return other.given.load(std::memory_order_acquire) >= given; });
   }
 }
 

@@ -20,16 +20,19 @@ class Pool {
 
 class Team {
  public:
-  explicit Team(int size = 1) : size_(size) {}
+  // How many signals one thread has given, in a cache line of its own.
+  struct alignas(64) Signals {
+    std::atomic<int64_t> given{0};
+  };
+  explicit Team(Signals* signals = nullptr, int size = 1) : signals_(signals), size_(size) {}
   int size() const { return size_; }
   void set_size(int size) { size_ = size; }
   // Returns when every thread of the team has called it. What they wrote before is then visible to all.
-  void barrier();
+  void barrier(int thread);
 
  private:
+  Signals* signals_;
   int size_;
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<int> round_{0};
 };
 
 struct TeamWork {

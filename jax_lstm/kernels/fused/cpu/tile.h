@@ -1,7 +1,8 @@
 // Matrix products on register tiles: out[rows][columns] (+)= a[rows][k] * panel[k][columns].
 //
-// A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile reads it once with all its sums in registers. Every sum
-// runs over k in order, whatever the shape of the tile, so results do not depend on how the work is divided.
+// A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile reads it once with all its sums in registers. Sums
+// are made in chunks of 32 k and added up in order, which loses fewer digits than one long sum. The chunks do not depend on the shape of the tile, so
+// results do not depend on how the work is divided.
 //
 // A `Dot` defines how operands are stored and multiplied. `PlainDot<S>` stores both as S. `Bfloat16Dot` (dot_bfloat16.h) stores both
 // as bfloat16, with adjacent k in pairs, and accumulates in float32. A Dot has:
@@ -63,29 +64,64 @@ template <class Dot>
 using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
                               typename Dot::Sum* out, int64_t out_stride);
 
+// The sums of one tile.
+template <class S, int rows, int width>
+struct Sums {
+  using V = Vec<S>;
+  V at[rows][width];
+
+  JAX_LSTM_INLINE Sums load(const S* from, int64_t stride) {
+    Sums sums;
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) sums.at[m][v] = V::load(from + m * stride + v * V::width);
+    return sums;
+  }
+  JAX_LSTM_MEMBER void store(S* to, int64_t stride) const {
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) V::store(to + m * stride + v * V::width, at[m][v]);
+  }
+  JAX_LSTM_MEMBER void add(const Sums& other) {
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) at[m][v] = at[m][v] + other.at[m][v];
+  }
+  JAX_LSTM_MEMBER void clear() {
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int v = 0; v < width; ++v) at[m][v] = V::broadcast(0);
+  }
+};
+
 template <class Dot, int rows, int width, bool a_packed>
 void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out,
           int64_t out_stride) {
-  using V = Vec<typename Dot::Sum>;
-  V sums[rows][width];
-  if (init) {
-#pragma GCC unroll 12
-    for (int m = 0; m < rows; ++m)
-#pragma GCC unroll 4
-      for (int v = 0; v < width; ++v) sums[m][v] = V::load(init + m * init_stride + v * V::width);
-  } else {
-#pragma GCC unroll 12
-    for (int m = 0; m < rows; ++m)
-#pragma GCC unroll 4
-      for (int v = 0; v < width; ++v) sums[m][v] = V::broadcast(0);
+  constexpr int64_t columns = width * Vec<typename Dot::Sum>::width;
+  constexpr int64_t chunk = a_packed ? 128 : 32;      // the caller of a packed tile has chunks too
+  constexpr bool in_registers = rows * width <= 12;  // there is room for the total beside the sums; otherwise it is in `out`
+  using Total = Sums<typename Dot::Sum, rows, width>;
+  Total sums, total;
+  if (init) sums = Total::load(init, init_stride);
+  else sums.clear();
+  for (Rows<Dot> part : {x, y}) {
+    for (int64_t k = 0; k < part.depth; k += chunk) {
+      if (k > 0) {
+        if (in_registers) total = sums;
+        else sums.store(out, out_stride);
+        sums.clear();
+      }
+      Dot::template accumulate<rows, width, a_packed>(sums.at, part.a + k * (a_packed ? part.stride : 1), part.stride, panel + k * columns,
+                                                      smaller(chunk, part.depth - k));
+      if (k > 0) sums.add(in_registers ? total : Total::load(out, out_stride));
+    }
+    panel += round_up(part.depth, Dot::group) * columns;
   }
-  Dot::template accumulate<rows, width, a_packed>(sums, x.a, x.stride, panel, x.depth);
-  if (!a_packed && y.depth)
-    Dot::template accumulate<rows, width, a_packed>(sums, y.a, y.stride, panel + round_up(x.depth, Dot::group) * width * V::width, y.depth);
-#pragma GCC unroll 12
-  for (int m = 0; m < rows; ++m)
-#pragma GCC unroll 4
-    for (int v = 0; v < width; ++v) V::store(out + m * out_stride + v * V::width, sums[m][v]);
+  sums.store(out, out_stride);
 }
 
 // Selects the tile for a shape that is known only at run time.

@@ -47,6 +47,9 @@ struct Vec<float> {
   JAX_LSTM_INLINE Vec clamp(Vec x, float low, float high) {
     return {_mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), x.r))};
   }
+  JAX_LSTM_INLINE Vec choose_above(Vec x, float limit, Vec above, Vec otherwise) {
+    return {_mm256_blendv_ps(otherwise.r, above.r, _mm256_cmp_ps(x.r, _mm256_set1_ps(limit), _CMP_GT_OQ))};
+  }
   JAX_LSTM_INLINE Vec round(Vec x) { return {_mm256_round_ps(x.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   JAX_LSTM_INLINE Vec power_of_two(Vec n) {
     __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n.r), _mm256_set1_epi32(127));
@@ -84,6 +87,9 @@ struct Vec<double> {
   friend JAX_LSTM_MEMBER Vec fnma(Vec a, Vec b, Vec c) { return {_mm256_fnmadd_pd(a.r, b.r, c.r)}; }
   JAX_LSTM_INLINE Vec clamp(Vec x, double low, double high) {
     return {_mm256_max_pd(_mm256_set1_pd(low), _mm256_min_pd(_mm256_set1_pd(high), x.r))};
+  }
+  JAX_LSTM_INLINE Vec choose_above(Vec x, double limit, Vec above, Vec otherwise) {
+    return {_mm256_blendv_pd(otherwise.r, above.r, _mm256_cmp_pd(x.r, _mm256_set1_pd(limit), _CMP_GT_OQ))};
   }
   JAX_LSTM_INLINE Vec round(Vec x) { return {_mm256_round_pd(x.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   JAX_LSTM_INLINE Vec power_of_two(Vec n) {

@@ -45,11 +45,14 @@ struct Vec<float> {
   JAX_LSTM_INLINE Vec clamp(Vec x, float low, float high) {
     return {_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), x.r))};
   }
+  JAX_LSTM_INLINE Vec choose_above(Vec x, float limit, Vec above, Vec otherwise) {
+    return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.r, _mm512_set1_ps(limit), _CMP_GT_OQ), otherwise.r, above.r)};
+  }
   JAX_LSTM_INLINE Vec round(Vec x) { return {_mm512_roundscale_ps(x.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   JAX_LSTM_INLINE Vec power_of_two(Vec n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0f), n.r)}; }
   JAX_LSTM_INLINE Vec reciprocal(Vec x) {
     __m512 y = _mm512_rcp14_ps(x.r);
-    return {_mm512_mul_ps(y, _mm512_fnmadd_ps(x.r, y, _mm512_set1_ps(2.0f)))};
+    return {_mm512_fmadd_ps(y, _mm512_fnmadd_ps(x.r, y, _mm512_set1_ps(1.0f)), y)};
   }
   JAX_LSTM_INLINE Vec zip_low(Vec a, Vec b) {
     const __m512i index = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
@@ -84,6 +87,9 @@ struct Vec<double> {
   friend JAX_LSTM_MEMBER Vec fnma(Vec a, Vec b, Vec c) { return {_mm512_fnmadd_pd(a.r, b.r, c.r)}; }
   JAX_LSTM_INLINE Vec clamp(Vec x, double low, double high) {
     return {_mm512_max_pd(_mm512_set1_pd(low), _mm512_min_pd(_mm512_set1_pd(high), x.r))};
+  }
+  JAX_LSTM_INLINE Vec choose_above(Vec x, double limit, Vec above, Vec otherwise) {
+    return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(x.r, _mm512_set1_pd(limit), _CMP_GT_OQ), otherwise.r, above.r)};
   }
   JAX_LSTM_INLINE Vec round(Vec x) { return {_mm512_roundscale_pd(x.r, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
   JAX_LSTM_INLINE Vec power_of_two(Vec n) { return {_mm512_scalef_pd(_mm512_set1_pd(1.0), n.r)}; }

@@ -1,8 +1,8 @@
 // Vec<float> and Vec<double> in plain C++ with the vector extension of GCC and Clang: 16 bytes, which all current CPUs support (SSE2, NEON).
 //
 // A Vec has: broadcast; load and store of a whole vector or of its first n elements (n may exceed the width; the rest loads as zero), also from and
-// to bfloat16; + - *, fma (a*b + c), fnma (c - a*b); for exponentials, clamp (keeps NaN), round (to an integer), power_of_two (of an integer in the
-// exponent's range) and reciprocal (of a finite number of at least 1). zip_low and zip_high interleave the elements of the lower and upper halves of
+// to bfloat16; + - *, fma (a*b + c), fnma (c - a*b); for activations, clamp (keeps NaN), choose_above (one of two values, by comparison with a limit),
+// round (to an integer), power_of_two (of an integer in the exponent's range) and reciprocal (of a finite number of at least 1). zip_low and zip_high interleave the elements of the lower and upper halves of
 // two vectors.
 #pragma once
 
@@ -62,6 +62,7 @@ struct Vec {
     x.r = x.r < l ? l : x.r;
     return x;
   }
+  JAX_LSTM_INLINE Vec choose_above(Vec x, T limit, Vec above, Vec otherwise) { return {x.r > broadcast(limit).r ? above.r : otherwise.r}; }
   // Adding and subtracting 1.5 * 2^(mantissa bits) rounds a small number to an integer.
   JAX_LSTM_INLINE Vec round(Vec x) {
     Vec big = broadcast(sizeof(T) == 4 ? T(12582912.0) : T(6755399441055744.0));

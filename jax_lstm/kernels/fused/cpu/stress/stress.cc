@@ -2,7 +2,7 @@
 //
 //   stress                     a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse work;
 //                              fails if results depend on the number of threads
-//   stress time B T I H TYPE   CPU time of one thread, forward and backward (TYPE f32, f64 or bf16)
+//   stress time B T I H TYPE [THREADS]   shortest time of a call, forward and backward (TYPE f32, f64 or bf16)
 #include <time.h>
 
 #include <cmath>
@@ -153,33 +153,34 @@ struct Call {
   void run_backward(Pool& pool) { engine().backward[static_cast<int>(type)](backward, pool); }
 };
 
-double cpu_seconds() {
+double seconds() {
   timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-int time_one(char** arguments) {
+int time_one(int count, char** arguments) {
   const int64_t b = std::atoll(arguments[0]), t = std::atoll(arguments[1]), i = std::atoll(arguments[2]), h = std::atoll(arguments[3]);
   const std::string type = arguments[4];
   Call call({1, t, b, i, h, h}, type == "f64" ? ElementType::float64 : type == "bf16" ? ElementType::bfloat16 : ElementType::float32, false, false, false,
             false);
-  Threads pool(0, 1);
+  const int threads = count > 5 ? std::atoi(arguments[5]) : 1;
+  Threads pool(threads - 1, threads);
   double forward = 1e9, backward = 1e9, spent = 0;
   for (int repeat = 0; repeat < 5 || (spent < 2 && repeat < 2000); ++repeat) {
-    double start = cpu_seconds();
+    double start = seconds();
     call.run_forward(pool);
-    double middle = cpu_seconds();
+    double middle = seconds();
     call.run_backward(pool);
-    double end = cpu_seconds();
+    double end = seconds();
     forward = std::min(forward, middle - start);
     backward = std::min(backward, end - middle);
     spent += end - start;
   }
   const double flops = 2.0 * static_cast<double>(t * b * 4 * h * (i + h));
-  std::printf("%s %s B%ld T%ld I%ld H%ld forward %.3f ms %.1f GFLOP/s, backward %.3f ms %.1f GFLOP/s\n", dispatch().name, type.c_str(), static_cast<long>(b),
-              static_cast<long>(t), static_cast<long>(i), static_cast<long>(h), forward * 1e3, flops / forward * 1e-9, backward * 1e3,
-              2 * flops / backward * 1e-9);
+  std::printf("%s %s B%ld T%ld I%ld H%ld threads %d: forward %.3f ms %.2f us a step %.1f GFLOP/s, backward %.3f ms %.2f us %.1f GFLOP/s\n", dispatch().name, type.c_str(), static_cast<long>(b),
+              static_cast<long>(t), static_cast<long>(i), static_cast<long>(h), threads, forward * 1e3, forward * 1e6 / static_cast<double>(t), flops / forward * 1e-9,
+              backward * 1e3, backward * 1e6 / static_cast<double>(t), 2 * flops / backward * 1e-9);
   return 0;
 }
 
@@ -235,6 +236,6 @@ int main(int count, char** arguments) {
     std::printf("%s\n", dispatch().name);
     return 2;
   }
-  if (count == 7 && std::string(arguments[1]) == "time") return time_one(arguments + 2);
+  if (count >= 7 && std::string(arguments[1]) == "time") return time_one(count - 2, arguments + 2);
   return stress();
 }
