@@ -148,7 +148,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "scaling": ("scaling", _scaling),
     "ensemble": _plain("ensemble", lambda record: [speed.varied(record, "ensemble")]),
     "iterations": _plain("iterations", lambda record: [speed.iterations(record)]),
-    "text": _plain("tasks", lambda record: commands.scores(record, commands.SHAKESPEARE)),
+    "text": _plain("text", lambda record: commands.scores(record, commands.SHAKESPEARE)),
     "labels": _plain("tasks", lambda record: commands.scores(record, commands.VOWELS)),
     "confusion": ("tasks", lambda record: markdown(*commands.confusion(record), titles=False)),
     "precision": _plain("tasks", commands.precision),

@@ -207,7 +207,7 @@ def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[An
         text=TextConfig(units="bytes", steps=size.steps),
     )
     text = np.zeros(2**20, np.int32)  # of which the program sees the length
-    task = LanguageModelling(config, Text(config.text, Alphabet("bytes"), text, text[:0]))
+    task = LanguageModelling(config, Text(config.text, Alphabet("bytes"), text, text[:0], text[:0]))
     model = nnx.eval_shape(lambda: task.build(config))
     model.train()
     optimizer = make_optimizer(config.optim, 1, nnx.state(model, nnx.Param))

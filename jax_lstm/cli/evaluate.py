@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -12,7 +12,9 @@ from jax_lstm.cli import show
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
+from jax_lstm.tasks.text_scores import Dynamics, cold_score, dynamic_score
 from jax_lstm.train.config import absolute, arithmetic
+from jax_lstm.train.task import Scores
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Evaluate:
     """Other data for a forecaster, standardised as the training data was; the run's own if not given."""
     part: Literal["train", "val", "test"] | None = None
     """Part of the data; test if not given, or val if there is no test part."""
+    cold: int | None = None
+    """Of a language model, also score random windows of this many characters, each from the zero state, as nanoGPT
+    does."""
+    dynamic: float | None = None
+    """Of a language model, also score by dynamic evaluation at this rate, as 1e-4: the weights follow the text."""
+    decay: float = Dynamics(0).decay
+    """With --dynamic, how fast the weights go back to the trained ones."""
     split: str = ""
     """Split of a forecaster's data; the run's own if not given."""
     out: str = ""
@@ -40,12 +49,26 @@ class Evaluate:
         else:
             given, expected = self.csv or self.split, f"be left out for a run of the task {config.task}"
             require(not given, "--csv and --split", expected, given)
+        for name, value in (("--cold", self.cold), ("--dynamic", self.dynamic)):
+            of_text = config.task == "text" or value is None
+            require(of_text, name, f"come with a run of the task text, not {config.task}", value)
+        with_dynamic = self.dynamic is not None or self.decay == Dynamics(0).decay
+        require(with_dynamic, "--decay", "come with --dynamic", self.decay)
         with arithmetic(config):
             task = load_task(config, run.about)
             part = self.part or part_of(task) or "test"
             require(task.size(part) > 0, "--part", "be one that the data has", repr(part))
-            found = evaluate(run, task, part)
+            found = evaluate(run, task, part, self._further(run, task, part))
         show.evaluation(console, run, task, found, part)
         if self.out:
             write_json(Path(self.out), as_json(task, found, part))
         return 0
+
+    def _further(self, run: Any, task: Any, part: str) -> dict[str, Scores]:
+        """The scores of text that were asked for, by name."""
+        found: dict[str, Scores] = {}
+        if self.cold is not None:
+            found[f"windows of {self.cold}"] = cold_score(run, task, part, self.cold)
+        if self.dynamic is not None:
+            found["dynamic"] = dynamic_score(run, task, part, Dynamics(self.dynamic, self.decay))
+        return found

@@ -24,11 +24,14 @@ class TextConfig:
     """Unit of prediction; bytes are those of the file, whatever its encoding."""
     steps: int = 64
     """Length of truncated back-propagation, in characters; the state is carried on."""
+    test: float = 0.0
+    """Fraction at the end of the text that is kept for testing; the --held-out part is then just before it."""
     encoding: str = ""
     """Encoding of the file, as cp1252 (default: UTF-8, or what a byte order mark says)."""
 
     def __post_init__(self) -> None:
         require_size("--steps", self.steps)
+        require(0 <= self.test < 1, "--test", "be at least 0 and below 1", self.test)
         named = self.encoding and self.units == "bytes"
         require(not named, "--encoding", "be left out with bytes, which are not decoded", self.encoding)
         try:
@@ -74,16 +77,19 @@ class Alphabet:
 
 @dataclass(frozen=True)
 class Text:
-    """An encoded text: `train` and `val`, int32."""
+    """An encoded text, in order: `train`, `val` and `test`, int32."""
 
     config: TextConfig
     alphabet: Alphabet
     train: np.ndarray
     val: np.ndarray
+    test: np.ndarray
 
 
 def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = None) -> Text:
-    """Read the text of `config` and hold out its end for validation. A trained model brings its own alphabet.
+    """Read the text of `config` and hold out its end for validation and testing.
+
+    A trained model brings its own alphabet.
 
     Raises:
         InputError: the file is missing, empty or in another encoding, or a part is not longer than `steps`.
@@ -95,20 +101,23 @@ def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = N
 def in_parts(
     text: str | bytes, source: str, config: TextConfig, held_out: float, alphabet: Alphabet | None = None
 ) -> Text:
-    """Encode a text from `source` and hold out its end for validation."""
+    """Encode a text from `source` and hold out its end for validation and testing."""
+    fractions = f"{held_out} and {config.test}"
+    require(held_out + config.test < 1, "--held-out and --test", "leave something to learn", fractions)
     if alphabet is None:
         characters = text if config.units == "characters" and isinstance(text, str) else ""
         alphabet = Alphabet(config.units, "".join(sorted(set(characters))))
         if alphabet.size > LARGEST_ALPHABET:
             raise InputError(f"{source}: {alphabet.size:,} different characters, too many for a model; --units bytes")
     codes = alphabet.encode(text, source)
-    held = round(len(codes) * held_out)
-    parts = {"training": codes[: len(codes) - held], "validation": codes[len(codes) - held :]}
+    test = len(codes) - round(len(codes) * config.test)
+    val = test - round(len(codes) * held_out)
+    parts = {"training": codes[:val], "validation": codes[val:test], "test": codes[test:]}
     for name, part in parts.items():
-        if len(part) <= config.steps and not (name == "validation" and not held):
+        if len(part) <= config.steps and (name == "training" or len(part)):
             has = f"it has {len(part)} {config.units}"
             raise InputError(f"{source}: the {name} part must be longer than --steps, {config.steps}; {has}")
-    return Text(config, alphabet, parts["training"], parts["validation"])
+    return Text(config, alphabet, *parts.values())
 
 
 def read_text(path: str, config: TextConfig) -> str | bytes:

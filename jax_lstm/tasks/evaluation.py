@@ -1,6 +1,8 @@
 """Scores of a run's models on a part of the data, beside the baselines."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -48,14 +50,18 @@ def combined(run: Run, task: Task, predictions: dict[str, np.ndarray]) -> np.nda
     return chosen[0] if len(chosen) == 1 else task.combine(chosen)
 
 
-def evaluate(run: Run, task: Task, part: str) -> Evaluation:
-    """Predict a part of the data with the best weights of `run`, and score it."""
+def evaluate(run: Run, task: Task, part: str, further: Mapping[str, Scores] = MappingProxyType({})) -> Evaluation:
+    """Predict a part of the data with the best weights of `run`, and score it.
+
+    `further` are other scores of the model, or of the ensemble, to be shown after those of the members.
+    """
     each = predict(run, task, part)
     together, chosen = combined(run, task, each), [each[name] for name in run.names]
     each = {name: each[name] for name in (*run.names, *(name for name in each if name not in run.names))}
     scores = {f"all {len(chosen)} together": task.score(together, part)} if len(chosen) > 1 else {}
     scores |= {name or "LSTM": task.score(own, part) for name, own in each.items()}
     scores |= {name: dict.fromkeys(task.headings, math.nan) for name in run.diverged}
+    scores |= {f"{next(iter(scores))}, {name}": row for name, row in further.items()}
     baselines = task.baselines(part)
     return Evaluation(scores | baselines, together, np.stack(chosen), run.names, list(baselines),
                       run.further(task, together, part))  # fmt: skip

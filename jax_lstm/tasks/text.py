@@ -62,11 +62,13 @@ class LanguageModelling(Task):
     @property
     def facts(self) -> list[tuple[str, str]]:
         text, config = self.text, self.text.config
-        lengths = f"{len(text.train):,} / {len(text.val):,}; {config.steps} {config.units} per step"
+        parts = {"training": text.train, "validation": text.val} | ({"test": text.test} if len(text.test) else {})
+        lengths = " / ".join(f"{len(part):,}" for part in parts.values())
+        total = sum(map(len, parts.values()))
         distinct = f", {text.alphabet.size:,} distinct" if config.units == "characters" else ""
         return [
-            ("text", f"{config.text or FAMILIAR}: {len(text.train) + len(text.val):,} {config.units}{distinct}"),
-            ("", f"training / validation: {lengths}"),
+            ("text", f"{config.text or FAMILIAR}: {total:,} {config.units}{distinct}"),
+            ("", f"{' / '.join(parts)}: {lengths}; {config.steps} {config.units} per step"),
         ]
 
     def batches(self, config: TrainConfig, epoch: int, first: int = 0) -> np.ndarray:
@@ -93,13 +95,13 @@ class LanguageModelling(Task):
         return jnp.mean(entropies(outputs, batch[:, 1:]))
 
     def size(self, part: str) -> int:
-        return max(len(self._codes(part)) - 1, 0)
+        return max(len(self.codes(part)) - 1, 0)
 
     def make_predict(self, model: LanguageModel, part: str) -> Predict:
         """Log-probabilities of all characters of a part but the first, (N - 1,)."""
         model.eval()
         graph, _, rest = nnx.split(model, nnx.Param, ...)
-        codes, steps = self._codes(part), self.config.text.steps
+        codes, steps = self.codes(part), self.config.text.steps
         # Streams start from the zero state, so they should be long enough for that not to matter.
         streams = max(min(MAX_STREAMS, len(codes) // (MIN_STEPS * steps)), 1)
         pieces = jnp.asarray(in_streams(codes, streams, steps))
@@ -134,13 +136,13 @@ class LanguageModelling(Task):
 
     def baselines(self, part: str) -> dict[str, Scores]:
         """N-gram models of the training part, N from 1 to 4."""
-        codes, size = self._codes(part), self.text.alphabet.size
+        codes, size = self.codes(part), self.text.alphabet.size
         return {
             f"{order}-grams": self.score(n_grams(self.text.train, codes, size, order), part) for order in (1, 2, 3, 4)
         }
 
-    def _codes(self, part: str) -> np.ndarray:
-        return {"train": self.text.train, "val": self.text.val}.get(part, self.text.val[:0])
+    def codes(self, part: str) -> np.ndarray:
+        return getattr(self.text, part)
 
 
 def n_grams(train: np.ndarray, codes: np.ndarray, size: int, order: int) -> np.ndarray:
@@ -231,7 +233,7 @@ class TextRun(Run):
         codes, unit = self.alphabet.encode(text, where), self.alphabet.units
         if len(codes) < 2:
             raise InputError(f"{where}: must have two {unit} at least; got {len(codes)}")
-        task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0]))
+        task = LanguageModelling(self.config, Text(self.config.text, self.alphabet, codes, codes[:0], codes[:0]))
         with arithmetic(self.config):
             return -float(np.mean(combined(self, task, predict(self, task, "train"))))
 

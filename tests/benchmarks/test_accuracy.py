@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.accuracy import commands, forecasts, series, setting
+from benchmarks.accuracy import commands, forecasts, series, setting, transformer
 from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, learn
@@ -19,9 +19,10 @@ from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record, to_rows
 from benchmarks.accuracy.tables import clearly, notes, of_the_best, tables, tiles
 from benchmarks.accuracy.tasks import TASKS
-from benchmarks.core.record import RECORDS, Recorder, begin, read, write
+from benchmarks.core.record import RECORDS, Record, Recorder, begin, read, write
 from benchmarks.core.tables import markdown
 from jax_lstm.checks import InputError
+from jax_lstm.tasks import text_scores
 from jax_lstm.tolerances import TOLERANCES
 from jax_lstm.train.config import OptimConfig
 
@@ -236,7 +237,8 @@ def test_the_committed_record_is_that_of_the_full_setting() -> None:
 
 TINY = "--network tutorial --hidden-size 4 --window 48"
 SETTINGS = {
-    commands.SHAKESPEARE: f"text --text {commands.TEXT} --hidden-size 8 --steps 10 --batch-size 4 --epochs 2",
+    commands.SHAKESPEARE: f"text --text {commands.TEXT} --test 0.2 --hidden-size 8 --steps 10 --batch-size 4 "
+    "--epochs 2",
     "weather, float32": f"{TINY} --epochs 1 --seeds 0:2 --batch-size 512 --precision float32",
     "weather, bfloat16": f"{TINY} --epochs 1 --seeds 0:2 --batch-size 512 --precision bfloat16",
 }
@@ -246,14 +248,29 @@ def test_commands_are_run_and_not_again(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "text.txt").write_text("one two three four\nfive six seven eight\n" * 60)
     monkeypatch.setenv("TINYSHAKESPEARE", str(tmp_path / "text.txt"))
     monkeypatch.setattr(commands, "SETTINGS", SETTINGS)
+    monkeypatch.setattr(commands, "EVALUATE", {commands.SHAKESPEARE: "--cold 256 --dynamic 1e-2"})
+    monkeypatch.setattr(commands, "SIZE", {"layers": 1, "width": 8, "heads": 2, "block": 16, "batch": 4})
+    monkeypatch.setattr(text_scores, "BATCHES", 2)
+    train, given = transformer.train, list[float]()  # for less time than the LSTM
+    monkeypatch.setattr(transformer, "train", lambda text, size, time: given.append(time) or train(text, size, 0.5))
     out, command = tmp_path / "a.json", ["accuracy", "--study", "commands"]
     assert main([*command, "--out", str(out)]) == 0
     record = read(out, "accuracy")
     curves = {row.case: row for row in record.of(commands.PART, "", commands.CURVE)}
     assert list(curves) == list(SETTINGS)
     assert [len(row.samples) for row in curves.values()] == [2, 1, 1]
-    text, lowest = markdown(*tables(record)), min(curves[commands.SHAKESPEARE].samples)
-    assert f"lowest validation loss {lowest:.4f}, after epoch 2; aimed at: below 1.47, missed" in text
+    text, curve = markdown(*tables(record)), curves[commands.SHAKESPEARE]
+    assert (curve.about["part"], given) == ("test", [curve.about["processor_seconds"]])
+    assert f"lowest validation loss {min(curve.samples):.4f}, mean over the seeds, after epoch 2; the test part" in text
+    nats = {row.contender: row.value for row in record.of(commands.PART, commands.SHAKESPEARE, commands.MEASURE)}
+    assert f"windows of 256: {nats['LSTM, windows of 256']:.4f}; aimed at: below 1.4697, what" in text
+    assert f"dynamic: {nats['LSTM, dynamic']:.4f}; aimed at: at most 1.4000, set beforehand: missed" in text
+    assert 2 < nats["Transformer, windows of 16"] < 4, "65 or so characters, hardly learnt"
+    reached = replaced(
+        record, commands.SHAKESPEARE, commands.MEASURE, {"LSTM, dynamic": 1.40, "LSTM, windows of 256": 1.4697}
+    )
+    judged = markdown(*commands.scores(reached, commands.SHAKESPEARE))
+    assert judged.count("reached") == judged.count("missed") == 1, "at most, and below"
     mse = {name: commands._members(record, name, "mse") for name in SETTINGS if name.startswith("weather")}
     apart = mse["weather, bfloat16"] / mse["weather, float32"] - 1
     assert f"{apart.min():+.2%} to {apart.max():+.2%}" in text
@@ -267,6 +284,19 @@ def test_commands_are_run_and_not_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert ran == ["weather, float32"]
 
 
+def replaced(record: Record, case: str, measure: str, values: dict[str, float]) -> Record:
+    """The record with other samples for some contenders."""
+    return dataclasses.replace(
+        record,
+        rows=[
+            dataclasses.replace(row, samples=[values[row.contender]])
+            if (row.case, row.measure) == (case, measure) and row.contender in values
+            else row
+            for row in record.rows
+        ],
+    )
+
+
 def test_a_command_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="jax-lstm train --epochs -1: ended with exit status 2"):
         commands.run("weather, float32", "--epochs -1")
@@ -275,8 +305,9 @@ def test_a_command_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         commands.run(commands.SHAKESPEARE, commands.SETTINGS[commands.SHAKESPEARE])
 
 
-def test_the_committed_record_is_of_these_commands() -> None:
-    record = read(RECORDS / "tasks.json", "accuracy")
-    curves = {row.case: row for row in record.of(commands.PART, "", commands.CURVE)}
+def test_the_committed_records_are_of_these_commands() -> None:
+    records = [read(RECORDS / f"{name}.json", "accuracy") for name in ("text", "tasks")]
+    curves = {row.case: row for record in records for row in record.of(commands.PART, "", commands.CURVE)}
     assert {name: row.about["options"] for name, row in curves.items()} == commands.SETTINGS
-    assert min(curves[commands.SHAKESPEARE].samples) < commands.GOAL
+    evaluated = {name: row.about["evaluate"]["options"] for name, row in curves.items() if "evaluate" in row.about}
+    assert evaluated == commands.EVALUATE

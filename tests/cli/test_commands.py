@@ -303,7 +303,7 @@ def test_help_says_what_data_is_used_for(capsys: pytest.CaptureFixture[str], com
 EVERYWHERE = {"--out", "--config", "--epochs", "--hidden-size", "--proj-size", "--backend", "--backend-args", "--x64"}
 OPTIONS = {
     "forecast": {"--csv", "--target", "--window", "--horizon", "--split", "--loss", "--bidirectional"},
-    "text": {"--text", "--units", "--steps", "--embedding-size", "--tied", "--held-out"},
+    "text": {"--text", "--units", "--steps", "--embedding-size", "--tied", "--held-out", "--test"},
     "labels": {"--sequences", "--test-sequences", "--label", "--bidirectional", "--held-out"},
 }
 OF_TRAIN = {"--resume", "--dropout", "--optimizer", "--schedule", "--seeds", "--mesh", "--precision", "--patience"}
