@@ -25,7 +25,7 @@ class TextConfig:
     steps: int = 64
     """Length of truncated back-propagation, in characters; the state is carried on."""
     test: float = 0.0
-    """Fraction at the end of the text that is kept for testing; the --held-out part is then just before it."""
+    """Fraction at the end of the text that is kept for testing; the --held-out part is then the beginning."""
     encoding: str = ""
     """Encoding of the file, as cp1252 (default: UTF-8, or what a byte order mark says)."""
 
@@ -77,7 +77,7 @@ class Alphabet:
 
 @dataclass(frozen=True)
 class Text:
-    """An encoded text, in order: `train`, `val` and `test`, int32."""
+    """An encoded text: `train`, `val` and `test`, int32."""
 
     config: TextConfig
     alphabet: Alphabet
@@ -110,9 +110,11 @@ def in_parts(
         if alphabet.size > LARGEST_ALPHABET:
             raise InputError(f"{source}: {alphabet.size:,} different characters, too many for a model; --units bytes")
     codes = alphabet.encode(text, source)
-    test = len(codes) - round(len(codes) * config.test)
-    val = test - round(len(codes) * held_out)
-    parts = {"training": codes[:val], "validation": codes[val:test], "test": codes[test:]}
+    held, test = round(len(codes) * held_out), len(codes) - round(len(codes) * config.test)
+    if config.test:  # what is learnt reaches up to the test part
+        parts = {"training": codes[held:test], "validation": codes[:held], "test": codes[test:]}
+    else:
+        parts = {"training": codes[: test - held], "validation": codes[test - held :], "test": codes[:0]}
     for name, part in parts.items():
         if len(part) <= config.steps and (name == "training" or len(part)):
             has = f"it has {len(part)} {config.units}"

@@ -45,7 +45,7 @@ class TextModel(Estimator):
     @python_names()
     def fit(self, text: str | bytes | PathLike, *, directory: PathLike | None = None) -> Self:
         """Train on a text; its end, the fraction `held_out`, is kept for validation, by which the weights are chosen.
-        With `test`, that fraction at the end is kept for testing, and the validation part is just before it.
+        With `test`, that fraction at the end is kept for testing, and the validation part is the beginning.
 
         Args:
             text: a `str`, or `bytes` with `units="bytes"`; or a file as a `pathlib.Path`.

@@ -111,11 +111,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_the_test_part_is_the_end_and_validation_is_before_it(directory: Path) -> None:
+def test_the_test_part_is_the_end_and_validation_the_beginning(directory: Path) -> None:
     task = load_task(open_run(directory).config)
-    text, parts = (directory.parent / "rhyme.txt").read_text(), (task.text.train, task.text.val, task.text.test)
+    text, parts = (directory.parent / "rhyme.txt").read_text(), (task.text.val, task.text.train, task.text.test)
     assert "".join(map(task.text.alphabet.decode, parts)) == text
-    assert [len(part) for part in parts] == [round(0.7 * len(text)), round(0.1 * len(text)), round(0.2 * len(text))]
+    assert [len(part) for part in parts] == [round(0.1 * len(text)), round(0.7 * len(text)), round(0.2 * len(text))]
     assert task.size("test") == len(parts[2]) - 1
     for faulty, message in ((0.9, "`--held-out and --test` must leave something to learn; got 0.1 and 0.9"),
                             (0.005, "the test part must be longer than --steps, 8; it has 5"),):  # fmt: skip
