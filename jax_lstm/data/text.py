@@ -87,7 +87,7 @@ class Text:
 
 
 def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = None) -> Text:
-    """Read the text of `config` and hold out its end for validation and testing.
+    """Read the text of `config` and hold out parts of it, as `in_parts` does.
 
     A trained model brings its own alphabet.
 
@@ -101,7 +101,7 @@ def load_text(config: TextConfig, held_out: float, alphabet: Alphabet | None = N
 def in_parts(
     text: str | bytes, source: str, config: TextConfig, held_out: float, alphabet: Alphabet | None = None
 ) -> Text:
-    """Encode a text from `source` and hold out its end for validation and testing."""
+    """Encode a text from `source`; hold out its end for validation, or with a test part its beginning."""
     fractions = f"{held_out} and {config.test}"
     require(held_out + config.test < 1, "--held-out and --test", "leave something to learn", fractions)
     if alphabet is None:
