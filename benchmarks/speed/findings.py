@@ -9,7 +9,7 @@ from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINI
 from benchmarks.core.findings import Figure, NotMeasuredError, load, measured
 from benchmarks.core.record import Record
 from benchmarks.core.sampling import Ratio
-from benchmarks.core.tables import seconds, size
+from benchmarks.core.tables import ABSENT, seconds, size
 from benchmarks.speed.comparison import COMPILE, MEMORY, PART
 from benchmarks.speed.goals import OTHERS
 from benchmarks.speed.tables import interval, mean
@@ -32,11 +32,11 @@ def _value(record: Record, case: str, measure: str, name: str) -> float:
 
 
 def fastest(record: Record) -> Figures:
-    native = {
-        name: _mean(record, measure, "native") for name, measure in (("f", FORWARD), ("b", BACKWARD), ("t", TRAINING))
-    }
+    native = {name: interval(_mean(record, measure, "native")) for name, measure in (("f", FORWARD), ("b", BACKWARD))}
+    trained = mean(record, TRAINING, "native")  # without it the rule can still be judged
     each = [found.median for row in record.of(PART, "", BACKWARD, "native") if (found := record.ratio(row))]
-    return {name: interval(found) for name, found in native.items()} | {
+    return native | {
+        "t": interval(trained[0]) if trained else ABSENT,
         "low": f"{min(each):.2f}", "high": f"{max(each):.2f}", "least": min(each), "cases": len(each)
     }  # fmt: skip
 

@@ -2,8 +2,8 @@
 //
 // A Vec has: broadcast; load and store of a whole vector or of its first n elements (n may exceed the width; the rest loads as zero), also from and
 // to bfloat16; + - *, fma (a*b + c), fnma (c - a*b); for activations, clamp (keeps NaN), choose_above (one of two values, by comparison with a limit),
-// round (to an integer), power_of_two (of an integer in the exponent's range) and reciprocal (of a finite number of at least 1). zip_low and zip_high interleave the elements of the lower and upper halves of
-// two vectors.
+// round (to an integer), power_of_two (of an integer in the exponent's range) and reciprocal (of a finite number of at least 1). zip_low and
+// zip_high interleave the elements of the lower and upper halves of two vectors.
 #pragma once
 
 #include "types.h"

@@ -1,7 +1,7 @@
-// Runs the kernels without Python and XLA on a pool of plain threads: under sanitizers, which cannot see into XLA, and to time one thread.
+// Runs the kernels without Python and XLA on a pool of plain threads: under sanitizers, which cannot see into XLA, and to time them.
 //
-//   stress                     a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse work;
-//                              fails if results depend on the number of threads
+//   stress                               a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse
+//                                        work; fails if results depend on the number of threads
 //   stress time B T I H TYPE [THREADS]   shortest time of a call, forward and backward (TYPE f32, f64 or bf16)
 #include <time.h>
 
