@@ -25,8 +25,8 @@ class Accuracy(Study):
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: series, intervals, etth1, adding, copy, or commands (text, labels and precision by `jax-lstm`, half
-    an hour); may be repeated. All but commands if not given."""
+    """Study to run: series, intervals, etth1, segrnn, adding, copy, or commands (text, labels and precision by
+    `jax-lstm`, two hours); may be repeated. All but commands if not given."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     seeds: int = 3

@@ -136,8 +136,20 @@ def _etth1(rows: Sequence[Row], table: str) -> Table:
     later = tuple(LATER) if table == "multivariate" else ()
     columns = ("horizon", "LSTM", "ridge", *later, "LSTMa")
     sources = {"LSTMa": INFORMER} | {name: LATER[name][0] for name in later}
-    published = tuple(f"{name}: {source.paper}, {source.url}" for name, source in sources.items())
-    return Table(f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=published)
+    notes = [f"{name}: {source.paper}, {source.url}" for name, source in sources.items()]
+    notes += [_trained_here(row) for row in rows if (row.study, row.task) == ("segrnn", table)]
+    return Table(
+        f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=tuple(notes)
+    )
+
+
+def _trained_here(row: Row) -> str:
+    figures, recipe = row.figures, row.config["recipe"]
+    return (
+        f"{row.who}, in PyTorch by its authors' options, with the windows of this table, horizon {row.size}: "
+        f"MSE {figures['mse']:.4f}, MAE {figures['mae']:.4f}; window {recipe['window']}, seed {row.seed}, "
+        f"{figures['epochs']:.0f} epochs, {row.seconds:,.0f} s of processor time, bfloat16 products"
+    )
 
 
 def _later(table: str, horizon: int, at: int) -> list[str]:

@@ -140,6 +140,34 @@ def test_etth1(waves: np.ndarray, tmp_path: Path) -> None:
     assert all(job.made(kept[job.who]) for job in jobs)
 
 
+def test_segrnn(waves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns, from the past alone; its figures are means over all windows; columns are apart."""
+    torch = pytest.importorskip("torch")
+    from benchmarks.accuracy import segrnn
+
+    (job,) = forecasts.segrnn_jobs(quick=True)
+    row = job.run()
+    assert job.made(row)
+    (again,) = from_record(dataclasses.replace(begin("accuracy", ""), rows=to_rows(row)))
+    assert again == row
+    assert "SegRNN, trained here, in PyTorch" in markdown(*tables(dataclasses.replace(begin("accuracy", ""), rows=[
+        *to_rows(row), *to_rows(Row("etth1", "multivariate", 24, OURS, 0, {"mse": 1.0, "mae": 1.0}, 0.0)),
+    ])))  # fmt: skip
+    values = (waves - waves[: PARTS[0]].mean(axis=0)) / waves[: PARTS[0]].std(axis=0)
+    starts = range(PARTS[0] + PARTS[1] - 1, sum(PARTS) - 24)
+    persistence = np.mean([np.square(values[at + 1 : at + 25] - values[at]) for at in starts])
+    assert row.figures["mse"] < 0.5 * persistence
+    recipe = forecasts.Recipe(window=48, hidden=8)
+    model = segrnn.SegRNN(7, 24, recipe).eval()
+    x = torch.randn(3, 48, 7)
+    with torch.inference_mode():
+        y, shifted = model(x), model(x + torch.arange(7.0))
+        assert shifted == pytest.approx((y + torch.arange(7.0)).numpy(), abs=1e-5)
+        x[1, 5, 2] += 1
+        changed = (model(x) != y).nonzero()
+    assert {tuple(at) for at in changed[:, [0, 2]].tolist()} == {(1, 2)}
+
+
 def test_series_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXCHANGE_RATE_CSV", str(tmp_path / "rates.csv"))
     (tmp_path / "rates.csv").write_text("1,2\n3,4\n")
