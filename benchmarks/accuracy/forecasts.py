@@ -62,6 +62,13 @@ SERIES = {
     "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
     "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
 }
+WITH_PEERS = ("airline", "bicycles", "ETTh1, OT", "taxi", "ETTh1")
+PEERS = {  # and the package of each
+    "neuralforecast LSTM": "neuralforecast",
+    "neuralforecast NHITS": "neuralforecast",
+    "neuralforecast NLinear": "neuralforecast",
+    "Darts BlockRNN": "darts",
+}
 SEGRNN = "SegRNN, trained here"
 
 
@@ -123,6 +130,29 @@ def _segrnn(series: Series, recipe: Recipe, config: dict[str, Any]) -> Row:
     seconds = time.process_time() - began
     figures = segrnn.errors(model, data, "test") | {"epochs": float(len(curve["epoch"]))}
     return Row("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, figures, seconds, config, curve=curve)
+
+
+def peer_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Ours and those of other projects, all in this study, so that their times are of one run."""
+    for name in WITH_PEERS[:1] if quick else WITH_PEERS:
+        series = SERIES[name]
+        horizon, options = series.options["horizon"], series.options
+        for seed in range(seeds):
+            yield Job("peers", name, horizon, OURS, seed, options, partial(_lstm, "peers", name, series, seed, {}),
+                      series.file)  # fmt: skip
+            for who, package in PEERS.items():
+                run = partial(_peer, name, series, who, seed)
+                yield Job("peers", name, horizon, who, seed, options, run, series.file, package)
+
+
+def _peer(name: str, series: Series, who: str, seed: int) -> Row:
+    from benchmarks.accuracy import peers
+
+    task: Any = load(series, 0)
+    began = time.process_time()
+    figures = peers.errors(who, task.dataset, seed)
+    seconds = time.process_time() - began
+    return Row("peers", name, series.options["horizon"], who, seed, figures, seconds, series.options)
 
 
 def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:

@@ -65,4 +65,6 @@ STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
     "segrnn": lambda setting, seeds: forecasts.segrnn_jobs(setting.quick),
     "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),
     "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
+    "peers": lambda setting, seeds: forecasts.peer_jobs(setting.quick, seeds),
 }
+UNASKED = tuple(name for name in STUDIES if name != "peers")  # studies that are run if none is named
