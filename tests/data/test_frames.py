@@ -203,7 +203,7 @@ def test_npz_holds_times_and_groups_too(tmp_path: Path) -> None:
     assert (b.group, a.group, b.columns) == ("b", "a", ("y",))
     assert b.values.tolist() == [[1], [3]]
     np.testing.assert_array_equal(b.times, HOURS[[0, 2]])
-    assert (b.rows.tolist(), b.place(1), b.offset) == ([0, 2], f"{path}, row 2", "")
+    assert (b.rows.tolist(), b.place(1), b.zone.offset) == ([0, 2], f"{path}, row 2", "")
 
 
 def test_parquet_types(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_parquet_types(tmp_path: Path) -> None:
     assert table.columns == ("y", "a.b", "on", "text")
     nan = np.nan
     np.testing.assert_array_equal(table.values, [[1, 0.5, 1, 1], [nan, nan, 0, nan], [3, 2.5, nan, nan]])
-    assert table.offset == "Z"
+    assert table.zone.offset == "Z"
     np.testing.assert_array_equal(table.times, HOURS[:3])
 
 
