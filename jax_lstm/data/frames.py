@@ -194,6 +194,14 @@ def named(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[s
     return found
 
 
+def split_names(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The columns that an option names, each once: "a,b" are two, unless one of the `known` is called so."""
+    found: list[str] = []
+    for name in names:
+        found += [name] if name in known else [part.strip() for part in name.split(",")]
+    return tuple(dict.fromkeys(found))
+
+
 def _read_text(content: bytes, path: str, config: FileConfig) -> Frame:
     import pandas as pd
 

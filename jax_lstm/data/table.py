@@ -11,7 +11,7 @@ import numpy as np
 from jax_lstm.checks import InputError, require
 from jax_lstm.data.columns import classes_of, encoded, numbers, rows_by, suspect
 from jax_lstm.data.config import DataConfig
-from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame
+from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame, split_names
 from jax_lstm.data.stamps import Stamps, UnreadableError, read_stamps
 from jax_lstm.data.zones import Zone
 from jax_lstm.models.forecast_model import Layout
@@ -170,11 +170,9 @@ def chosen(names: Sequence[str], frame: Frame) -> tuple[str, ...]:
     Raises:
         InputError: there is no such column.
     """
-    found: list[str] = []
-    for name in names:
-        found += [name] if name in frame.names else [part.strip() for part in name.split(",")]
+    found = split_names(names, frame.names)
     require_columns(found, frame)
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def require_columns(names: Sequence[str], frame: Frame) -> None:
