@@ -213,7 +213,7 @@ def test_a_data_frame_with_a_zone(tmp_path: Path) -> None:
     data = pd.DataFrame({"y": np.sin(np.arange(len(times)) / 4)}, index=times)
     small: dict[str, Any] = {"target": "y", "window": 6, "horizon": 3, "hidden_size": 4, "epochs": 1}
     model = jl.Forecaster(**small).fit(data)
-    expected = pd.date_range(times[-1], periods=4, freq="h")[1:]
+    expected: Any = pd.date_range(times[-1], periods=4, freq="h")[1:]
     assert list(model.predict().index) == list(expected)
     assert model.predict().index.tz is not None
     model.save(tmp_path / "run")
