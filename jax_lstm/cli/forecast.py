@@ -70,7 +70,7 @@ class Forecast:
 
 
 def _as_csv(ahead: Ahead, frame: Any) -> str:
-    """Timestamps as in the file that was read: in UTC with Z, local ones with their offset."""
+    """Timestamps are written as in the file that was read."""
     time = next(
         (name for name in frame.columns if frame[name].dtype.kind == "M" or hasattr(frame[name].dtype, "tz")), None
     )
@@ -78,9 +78,7 @@ def _as_csv(ahead: Ahead, frame: Any) -> str:
         stamps = np.concatenate(
             [one.ahead(rows.shape[1]) for one, rows in zip(ahead.series, ahead.forecasts, strict=True)]
         )
-        days = bool((stamps == stamps.astype("datetime64[D]")).all())
-        texts = [str(np.datetime_as_string(stamp, "D" if days else "us")).removesuffix(".000000") for stamp in stamps]
-        frame = frame.assign(**{time: [text + ahead.series[0].offset * (not days) for text in texts]})
+        frame = frame.assign(**{time: ahead.series[0].zone.texts(stamps)})
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 

@@ -12,6 +12,7 @@ from jax_lstm.data.calendar import DAY, calendar_features, find_calendar
 from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
+from jax_lstm.data.zones import NEVER
 from jax_lstm.tasks.ahead import SEEDS
 from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.tasks.online import Online
@@ -82,7 +83,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
         values = feature_values(run, fields, line)
         series = found.setdefault(name, Series(features.mean))
         if time:
-            stamp = clock.read(fields[time], line)
+            stamp = clock.read(fields[time], line, NEVER if series.time is None else series.time)
             for absent in clock.missed(series, stamp, line)[-data.window :]:
                 series.last = clock.with_calendar(series.last, absent)
                 add(series, line)
@@ -138,11 +139,12 @@ class Clock:
         self._features, self._names = run.features, run.trained.columns.calendar_features
         self._offset: bool | None = None
 
-    def read(self, text: str, line: int) -> np.datetime64:
-        calendar = self._calendar
+    def read(self, text: str, line: int, last: np.datetime64) -> np.datetime64:
+        """The time that a text says, which comes after `last`."""
+        calendar, file = self._calendar, self._file
         local = calendar is not None and calendar.length >= DAY
         try:
-            stamp, offset = read_stamp(text, self._file.date_order, self._file.date_format, local)
+            stamp, offset = read_stamp(text, file.date_order, file.date_format, local, file.time_zone, last)
         except UnreadableError as error:
             raise InputError(f"{NAME}, line {line}: {error.expected}") from None
         self._offset = offset if self._offset is None else self._offset

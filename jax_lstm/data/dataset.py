@@ -15,6 +15,7 @@ from jax_lstm.data.scaler import Scaler, fit_scaler
 from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar
 from jax_lstm.data.table import Columns, Table, read_tables
+from jax_lstm.data.zones import FIX, PLAIN, summer_time_begins
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     if columns.calendar_features:
         series = [with_calendar(one, columns.calendar_features) for one in series]
     _require_static(series, columns)
+    notes += _skipped_hour(tables)
     moved, empty = (sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "empty"))
     future = sum(len(one.future) for one in series)
     if moved:
@@ -117,6 +119,14 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     if empty:
         notes.append(f"{empty:,} rows after the last target have no values and were left out")
     return Read(series, tables, columns, tuple(notes), tuple(warnings))
+
+
+def _skipped_hour(tables: Sequence[Table]) -> list[str]:
+    """A note if hours without a zone skip one, which would be a gap."""
+    for table in tables:
+        if table.times is not None and table.zone == PLAIN and len(days := summer_time_begins(table.times)):
+            return [f"an hour is absent on {days[0]}; if it is the one that summer time skips, {FIX}"]
+    return []
 
 
 def _require_static(series: list[Series], columns: Columns) -> None:
@@ -148,8 +158,8 @@ def load_dataset(
     """
     read = read_series(config, trained, data)
     series, columns = read.series, read.columns
-    if order := read.tables[0].date_order:  # kept, since later rows may leave it open
-        config = replace(config, file=replace(config.file, date_order=order))
+    order, zone = read.tables[0].date_order or config.file.date_order, read.tables[0].zone.name
+    config = replace(config, file=replace(config.file, date_order=order, time_zone=zone))  # later rows may not tell
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
     bounds = _all_bounds(series, config, source)
     if trained is None:

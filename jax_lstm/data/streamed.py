@@ -15,6 +15,7 @@ from jax_lstm.data.dataset import (
     require_windows,
     window_span,
 )
+from jax_lstm.data.frames import split_names
 from jax_lstm.data.scaler import Scaler, constant, too_large
 from jax_lstm.data.series import Series
 from jax_lstm.data.stored import Stored, open_stored
@@ -137,8 +138,9 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     if trained is not None:
         return Streamed(config, trained.columns, trained.scaler, series, windows, ())
     scaler, warnings = fit_stored(series, [edges[1] for edges in bounds], config.csv)
-    features = config.features or series[0].columns
-    return Streamed(config, Columns(features, config.target, features), scaler, series, windows, warnings)
+    columns = series[0].columns
+    features, target = split_names(config.features, columns) or columns, split_names(config.target, columns)
+    return Streamed(config, Columns(features, target, features), scaler, series, windows, warnings)
 
 
 def fit_stored(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:

@@ -166,9 +166,7 @@ def as_frame(ahead: Ahead) -> Any:
 
 
 def stamps_of(series: Series, times: np.ndarray | None) -> Any:
-    """Timestamps of a series for a DataFrame, those in UTC as such; without any, the numbers of its rows."""
-    import pandas as pd
-
-    if series.times is None:
+    """Timestamps of a series for a DataFrame, with their zone; without any, the numbers of its rows."""
+    if series.times is None or times is None:
         return np.arange(1, len(series.values) + 1) if times is None else times
-    return pd.DatetimeIndex(times).tz_localize("UTC" if series.offset == "Z" else None)
+    return series.zone.index(times)

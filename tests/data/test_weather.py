@@ -30,7 +30,7 @@ def test_the_packaged_weather() -> None:
         assert (starts % 8730 + weather.config.window + 12 <= 8730).all()
     assert [one.group for one in series] == ["EWR", "JFK", "LGA"]
     for one in series:
-        assert (one.offset, str(one.calendar), len(one.values)) == ("Z", "1 hour", 8730)
+        assert (one.zone.offset, str(one.calendar), len(one.values)) == ("Z", "1 hour", 8730)
         np.testing.assert_array_equal(
             one.times, np.datetime64("2013-01-01T06:00") + np.arange(8730) * np.timedelta64(1, "h")
         )
