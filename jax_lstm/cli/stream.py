@@ -12,7 +12,7 @@ from jax_lstm.data.calendar import DAY, calendar_features, find_calendar
 from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
-from jax_lstm.data.zones import NEVER
+from jax_lstm.data.zones import NEVER, Zone
 from jax_lstm.tasks.ahead import SEEDS
 from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.tasks.online import Online
@@ -139,12 +139,17 @@ class Clock:
         self._features, self._names = run.features, run.trained.columns.calendar_features
         self._offset: bool | None = None
 
+    @property
+    def _zone(self) -> Zone:
+        return Zone(self._file.time_zone, utc=self._calendar is None or self._calendar.length < DAY)
+
     def read(self, text: str, line: int, last: np.datetime64) -> np.datetime64:
         """The time that a text says, which comes after `last`."""
-        calendar, file = self._calendar, self._file
-        local = calendar is not None and calendar.length >= DAY
+        file = self._file
         try:
-            stamp, offset = read_stamp(text, file.date_order, file.date_format, local, file.time_zone, last)
+            stamp, offset = read_stamp(
+                text, file.date_order, file.date_format, not self._zone.utc, file.time_zone, last
+            )
         except UnreadableError as error:
             raise InputError(f"{NAME}, line {line}: {error.expected}") from None
         self._offset = offset if self._offset is None else self._offset
@@ -171,7 +176,7 @@ class Clock:
 
     def with_calendar(self, values: np.ndarray, time: np.datetime64) -> np.ndarray:
         """The features (F,) of a row with those of the calendar at `time`."""
-        values, found = values.copy(), calendar_features(np.array([time]))
+        values, found = values.copy(), calendar_features(self._zone.local(np.array([time])))
         for name in self._names:
             values[self._features.index(name)] = found[name][0]
         return values
@@ -183,5 +188,5 @@ class Clock:
         assert self._calendar is not None
         times = np.array([series.first, *([series.time] if series.rows > 1 else [])])
         last = self._calendar.positions(times).at[-1]
-        found = calendar_features(self._calendar.stamps(times, last + 1 + np.arange(rows)))
+        found = calendar_features(self._zone.local(self._calendar.stamps(times, last + 1 + np.arange(rows))))
         return np.stack([found[name] for name in self._names], axis=1)

@@ -158,6 +158,6 @@ def _last_target(values: np.ndarray, table: Table, columns: Columns) -> int:
 def with_calendar(series: Series, names: Sequence[str]) -> Series:
     """With the `calendar_features` of these names as further columns."""
     assert series.times is not None
-    found = calendar_features(series.times)
+    found = calendar_features(series.zone.local(series.times))
     values = np.concatenate([series.values, *(found[name][:, None] for name in names)], axis=1)
     return replace(series, columns=(*series.columns, *names), values=values)

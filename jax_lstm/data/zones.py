@@ -54,6 +54,10 @@ class Zone:
             index = index.tz_localize(self.name, ambiguous=np.ones(len(index), bool), nonexistent="shift_forward")
         return index if self.offset else index.tz_localize(None)
 
+    def local(self, times: np.ndarray) -> np.ndarray:
+        """The times as clocks show them, if the zone is known."""
+        return local_times(times, self.name) if self.utc and self.name else times
+
     def texts(self, times: np.ndarray) -> list[str]:
         """The times as the file has them; midnights without an offset of their own are written as dates."""
         index = self.index(times)

@@ -105,7 +105,7 @@ def _known_ahead(run: ForecastRun, one: Series) -> np.ndarray:
     in_file = [one.columns.index(name) for name in columns.known if name not in columns.calendar_features]
     ahead[: len(rows), in_file] = rows[:, in_file]
     if columns.calendar_features:
-        found = calendar_features(one.ahead(horizon))
+        found = calendar_features(one.zone.local(one.ahead(horizon)))
         for name in columns.calendar_features:
             ahead[:, one.columns.index(name)] = found[name]
     return ahead

@@ -1,5 +1,6 @@
 """Time zones: hours that come twice or not at all, local midnights in UTC, and how a forecast continues them."""
 
+import io
 import sys
 import zoneinfo
 from pathlib import Path
@@ -17,6 +18,7 @@ from jax_lstm.data.config import FileConfig
 from jax_lstm.data.series import Series
 from jax_lstm.data.stamps import UnreadableError, read_stamp, read_stamps
 from jax_lstm.data.zones import Zone, known
+from jax_lstm.tasks import open_run
 
 BERLIN = "Europe/Berlin"
 HOURS = pd.date_range("2024-10-26 20:00", "2024-10-27 06:00", freq="h", tz=BERLIN)
@@ -205,6 +207,35 @@ def test_a_run_keeps_its_zone(form: Any, tmp_path: Path, monkeypatch: pytest.Mon
     found = pd.read_csv(run / "forecast.csv")["time"].tolist()
     assert found == [text.replace(" ", "T") + (":00" if form == plain else "") for text in form(expected)]
     assert call("evaluate", run, "--csv", later) == 0
+
+
+def test_calendar_features_are_local(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of the rows, of those ahead, and of streamed ones, across the switch."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    times = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
+    data, run = tmp_path / "data.csv", tmp_path / "run"
+    pd.DataFrame({"time": plain(times), "y": np.sin(times.hour.to_numpy() * np.pi / 12)}).to_csv(data, index=False)
+    options = ("--target", "y", "--time", "time", "--time-zone", BERLIN, *SMALL, "--learning-rate", 0.3)
+    assert call("train", "--csv", data, *options, "--calendar", "on", "--out", run) == 0
+    columns = open_run(run, "forecast", "forecast").trained.columns.calendar_features
+    assert "hour sin" in columns
+    (one,) = read_series(DataConfig(str(data), ("y",), time="time", file=FileConfig(time_zone=BERLIN))).series
+    hours = np.arctan2(*(one.values[:, one.columns.index(f"hour {wave}")] for wave in ("sin", "cos")))
+    np.testing.assert_allclose(hours % (2 * np.pi) * 12 / np.pi % 24, times.hour, atol=1e-6)
+    assert call("forecast", run) == 0
+    expected = pd.read_csv(run / "forecast.csv")["y"]
+    with data.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        capfd.readouterr()
+        assert call("forecast", run, "--stream") == 0
+    last = pd.read_csv(io.StringIO(capfd.readouterr().out)).iloc[-1]
+    np.testing.assert_allclose(last.filter(regex="^y").to_numpy(float), expected, rtol=1e-5)
+    unlike = Zone.local
+    monkeypatch.setattr(Zone, "local", lambda zone, times: unlike(zone, times) + np.timedelta64(6, "h"))
+    assert call("forecast", run) == 0
+    assert np.abs(pd.read_csv(run / "forecast.csv")["y"] - expected).max() > 1e-4, "the hour is read"
 
 
 def test_a_data_frame_with_a_zone(tmp_path: Path) -> None:
