@@ -13,7 +13,7 @@ base: Any = require_extra("sktime.forecasting.base", "sktime", "SktimeForecaster
 
 # Parameters of `Forecaster` that follow from y, X and fh, and those of intervals, which `predict` does not return.
 LEFT_OUT = (
-    *("target", "features", "time", "group", "horizon", "date_order", "date_format"),
+    *("target", "features", "time", "time_zone", "group", "horizon", "date_order", "date_format"),
     *("past", "future", "static", "ignore", "categories", "interval", "quantiles"),
 )
 PARAMS = {name: value for name, value in Forecaster.defaults().items() if name not in LEFT_OUT} | {"split": ""}
