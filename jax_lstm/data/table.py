@@ -77,6 +77,12 @@ class Columns:
         return _expanded(names, self.classes)
 
     @property
+    def varying(self) -> tuple[str, ...]:
+        """The columns of numbers that are measured, neither static nor zeros and ones of classes."""
+        fixed = (*self.static, *self._features_of(tuple(self.classes)))
+        return tuple(name for name in self.numbers if name not in fixed)
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of a table, those of the calendar left out."""
         names = dict.fromkeys((*self.features, *self.target))

@@ -5,8 +5,8 @@ from typing import Any
 from jax_lstm.checks import InputError
 
 # 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: networks;
-# 4: the best epoch of a forecaster by its MAE
-FORMAT = 4
+# 4: the best epoch of a forecaster by its MAE; 5: statistics per series
+FORMAT = 5
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
 IGNORED = {  # options that every config of format 0 has, whatever its task
@@ -46,8 +46,9 @@ def upgraded(values: Any, where: str) -> Any:
         values["model"] = {"network": "tutorial"} | model
     if number == 3 and isinstance(model, dict) and model.get("network") == "tutorial":
         values["model"] = {name: value for name, value in model.items() if name != "normalise"}
-    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
-        values["data"] = {"calendar": "off"} | data
+    if isinstance(data := values.get("data"), dict) and "season" in data:
+        before = ({"calendar": "off"} if number < 2 else {}) | ({"statistics": "shared"} if number < 5 else {})
+        values["data"] = before | data
     return values
 
 
