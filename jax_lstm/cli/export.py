@@ -37,7 +37,6 @@ class Export:
     """File to write (default: model.onnx, .stablehlo, .safetensors or .pt in the run directory)."""
     only_lstm: bool = False
     """Export the LSTM without the layers around it, as torch.nn.LSTM has it; programs then take lengths and states."""
-
     series: str = ""
     """Name of the series whose units the program takes and returns; for a forecaster with statistics per series."""
 

@@ -63,9 +63,9 @@ class Forecast:
             raise InputError(f"`--out` must end in .csv; got {out}")
         show.left_out(console, run.diverged)
         ahead = forecast_ahead(run, data)
-        named = [one.group for one in ahead.series if one.group]
-        expected = "be left out for data with names of series"
-        require(not (self.series and named), "--series", expected, f"{self.series!r}, and data of {named[:1]}")
+        names = ", ".join(one.group for one in ahead.series[:5])
+        require(not (self.series and names), "--series", f"be left out for data that names its series, {names}",
+                repr(self.series))  # fmt: skip
         show.notes(console, ahead.notes, ahead.warnings)
         frame = as_frame(ahead)
         write_whole(out, _as_csv(ahead, frame))

@@ -16,6 +16,8 @@ from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar
 from jax_lstm.data.table import Columns, Table, read_tables
 
+WITHIN = 0.5  # of the deviation of all series together: if less is within series, each has its own statistics
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -133,14 +135,11 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     return Read(series, tables, columns, tuple(notes), tuple(warnings))
 
 
-WITHIN = 1 / 3  # of the deviation of all series together: less within series, and each gets its own statistics
-
-
 def _with_statistics(
     config: DataConfig, scaler: Scaler, training: Mapping[str, np.ndarray], columns: Columns, source: str
 ) -> tuple[Scaler, str]:
     """The scaler that `config.statistics` asks for, and if `auto` chose statistics per series, why."""
-    if config.statistics == "shared" or (config.statistics == "auto" and len(training) == 1):
+    if config.statistics == "shared":
         return scaler, ""
     own = with_series(scaler, training, columns.varying, source)
     if config.statistics == "series":
@@ -164,7 +163,7 @@ def with_new_series(trained: Trained, rows: Mapping[str, np.ndarray], source: st
 
 def new_series(trained: Trained, names: Sequence[str]) -> tuple[str, ...]:
     """The warning about series with statistics of their own that a model was not trained on, or ()."""
-    new = [name or "the file" for name in names if trained.scaler.series and name not in trained.scaler.series]
+    new = [name or "the data" for name in names if trained.scaler.series and name not in trained.scaler.series]
     more = f" and {len(new) - 5} more" if len(new) > 5 else ""
     what = "not among the series of training, so standardised by their own known rows"
     return (f"{what}: {', '.join(new[:5])}{more}",) if new else ()
@@ -251,9 +250,8 @@ def load_dataset(
         notes=notes,
         warnings=(*read.warnings, *warnings),
     )
-    lengths = [config.window] if config.window else windows_to_try(config.season, read.calendar, config.horizon,
-                                                                   len(learnt))  # fmt: skip
-    found = _with_best_window(whole, lengths, series, bounds, source)
+    tried = windows_to_try(config.season, read.calendar, config.horizon, len(learnt))
+    found = _with_best_window(whole, [config.window] if config.window else tried, series, bounds, source)
     if trained is None:
         return found
     return replace(found, warnings=(*found.warnings, *new_series(trained, found.used)))
