@@ -149,8 +149,8 @@ def _with_statistics(
     if found >= WITHIN:
         return scaler, ""
     return own, (
-        f"each series has its own mean and deviation: within series that of {least} is {found:.2g} of the one of all "
-        "series together"
+        f"statistics per series: within series, the standard deviation of {least} is {found:.2g} of that over all "
+        "series"
     )
 
 
