@@ -46,9 +46,10 @@ def upgraded(values: Any, where: str) -> Any:
         values["model"] = {"network": "tutorial"} | model
     if number == 3 and isinstance(model, dict) and model.get("network") == "tutorial":
         values["model"] = {name: value for name, value in model.items() if name != "normalise"}
-    if isinstance(data := values.get("data"), dict) and "season" in data:
-        before = ({"calendar": "off"} if number < 2 else {}) | ({"statistics": "shared"} if number < 5 else {})
-        values["data"] = before | data
+    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
+        values["data"] = {"calendar": "off"} | data
+    if number < 5 and isinstance(data := values.get("data"), dict) and "eval_windows" in data:
+        values["data"] = {"statistics": "shared"} | data
     return values
 
 
