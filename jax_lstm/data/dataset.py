@@ -141,7 +141,7 @@ def _with_statistics(
     """The scaler that `config.statistics` asks for, and if `auto` chose statistics per series, why."""
     if config.statistics == "shared":
         return scaler, ""
-    own = with_series(scaler, training, columns.varying, source)
+    own = with_series(scaler, training, columns.measured, source)
     if config.statistics == "series":
         return own, ""
     least = min(columns.target, key=lambda name: within_series(own, name))
@@ -158,7 +158,7 @@ def with_new_series(trained: Trained, rows: Mapping[str, np.ndarray], source: st
     """The scaler of a trained model, with the statistics of series that it was not trained on, each of its `rows`."""
     known = trained.scaler.series
     new = {name: values for name, values in rows.items() if known and name not in known}
-    return with_series(trained.scaler, new, trained.columns.varying, source) if new else trained.scaler
+    return with_series(trained.scaler, new, trained.columns.measured, source) if new else trained.scaler
 
 
 def new_series(trained: Trained, names: Sequence[str]) -> tuple[str, ...]:

@@ -77,10 +77,10 @@ class Columns:
         return _expanded(names, self.classes)
 
     @property
-    def varying(self) -> tuple[str, ...]:
-        """The columns of numbers that are measured, neither static nor zeros and ones of classes."""
-        fixed = (*self.static, *self._features_of(tuple(self.classes)))
-        return tuple(name for name in self.numbers if name not in fixed)
+    def measured(self) -> tuple[str, ...]:
+        """The columns of numbers in the file, those of classes left out."""
+        encoded = self._features_of(tuple(self.classes))
+        return tuple(name for name in self.numbers if name not in encoded)
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -66,12 +66,13 @@ def test_auto_chooses_by_the_deviation_within_series(series: Values, chosen: str
 
 
 def test_measured_columns_have_those_of_the_series_and_all_others_the_shared_ones() -> None:
-    """Static columns, classes and the calendar would vanish by their own mean and deviation."""
+    """Which are static columns, classes that change or not, and the calendar."""
     size, kind = dict(zip(SHOPS, (1.0, 2.0, 4.0), strict=True)), dict(zip(SHOPS, "aba", strict=True))
     data = frame(SHOPS, size=size, kind=kind)
+    data["offer"] = np.where(np.arange(len(data)) % np.repeat([2, 3, 5], ROWS), "no", "yes")
     data["other"] = data["y"] ** 2
     data["time"] = [*pd.date_range("2024-01-01", periods=ROWS, freq="h")] * len(SHOPS)
-    options = {"time": "time", "static": ("size",), "categories": ("kind",)}
+    options = {"time": "time", "static": ("size",), "categories": ("kind", "offer")}
     own, shared = (load(data, one, **options) for one in ("series", "shared"))
     assert own.config.statistics == "series"
     end = round(0.7 * ROWS)
@@ -87,7 +88,9 @@ def test_measured_columns_have_those_of_the_series_and_all_others_the_shared_one
             np.testing.assert_allclose(found, expected, atol=1e-9, err_msg=f"{name} {column}")
         np.testing.assert_array_equal(own.targets[rows, 0], own.inputs[rows, own.features.index("y")])
     varies = [column for column in own.features if np.ptp(own.inputs[:, own.features.index(column)]) > 0]
-    assert varies == list(own.features) == ["y", "size", "kind=a", "kind=b", "other", "hour sin", "hour cos"]
+    assert varies == list(own.features)
+    added = {"size", "kind=a", "kind=b", "offer=no", "offer=yes", "other", "hour sin", "hour cos"}
+    assert set(own.features) == {"y", *added}
 
 
 def test_missing_values_take_the_mean_of_their_series() -> None:
