@@ -16,7 +16,7 @@ from small_run import call
 import jax_lstm as jl
 from jax_lstm.cli import pictures, plots
 from jax_lstm.export.verify import FORMATS
-from jax_lstm.tasks import load_task, open_run
+from jax_lstm.tasks import calibration, load_task, open_run
 from jax_lstm.tasks.calibration import interval_scores
 from jax_lstm.tasks.evaluation import evaluate
 
@@ -141,15 +141,23 @@ def test_scores_are_in_the_units_of_each_series(fitted: jl.Forecaster) -> None:
     assert found.scores["persistence"]["mse y"] == pytest.approx(np.mean(np.square(persistence)), rel=1e-4)
 
 
-def test_intervals_are_as_wide_as_the_series_vary(fitted: jl.Forecaster) -> None:
-    """With margins that do not change, as on a single forecast of each series."""
-    run = fitted.run
+def test_intervals_are_scored_in_the_units_of_each_series(
+    fitted: jl.Forecaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Around the forecast of each window, with margins that are wide where the series varies much."""
+    run, scored = fitted.run, []
     task = load_task(run.config, run.about)
-    (of,) = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
-    widths = [2 * run.margins.mean() * values[LEARNT].std() for values in SHOPS.values()]
-    assert of.width == pytest.approx(np.mean(widths), rel=0.5)
-    assert of.width > 0.1 * max(widths)
-    assert of.share > 0.5
+    predictions = evaluate(run, task, "test").predictions
+    monkeypatch.setattr(calibration, "coverage", lambda *arrays: scored.append(arrays))
+    interval_scores(run, task, predictions, "test")
+    low, high, truth, *_ = scored[0]
+    ends = [(end, name) for end in ENDS for name in SHOPS]  # in the order of time
+    assert len(truth) == len(ends)
+    for at, (end, name) in enumerate(ends):
+        learnt = SHOPS[name][LEARNT]
+        np.testing.assert_allclose(truth[at] + learnt.mean(), SHOPS[name][end : end + HORIZON], rtol=1e-4)
+        assert (0.1 * learnt.std() < high[at] - low[at]).all()
+        assert (high[at] - low[at] < 10 * learnt.std()).all()
 
 
 def test_pictures_are_in_the_units_of_each_series(
