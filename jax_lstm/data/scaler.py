@@ -126,12 +126,12 @@ def with_series(scaler: Scaler, rows: Mapping[str, np.ndarray], own: Sequence[st
 def within_series(scaler: Scaler, column: str) -> float:
     """The deviation of a column within a series, in the geometric mean over series, relative to that of all together.
 
-    Of series that have their own; 1 if these are fewer than two.
+    Of series that have their own; 1 if none has.
     """
     at = scaler.columns.index(column)
     shared = scaler.mean[at], scaler.scale[at]
     own = [one.scale[at] for one in scaler.series.values() if (one.mean[at], one.scale[at]) != shared]
-    return float(np.exp(np.mean(np.log(own))) / scaler.scale[at]) if len(own) > 1 else 1.0
+    return float(np.exp(np.mean(np.log(own))) / scaler.scale[at]) if own else 1.0
 
 
 def _moments(known: np.ndarray, column: str, source: str) -> tuple[float, float]:
