@@ -64,6 +64,8 @@ class Evaluate:
             part = self.part or part_of(task) or "test"
             require(task.size(part) > 0, "--part", "be one that the data has", repr(part))
             found = evaluate(run, task, part, self._further(run, task, part))
+        if config.task == "forecast":
+            show.notes(console, (), task.dataset.warnings)
         show.evaluation(console, run, task, found, part)
         if self.out:
             write_json(Path(self.out), as_json(task, found, part))

@@ -39,9 +39,13 @@ class Forecast:
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
     stream: bool = False
     """Read rows from standard input, CSV with a header, and print a forecast after each, as CSV."""
+    series: str = ""
+    """Name of the series in training that rows without a name belong to; for a run with statistics per series."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "forecast", "forecast")
+        if self.series:
+            run = run.of_series(self.series)
         if self.stream:
             given = self.csv or self.out
             require(not given, "--csv and --out", "be left out with --stream, which reads and prints", given)
@@ -59,6 +63,9 @@ class Forecast:
             raise InputError(f"`--out` must end in .csv; got {out}")
         show.left_out(console, run.diverged)
         ahead = forecast_ahead(run, data)
+        names = ", ".join(one.group for one in ahead.series[:5])
+        require(not (self.series and names), "--series", f"be left out for data that names its series, {names}",
+                repr(self.series))  # fmt: skip
         show.notes(console, ahead.notes, ahead.warnings)
         frame = as_frame(ahead)
         write_whole(out, _as_csv(ahead, frame))
@@ -89,7 +96,7 @@ def _draw(path: Path, ahead: Ahead) -> None:
     for one, members, bands in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         values, within = members.mean(axis=0), agreement(members)
         for at, column in enumerate(run.target):
-            seen = fill(one.values, run.scaler.mean)[-shown:, one.columns.index(column)]
+            seen = fill(one.values, ahead.scaler.of(one.group).mean)[-shown:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
             x = None
             if one.times is not None:

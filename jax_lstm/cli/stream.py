@@ -7,7 +7,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
+from jax_lstm.data import Scaler
 from jax_lstm.data.calendar import DAY, calendar_features, find_calendar
 from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
@@ -24,9 +25,11 @@ NAME = "standard input"
 class Series:
     """A series so far.
 
-    The last value of each feature, the window that ends with the last of its `rows`, the times of its first and last.
+    Its scaler, the last value of each feature, the window that ends with the last of its `rows`, the times of its first
+    and last.
     """
 
+    scaler: Scaler
     last: np.ndarray
     window: np.ndarray | None = None
     rows: int = 0
@@ -53,7 +56,9 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     calendar = run.trained.columns.calendar_features
     if calendar and not time:
         raise InputError(f"{NAME}: no column {data.time!r}, whose calendar the model reads")
-    features, target, known = (run.scaler.pick(names) for names in (run.features, run.target, calendar))
+    one = run.about.get("series", "")
+    require(not (group and one), "--series", f"be left out for rows with a column {group!r}", repr(one))
+    run = run if group else run.of_series("")  # refused, if the run needs the name of the series
     ahead = range(1, data.horizon + 1)
     online, found, clock = Online(run), dict[str, Series](), Clock(run)
     writer = csv.writer(out, lineterminator="\n")
@@ -64,6 +69,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     warned: set[str] = set()
 
     def add(series: Series, line: int) -> np.ndarray:
+        features = series.scaler.pick(run.features)
         for column, warning in features.far(series.last[None]).items():
             if column not in warned:
                 print(f"jax-lstm: warning: {NAME}, line {line}: {warning}", file=errors)
@@ -81,7 +87,15 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
         fields = dict(zip(header, row, strict=True))
         name = fields[group].strip() if group else ""
         values = feature_values(run, fields, line)
-        series = found.setdefault(name, Series(features.mean))
+        if name not in found:
+            if run.scaler.series and name not in run.scaler.series:
+                raise InputError(
+                    f"{NAME}, line {line}: {name!r} is not among the series of training, whose mean and standard "
+                    "deviation are used; train with --statistics shared to forecast new ones"
+                )
+            scaler = run.scaler.of(name)
+            found[name] = Series(scaler, scaler.pick(run.features).mean)
+        series = found[name]
         if time:
             stamp = clock.read(fields[time], line, NEVER if series.time is None else series.time)
             for absent in clock.missed(series, stamp, line)[-data.window :]:
@@ -91,8 +105,10 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
             values = clock.with_calendar(values, stamp)
         series.last = np.where(np.isnan(values), series.last, values)
         window = add(series, line)
-        standardised = online.forecast(window, known.standardise(clock.ahead(series, data.horizon)))
-        members = target.restore(standardised.astype(np.float64).reshape(len(standardised), data.horizon, -1))
+        ahead = series.scaler.pick(calendar).standardise(clock.ahead(series, data.horizon))
+        standardised = online.forecast(window, ahead)
+        steps = standardised.astype(np.float64).reshape(len(standardised), data.horizon, -1)
+        members = series.scaler.pick(run.target).restore(steps)
         shown: list[Any] = [members.mean(axis=0), *(agreement(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
         label = fields[time].strip() if time else series.rows

@@ -67,6 +67,9 @@ class DataConfig:
     """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
     """Rows per season (default: the one of the calendar, or without --time of the values, that repeats best)."""
+    statistics: Literal["auto", "series", "shared"] = "auto"
+    """Mean and standard deviation that standardise a column: of each series, or shared by all; auto decides by how the
+    deviation of the targets within series compares with that of all series together."""
     stream: bool = False
     """Leave the rows on disk and read each batch when it is needed; for .npy files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
@@ -107,6 +110,8 @@ class DataConfig:
             require(not self.stream or not given, f"--{name}", "be left out with --stream", repr(given), STREAMED)
         zone = self.file.time_zone
         require(not self.stream or not zone, "--time-zone", "be left out with --stream", repr(zone), STREAMED)
+        per_series = self.stream and self.statistics == "series"
+        require(not per_series, "--statistics", "be shared or auto with --stream", "series", "leave --stream out")
         val = parse_split(self.split)[1]
         require(0 <= self.interval < 1, "--interval", "be at least 0 and below 1", self.interval)
         calibrates, fix = "come with a validation part in --split, which calibrates it", "--split 0.7,0.1,0.2"

@@ -80,7 +80,7 @@ class Streamed:
 
     def sample(self, dtype: Any) -> Dataset:
         """At most `eval_windows` evenly spaced windows of each part, concatenated as a dataset in memory."""
-        config, blocks, starts, first_rows, rows = self.config, [], {}, [], 0
+        config, blocks, starts, first_rows, rows, groups = self.config, [], {}, [], 0, list[str]()
         for part in self.windows:
             numbers = self.windows[part].spread(config.eval_windows)
             lead = max(config.season - config.window, 0)  # the rows that the seasonal-naive forecast needs
@@ -91,6 +91,7 @@ class Streamed:
             first_rows.append(begins)
             starts[part] = (begins + lead).astype(np.int32)
             rows += len(numbers) * length
+            groups += [self.series[of].group for of in self.windows[part].places(numbers)[0]]
             for one in np.split(numbers, range(256, len(numbers), 256)):
                 blocks.append(self.read(part, one, lead).astype(dtype).reshape(-1, len(self.scaler.columns)))
         values = np.concatenate(blocks)
@@ -105,6 +106,7 @@ class Streamed:
             times=None,
             starts=starts,
             first_rows=np.concatenate(first_rows),
+            groups=tuple(groups),
             rows=self.rows,
             absent_rows=0,
             missing_values={},
@@ -120,7 +122,7 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     Raises:
         InputError: a file is faulty or has missing values, or a part has no window.
     """
-    config = replace(config, season=config.season or SEASON, window=config.window or 2 * SEASON)
+    config = replace(config, season=config.season or SEASON, window=config.window or 2 * SEASON, statistics="shared")
     if trained is not None:
         config = replace(config, features=trained.columns.features, target=trained.columns.target)
     series = tuple(open_stored(config.csv, config.features, config.target))

@@ -78,6 +78,12 @@ class Columns:
         return _expanded(names, self.classes)
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """The columns of numbers in the file, those of classes left out."""
+        encoded = self._features_of(tuple(self.classes))
+        return tuple(name for name in self.numbers if name not in encoded)
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of a table, those of the calendar left out."""
         names = dict.fromkeys((*self.features, *self.target))

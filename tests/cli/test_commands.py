@@ -71,7 +71,8 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert names(trained / "checkpoints") == ["16"], "the first epoch took less than ten seconds"
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
-    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24)
+    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24,
+                         statistics="shared")  # fmt: skip
     model = ModelConfig(HIDDEN, segment=1, normalise="last")
     optim = OptimConfig(schedule="constant")
     expected = TrainConfig(data=columns, model=model, optim=optim, batch_size=16, epochs=2)

@@ -20,6 +20,7 @@ CLOCK = ("hour sin", "hour cos", "weekday sin", "weekday cos")  # the training p
 def test_the_packaged_weather() -> None:
     """Rows and gaps are those of the source; each airport is a series of hours in UTC, and no window crosses two."""
     weather, series = load_dataset(DataConfig()), read_series(DataConfig()).series
+    assert weather.config.statistics == "shared"
     assert (weather.rows, weather.absent_rows, weather.warnings) == (26115, 75, ())
     assert weather.missing_values == {"temp": 1, "dewp": 1, "humid": 1, "wind_speed": 5, "pressure": 2729}
     assert (weather.features, weather.target, weather.output_size) == ((*RANGES, *CLOCK), ("temp",), 12)

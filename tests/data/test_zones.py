@@ -214,7 +214,7 @@ def test_calendar_features_are_local(
 ) -> None:
     """Of the rows, of those ahead, and of streamed ones, across the switch."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    times = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
+    times: Any = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
     data, run = tmp_path / "data.csv", tmp_path / "run"
     pd.DataFrame({"time": plain(times), "y": np.sin(times.hour.to_numpy() * np.pi / 12)}).to_csv(data, index=False)
     options = ("--target", "y", "--time", "time", "--time-zone", BERLIN, *SMALL, "--learning-rate", 0.3)
