@@ -18,6 +18,7 @@ EXTRAS = {
     "plot": ("matplotlib", "plots of loss curves and forecasts"),
     "data": ("grain", "train --stream; with pyarrow, .parquet files"),
     "log": ("tensorboardX", "train --tensorboard"),
+    "sktime": ("sktime", "SktimeForecaster, train labels without a file"),
 }
 
 

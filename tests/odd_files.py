@@ -13,12 +13,15 @@ STEPS = {
     "1 business day": "B", "1 month": "MS", "month ends": "ME", "1 quarter": "QS", "1 year": "YS",
 }  # fmt: skip
 CLOCKED = ("1 second", "15 minutes", "1 hour", "2 hours")
+LOCAL = "Berlin"  # the form of local times, whose hours come twice or not at all; the truth is in UTC
+SWITCHES = ("2021-03-27 20:00", "2021-10-30 20:00", "2022-03-26 21:00", "2022-10-29 22:00")
 # Whether days suffice, and how a time is written.
 FORMS: dict[str, tuple[bool, Callable[[pd.Timestamp], str]]] = {
     "iso": (False, lambda time: time.strftime("%Y-%m-%d %H:%M:%S")),
     "T": (False, lambda time: time.isoformat()),
     "UTC": (False, lambda time: time.isoformat() + "Z"),
     "slashes": (False, lambda time: time.strftime("%Y/%m/%d %H:%M:%S")),
+    LOCAL: (False, lambda time: time.tz_localize("UTC").tz_convert("Europe/Berlin").strftime("%Y-%m-%d %H:%M:%S")),
     "epoch": (False, lambda time: str(int(time.timestamp()))),
     "milliseconds": (False, lambda time: str(int(time.timestamp()) * 1000)),
     "day-first": (False, lambda time: time.strftime("%d.%m.%Y %H:%M:%S")),
@@ -72,7 +75,9 @@ def fits(odd: Odd) -> bool:
     """Whether such a file holds what it should; 1.234 alone is read as a little more than one."""
     clear = odd.separator != " " or not (odd.trailing or odd.index or odd.preamble)
     certain = odd.thousands != "." or odd.options or "large" in odd.kinds
-    return clear and certain and odd.thousands != odd.decimal and not (FORMS[odd.form][0] and odd.step in CLOCKED)
+    told = odd.form != LOCAL or (odd.step in ("15 minutes", "1 hour") and not odd.gap)
+    clocked = FORMS[odd.form][0] and odd.step in CLOCKED
+    return clear and certain and told and odd.thousands != odd.decimal and not clocked
 
 
 ODD = st.builds(
@@ -127,6 +132,8 @@ def written(odd: Odd) -> Written:
     number = 0
     for at in range(odd.series):
         start = pd.Timestamp("2021-01-04") + pd.Timedelta(days=int(rng.integers(0, 700)))
+        if odd.form == LOCAL:
+            start = pd.Timestamp(SWITCHES[odd.seed % len(SWITCHES)])
         times: Any = pd.date_range(start, periods=odd.rows, freq=STEPS[odd.step])
         values = np.stack([KINDS[kind](rng, odd.rows) for kind in odd.kinds], axis=1)
         values[rng.random(values.shape) < 0.1] = np.nan
@@ -172,10 +179,12 @@ def text_of(value: float, kind: str, odd: Odd) -> str:
 
 def options(odd: Odd) -> dict[str, Any]:
     """What a user says who knows the file."""
+    zone = {"time_zone": "Europe/Berlin"} if odd.form == LOCAL else {}
     if not odd.options:
-        return {}
+        return zone
     order = {"AM": "month-first", "two digits": "day-first"}.get(odd.form, odd.form)
     return {
+        **zone,
         "separator": odd.separator,
         "decimal": odd.decimal,
         "thousands": odd.thousands,

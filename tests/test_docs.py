@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in path.read_text()
 ]
-OPTIONAL = {"torch", "keras", "equinox", "safetensors", "onnxruntime"}
+OPTIONAL = {"torch", "keras", "equinox", "safetensors", "onnxruntime", "sktime"}
 NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 
 

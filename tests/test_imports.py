@@ -1,10 +1,13 @@
 """Imports: the layers of pyproject.toml, and what works where an optional package is missing."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from jax_lstm import MissingExtraError
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +50,15 @@ def test_layers() -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_without_sktime_its_adapter_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = "jax_lstm.estimators.sktime_adapter"
+    monkeypatch.delitem(sys.modules, adapter, raising=False)
+    monkeypatch.setitem(sys.modules, "sktime.forecasting.base", None)
+    monkeypatch.setitem(sys.modules, "sktime", None)
+    with pytest.raises(MissingExtraError, match="SktimeForecaster needs the package sktime: pip install sktime, or"):
+        importlib.import_module(adapter)
 
 
 WEIGHTS = """

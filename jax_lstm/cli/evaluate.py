@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from jax_lstm.checks import require
+from jax_lstm.checks import InputError, require
 from jax_lstm.cli import show
+from jax_lstm.cli.options import of_python
 from jax_lstm.files import write_json
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.evaluation import as_json, evaluate, part_of
@@ -49,6 +50,10 @@ class Evaluate:
         else:
             given, expected = self.csv or self.split, f"be left out for a run of the task {config.task}"
             require(not given, "--csv and --split", expected, given)
+            if of_python(config):
+                name = "TextModel" if config.task == "text" else "SequenceClassifier"
+                how = f"in Python, use the `score` of {name}.load({str(self.run_directory)!r})"
+                raise InputError(f"{self.run_directory}: the run was trained from Python and has no file; {how}")
         for name, value in (("--cold", self.cold), ("--dynamic", self.dynamic)):
             of_text = config.task == "text" or value is None
             require(of_text, name, f"come with a run of the task text, not {config.task}", value)
@@ -59,6 +64,8 @@ class Evaluate:
             part = self.part or part_of(task) or "test"
             require(task.size(part) > 0, "--part", "be one that the data has", repr(part))
             found = evaluate(run, task, part, self._further(run, task, part))
+        if config.task == "forecast":
+            show.notes(console, (), task.dataset.warnings)
         show.evaluation(console, run, task, found, part)
         if self.out:
             write_json(Path(self.out), as_json(task, found, part))

@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
 from jax_lstm.cli import show
 from jax_lstm.export.program import Options, program
 from jax_lstm.export.verify import FORMATS, rounding_of, verify
@@ -37,9 +37,14 @@ class Export:
     """File to write (default: model.onnx, .stablehlo, .safetensors or .pt in the run directory)."""
     only_lstm: bool = False
     """Export the LSTM without the layers around it, as torch.nn.LSTM has it; programs then take lengths and states."""
+    series: str = ""
+    """Name of the series whose units the program takes and returns; for a forecaster with statistics per series."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory)
+        scales = run.config.task == "forecast" and self.to not in WEIGHTS and not self.only_lstm
+        require(scales or not self.series, "--series", "come with a whole forecaster as a program", repr(self.series))
+        run = run.of_series(self.series) if scales else run
         suffix = FORMATS[self.to].suffix if self.to in FORMATS else WEIGHTS[self.to]
         out = Path(self.out) if self.out else self.run_directory / f"model{suffix}"
         if out.suffix != suffix:

@@ -39,9 +39,13 @@ class Forecast:
     """CSV file for the forecasts, with a PNG beside it; forecast.csv in the run directory if not given."""
     stream: bool = False
     """Read rows from standard input, CSV with a header, and print a forecast after each, as CSV."""
+    series: str = ""
+    """Name of the series in training that rows without a name belong to; for a run with statistics per series."""
 
     def run(self, console: Console) -> int:
         run = open_run(self.run_directory, "forecast", "forecast")
+        if self.series:
+            run = run.of_series(self.series)
         if self.stream:
             given = self.csv or self.out
             require(not given, "--csv and --out", "be left out with --stream, which reads and prints", given)
@@ -59,6 +63,9 @@ class Forecast:
             raise InputError(f"`--out` must end in .csv; got {out}")
         show.left_out(console, run.diverged)
         ahead = forecast_ahead(run, data)
+        names = ", ".join(one.group for one in ahead.series[:5])
+        require(not (self.series and names), "--series", f"be left out for data that names its series, {names}",
+                repr(self.series))  # fmt: skip
         show.notes(console, ahead.notes, ahead.warnings)
         frame = as_frame(ahead)
         write_whole(out, _as_csv(ahead, frame))
@@ -70,7 +77,7 @@ class Forecast:
 
 
 def _as_csv(ahead: Ahead, frame: Any) -> str:
-    """Timestamps as in the file that was read: in UTC with Z, local ones with their offset."""
+    """Timestamps are written as in the file that was read."""
     time = next(
         (name for name in frame.columns if frame[name].dtype.kind == "M" or hasattr(frame[name].dtype, "tz")), None
     )
@@ -78,9 +85,7 @@ def _as_csv(ahead: Ahead, frame: Any) -> str:
         stamps = np.concatenate(
             [one.ahead(rows.shape[1]) for one, rows in zip(ahead.series, ahead.forecasts, strict=True)]
         )
-        days = bool((stamps == stamps.astype("datetime64[D]")).all())
-        texts = [str(np.datetime_as_string(stamp, "D" if days else "us")).removesuffix(".000000") for stamp in stamps]
-        frame = frame.assign(**{time: [text + ahead.series[0].offset * (not days) for text in texts]})
+        frame = frame.assign(**{time: ahead.series[0].zone.texts(stamps)})
     return frame.to_csv(index=False, float_format="%.9g", lineterminator="\n")
 
 
@@ -91,7 +96,7 @@ def _draw(path: Path, ahead: Ahead) -> None:
     for one, members, bands in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         values, within = members.mean(axis=0), agreement(members)
         for at, column in enumerate(run.target):
-            seen = fill(one.values, run.scaler.mean)[-shown:, one.columns.index(column)]
+            seen = fill(one.values, ahead.scaler.of(one.group).mean)[-shown:, one.columns.index(column)]
             title = f"{one.group} {column}".strip()
             x = None
             if one.times is not None:

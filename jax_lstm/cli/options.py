@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import tyro
 
 from jax_lstm.checks import InputError, require
+from jax_lstm.estimators import classifier, forecaster, text
 from jax_lstm.train import TrainConfig
 from jax_lstm.train.config import Only, only_of, option, options
 from jax_lstm.train.directory import require_empty
@@ -47,6 +48,13 @@ def of_task(config: C, train: TrainConfig, task: str, source: str, path: str) ->
     fits = not task or task == train.task
     require(fits, source, f"name a run or config of {task}", f"{path}, of {train.task}")
     return config
+
+
+def of_python(config: TrainConfig) -> bool:
+    """Whether a run was trained from Python on data that is not in a file."""
+    given = {"forecast": forecaster.GIVEN, "text": text.GIVEN, "labels": classifier.GIVEN}
+    source = {"forecast": config.data.csv, "text": config.text.text, "labels": config.sequences.sequences}
+    return source[config.task] == given[config.task]
 
 
 def view(

@@ -56,16 +56,17 @@ def forecasts(directory: Path, task: Any, part: str, forecasts: Mapping[str, np.
     Of quantiles the median is drawn.
     """
     dataset: Dataset = task.dataset
-    config, scaler, truth = dataset.config, dataset.scaler.pick(dataset.target[:1]), truth_of(dataset, part)
+    config, truth = dataset.config, truth_of(dataset, part)
     count, baselines = len(dataset.target), baseline_forecasts(dataset, part)
     forecasts = {name: median(each, truth.shape[1], task.config.levels) for name, each in forecasts.items()}
 
     def restored(each: Mapping[str, np.ndarray], at: int) -> dict[str, np.ndarray]:
-        return {name: scaler.restore(values[at, ::count]) for name, values in each.items()}
+        return {name: scaler.restore(values[at, ::count]) for name, values in each.items()}  # of the window `at`
 
     panels = []
     for at in np.unique(np.linspace(0, len(truth) - 1, PANELS + 2).astype(int)[1:-1]):
         start = dataset.starts[part][at]
+        scaler = dataset.scaler.of(dataset.groups[dataset.series_of(start)]).pick(dataset.target[:1])
         shown = min(config.window, SHOWN * config.horizon)  # the rest would leave no room for the forecast
         rows = slice(start + config.window - shown, start + config.window + config.horizon)
         x = None if dataset.times is None else dataset.times[rows]

@@ -57,12 +57,8 @@ def _printed(console: Console, task: Task, bar: Any) -> Report:
         if console.is_terminal or long:
             bar("training", position.step, total, ", ".join(facts))
         if progress.epoch_ended:
-            val = "" if progress.val_loss is None else f", validation loss {progress.val_loss:.4f}"
-            accuracy = [one["accuracy"] for one in progress.scores if "accuracy" in one]
-            val += f", accuracy {sum(accuracy) / len(accuracy):.4f}" if accuracy else ""
             rate = f", {speed:,.0f} {task.unit}/s" if speed else ""
-            line = f"epoch {position.epoch}/{epochs}: training loss {progress.train_loss:.4f}{val}{rate}"
-            console.print(line, highlight=False)
+            console.print(f"{progress.of_epoch(epochs)}{rate}", highlight=False)
             printed = time.perf_counter()
 
     return report

@@ -7,11 +7,13 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require
+from jax_lstm.data import Scaler
 from jax_lstm.data.calendar import DAY, calendar_features, find_calendar
 from jax_lstm.data.columns import number
 from jax_lstm.data.frames import text_rows
 from jax_lstm.data.stamps import UnreadableError, read_stamp
+from jax_lstm.data.zones import NEVER, Zone
 from jax_lstm.tasks.ahead import SEEDS
 from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.tasks.online import Online
@@ -23,9 +25,11 @@ NAME = "standard input"
 class Series:
     """A series so far.
 
-    The last value of each feature, the window that ends with the last of its `rows`, the times of its first and last.
+    Its scaler, the last value of each feature, the window that ends with the last of its `rows`, the times of its first
+    and last.
     """
 
+    scaler: Scaler
     last: np.ndarray
     window: np.ndarray | None = None
     rows: int = 0
@@ -52,7 +56,9 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     calendar = run.trained.columns.calendar_features
     if calendar and not time:
         raise InputError(f"{NAME}: no column {data.time!r}, whose calendar the model reads")
-    features, target, known = (run.scaler.pick(names) for names in (run.features, run.target, calendar))
+    one = run.about.get("series", "")
+    require(not (group and one), "--series", f"be left out for rows with a column {group!r}", repr(one))
+    run = run if group else run.of_series("")  # refused, if the run needs the name of the series
     ahead = range(1, data.horizon + 1)
     online, found, clock = Online(run), dict[str, Series](), Clock(run)
     writer = csv.writer(out, lineterminator="\n")
@@ -63,6 +69,7 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
     warned: set[str] = set()
 
     def add(series: Series, line: int) -> np.ndarray:
+        features = series.scaler.pick(run.features)
         for column, warning in features.far(series.last[None]).items():
             if column not in warned:
                 print(f"jax-lstm: warning: {NAME}, line {line}: {warning}", file=errors)
@@ -80,9 +87,17 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
         fields = dict(zip(header, row, strict=True))
         name = fields[group].strip() if group else ""
         values = feature_values(run, fields, line)
-        series = found.setdefault(name, Series(features.mean))
+        if name not in found:
+            if run.scaler.series and name not in run.scaler.series:
+                raise InputError(
+                    f"{NAME}, line {line}: {name!r} is not among the series of training, whose mean and standard "
+                    "deviation are used; train with --statistics shared to forecast new ones"
+                )
+            scaler = run.scaler.of(name)
+            found[name] = Series(scaler, scaler.pick(run.features).mean)
+        series = found[name]
         if time:
-            stamp = clock.read(fields[time], line)
+            stamp = clock.read(fields[time], line, NEVER if series.time is None else series.time)
             for absent in clock.missed(series, stamp, line)[-data.window :]:
                 series.last = clock.with_calendar(series.last, absent)
                 add(series, line)
@@ -90,8 +105,10 @@ def stream(run: ForecastRun, lines: Iterable[str], out: TextIO, errors: TextIO) 
             values = clock.with_calendar(values, stamp)
         series.last = np.where(np.isnan(values), series.last, values)
         window = add(series, line)
-        standardised = online.forecast(window, known.standardise(clock.ahead(series, data.horizon)))
-        members = target.restore(standardised.astype(np.float64).reshape(len(standardised), data.horizon, -1))
+        ahead = series.scaler.pick(calendar).standardise(clock.ahead(series, data.horizon))
+        standardised = online.forecast(window, ahead)
+        steps = standardised.astype(np.float64).reshape(len(standardised), data.horizon, -1)
+        members = series.scaler.pick(run.target).restore(steps)
         shown: list[Any] = [members.mean(axis=0), *(agreement(members) or ())]
         numbers = [f"{value:.9g}" for each in shown for value in each.ravel()]
         label = fields[time].strip() if time else series.rows
@@ -138,11 +155,17 @@ class Clock:
         self._features, self._names = run.features, run.trained.columns.calendar_features
         self._offset: bool | None = None
 
-    def read(self, text: str, line: int) -> np.datetime64:
-        calendar = self._calendar
-        local = calendar is not None and calendar.length >= DAY
+    @property
+    def _zone(self) -> Zone:
+        return Zone(self._file.time_zone, utc=self._calendar is None or self._calendar.length < DAY)
+
+    def read(self, text: str, line: int, last: np.datetime64) -> np.datetime64:
+        """The time that a text says, which comes after `last`."""
+        file = self._file
         try:
-            stamp, offset = read_stamp(text, self._file.date_order, self._file.date_format, local)
+            stamp, offset = read_stamp(
+                text, file.date_order, file.date_format, not self._zone.utc, file.time_zone, last
+            )
         except UnreadableError as error:
             raise InputError(f"{NAME}, line {line}: {error.expected}") from None
         self._offset = offset if self._offset is None else self._offset
@@ -169,7 +192,7 @@ class Clock:
 
     def with_calendar(self, values: np.ndarray, time: np.datetime64) -> np.ndarray:
         """The features (F,) of a row with those of the calendar at `time`."""
-        values, found = values.copy(), calendar_features(np.array([time]))
+        values, found = values.copy(), calendar_features(self._zone.local(np.array([time])))
         for name in self._names:
             values[self._features.index(name)] = found[name][0]
         return values
@@ -181,5 +204,5 @@ class Clock:
         assert self._calendar is not None
         times = np.array([series.first, *([series.time] if series.rows > 1 else [])])
         last = self._calendar.positions(times).at[-1]
-        found = calendar_features(self._calendar.stamps(times, last + 1 + np.arange(rows)))
+        found = calendar_features(self._zone.local(self._calendar.stamps(times, last + 1 + np.arange(rows))))
         return np.stack([found[name] for name in self._names], axis=1)

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from jax_lstm.checks import InputError, require
 from jax_lstm.cli import pictures, show
-from jax_lstm.cli.options import new_directory, of_task, value_of
+from jax_lstm.cli.options import new_directory, of_python, of_task, value_of
 from jax_lstm.cli.progress import reporting
 from jax_lstm.files import write_json
 from jax_lstm.tasks import finish, load_task
@@ -59,6 +59,9 @@ class Train:
         if not (config or resume):
             return cls(TrainConfig(task or "forecast"))  # type: ignore[arg-type]
         train = saved_config(Path(resume)) if resume else read_config(TrainConfig(), config)
+        if resume and of_python(train):
+            how = "only a run on a file can be resumed; call `fit` again, with more epochs"
+            raise InputError(f"{resume}: the run was trained from Python and has no file; {how}")
         return of_task(cls(train), train, task, "--resume" if resume else "--config", resume or config)
 
     @property
@@ -84,7 +87,9 @@ class Train:
             if hosts.writes() and not self.resume:
                 directory = new_directory(self.out, "train")
             sweep = Sweep(load_task(config), directory, resume=bool(self.resume), debug_nans=self.debug_nans)
+            longer = self.resume and _longer(sweep)
             show.data_and_model(console, [(one.task, len(one.members)) for one in sweep.trainers.values()])
+            show.notes(console, (longer,) if longer else (), ())
             try:
                 with sweep.opened():
                     learnt = [self._fit(console, name, trainer) for name, trainer in sweep.trainers.items()]
@@ -111,6 +116,18 @@ class Train:
         if result.stopped_early:
             console.print(f"stopped early: no lower validation error for {trainer.config.patience} epochs")
         return True
+
+
+def _longer(sweep: Sweep) -> str:
+    """Says that a resumed run goes on with the rates of a run of another length, if so."""
+    now, before = sweep.task.config, saved_config(sweep.directory)
+    schedule = now.optim.schedule
+    if schedule in ("auto", "constant") or now.epochs == before.epochs:
+        return ""
+    return (
+        f"the {schedule} schedule is now that of {now.epochs} epochs, not {before.epochs}: the learning rate jumps, so "
+        f"the result is not that of a run of {now.epochs} epochs"
+    )
 
 
 def _finish(console: Console, sweep: Sweep) -> None:

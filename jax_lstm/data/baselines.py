@@ -22,7 +22,7 @@ def seasonal_naive(dataset: Dataset, starts: np.ndarray) -> np.ndarray | None:
     ahead = np.arange(config.horizon)
     seasons_back = ahead // config.season + 1
     rows = starts[:, None] + config.window + ahead - seasons_back * config.season
-    first = dataset.first_rows[np.searchsorted(dataset.first_rows, starts, side="right") - 1]
+    first = dataset.first_rows[dataset.series_of(starts)]
     if (rows < first[:, None]).any():
         return None
     return dataset.targets[rows].reshape(len(starts), -1)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jax_lstm.checks import InputError, require, require_size
+from jax_lstm.data.zones import require_zone
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,15 @@ class FileConfig:
     """Order of dates like 1/2/2024 or 24-01-02."""
     date_format: str = ""
     """Format of timestamps, as strptime has it: %d.%m.%Y %H:%M."""
+    time_zone: str = ""
+    """Zone of timestamps without an offset, to which those with one are converted, as Europe/Berlin."""
 
     def __post_init__(self) -> None:
         require_size("--skip-lines", self.skip_lines, least=0)
         require(len(self.thousands) < 2, "--thousands", "be one character", repr(self.thousands))
         differ = not self.decimal or self.decimal != self.thousands
         require(differ, "--thousands", "differ from --decimal", repr(self.thousands))
+        require_zone(self.time_zone)
 
 
 STREAMED = "rows count as consecutive, and each file of a folder as a series"
@@ -63,6 +67,9 @@ class DataConfig:
     """Training, validation and test part of each series, in time order, as fractions or numbers of rows."""
     season: Annotated[int, tyro.conf.arg(metavar="ROWS")] = 0
     """Rows per season (default: the one of the calendar, or without --time of the values, that repeats best)."""
+    statistics: Literal["auto", "series", "shared"] = "auto"
+    """Mean and standard deviation that standardise a column: of each series, or shared by all; auto decides by how the
+    deviation of the targets within series compares with that of all series together."""
     stream: bool = False
     """Leave the rows on disk and read each batch when it is needed; for .npy files and folders of them."""
     epoch_windows: Annotated[int, tyro.conf.arg(metavar="WINDOWS")] = 0
@@ -101,6 +108,10 @@ class DataConfig:
         for name in ("time", "group", "categories", "past", "future", "static", "interval"):
             given = getattr(self, name)
             require(not self.stream or not given, f"--{name}", "be left out with --stream", repr(given), STREAMED)
+        zone = self.file.time_zone
+        require(not self.stream or not zone, "--time-zone", "be left out with --stream", repr(zone), STREAMED)
+        per_series = self.stream and self.statistics == "series"
+        require(not per_series, "--statistics", "be shared or auto with --stream", "series", "leave --stream out")
         val = parse_split(self.split)[1]
         require(0 <= self.interval < 1, "--interval", "be at least 0 and below 1", self.interval)
         calibrates, fix = "come with a validation part in --split, which calibrates it", "--split 0.7,0.1,0.2"

@@ -1,6 +1,6 @@
 """Windows of series for training: read, split, standardise and fill."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,10 +11,13 @@ from jax_lstm.checks import InputError
 from jax_lstm.data.calendar import Calendar, calendar_names
 from jax_lstm.data.config import DataConfig, parse_split
 from jax_lstm.data.ridge import Ridge, best_ridge, fit_ridge
-from jax_lstm.data.scaler import Scaler, fit_scaler
+from jax_lstm.data.scaler import Scaler, fit_scaler, with_series, within_series
 from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar
 from jax_lstm.data.table import Columns, Table, read_tables
+from jax_lstm.data.zones import FIX, PLAIN, summer_time_begins
+
+WITHIN = 0.5  # of the deviation of all series together: if less is within series, each has its own statistics
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Dataset:
     of a series or has missing targets.
     """
 
-    config: DataConfig  # with the season, the window, and the order of dates
+    config: DataConfig  # with the season, the window, the statistics, and the order of dates
     columns: Columns
     calendar: Calendar | None
     scaler: Scaler
@@ -36,6 +39,7 @@ class Dataset:
     times: np.ndarray | None
     starts: dict[str, np.ndarray]
     first_rows: np.ndarray  # of each series
+    groups: tuple[str, ...]  # the names of the series
     rows: int  # in the file
     absent_rows: int
     missing_values: dict[str, int]  # by column, without absent rows; columns without missing values are not listed
@@ -62,6 +66,19 @@ class Dataset:
     @cached_property
     def ridge(self) -> Ridge:
         return best_ridge(self)
+
+    def series_of(self, rows: np.ndarray) -> np.ndarray:
+        """The number of the series of each of `rows` (n,)."""
+        return np.searchsorted(self.first_rows, rows, side="right") - 1
+
+    def scaler_of(self, starts: np.ndarray) -> Scaler:
+        """That of the targets of the windows at `starts` (n,): (n, C), or (C,) if it is shared."""
+        return self.scaler.of_rows(self.groups, self.series_of(starts)).pick(self.target)
+
+    @property
+    def used(self) -> list[str]:
+        """The names of the series with a window."""
+        return [self.groups[at] for at in np.unique(self.series_of(np.concatenate([*self.starts.values()])))]
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,7 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     if columns.calendar_features:
         series = [with_calendar(one, columns.calendar_features) for one in series]
     _require_static(series, columns)
+    notes += _skipped_hour(tables)
     moved, empty = (sum(getattr(one, f"{kind}_rows") for one in series) for kind in ("moved", "empty"))
     future = sum(len(one.future) for one in series)
     if moved:
@@ -117,6 +135,48 @@ def read_series(config: DataConfig, trained: Trained | None = None, data: Any = 
     if empty:
         notes.append(f"{empty:,} rows after the last target have no values and were left out")
     return Read(series, tables, columns, tuple(notes), tuple(warnings))
+
+
+def _skipped_hour(tables: Sequence[Table]) -> list[str]:
+    """A note if hours without a zone skip one, which would be a gap."""
+    for table in tables:
+        if table.times is not None and table.zone == PLAIN and len(days := summer_time_begins(table.times)):
+            return [f"an hour is absent on {days[0]}; if it is the one that summer time skips, {FIX}"]
+    return []
+
+
+def _with_statistics(
+    config: DataConfig, scaler: Scaler, training: Mapping[str, np.ndarray], columns: Columns, source: str
+) -> tuple[Scaler, str]:
+    """The scaler that `config.statistics` asks for, and if `auto` chose statistics per series, why."""
+    if config.statistics == "shared":
+        return scaler, ""
+    own = with_series(scaler, training, columns.measured, source)
+    if config.statistics == "series":
+        return own, ""
+    least = min(columns.target, key=lambda name: within_series(own, name))
+    found = within_series(own, least)
+    if found >= WITHIN:
+        return scaler, ""
+    return own, (
+        f"statistics per series: within series, the standard deviation of {least} is {found:.2g} of that over all "
+        "series"
+    )
+
+
+def with_new_series(trained: Trained, rows: Mapping[str, np.ndarray], source: str) -> Scaler:
+    """The scaler of a trained model, with the statistics of series that it was not trained on, each of its `rows`."""
+    known = trained.scaler.series
+    new = {name: values for name, values in rows.items() if known and name not in known}
+    return with_series(trained.scaler, new, trained.columns.measured, source) if new else trained.scaler
+
+
+def new_series(trained: Trained, names: Sequence[str]) -> tuple[str, ...]:
+    """The warning about series with statistics of their own that a model was not trained on, or ()."""
+    new = [name or "the data" for name in names if trained.scaler.series and name not in trained.scaler.series]
+    more = f" and {len(new) - 5} more" if len(new) > 5 else ""
+    what = "not among the series of training, so standardised by their own known rows"
+    return (f"{what}: {', '.join(new[:5])}{more}",) if new else ()
 
 
 def _require_static(series: list[Series], columns: Columns) -> None:
@@ -148,24 +208,30 @@ def load_dataset(
     """
     read = read_series(config, trained, data)
     series, columns = read.series, read.columns
-    if order := read.tables[0].date_order:  # kept, since later rows may leave it open
-        config = replace(config, file=replace(config.file, date_order=order))
+    order, zone = read.tables[0].date_order or config.file.date_order, read.tables[0].zone.name
+    config = replace(config, file=replace(config.file, date_order=order, time_zone=zone))  # later rows may not tell
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
     bounds = _all_bounds(series, config, source)
+    groups, lengths, notes = tuple(one.group for one in series), [len(one.values) for one in series], read.notes
+    training, warnings = {one.group: one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)}, ()
     if trained is None:
-        training = [one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)]
-        scaler, warnings = fit_scaler(series[0].columns, np.concatenate(training), source)
+        scaler, warnings = fit_scaler(series[0].columns, np.concatenate([*training.values()]), source)
+        scaler, why = _with_statistics(config, scaler, training, columns, source)
+        config = replace(config, statistics="series" if scaler.series else "shared")
+        notes = (*notes, why) if why else notes
     else:
-        scaler = trained.scaler
-        warnings = tuple(scaler.far(np.concatenate([one.values for one in series])).values())
+        scaler = with_new_series(trained, training, source)
+    of_rows = scaler.of_rows(groups, np.repeat(np.arange(len(series)), lengths))
+    if trained is not None:
+        warnings = tuple(of_rows.far(np.concatenate([one.values for one in series])).values())
 
-    filled = np.concatenate([fill(one.values, scaler.mean) for one in series])
+    filled = np.concatenate([fill(one.values, scaler.of(one.group).mean) for one in series])
     try:
-        values = dict(zip(scaler.columns, scaler.standardise(filled).T, strict=True))
+        values = dict(zip(scaler.columns, of_rows.standardise(filled).T, strict=True))
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     targets = np.stack([values[name] for name in columns.target], axis=1)
-    first_rows = np.cumsum([0, *(len(one.values) for one in series)])[:-1]
+    first_rows = np.cumsum([0, *lengths])[:-1]
     longest = max(range(len(series)), key=lambda at: bounds[at][1])
     learnt = targets[first_rows[longest] :][: bounds[longest][1]]
     if not config.season:
@@ -186,17 +252,19 @@ def load_dataset(
         else np.concatenate([one.times for one in series if one.times is not None]),
         starts={},
         first_rows=first_rows,
+        groups=groups,
         rows=len(filled) - absent,
         absent_rows=absent,
         missing_values={name: missing_values[name] - absent for name in in_file if missing_values[name] > absent},
         dropped_windows=0,
-        notes=read.notes,
+        notes=notes,
         warnings=(*read.warnings, *warnings),
     )
-    if config.window:
-        return _with_windows(whole, config, series, bounds, source)
-    return _with_best_window(whole, windows_to_try(config.season, read.calendar, config.horizon, len(learnt)), series,
-                             bounds, source)  # fmt: skip
+    tried = windows_to_try(config.season, read.calendar, config.horizon, len(learnt))
+    found = _with_best_window(whole, [config.window] if config.window else tried, series, bounds, source)
+    if trained is None:
+        return found
+    return replace(found, warnings=(*found.warnings, *new_series(trained, found.used)))
 
 
 def _with_best_window(

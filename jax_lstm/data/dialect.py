@@ -28,6 +28,7 @@ POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9.81
 COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?$", re.IGNORECASE)  # 9,81
 GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?$")  # 1,234,567.8
 POINT_GROUPS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+$")  # 1.234,5
+POINT_GROUP = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}$")  # 1.234
 NUMBER = re.compile(r"[+-]?(\d[\d.,'\s]*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 STAMP = re.compile(r"\d{1,4}[-/.:]\d{1,2}|\d.*\d$|.*\d{4}$")
 
@@ -107,6 +108,10 @@ def recognised(text: str, config: FileConfig, path: str) -> Dialect:
         groups = f"{thousands!r} between thousands" if thousands and not config.thousands else ""
         if found := [part for part in (columns, point, groups) if part]:
             notes.append("read with " + " and ".join(found))
+    # With commas between columns the writer has points in decimals.
+    unsaid = separator != "," and decimal == "." and not (thousands or config.decimal)
+    if unsaid and (number := _maybe_thousands(body[units:])):
+        notes.append(f"{number} is read as a decimal number; if the point separates thousands, pass --thousands .")
     if preamble:
         notes.append(f"{preamble} {'line' if preamble == 1 else 'lines'} before the header left out")
     if units:
@@ -180,10 +185,20 @@ def _measures(field: str) -> bool:
     return bool(NUMBER.match(field) or STAMP.match(field)) or field.lower() in ("true", "false")
 
 
+def _maybe_thousands(body: Sequence[Sequence[str]]) -> str:
+    """A number such as 1.234, if all with a point are of that form and none above 999 lacks one; else ""."""
+    cells = [(at, field) for row in body for at, field in enumerate(row)]
+    points = [(at, field) for at, field in cells if POINT.match(field)]
+    columns = {at for at, _ in points}
+    large = any(at in columns and len(field.lstrip("+-")) > 3 and field.lstrip("+-").isdigit() for at, field in cells)
+    fits = points and not large and all(POINT_GROUP.match(field) for _, field in points)
+    return points[0][1] if fits else ""
+
+
 def _signs(body: Sequence[Sequence[str]], separator: str, config: FileConfig, path: str) -> tuple[str, str]:
     """The decimal sign and the separator of thousands."""
     if config.decimal or config.thousands:
-        return config.decimal or ".", config.thousands
+        return config.decimal or ("," if config.thousands == "." else "."), config.thousands
     fields = {re.sub(f"[{SPACES}]", "", field) for row in body for field in row}
     cells = {field for field in fields if "," in field and field.strip("+-0123456789.,eE") == ""}
     if not cells:

@@ -94,10 +94,21 @@ def of_dataframe(frame: Any, name: str = "DataFrame") -> Frame:
     if not isinstance(frame, pd.DataFrame):
         if not hasattr(frame, "columns"):
             raise InputError(f"`{name}` must be a DataFrame; got {type(frame).__name__}")
-        frame = pd.DataFrame({column: np.asarray(frame[column]) for column in frame.columns})
+        try:
+            frame = pd.DataFrame({column: _as_pandas(frame[column]) for column in frame.columns})
+        except TypeError:  # a LazyFrame of polars
+            raise InputError(f"`{name}` must be a DataFrame; got {type(frame).__name__}") from None
     times = isinstance(frame.index, pd.DatetimeIndex | pd.PeriodIndex)
     time = str(INDEX if frame.index.name is None else frame.index.name) if times else ""
     return _named(_index_as_column(frame), name, time=time)
+
+
+def _as_pandas(column: Any) -> Any:
+    """A column of another library; polars gives an array in UTC for times of a zone."""
+    import pandas as pd
+
+    values, zone = pd.Series(np.asarray(column)), getattr(getattr(column, "dtype", None), "time_zone", None)
+    return values.dt.tz_localize("UTC").dt.tz_convert(zone) if zone else values
 
 
 def _index_as_column(data: Any) -> Any:
@@ -181,6 +192,14 @@ def named(path: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[s
     if not found:
         raise InputError(f"{path}: no columns in the file")
     return found
+
+
+def split_names(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The columns that an option names, each once: "a,b" are two, unless one of the `known` is called so."""
+    found: list[str] = []
+    for name in names:
+        found += [name] if name in known else [part.strip() for part in name.split(",")]
+    return tuple(dict.fromkeys(found))
 
 
 def _read_text(content: bytes, path: str, config: FileConfig) -> Frame:

@@ -9,6 +9,7 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data.calendar import FEW, Calendar, calendar_features, find_calendar
 from jax_lstm.data.table import Columns, Table
+from jax_lstm.data.zones import FIX, PLAIN, Zone, shifted, summer_time_ends
 
 FULL = 0.6  # least part of a model's grid that a file with another calendar of its own must fill
 
@@ -28,7 +29,7 @@ class Series:
     values: np.ndarray
     times: np.ndarray | None
     calendar: Calendar | None = None
-    offset: str = ""
+    zone: Zone = PLAIN
     absent_rows: int = 0
     moved_rows: int = 0
     future: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
@@ -77,11 +78,11 @@ def _require_sorted(table: Table) -> None:
         fault = "repeats" if steps[at] == 0 else "comes before"
         of_group = f" of {table.group!r}" if table.group else ""
         where = table.place(at).removeprefix(f"{table.frame.path}, ")
-        raise InputError(
-            f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}; sort "
-            "the rows by time and keep one for each"
-            + ("" if table.group else ", or name the column of the series with --group")
-        )
+        said = f"{table.place(at + 1)}: timestamp {shown(table.times[at + 1])}{of_group} {fault} that of {where}"
+        if table.zone == PLAIN and summer_time_ends(table.times):
+            raise InputError(f"{said}, as an hour comes twice when summer time ends; {FIX}")
+        or_group = "" if table.group else ", or name the column of the series with --group"
+        raise InputError(f"{said}; sort the rows by time and keep one for each{or_group}")
 
 
 def _require_step(tables: Sequence[Table], found: Calendar | None, trained: Calendar) -> None:
@@ -102,7 +103,7 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns) -> Serie
         end = _last_target(past.values, past, columns)
         times = None if past.times is None else past.times[:end]
         return Series(
-            table.group, table.columns, past.values[:end], times, offset=table.offset, future=past.values[end:],
+            table.group, table.columns, past.values[:end], times, zone=table.zone, future=past.values[end:],
             empty_rows=empty,
         )  # fmt: skip
     at, distance = calendar.positions(past.times)
@@ -110,9 +111,12 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns) -> Serie
     if np.count_nonzero(distance) > max(FEW * len(at), 1) and calendar.unit == "time":
         off |= distance != 0
     for row in np.flatnonzero(off | (np.diff(at, prepend=-1) <= 0))[:1]:
+        fix = "resample the file, or leave --time out to treat its rows as consecutive"
+        if past.zone.utc and not past.zone.name and shifted(past.times):
+            fix = f"for local times that shift in UTC with summer time, {FIX}"
         raise InputError(
             f"{past.place(row)}: timestamp {shown(past.times[row])} is off the grid of {calendar} that begins at "
-            f"{shown(past.times[0])}; resample the file, or leave --time out to treat its rows as consecutive"
+            f"{shown(past.times[0])}; {fix}"
         )
     length = int(at[-1]) + 1
     if length > 10 * len(at) + 1000:
@@ -128,7 +132,7 @@ def _on_grid(table: Table, calendar: Calendar | None, columns: Columns) -> Serie
     end = _last_target(values, past, columns)
     counts = {"absent_rows": end - int(np.count_nonzero(at < end)), "moved_rows": int(np.count_nonzero(distance))}
     return Series(
-        table.group, table.columns, values[:end], times[:end], calendar, table.offset, **counts, future=values[end:],
+        table.group, table.columns, values[:end], times[:end], calendar, table.zone, **counts, future=values[end:],
         empty_rows=empty,
     )  # fmt: skip
 
@@ -154,6 +158,6 @@ def _last_target(values: np.ndarray, table: Table, columns: Columns) -> int:
 def with_calendar(series: Series, names: Sequence[str]) -> Series:
     """With the `calendar_features` of these names as further columns."""
     assert series.times is not None
-    found = calendar_features(series.times)
+    found = calendar_features(series.zone.local(series.times))
     values = np.concatenate([series.values, *(found[name][:, None] for name in names)], axis=1)
     return replace(series, columns=(*series.columns, *names), values=values)

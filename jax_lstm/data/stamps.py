@@ -9,6 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_lstm.data.calendar import find_calendar
+from jax_lstm.data.zones import (
+    NEVER,
+    PLAIN,
+    UnreadableError,
+    Zone,
+    local_times,
+    name_of,
+    same_clock,
+    utc_times,
+    zone_of_midnights,
+)
 
 OFFSET = re.compile(r"[T ]\d{1,2}:?\d{2}.*?(Z|[+-]\d{2}:?\d{2}|[+-]\d{2})$", re.IGNORECASE)
 NUMERIC = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(\D.*)?$")
@@ -35,33 +46,38 @@ CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p"
 class Stamps(NamedTuple):
     """Timestamps of a column.
 
-    `times` (N,) datetime64[us]. `offset` ends a timestamp when it is written: "Z" for times in UTC, "+01:00" or the
-    like for local times with one offset, "" for times without or with a changing one. `note` says how they were read.
+    `times` (N,) datetime64[us], in UTC or local as `zone` says. `note` says how they were read.
     """
 
     times: np.ndarray
-    offset: str = ""
+    zone: Zone = PLAIN
     note: str = ""
     order: str = ""  # of day and month, if it was recognised
 
 
-class UnreadableError(Exception):
-    """The row of a timestamp that cannot be read, and what was expected there."""
+class Parsed(NamedTuple):
+    """Timestamps as they are written: `local` times, and `minutes` (N,) ahead of UTC, None if the file does not say."""
 
-    def __init__(self, row: int, expected: str):
-        super().__init__(expected)
-        self.row, self.expected = row, expected
+    local: np.ndarray
+    minutes: np.ndarray | None = None
+    note: str = ""
+    order: str = ""
 
 
-def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
+def read_stamps(
+    values: Any, order: str = "", form: str = "", zone: str = "", series: Sequence[np.ndarray] = ()
+) -> Stamps:
     """Read a pandas Series of texts, numbers or timestamps.
 
     `order` is "day-first" or "month-first" where 1/2/2024 leaves both open; `form` is a format of `strptime`, if none
-    of the usual ones applies. Times with an offset are converted to UTC; if all have the same local time of day, which
-    is then a calendar of days, they stay local.
+    of the usual ones applies. `zone` is the name of the zone whose local times they are; those with an offset are
+    converted to it. `series` are the row numbers of each series, all in one by default.
+
+    Times with an offset or of a zone become UTC; if all have the same local time of day, which is then a calendar of
+    days, they are local.
 
     Raises:
-        UnreadableError: a timestamp is missing or cannot be read.
+        UnreadableError: a timestamp is missing or cannot be read, or its zone has no such time.
     """
     import pandas as pd
 
@@ -71,22 +87,44 @@ def read_stamps(values: Any, order: str = "", form: str = "") -> Stamps:
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         local = values.dt.tz_localize(None).to_numpy("datetime64[us]")
         utc = values.dt.tz_convert(None).to_numpy("datetime64[us]")
-        return _with_offsets(local, (local - utc) // np.timedelta64(1, "m"))
-    if values.dtype.kind == "M":
-        return Stamps(values.to_numpy("datetime64[us]"))
-    if isinstance(values.dtype, pd.PeriodDtype):
-        return Stamps(values.dt.to_timestamp().to_numpy("datetime64[us]"))
-    texts = [str(value).strip() for value in values.tolist()]
-    if values.dtype.kind == "f":
-        texts = [text.removesuffix(".0") for text in texts]
-    if "" in texts:
-        raise UnreadableError(texts.index(""), "expected a timestamp; got none")
-    return _read_texts(np.array(texts, object), order, form)
+        found = Parsed(local, (local - utc) // np.timedelta64(1, "m"))
+        zone = zone or name_of(values.dt.tz)
+    elif values.dtype.kind == "M":
+        found = Parsed(values.to_numpy("datetime64[us]"))
+    elif isinstance(values.dtype, pd.PeriodDtype):
+        found = Parsed(values.dt.to_timestamp().to_numpy("datetime64[us]"))
+    else:
+        texts = [str(value).strip() for value in values.tolist()]
+        if values.dtype.kind == "f":
+            texts = [text.removesuffix(".0") for text in texts]
+        if "" in texts:
+            raise UnreadableError(texts.index(""), "expected a timestamp; got none")
+        found = _read_texts(np.array(texts, object), order, form)
+    return _placed(found, zone, series or [np.arange(len(values))])
 
 
-def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
+def _placed(found: Parsed, zone: str, series: Sequence[np.ndarray]) -> Stamps:
+    """The times in UTC, or local ones if all have the same local time of day."""
+    local, minutes, note, order = found
+    if minutes is None:
+        if not zone or same_clock(local):
+            return Stamps(local, Zone(zone), note, order)
+        return Stamps(utc_times(local, zone, series), Zone(zone, utc=True), note, order)
+    utc = local - minutes.astype("timedelta64[m]")
+    if not zone and not minutes.any() and (zone := zone_of_midnights(utc)):
+        note = "; ".join(filter(None, (note, f"timestamps in UTC are midnights of {zone}, so the rows are days")))
+    local = local_times(utc, zone) if zone else local
+    apart = all((local[rows[1:]] != local[rows[:-1]]).all() for rows in series)
+    if (zone or minutes.any()) and len(local) > 1 and same_clock(local) and apart:
+        hours, rest = divmod(abs(int(minutes[0])), 60)
+        offset = f"{'-' if minutes[0] < 0 else '+'}{hours:02}:{rest:02}" if (minutes == minutes[0]).all() else ""
+        return Stamps(local, Zone(zone, False, "Z" if zone else offset), note, order)
+    return Stamps(utc, Zone(zone, True, "Z"), note, order)
+
+
+def _read_texts(texts: np.ndarray, order: str, form: str) -> Parsed:
     if form:
-        return Stamps(_parsed(texts, form))
+        return Parsed(_parsed(texts, form))
     if all(text.isdigit() for text in texts):
         return _read_digits(texts)
     ends = [found[1] if _may_end_in_offset(text) and (found := OFFSET.search(text)) else "" for text in texts]
@@ -96,7 +134,7 @@ def _read_texts(texts: np.ndarray, order: str, form: str) -> Stamps:
                 raise UnreadableError(row, "some timestamps have an offset from UTC and some have none")
         plain = [text[: len(text) - len(end)].strip() for text, end in zip(texts, ends, strict=True)]
         found = _without_offsets(np.array(plain, object), order)
-        return _with_offsets(found.times, np.array([_minutes(end) for end in ends]), found.note)
+        return found._replace(minutes=np.array([_minutes(end) for end in ends]))
     return _without_offsets(texts, order)
 
 
@@ -105,27 +143,27 @@ def _may_end_in_offset(text: str) -> bool:
     return text[-1] in "Zz" or "+" in text or "-" in text[10:]
 
 
-def _without_offsets(texts: np.ndarray, order: str) -> Stamps:
+def _without_offsets(texts: np.ndarray, order: str) -> Parsed:
     if QUARTER.match(texts[0]):
         quarters = [QUARTER.match(text) for text in texts]
         for row, found in enumerate(quarters):
             if found is None:
                 raise UnreadableError(row, f"expected a quarter like {texts[0]}; got {texts[row]!r}")
         parts = [(found[1] or found[4], found[2] or found[3]) for found in quarters if found]
-        return Stamps(np.array([f"{year}-{3 * int(quarter) - 2:02}" for year, quarter in parts], "datetime64[us]"))
+        return Parsed(np.array([f"{year}-{3 * int(quarter) - 2:02}" for year, quarter in parts], "datetime64[us]"))
     if NUMERIC.match(texts[0]):
         return _read_numeric(texts, order)
     if re.match(r"\d{4}/", texts[0]):
         texts = np.array([text.replace("/", "-") for text in texts], object)
     forms = [form + clock for form in NAMED for clock in ("", " %H:%M:%S", " %H:%M")] if _names_month(texts[0]) else []
-    return Stamps(_first_parsed(texts, [*forms, "ISO8601"]))
+    return Parsed(_first_parsed(texts, [*forms, "ISO8601"]))
 
 
 def _names_month(text: str) -> bool:
     return re.search("[a-z]{3}", text, re.IGNORECASE) is not None
 
 
-def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
+def _read_numeric(texts: np.ndarray, order: str) -> Parsed:
     """Dates of numbers such as 31.12.2024; their order is recognised where it can only be one."""
     found = [NUMERIC.match(text) for text in texts]
     for row, one in enumerate(found):
@@ -148,7 +186,7 @@ def _read_numeric(texts: np.ndarray, order: str) -> Stamps:
         raise UnreadableError(0, f"expected dates in one order{at} (say --date-order or --date-format)")
     if not order and (first != second).any():
         note = f"dates {possible[0].replace('-', ' ')}, as {texts[0]}"
-    return Stamps(_ordered(texts, found, possible[0]), "", note, possible[0])
+    return Parsed(_ordered(texts, found, possible[0]), None, note, possible[0])
 
 
 def _ordered(texts: np.ndarray, found: Sequence[Any], order: str) -> np.ndarray:
@@ -170,7 +208,7 @@ def _regular(texts: np.ndarray, found: Sequence[Any], order: str) -> bool:
     return not distance.any() and int(at[-1]) < 1.1 * len(times)
 
 
-def _read_digits(texts: np.ndarray) -> Stamps:
+def _read_digits(texts: np.ndarray) -> Parsed:
     """Years, months and days written as one number, or epochs."""
     digits = len(texts[0])
     for row, text in enumerate(texts):
@@ -180,24 +218,13 @@ def _read_digits(texts: np.ndarray) -> Stamps:
     # Long numbers may be epochs too, and 240115 is no month, so that the year must be near.
     first, last = (1600, 2399) if digits <= 8 else (1900, 2100)
     if form and all(first <= int(text[:4]) <= last for text in texts) and _reads(texts[0], form):
-        return Stamps(_parsed(texts, form), "", "" if digits == 4 else f"timestamps as {texts[0]}")
+        return Parsed(_parsed(texts, form), None, "" if digits == 4 else f"timestamps as {texts[0]}")
     if digits not in EPOCHS:
         raise UnreadableError(0, f"expected {EXPECTED}; got {texts[0]!r}")
     scale, numbers = EPOCHS[digits], texts.astype(np.int64)
     unit = {10: "seconds", 13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}[digits]
     times = (numbers * scale if scale else numbers // 1000).astype("datetime64[us]")
-    return Stamps(times, "Z", f"timestamps as {unit} since 1970")
-
-
-def _with_offsets(local: np.ndarray, minutes: np.ndarray, note: str = "") -> Stamps:
-    """Times in UTC; or local ones, if all have one time of day that is not midnight in UTC, so that days stay days."""
-    clock = local - local.astype("datetime64[D]")
-    apart = (local[1:] != local[:-1]).all()
-    if minutes.any() and len(local) > 1 and (clock == clock[0]).all() and apart:
-        hours, rest = divmod(abs(int(minutes[0])), 60)
-        offset = f"{'-' if minutes[0] < 0 else '+'}{hours:02}:{rest:02}"
-        return Stamps(local, offset if (minutes == minutes[0]).all() else "", note)
-    return Stamps(local - minutes.astype("timedelta64[m]"), "Z", note)
+    return Parsed(times, np.zeros(len(times), int), f"timestamps as {unit} since 1970")
 
 
 def _minutes(offset: str) -> int:
@@ -234,8 +261,12 @@ def _parsed(texts: np.ndarray, form: str, shown: np.ndarray | None = None) -> np
     return found.to_numpy("datetime64[us]")
 
 
-def read_stamp(text: str, order: str = "", form: str = "", local: bool = False) -> tuple[np.datetime64, bool]:
-    """Read one timestamp: in UTC, or `local`, if it has an offset; and whether it has one.
+def read_stamp(
+    text: str, order: str = "", form: str = "", local: bool = False, zone: str = "", last: np.datetime64 = NEVER
+) -> tuple[np.datetime64, bool]:
+    """Read one timestamp: in UTC, or `local`, if it has an offset or a `zone`; and whether it has an offset.
+
+    Of an hour that comes twice it is in the first one, if that is after the `last` timestamp in UTC.
 
     Raises:
         UnreadableError: it cannot be read.
@@ -249,7 +280,14 @@ def read_stamp(text: str, order: str = "", form: str = "", local: bool = False) 
         import pandas as pd
 
         found = read_stamps(pd.Series([text], dtype=object), order, form)
-        return found.times[0], bool(found.offset)
-    if stamp.tzinfo is None or local:
-        return np.datetime64(stamp.replace(tzinfo=None), "us"), stamp.tzinfo is not None
-    return np.datetime64(stamp.astimezone(UTC).replace(tzinfo=None), "us"), True
+        time, offset = found.times[0], bool(found.zone.offset)
+    else:
+        offset = stamp.tzinfo is not None
+        to_utc = offset and not (local and not zone)
+        plain = stamp.astimezone(UTC) if to_utc else stamp
+        time = np.datetime64(plain.replace(tzinfo=None), "us")
+    if zone and offset and local:
+        time = local_times(np.array([time]), zone)[0]
+    if zone and not offset and not local:
+        time = utc_times(np.array([time]), zone, [np.arange(1)], last)[0]
+    return time, offset

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data.frames import files_of, named, suffix_of, unreadable
+from jax_lstm.data.frames import files_of, named, split_names, suffix_of, unreadable
 
 SUFFIXES = (".npy",)
 CONVERT = "np.save('data.npy', np.load('data.npz')['x'])"
@@ -103,6 +103,7 @@ def _open(path: str, group: str, features: Sequence[str], target: Sequence[str])
     except (OSError, EOFError, ValueError) as error:
         raise unreadable(path, error) from None
     where = [*named(path, {"": array.shape})]
+    features, target = split_names(features, where), split_names(target, where)
     for name in (*features, *target):
         if name not in where:
             raise InputError(f"{path}: no column {name!r}; the columns are {', '.join(where)}")

@@ -15,6 +15,7 @@ from jax_lstm.data.dataset import (
     require_windows,
     window_span,
 )
+from jax_lstm.data.frames import split_names
 from jax_lstm.data.scaler import Scaler, constant, too_large
 from jax_lstm.data.series import Series
 from jax_lstm.data.stored import Stored, open_stored
@@ -79,7 +80,7 @@ class Streamed:
 
     def sample(self, dtype: Any) -> Dataset:
         """At most `eval_windows` evenly spaced windows of each part, concatenated as a dataset in memory."""
-        config, blocks, starts, first_rows, rows = self.config, [], {}, [], 0
+        config, blocks, starts, first_rows, rows, groups = self.config, [], {}, [], 0, list[str]()
         for part in self.windows:
             numbers = self.windows[part].spread(config.eval_windows)
             lead = max(config.season - config.window, 0)  # the rows that the seasonal-naive forecast needs
@@ -90,6 +91,7 @@ class Streamed:
             first_rows.append(begins)
             starts[part] = (begins + lead).astype(np.int32)
             rows += len(numbers) * length
+            groups += [self.series[of].group for of in self.windows[part].places(numbers)[0]]
             for one in np.split(numbers, range(256, len(numbers), 256)):
                 blocks.append(self.read(part, one, lead).astype(dtype).reshape(-1, len(self.scaler.columns)))
         values = np.concatenate(blocks)
@@ -104,6 +106,7 @@ class Streamed:
             times=None,
             starts=starts,
             first_rows=np.concatenate(first_rows),
+            groups=tuple(groups),
             rows=self.rows,
             absent_rows=0,
             missing_values={},
@@ -119,7 +122,7 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     Raises:
         InputError: a file is faulty or has missing values, or a part has no window.
     """
-    config = replace(config, season=config.season or SEASON, window=config.window or 2 * SEASON)
+    config = replace(config, season=config.season or SEASON, window=config.window or 2 * SEASON, statistics="shared")
     if trained is not None:
         config = replace(config, features=trained.columns.features, target=trained.columns.target)
     series = tuple(open_stored(config.csv, config.features, config.target))
@@ -137,8 +140,9 @@ def load_streamed(config: DataConfig, trained: Trained | None = None) -> Streame
     if trained is not None:
         return Streamed(config, trained.columns, trained.scaler, series, windows, ())
     scaler, warnings = fit_stored(series, [edges[1] for edges in bounds], config.csv)
-    features = config.features or series[0].columns
-    return Streamed(config, Columns(features, config.target, features), scaler, series, windows, warnings)
+    columns = series[0].columns
+    features, target = split_names(config.features, columns) or columns, split_names(config.target, columns)
+    return Streamed(config, Columns(features, target, features), scaler, series, windows, warnings)
 
 
 def fit_stored(series: tuple[Stored, ...], ends: list[int], source: str) -> tuple[Scaler, tuple[str, ...]]:

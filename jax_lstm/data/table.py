@@ -11,8 +11,9 @@ import numpy as np
 from jax_lstm.checks import InputError, require
 from jax_lstm.data.columns import classes_of, encoded, numbers, rows_by, suspect
 from jax_lstm.data.config import DataConfig
-from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame
+from jax_lstm.data.frames import SUFFIXES, Frame, files_of, of_dataframe, read_frame, split_names
 from jax_lstm.data.stamps import Stamps, UnreadableError, read_stamps
+from jax_lstm.data.zones import Zone
 from jax_lstm.models.forecast_model import Layout
 
 WEATHER = "the packaged weather"
@@ -22,8 +23,8 @@ WEATHER = "the packaged weather"
 class Table:
     """The rows of one series: `values` (N, C), NaN where missing; `times` (N,) datetime64[us], or None without them.
 
-    `rows` (N,) are the row numbers in `frame`. `offset` ends timestamps when they are written, and
-    `date_order` is that of days and months, see `Stamps`.
+    `rows` (N,) are the row numbers in `frame`. `zone` is that of the times, and `date_order` the order of days and
+    months, see `Stamps`.
     """
 
     frame: Frame
@@ -31,7 +32,7 @@ class Table:
     columns: tuple[str, ...]
     values: np.ndarray
     times: np.ndarray | None
-    offset: str
+    zone: Zone
     rows: np.ndarray
     date_order: str = ""
 
@@ -77,6 +78,12 @@ class Columns:
         return _expanded(names, self.classes)
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """The columns of numbers in the file, those of classes left out."""
+        encoded = self._features_of(tuple(self.classes))
+        return tuple(name for name in self.numbers if name not in encoded)
+
+    @property
     def numbers(self) -> tuple[str, ...]:
         """The columns of a table, those of the calendar left out."""
         names = dict.fromkeys((*self.features, *self.target))
@@ -97,6 +104,8 @@ def read_tables(
     frames = {name: replace(frame, missing=config.file.missing) for name, frame in _frames(config, data).items()}
     if not config.csv and data is None:
         config = replace(config, csv=WEATHER, target=config.target or ("temp",), time="time", group="origin")
+    zone = config.file.time_zone
+    require(bool(config.time) or not zone, "--time-zone", "come with --time", zone)
     first = next(iter(frames.values()))
     columns = trained or _columns(config, first)
     if trained is None and config.categories:
@@ -111,7 +120,10 @@ def read_tables(
         found, note = _tables(frame, columns, config)
         tables += [replace(one, group=name) for one in found] if name else found
         notes += [note] if note and note not in notes else []
-        if tables[0].offset != tables[-1].offset:
+        if tables[0].zone != tables[-1].zone:
+            names = {one.zone.name for one in tables} - {""}
+            if not zone and len(names) == 1:  # recognised in one of the files
+                return read_tables(replace(config, file=replace(config.file, time_zone=names.pop())), trained, data)
             raise InputError(
                 f"{frame.path}, column {config.time!r}: timestamps must have an offset from UTC in all files, or in "
                 "none"
@@ -164,11 +176,9 @@ def chosen(names: Sequence[str], frame: Frame) -> tuple[str, ...]:
     Raises:
         InputError: there is no such column.
     """
-    found: list[str] = []
-    for name in names:
-        found += [name] if name in frame.names else [part.strip() for part in name.split(",")]
+    found = split_names(names, frame.names)
     require_columns(found, frame)
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def require_columns(names: Sequence[str], frame: Frame) -> None:
@@ -186,19 +196,21 @@ def _tables(frame: Frame, columns: Columns, config: DataConfig) -> tuple[list[Ta
         else:
             found[name] = numbers(frame, name)
     values = np.stack([found[name] for name in columns.numbers], axis=1)
-    stamps = _stamps(frame, config) if config.time else Stamps(np.zeros(0))
     groups = [str(name).strip() for name in frame.data[config.group].tolist()] if config.group else [""] * len(values)
-    offset, order = stamps.offset, stamps.order
+    rows = rows_by(groups)
+    stamps = _stamps(frame, config, [*rows.values()]) if config.time else Stamps(np.zeros(0))
+    zone, order = stamps.zone, stamps.order
     tables = [
-        Table(frame, name, columns.numbers, values[at], stamps.times[at] if config.time else None, offset, at, order)
-        for name, at in rows_by(groups).items()
+        Table(frame, name, columns.numbers, values[at], stamps.times[at] if config.time else None, zone, at, order)
+        for name, at in rows.items()
     ]
     return tables, stamps.note
 
 
-def _stamps(frame: Frame, config: DataConfig) -> Stamps:
+def _stamps(frame: Frame, config: DataConfig, series: Sequence[np.ndarray]) -> Stamps:
+    file = config.file
     try:
-        return read_stamps(frame.data[config.time], config.file.date_order, config.file.date_format)
+        return read_stamps(frame.data[config.time], file.date_order, file.date_format, file.time_zone, series)
     except UnreadableError as error:
         raise InputError(f"{frame.place(error.row)}, column {config.time!r}: {error.expected}") from None
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, require_bool
 from jax_lstm.estimators.names import on_command_line, python_names
 from jax_lstm.tasks import finish, open_run
 from jax_lstm.tasks.evaluation import evaluate, part_of
@@ -24,6 +24,7 @@ from jax_lstm.train.directory import require_empty
 from jax_lstm.train.signals import InterruptedRunError
 from jax_lstm.train.sweep import Sweep
 from jax_lstm.train.task import Task
+from jax_lstm.train.trainer import Progress, Report
 
 PathLike = str | os.PathLike[str]
 
@@ -36,9 +37,10 @@ class Estimator:
     """What all estimators share. Parameters are the options of the command line, as keywords and attributes.
 
     They are checked at once. `fit` trains in a run directory that the commands can read too; without one of its own it
-    is temporary, and goes when the estimator does.
+    is temporary, and goes when the estimator does. With `verbose` it prints the losses of each epoch.
     """
 
+    verbose: bool
     task: ClassVar[TaskName]
     left_out: ClassVar[tuple[str, ...]] = ()  # options that are no parameters, as those that name the data
 
@@ -64,7 +66,8 @@ class Estimator:
             >>> jl.TextModel.defaults()["hidden_size"]
             64
         """
-        return {each.name: each.default for each in cls._options(TrainConfig(task=cls.task))}
+        of_run = {each.name: each.default for each in cls._options(TrainConfig(task=cls.task))}
+        return {**of_run, "verbose": False}
 
     @classmethod
     def _options(cls, config: TrainConfig) -> list[Option]:
@@ -111,6 +114,7 @@ class Estimator:
     @python_names()
     def _config(self, params: dict[str, Any]) -> TrainConfig:
         """The options of a run with these parameters."""
+        require_bool("verbose", params["verbose"])
         values = {name: _plain(value) for name, value in params.items()}
         return with_options(TrainConfig(task=self.task), values, self.task)
 
@@ -130,8 +134,8 @@ class Estimator:
                     warnings.warn(warning, stacklevel=5)
                 sweep = Sweep(task, where)
                 with sweep.opened():
-                    for trainer in sweep.trainers.values():
-                        trainer.fit()
+                    for name, trainer in sweep.trainers.items():
+                        trainer.fit(*([_printing(task.config.epochs, name)] if self.verbose else []))
             except InterruptedRunError as error:
                 raise KeyboardInterrupt(str(error)) from None
         self._run, self._directory, self._temporary, self._task = finish(where, task), where, temporary, task
@@ -248,6 +252,16 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._run is not None
+
+
+def _printing(epochs: int, name: str) -> Report:
+    """Print a line after each epoch; `name` is that of a model of a sweep over sizes."""
+
+    def report(progress: Progress) -> None:
+        if progress.epoch_ended:
+            print(f"{name} {progress.of_epoch(epochs)}".strip(), flush=True)
+
+    return report
 
 
 def _files(directory: Path) -> dict[str, bytes]:

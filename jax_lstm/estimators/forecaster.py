@@ -161,7 +161,7 @@ class Forecaster(Estimator):
                 raise InputError(f"`folds` must leave rows to train on; got {folds} folds of {config.horizon} rows")
             before = frame.data.iloc[rows]
             if refit or not fold:
-                chosen = {"time": config.time, "target": config.target}
+                chosen = {"time": config.time, "target": config.target, "time_zone": read.tables[0].zone.name}
                 model = type(self)(**self.get_params() | chosen).fit(before)
             if read.columns.future:  # known in the rows of the fold too, where the targets are not
                 kept = _rows_before(read, held - config.horizon)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_lstm.checks import InputError
-from jax_lstm.data import DataConfig, read_series
+from jax_lstm.data import DataConfig, Scaler, read_series
 from jax_lstm.data.calendar import calendar_features
-from jax_lstm.data.dataset import too_short
+from jax_lstm.data.dataset import new_series, too_short, with_new_series
 from jax_lstm.data.series import Series, fill
 from jax_lstm.data.streamed import last_rows
 from jax_lstm.tasks.forecast import ForecastRun, agreement
@@ -24,11 +24,13 @@ SEEDS = ("seeds low", "seeds high")  # the ends of the interval that holds 90% o
 class Ahead:
     """Forecasts of a run: for each of `series` an array (members, rows, C), on the original scale.
 
+    `scaler` has also the statistics of series that the model was not trained on.
     `bands` has for each series the quantiles (rows, C) by level, of the members together; {} without quantiles or an
     interval.
     """
 
     run: ForecastRun
+    scaler: Scaler
     series: list[Series]
     forecasts: list[np.ndarray]
     bands: list[Bands]
@@ -58,31 +60,36 @@ def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ah
         longest = max(len(one.values) for one in series)
         raise InputError(f"{source}: too few rows: the window needs {window}; the longest series has {longest}")
     rows = [_rows_ahead(run, one, source) for one in kept]
-    scaler = run.scaler
+    scaler = with_new_series(run.trained, {one.group: one.values for one in kept}, source)
+    own = [scaler.of(one.group) for one in kept]
     unfilled = [one.values[-window:] for one in kept]
+    names, of_rows = [one.group for one in kept], np.repeat(np.arange(len(kept)), window)
     warnings = (
         *warnings,
         *too_short(short, window, "a window"),
         *_unread(run, kept),
         *_gaps(unfilled, scaler.columns),
-        *scaler.far(np.concatenate(unfilled)).values(),
+        *new_series(run.trained, names),
+        *scaler.of_rows(names, of_rows).far(np.concatenate(unfilled)).values(),
     )
     at = [scaler.columns.index(name) for name in run.features]
-    both = [fill(np.concatenate([one.values, _known_ahead(run, one)]), scaler.mean) for one in kept]
+    rows_of = [np.concatenate([one.values, _known_ahead(run, one)]) for one in kept]
     length = window + config.horizon
-    inputs = np.concatenate([scaler.standardise(each[-length:]) for each in both])[:, at].astype(run.config.dtype)
+    both = [each.standardise(fill(rows, each.mean)[-length:]) for each, rows in zip(own, rows_of, strict=True)]
+    inputs = np.concatenate(both)[:, at].astype(run.config.dtype)
     with arithmetic(run.config):
         standardised = run.forecasts(jnp.asarray(inputs), np.arange(len(kept), dtype=np.int32) * length)
     standardised = standardised.astype(np.float64)
 
-    def restored(forecasts: np.ndarray) -> np.ndarray:
-        return scaler.pick(run.target).restore(forecasts.reshape(*forecasts.shape[:-1], -1, len(run.target)))
+    def restored(forecasts: np.ndarray) -> list[np.ndarray]:
+        """For each series (..., rows, C), of forecasts (..., series, outputs)."""
+        forecasts = forecasts.reshape(*forecasts.shape[:-1], -1, len(run.target))
+        return [each.pick(run.target).restore(forecasts[..., at, : rows[at], :]) for at, each in enumerate(own)]
 
-    points = restored(median(standardised, run.outputs, run.config.levels)).swapaxes(0, 1)
+    forecasts = restored(median(standardised, run.outputs, run.config.levels))
     bands = {level: restored(each) for level, each in run.bands(standardised.mean(axis=0)).items()}
-    of_series = [{level: each[at, :count] for level, each in bands.items()} for at, count in enumerate(rows)]
-    forecasts = [each[:, :count] for each, count in zip(points, rows, strict=True)]
-    return Ahead(run, kept, forecasts, of_series, notes, warnings)
+    of_series = [{level: each[at] for level, each in bands.items()} for at in range(len(kept))]
+    return Ahead(run, scaler, kept, forecasts, of_series, notes, warnings)
 
 
 def _rows_ahead(run: ForecastRun, one: Series, source: str) -> int:
@@ -105,7 +112,7 @@ def _known_ahead(run: ForecastRun, one: Series) -> np.ndarray:
     in_file = [one.columns.index(name) for name in columns.known if name not in columns.calendar_features]
     ahead[: len(rows), in_file] = rows[:, in_file]
     if columns.calendar_features:
-        found = calendar_features(one.ahead(horizon))
+        found = calendar_features(one.zone.local(one.ahead(horizon)))
         for name in columns.calendar_features:
             ahead[:, one.columns.index(name)] = found[name]
     return ahead
@@ -166,9 +173,7 @@ def as_frame(ahead: Ahead) -> Any:
 
 
 def stamps_of(series: Series, times: np.ndarray | None) -> Any:
-    """Timestamps of a series for a DataFrame, those in UTC as such; without any, the numbers of its rows."""
-    import pandas as pd
-
-    if series.times is None:
+    """Timestamps of a series for a DataFrame, with their zone; without any, the numbers of its rows."""
+    if series.times is None or times is None:
         return np.arange(1, len(series.values) + 1) if times is None else times
-    return pd.DatetimeIndex(times).tz_localize("UTC" if series.offset == "Z" else None)
+    return series.zone.index(times)

@@ -62,10 +62,11 @@ def interval_scores(run: ForecastRun, task: Forecasting, predictions: np.ndarray
     if len(found) < 2:
         return {}
     low, high = min(found), max(found)
-    scale, scores = run.scaler.pick(run.target).scale, {}
+    scaler, scores = task.dataset.scaler_of(starts[order]), dict[str, Coverage]()
     block = 2 * run.config.data.horizon * len(task.dataset.first_rows)
     for at, name in enumerate(run.target):
-        below, above, actual = (each[:, at::count] * scale[at] for each in (found[low], found[high], truth[order]))
+        scale, ends = scaler.scale[..., at, None], (found[low], found[high], truth[order])
+        below, above, actual = (each[:, at::count] * scale for each in ends)
         scores[name] = coverage(below, above, actual, high - low, block)
     return scores
 
@@ -127,7 +128,7 @@ def _times(task: Forecasting) -> np.ndarray:
     if data.times is not None:
         return data.times
     rows = np.arange(len(data.inputs))
-    return rows - data.first_rows[np.searchsorted(data.first_rows, rows, side="right") - 1]
+    return rows - data.first_rows[data.series_of(rows)]
 
 
 def _recent(task: Forecasting) -> int:

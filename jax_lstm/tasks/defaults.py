@@ -29,9 +29,10 @@ def with_defaults(config: TrainConfig) -> TrainConfig:
 
 
 def with_forecast_defaults(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """`config` with what suits the windows of `dataset`; its season and window are kept in `config.data`."""
+    """`config` with what suits the windows of `dataset`; what that chose of the data is kept in `config.data`."""
     used, model, windows = dataset.config, config.model, len(dataset.starts["train"])
-    data = replace(config.data, season=used.season, window=used.window, file=used.file)
+    chosen = {"season": used.season, "window": used.window, "statistics": used.statistics, "file": used.file}
+    data = replace(config.data, **chosen)
     if model.network == "segments":
         shortest = min(dataset.calendar.seasons, default=1) if dataset.calendar else used.season
         segment = model.segment or segment_for(shortest, used.window)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jax_lstm.checks import require
 from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, load_dataset
 from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
@@ -94,7 +95,9 @@ class Forecasting(Task):
 
     def describe(self) -> dict[str, Any]:
         data, scaler = self.dataset, self.dataset.scaler
-        statistics = {"columns": list(scaler.columns), "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
+        statistics: dict[str, Any] = {"columns": list(scaler.columns), **_moments(scaler)}
+        if scaler.series:
+            statistics["series"] = {name: _moments(scaler.of(name)) for name in data.used}
         calendar = None if data.calendar is None else asdict(data.calendar)
         lags = {"lags": self.ridge.lags} if self.config.model.network == "segments" else {}
         return {
@@ -186,7 +189,7 @@ class Forecasting(Task):
         return np.asarray(predictions).mean(axis=0, dtype=np.float64)
 
     def score(self, predictions: np.ndarray, part: str) -> Scores:
-        scaler = self.dataset.scaler.pick(self.dataset.target)
+        scaler = self.dataset.scaler_of(self.dataset.starts[part])
         return score(predictions, truth_of(self.dataset, part), scaler, self.config.loss, self.config.levels)
 
     @property
@@ -223,8 +226,18 @@ def load(config: TrainConfig, about: dict[str, Any] | None = None, data: Any = N
 def trained_on(about: dict[str, Any]) -> Trained:
     """What `Forecasting.about` says of the data."""
     calendar, statistics = about.get("calendar"), about["scaler"]
-    scaler = Scaler(tuple(statistics["columns"]), np.array(statistics["mean"]), np.array(statistics["scale"]))
-    return Trained(columns_of(about), None if calendar is None else Calendar(**calendar), scaler)
+    columns = tuple(statistics["columns"])
+
+    def scaler(of: dict[str, Any], **series: Any) -> Scaler:
+        return Scaler(columns, np.array(of["mean"]), np.array(of["scale"]), **series)
+
+    series = {name: scaler(of) for name, of in statistics.get("series", {}).items()}
+    calendar = None if calendar is None else Calendar(**calendar)
+    return Trained(columns_of(about), calendar, scaler(statistics, series=series))
+
+
+def _moments(scaler: Scaler) -> dict[str, list[float]]:
+    return {"mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
 
 
 class ForecastRun(Run):
@@ -251,6 +264,22 @@ class ForecastRun(Run):
     @property
     def layout(self) -> Layout:
         return self.trained.columns.layout(self.config.data.window, self.config.data.horizon)
+
+    def of_series(self, name: str) -> "ForecastRun":
+        """The run with the statistics of one series alone; that of shared ones as it is, without a name.
+
+        Raises:
+            InputError: the run does not keep statistics of such a series.
+        """
+        known = self.scaler.series
+        require(bool(known) or not name, "--series", "be left out for a run with shared statistics", repr(name))
+        if not known:
+            return self
+        named = ", ".join([*known][:10]) + (", ..." if len(known) > 10 else "")
+        expected = f"name a series of training, whose mean and standard deviation are used: {named}"
+        require(name in known, "--series", expected, repr(name), "or train with --statistics shared")
+        statistics = {"columns": list(self.scaler.columns), **_moments(self.scaler.of(name))}
+        return replace(self, about={**self.about, "scaler": statistics, "series": name})
 
     def data_config(self, path: str = "") -> DataConfig:
         """The data of the run, or from `path` what the model reads; streamed if that file can be."""

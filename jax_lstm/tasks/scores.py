@@ -17,7 +17,7 @@ def score(
 
     The forecast is the median of the quantiles, which have a `pinball` loss. `mse` and `mae`, and `huber` (delta 1) if
     that is the loss, are on the standardised scale; `mse COLUMN` and `mae COLUMN`, for each of C columns, on its own
-    scale (units squared, units).
+    scale (units squared, units): that of `scaler`, shared or of each window.
     """
     pinball = {"pinball": pinball_of(forecasts, truth, levels)} if levels else {}
     forecasts = median(forecasts, truth.shape[1], levels)
@@ -27,7 +27,7 @@ def score(
     if loss == "huber":
         scores["huber"] = float(np.mean(np.where(sizes < 1, errors**2 / 2, sizes - 0.5)))
     for at, name in enumerate(scaler.columns):
-        column = errors[..., at] * scaler.scale[at]
+        column = errors[..., at] * scaler.scale[..., at, None]
         scores[f"mse {name}"], scores[f"mae {name}"] = float(np.mean(column**2)), float(np.mean(np.abs(column)))
     return pinball | scores
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jax_lstm.checks import InputError, require
 from jax_lstm.files import write_json
 from jax_lstm.train.checkpoint import has_checkpoint, read_about
-from jax_lstm.train.config import TrainConfig, absolute, from_dict, option, read_config, to_dict
+from jax_lstm.train.config import TrainConfig, absolute, from_dict, option, options, read_config, to_dict
 from jax_lstm.train.formats import FORMAT, require_known, upgraded, upgraded_facts
 
 CONFIG = "config.json"
@@ -66,10 +66,10 @@ def _config(directory: Path, about: Mapping[str, Any]) -> TrainConfig:
 
 def require_resumable(config: TrainConfig, directory: Path) -> None:
     """Raise `InputError` if `config` changes more of the run in `directory` than a resumed run may."""
-    before, now = (to_dict(absolute(one)) for one in (saved_config(directory), config))
-    for name, value in now.items():
-        if name not in MAY_CHANGE and value != before[name]:
+    saved, given = (options(absolute(one)) for one in (saved_config(directory), config))
+    for before, now in zip(saved, given, strict=True):
+        if now.name not in MAY_CHANGE and now.value != before.value:
             may = ", ".join(map(option, MAY_CHANGE))
-            raise InputError(
-                f"`--resume` must keep the {name} of the run, {before[name]}; got {value} (only {may} may change)"
-            )
+            kept, changed = (" ".join(map(str, v)) if isinstance(v, tuple) else v for v in (before.value, now.value))
+            expected = f"keep {option(now.name)} of the run, {kept if kept != '' else 'none'}"
+            require(False, "--resume", expected, changed if changed != "" else "none", f"only {may} may change")

@@ -5,8 +5,8 @@ from typing import Any
 from jax_lstm.checks import InputError
 
 # 0: before runs carried a number; 1: tasks text and labels, the config in config.json alone; 2: calendars; 3: networks;
-# 4: the best epoch of a forecaster by its MAE
-FORMAT = 4
+# 4: the best epoch of a forecaster by its MAE; 5: statistics per series
+FORMAT = 5
 
 RENAMED_TASKS = {"lm": "text", "classify": "labels"}
 IGNORED = {  # options that every config of format 0 has, whatever its task
@@ -48,6 +48,8 @@ def upgraded(values: Any, where: str) -> Any:
         values["model"] = {name: value for name, value in model.items() if name != "normalise"}
     if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
         values["data"] = {"calendar": "off"} | data
+    if number < 5 and isinstance(data := values.get("data"), dict) and "eval_windows" in data:
+        values["data"] = {"statistics": "shared"} | data
     return values
 
 

@@ -78,6 +78,13 @@ class Progress:
         losses = [loss for loss in self.val_losses if loss is not None]
         return _mean(losses) if losses else None
 
+    def of_epoch(self, epochs: int) -> str:
+        """The losses of an epoch in a line."""
+        val = "" if self.val_loss is None else f", validation loss {self.val_loss:.4f}"
+        accuracy = [one["accuracy"] for one in self.scores if "accuracy" in one]
+        val += f", accuracy {sum(accuracy) / len(accuracy):.4f}" if accuracy else ""
+        return f"epoch {self.position.epoch}/{epochs}: training loss {self.train_loss:.4f}{val}"
+
 
 Report = Callable[[Progress], None]
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from flax import nnx
 from small_run import COLUMNS, HIDDEN, HORIZON, SIZES, SMALL, WINDOW, call, noisy_sine, stamp, write
 
+import jax_lstm as jl
 from jax_lstm.cli import COMMANDS
 from jax_lstm.cli.tutorial import Tutorial
 from jax_lstm.data import DataConfig
@@ -69,7 +71,8 @@ def test_train_writes_a_whole_run(trained: Path, data: str) -> None:
     assert names(trained / "checkpoints") == ["16"], "the first epoch took less than ten seconds"
     assert is_png(trained / "losses.png")
     assert is_png(trained / "forecasts.png")
-    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24)
+    columns = DataConfig(data, ("y",), time="time", window=WINDOW, horizon=HORIZON, calendar="off", season=24,
+                         statistics="shared")  # fmt: skip
     model = ModelConfig(HIDDEN, segment=1, normalise="last")
     optim = OptimConfig(schedule="constant")
     expected = TrainConfig(data=columns, model=model, optim=optim, batch_size=16, epochs=2)
@@ -325,3 +328,43 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> set[str]:
         call(*command, "--help")
     assert stopped.value.code == 0
     return set(re.findall(r"(?m)^[^\w\n-]*(--[-\w]+)", capsys.readouterr().out))
+
+
+@pytest.fixture(scope="module")
+def from_python(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs fitted from Python, on data that is in no file."""
+    folder, sizes = tmp_path_factory.mktemp("from_python"), {"hidden_size": 2, "epochs": 1}
+    text = jl.TextModel(steps=8, **sizes).fit("one two three four " * 20)
+    labels = jl.SequenceClassifier(**sizes).fit(np.random.default_rng(0).normal(size=(40, 6, 2)), ["a", "b"] * 20)
+    frame = pd.DataFrame({"y": noisy_sine()[:, 0]})
+    forecast = jl.Forecaster(target="y", window=WINDOW, horizon=HORIZON, **sizes).fit(frame)
+    for name, model in (("text", text), ("labels", labels), ("forecast", forecast)):
+        model.save(folder / name)
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("task", "instead"),
+    [
+        ("text", "has no file; in Python, use the `score` of TextModel.load('{}')"),
+        ("labels", "has no file; in Python, use the `score` of SequenceClassifier.load('{}')"),
+        ("forecast", ""),
+    ],
+)
+def test_a_run_of_python_has_no_file(task: str, instead: str, from_python: dict[str, Path], says: Prints) -> None:
+    """But that of a forecaster keeps its rows."""
+    run = from_python[task]
+    said = says("train", "--resume", run, "--epochs", 2, status=2)
+    assert f"{run}: the run was trained from Python and has no file; only a run on a file can be resumed" in said
+    assert "; call `fit` again, with more epochs\n" in said
+    assert instead.format(run) in says("evaluate", run, status=2 if instead else 0)
+
+
+def test_a_longer_run_follows_another_schedule(trained: Path, data: str, tmp_path: Path, says: Prints) -> None:
+    said = "the cosine schedule is now that of 2 epochs, not 1: the learning rate jumps"
+    run, sizes = tmp_path / "run", (*SIZES[:-1], 1)
+    says("train", "--csv", data, *COLUMNS, *sizes, "--out", run)
+    assert "schedule" not in says("train", "--resume", run)
+    assert said in says("train", "--resume", run, "--epochs", 2)
+    constant = Path(shutil.copytree(trained, tmp_path / "constant"))
+    assert "schedule" not in says("train", "--resume", constant, "--epochs", 3)

@@ -118,8 +118,10 @@ FAULTS = [
     ("train --resume empty", "empty/config.json: no such file"),
     ("train --resume run --config run/config.json", "`--resume` must come without --config"),
     ("train --resume run --out new", "`--out` must be left out"),
-    ("train --resume run --hidden-size 5", "must keep the model of the run"),
-    ("train --resume run --seed 1", "must keep the seed of the run, 0; got 1"),
+    ("train --resume run --hidden-size 5", "must keep --hidden-size of the run, 4; got 5 (only --epochs, --pat"),
+    ("train --resume run --seed 1", "must keep --seed of the run, 0; got 1"),
+    ("train --resume run --target x", "must keep --target of the run, y; got x (only"),
+    ("train --resume run --sweep seed=1,2", "must keep --sweep of the run, none; got seed=1,2 (only"),
     *((f"{command} none{to}", "no such run directory")
       for command, to in (("evaluate", ""), ("forecast", ""), ("export", " --to onnx"))),
     *((f"{command} empty", "no checkpoint here") for command in ("evaluate", "forecast")),

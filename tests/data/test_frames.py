@@ -12,6 +12,7 @@ import pytest
 
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.data import DataConfig, read_series
+from jax_lstm.data.columns import numbers
 from jax_lstm.data.config import FileConfig
 from jax_lstm.data.frames import Frame, of_dataframe, read_frame
 from jax_lstm.data.table import read_tables
@@ -203,7 +204,7 @@ def test_npz_holds_times_and_groups_too(tmp_path: Path) -> None:
     assert (b.group, a.group, b.columns) == ("b", "a", ("y",))
     assert b.values.tolist() == [[1], [3]]
     np.testing.assert_array_equal(b.times, HOURS[[0, 2]])
-    assert (b.rows.tolist(), b.place(1), b.offset) == ([0, 2], f"{path}, row 2", "")
+    assert (b.rows.tolist(), b.place(1), b.zone.offset) == ([0, 2], f"{path}, row 2", "")
 
 
 def test_parquet_types(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_parquet_types(tmp_path: Path) -> None:
     assert table.columns == ("y", "a.b", "on", "text")
     nan = np.nan
     np.testing.assert_array_equal(table.values, [[1, 0.5, 1, 1], [nan, nan, 0, nan], [3, 2.5, nan, nan]])
-    assert table.offset == "Z"
+    assert table.zone.offset == "Z"
     np.testing.assert_array_equal(table.times, HOURS[:3])
 
 
@@ -358,3 +359,31 @@ def test_commas_beside_points_are_no_decimal_signs(tmp_path: Path, field: str, d
     """1,5 beside 2.5 is text, as a list."""
     read = frame(tmp_path, f'y,x\n2.5,"{field}"\n3.25,\n')
     assert (read.decimal, read.thousands) == (decimal, thousands)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("y;x\n1.234;5\n12.345;6\n-999.000;7\n", "1.234"),
+        ("y\tx\n1.234\t2000\n999\t6\n", "1.234"),  # x has no point
+        ("y,x\n1.234,5\n12.345,6\n", ""),  # as many programs write three decimals
+        ("y;x\n1.234;5.000\nnull;-\n", "1.234"),
+        ("y;x\n1.234;5.5\n12.345;6.0\n", ""),
+        ("y;x\n1.234;5\n0.345;6\n", ""),
+        ("y;x\n1.234;5\n1234.567;6\n", ""),
+        ("y;x\n1.234;5\n1234;6\n", ""),
+        ("y;x\n1.234;5\n1.2e3;6\n", ""),
+        ("y;x\n1.234,5;5\n1.234;6\n", ""),
+        ("y;x\n1;5\n2;6\n", ""),
+    ],
+)
+def test_numbers_that_may_have_a_point_between_thousands(tmp_path: Path, content: str, said: str) -> None:
+    path = write(tmp_path, content)
+    note = f"{said} is read as a decimal number; if the point separates thousands, pass --thousands ."
+    assert [one for one in read_frame(path, FileConfig()).notes if "decimal number" in one] == [note][: bool(said)]
+    assert not any("decimal number" in one for one in read_frame(path, FileConfig(decimal=".")).notes)
+    if said:
+        read = read_frame(path, FileConfig(thousands="."))
+        assert not any("decimal number" in one for one in read.notes)
+        (first, *_), plain = numbers(read, "y"), float(content.split("\n")[1].replace(";", "\t").split("\t")[0])
+        assert first == 1000 * plain

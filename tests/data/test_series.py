@@ -13,6 +13,7 @@ from jax_lstm.data.frames import Frame
 from jax_lstm.data.series import Series, fill, with_calendar
 from jax_lstm.data.series import regular as on_grid
 from jax_lstm.data.table import Columns, Table
+from jax_lstm.data.zones import Zone
 
 COLUMNS = Columns(("y", "x"), ("y",), ("y", "x"))
 START, HOUR = np.datetime64("2020-01-01T00:00", "us"), np.timedelta64(1, "h")
@@ -25,7 +26,7 @@ def table(hours: Sequence[float] | None, group: str = "") -> Table:
     stamps = None if hours is None else START + (np.array(hours) * 3600e6).astype("timedelta64[us]")
     values = np.stack([numbers, -numbers], axis=1)
     frame = Frame("data.csv", pd.DataFrame(), np.arange(count) + 2)
-    return Table(frame, group, ("y", "x"), values, stamps, "", np.arange(count))
+    return Table(frame, group, ("y", "x"), values, stamps, Zone(), np.arange(count))
 
 
 def regular(tables: list[Table], trained: Calendar | None = None) -> list[Series]:

@@ -53,7 +53,7 @@ def column(texts: Any) -> pd.Series:
 )  # fmt: skip
 def test_times_without_an_offset(texts: Any, expected: Any) -> None:
     found = read_stamps(column(texts))
-    assert found.offset == ""
+    assert found.zone.offset == ""
     np.testing.assert_array_equal(found.times, np.array(expected, "datetime64[us]"))
 
 
@@ -62,7 +62,7 @@ def test_epochs(scale: int) -> None:
     seconds = HOURS.astype("datetime64[s]").astype(np.int64)
     for values in (seconds * scale, (seconds * scale).astype(str).tolist()):
         found = read_stamps(column(values))
-        assert found.offset == "Z"
+        assert found.zone.offset == "Z"
         assert found.note.endswith("seconds since 1970")
         np.testing.assert_array_equal(found.times, HOURS)
 
@@ -78,15 +78,15 @@ def test_epochs(scale: int) -> None:
         (["2024-01-01T00:00+01:00", "2024-01-02T00:00+01:00"], ["2024-01-01", "2024-01-02"], "+01:00"),
         (["2024-01-01T00:00-05:30", "2024-01-02T00:00-05:30"], ["2024-01-01", "2024-01-02"], "-05:30"),
         (["2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"], ["2024-03-31", "2024-04-01"], ""),
-        (pd.date_range("2024-03-31", periods=2, freq="D", tz="Europe/Berlin"), ["2024-03-31", "2024-04-01"], ""),
-        (pd.date_range("2024-01-01", periods=2, tz="America/New_York"), ["2024-01-01", "2024-01-02"], "-05:00"),
+        (pd.date_range("2024-03-31", periods=2, freq="D", tz="Europe/Berlin"), ["2024-03-31", "2024-04-01"], "Z"),
+        (pd.date_range("2024-01-01", periods=2, tz="America/New_York"), ["2024-01-01", "2024-01-02"], "Z"),
         (pd.date_range("2024-03-31T01", periods=2, freq="h", tz="CET"), ["2024-03-31T00", "2024-03-31T01"], "Z"),
         (pd.date_range("2024-01-01", periods=2, freq="D", tz="UTC"), ["2024-01-01", "2024-01-02"], "Z"),
     ],
 )  # fmt: skip
 def test_times_with_an_offset(texts: Any, times: list[str], offset: str) -> None:
     found = read_stamps(column(texts))
-    assert found.offset == offset
+    assert found.zone.offset == offset
     np.testing.assert_array_equal(found.times, np.array(times, "datetime64[us]"))
 
 

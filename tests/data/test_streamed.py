@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jax_lstm.checks import InputError
-from jax_lstm.data import DataConfig, Scaler, Trained, streamed
+from jax_lstm.data import DataConfig, Scaler, Trained, load_dataset, streamed
 from jax_lstm.data.stored import open_stored
 from jax_lstm.data.streamed import last_rows, load_streamed
 from jax_lstm.data.table import Columns
@@ -41,6 +41,18 @@ def test_rows_of_npy(tmp_path: Path, dtype: str, order: Any) -> None:
         at = features or (0, 1, 2)
         assert (stored.rows, stored.columns) == (20, tuple(map(str, at)))
         np.testing.assert_array_equal(stored.read(7, 12), array[7:12, at].astype(float))
+
+
+@pytest.mark.parametrize("target", [("0,1",), ("0, 1",), ("0", "1")])
+@pytest.mark.parametrize("features", [(), ("2,0",), ("1",)])
+def test_names_are_split_as_in_memory(tmp_path: Path, target: tuple[str, ...], features: tuple[str, ...]) -> None:
+    np.save(tmp_path / "a.npy", RNG.normal(size=(60, 3)))
+    config = DataConfig(str(tmp_path / "a.npy"), target, features, window=4, horizon=2)
+    memory, disk = load_dataset(config), load_streamed(replace(config, stream=True))
+    assert (disk.columns.features, disk.columns.target) == (memory.features, memory.target)
+    assert disk.columns.target == ("0", "1")
+    (end,) = last_rows(config, 5)
+    assert set(end.columns) == {*memory.features, *memory.target}
 
 
 def test_a_file_that_takes_the_name_of_another_is_read_anew(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ CLOCK = ("hour sin", "hour cos", "weekday sin", "weekday cos")  # the training p
 def test_the_packaged_weather() -> None:
     """Rows and gaps are those of the source; each airport is a series of hours in UTC, and no window crosses two."""
     weather, series = load_dataset(DataConfig()), read_series(DataConfig()).series
+    assert weather.config.statistics == "shared"
     assert (weather.rows, weather.absent_rows, weather.warnings) == (26115, 75, ())
     assert weather.missing_values == {"temp": 1, "dewp": 1, "humid": 1, "wind_speed": 5, "pressure": 2729}
     assert (weather.features, weather.target, weather.output_size) == ((*RANGES, *CLOCK), ("temp",), 12)
@@ -30,7 +31,7 @@ def test_the_packaged_weather() -> None:
         assert (starts % 8730 + weather.config.window + 12 <= 8730).all()
     assert [one.group for one in series] == ["EWR", "JFK", "LGA"]
     for one in series:
-        assert (one.offset, str(one.calendar), len(one.values)) == ("Z", "1 hour", 8730)
+        assert (one.zone.offset, str(one.calendar), len(one.values)) == ("Z", "1 hour", 8730)
         np.testing.assert_array_equal(
             one.times, np.datetime64("2013-01-01T06:00") + np.arange(8730) * np.timedelta64(1, "h")
         )

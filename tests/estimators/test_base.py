@@ -3,10 +3,12 @@
 import copy
 import inspect
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import jax_lstm as jl
@@ -133,6 +135,34 @@ def test_an_interrupt_is_one_in_python_too(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(KeyboardInterrupt, match="after step 3"):
         model.fit("abc" * 100)
     assert model.run is before
+
+
+@pytest.mark.parametrize("task", ["forecast", "text", "labels"])
+def test_verbose_prints_the_losses_of_each_epoch(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 2, "epochs": 2}
+
+    def fit(verbose: bool) -> str:
+        if task == "text":
+            jl.TextModel(steps=8, verbose=verbose, **sizes).fit("one two three four " * 20)
+        elif task == "labels":
+            data = np.random.default_rng(0).normal(size=(40, 6, 2))
+            jl.SequenceClassifier(verbose=verbose, **sizes).fit(data, ["a", "b"] * 20)
+        else:
+            frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=100)})
+            jl.Forecaster(target="y", window=8, horizon=2, verbose=verbose, **sizes).fit(frame)
+        return capsys.readouterr().out
+
+    first, second = fit(verbose=True).splitlines()
+    assert re.fullmatch(r"epoch 1/2: training loss \d+\.\d{4}, validation loss \d+\.\d{4}(, accuracy \S+)?", first)
+    assert second.startswith("epoch 2/2: training loss ")
+    assert ("accuracy" in first) == (task == "labels")
+    assert fit(verbose=False) == ""
+
+
+def test_verbose_is_a_boolean() -> None:
+    assert jl.TextModel(verbose=True).get_params()["verbose"] is True
+    with pytest.raises(jl.InputError, match="`verbose` must be True or False; got 1"):
+        jl.TextModel(verbose=1)
 
 
 def test_exported_lazily() -> None:

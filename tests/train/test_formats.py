@@ -108,6 +108,14 @@ def test_a_comparison_of_a_forecaster_before_there_were_networks(number: int) ->
     assert (found.model.network, found.model.hidden_size, found.optim.schedule) == ("tutorial", 6, "constant")
 
 
+def test_before_there_was_a_choice_statistics_were_shared() -> None:
+    saved = to_dict(TrainConfig(epochs=2))
+    del saved["data"]["statistics"]
+    assert from_dict(TrainConfig(), upgraded({"format": 4, **saved}, "here"), "here").data.statistics == "shared"
+    assert from_dict(TrainConfig(), upgraded({"format": FORMAT, **saved}, "here"), "here").data.statistics == "auto"
+    assert upgraded({"data": {"window": 9}}, "here") == {"data": {"window": 9}}, "not what a run wrote"
+
+
 def test_the_tutorial_network_had_an_option_for_its_normalisation() -> None:
     values = {"format": 3, "model": {"network": "tutorial", "normalise": "last", "hidden_size": 4}}
     assert upgraded(values, "")["model"] == {"network": "tutorial", "hidden_size": 4}

@@ -235,7 +235,7 @@ def test_a_run_resumes_only_as_itself(data: DataConfig, tmp_path: Path) -> None:
     config, dataset = config_for(data, epochs=1), load_dataset(data)
     fit(Forecasting(config, dataset), tmp_path)
     assert saved_config(tmp_path) == Forecasting(config, dataset).config
-    with pytest.raises(InputError, match="`--resume` must keep the seed of the run, 0; got 1"):
+    with pytest.raises(InputError, match="`--resume` must keep --seed of the run, 0; got 1"):
         fit(Forecasting(replace(config, seed=1, epochs=2), dataset), tmp_path, resume=True)
     dataset.scaler.mean[0] += 1
     with pytest.raises(InputError, match="the data is not what the run was trained on"):
