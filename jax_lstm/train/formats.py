@@ -46,10 +46,12 @@ def upgraded(values: Any, where: str) -> Any:
         values["model"] = {"network": "tutorial"} | model
     if number == 3 and isinstance(model, dict) and model.get("network") == "tutorial":
         values["model"] = {name: value for name, value in model.items() if name != "normalise"}
-    if number < 2 and isinstance(data := values.get("data"), dict) and "season" in data:
-        values["data"] = {"calendar": "off"} | data
-    if number < 5 and isinstance(data := values.get("data"), dict) and "eval_windows" in data:
-        values["data"] = {"statistics": "shared"} | data
+    if forecast and isinstance(data := values.get("data"), dict):
+        if number < 2 and "season" in data:
+            data = {"calendar": "off"} | data
+        if number < 5 and "eval_windows" in data:
+            data = {"statistics": "shared"} | data
+        values["data"] = data
     return values
 
 

@@ -116,6 +116,17 @@ def test_before_there_was_a_choice_statistics_were_shared() -> None:
     assert upgraded({"data": {"window": 9}}, "here") == {"data": {"window": 9}}, "not what a run wrote"
 
 
+@pytest.mark.parametrize("task", ["text", "labels"])
+@pytest.mark.parametrize("number", range(1, FORMAT))
+def test_options_of_forecasts_are_not_added_to_other_tasks(task: Any, number: int) -> None:
+    saved = to_dict(TrainConfig(task, epochs=2))
+    for name in ("statistics", "calendar"):
+        del saved["data"][name]
+    assert from_dict(TrainConfig(), upgraded({"format": number, **saved}, "here"), "here") == TrainConfig(
+        task, epochs=2
+    )
+
+
 def test_the_tutorial_network_had_an_option_for_its_normalisation() -> None:
     values = {"format": 3, "model": {"network": "tutorial", "normalise": "last", "hidden_size": 4}}
     assert upgraded(values, "")["model"] == {"network": "tutorial", "hidden_size": 4}
