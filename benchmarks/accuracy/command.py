@@ -26,9 +26,9 @@ class Accuracy(Study):
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: series, intervals, etth1, segrnn, adding, copy, peers (forecasters of other projects, as far as
-    they are installed), or commands (text, labels and precision by `jax-lstm`, two hours); may be repeated. All but
-    the last two if not given."""
+    """Study to run: series, intervals, etth1, adding, copy; or one that takes hours: commands (text, labels and
+    precision by `jax-lstm`), segrnn (its recipe in PyTorch), peers (forecasters of other projects, as far as they are
+    installed). May be repeated. If not given, all but those that take hours."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     seeds: int = 3

@@ -67,4 +67,4 @@ STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
     "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
     "peers": lambda setting, seeds: forecasts.peer_jobs(setting.quick, seeds),
 }
-UNASKED = tuple(name for name in STUDIES if name != "peers")  # studies that are run if none is named
+UNASKED = tuple(name for name in STUDIES if name not in ("segrnn", "peers"))  # what is run if no study is named

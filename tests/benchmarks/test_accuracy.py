@@ -194,7 +194,7 @@ def test_peers_learn(who: str, waves: np.ndarray, monkeypatch: pytest.MonkeyPatc
     pytest.importorskip(forecasts.PEERS[who])
     data = load_task(with_options(TrainConfig(), {"csv": str(series.file_of("ETTh1.csv")), **OT}, "forecast")).dataset
     monkeypatch.setattr(peers, "STEPS", 100)
-    monkeypatch.setattr(peers, "EPOCHS", 2)
+    monkeypatch.setattr(peers, "EPOCHS", 60)
     late = data.targets[data.starts["test"] + data.config.window - 1]
     ahead = data.starts["test"][:, None] + data.config.window + np.arange(24)
     persistence = np.square(data.targets[ahead] - late[:, None]).mean()
