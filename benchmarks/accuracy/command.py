@@ -1,7 +1,8 @@
 """`python -m benchmarks accuracy`: forecasts, adding and copy memory, beside baselines and published figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import tyro
@@ -10,12 +11,12 @@ from rich.console import Console
 from benchmarks.accuracy import commands
 from benchmarks.accuracy.row import Job, Row, from_record, to_rows
 from benchmarks.accuracy.series import file_of
-from benchmarks.accuracy.setting import QUICK, STUDIES, Setting
+from benchmarks.accuracy.setting import QUICK, STUDIES, UNASKED, Setting
 from benchmarks.accuracy.tables import tables
 from benchmarks.core.record import Record, Recorder, begin, resumed
 from benchmarks.core.study import Study
 from benchmarks.core.tables import print_facts, print_table
-from jax_lstm.checks import require_extra, require_one_of, require_size
+from jax_lstm.checks import installs, require_extra, require_one_of, require_size
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Accuracy(Study):
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: series, intervals, etth1, adding, copy, or commands (text, labels and precision by `jax-lstm`, half
-    an hour); may be repeated. All but commands if not given."""
+    """Study to run: series, intervals, etth1, adding, copy; or one that takes hours: commands (text, labels and
+    precision by `jax-lstm`), segrnn (its recipe in PyTorch), peers (forecasters of other projects, as far as they are
+    installed). May be repeated. If not given, all but those that take hours."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     seeds: int = 3
@@ -43,7 +45,8 @@ class Accuracy(Study):
             require_one_of("--setting", name, tuple(commands.SETTINGS))
         require_size("--seeds", self.seeds)
         setting = QUICK if self.quick else Setting()
-        jobs = [job for name in self.study or STUDIES for job in STUDIES.get(name, lambda *_: ())(setting, self.seeds)]
+        studies = [STUDIES[name] for name in self.study or UNASKED if name in STUDIES]
+        jobs = installed((job for study in studies for job in study(setting, self.seeds)), console)
         record = resumed(Path(self.resume), self.NAME, command) if self.resume else begin(self.NAME, command)
         for file in {job.file for job in jobs} - {""}:
             file_of(file)  # raises before anything is trained
@@ -57,6 +60,19 @@ class Accuracy(Study):
             print_table(console, table)
         print_facts(console, recorder.record.facts)
         return 0
+
+
+def installed(jobs: Iterable[Job], console: Console) -> list[Job]:
+    """The jobs whose package is installed; the others are named."""
+    found, left_out = [], dict[str, None]()
+    for job in jobs:
+        if job.package and find_spec(job.package) is None:
+            left_out[job.package] = None
+        else:
+            found.append(job)
+    for package in left_out:
+        console.print(f"{package} is not installed and is left out: {installs(package, 'peers')}")
+    return found
 
 
 def carry_out(jobs: Sequence[Job], recorder: Recorder) -> None:

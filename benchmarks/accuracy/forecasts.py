@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,37 @@ SERIES = {
     "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
     "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
 }
+WITH_PEERS = ("airline", "bicycles", "ETTh1, OT", "taxi", "ETTh1")
+PEERS = {  # and the package of each
+    "neuralforecast LSTM": "neuralforecast",
+    "neuralforecast NHITS": "neuralforecast",
+    "neuralforecast NLinear": "neuralforecast",
+    "Darts BlockRNN": "darts",
+}
+SEGRNN = "SegRNN, trained here"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options of SegRNN for ETTh1 in scripts/SegRNN/etth1.sh of https://github.com/lss-1138/SegRNN.
+
+    The learning rate is steady for some epochs, then is multiplied by `decay` after each. `precision` is what
+    `torch.set_float32_matmul_precision` takes: "medium" computes matrix products in bfloat16, with float32 sums.
+    """
+
+    window: int = 720
+    segment: int = 24
+    hidden: int = 512
+    dropout: float = 0.1
+    batch: int = 64
+    epochs: int = 30
+    patience: int = 5
+    learning_rate: float = 3e-4
+    steady: int = 3
+    decay: float = 0.8
+    precision: str = "medium"
+
+
 WITH_INTERVALS, INTERVAL = ("weather", "ETTh1, OT", "taxi", "bicycles", "CO2", "exchange rates"), 0.9
 TABLES = {"univariate": ["OT"], "multivariate": COLUMNS}
 FURTHER = (96, 192)  # horizons of later papers, for all seven columns
@@ -78,6 +109,50 @@ def etth1_jobs(quick: bool, seeds: int) -> Iterator[Job]:
         horizons = sorted({*ETTH1[table], *(FURTHER if table == "multivariate" else ())})
         for horizon in horizons[:1] if quick else horizons:
             yield from _jobs("etth1", table, etth1(columns, horizon), seeds)
+
+
+def segrnn_jobs(quick: bool) -> Iterator[Job]:
+    """One seed at one horizon, since it takes long."""
+    recipe = Recipe(window=48, hidden=16, epochs=2, learning_rate=1e-2) if quick else Recipe()
+    series = etth1(COLUMNS, 24 if quick else 96)
+    config = series.options | {"recipe": asdict(recipe)}
+    run = partial(_segrnn, series, recipe, config)
+    yield Job("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, config, run, series.file)
+
+
+def _segrnn(series: Series, recipe: Recipe, config: dict[str, Any]) -> Row:
+    from benchmarks.accuracy import segrnn
+
+    task: Any = load(Series(series.file, series.options | {"window": recipe.window}), 0)
+    data = task.dataset
+    began = time.process_time()
+    model, curve = segrnn.train(data, recipe, 0)
+    seconds = time.process_time() - began
+    figures = segrnn.errors(model, data, "test") | {"epochs": float(len(curve["epoch"]))}
+    return Row("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, figures, seconds, config, curve=curve)
+
+
+def peer_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Ours and those of other projects, all in this study, so that their times are of one run."""
+    for name in WITH_PEERS[:1] if quick else WITH_PEERS:
+        series = SERIES[name]
+        horizon, options = series.options["horizon"], series.options
+        for seed in range(seeds):
+            yield Job("peers", name, horizon, OURS, seed, options, partial(_lstm, "peers", name, series, seed, {}),
+                      series.file)  # fmt: skip
+            for who, package in PEERS.items():
+                run = partial(_peer, name, series, who, seed)
+                yield Job("peers", name, horizon, who, seed, options, run, series.file, package)
+
+
+def _peer(name: str, series: Series, who: str, seed: int) -> Row:
+    from benchmarks.accuracy import peers
+
+    task: Any = load(series, 0)
+    began = time.process_time()
+    figures = peers.errors(who, task.dataset, seed)
+    seconds = time.process_time() - began
+    return Row("peers", name, series.options["horizon"], who, seed, figures, seconds, series.options)
 
 
 def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:

@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """A row to make; `file` is that of its series, if it is not in the project."""
+    """A row to make; `file` is that of its series, if it is not in the project, `package` the one that makes it."""
 
     study: str
     task: str
@@ -45,6 +45,7 @@ class Job:
     config: dict[str, Any]
     run: Callable[[], Row] = field(compare=False)
     file: str = ""
+    package: str = ""
 
     def made(self, row: Row) -> bool:
         """Whether the row is this job's, with the same config."""

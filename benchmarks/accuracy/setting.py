@@ -62,6 +62,9 @@ STUDIES: dict[str, Callable[[Setting, int], Iterator[Job]]] = {
     "series": lambda setting, seeds: forecasts.series_jobs(setting.quick, seeds),
     "intervals": lambda setting, seeds: forecasts.interval_jobs(setting.quick, seeds),
     "etth1": lambda setting, seeds: forecasts.etth1_jobs(setting.quick, seeds),
+    "segrnn": lambda setting, seeds: forecasts.segrnn_jobs(setting.quick),
     "adding": lambda setting, seeds: memory.jobs("adding", setting.adding, seeds),
     "copy": lambda setting, seeds: memory.jobs("copy", setting.copy, seeds),
+    "peers": lambda setting, seeds: forecasts.peer_jobs(setting.quick, seeds),
 }
+UNASKED = tuple(name for name in STUDIES if name not in ("segrnn", "peers"))  # what is run if no study is named

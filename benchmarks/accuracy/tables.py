@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.accuracy import commands
-from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, SERIES
+from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, PEERS, SERIES
 from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, ratio, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
@@ -123,6 +123,19 @@ def _intervals(rows: Sequence[Row]) -> Table:
     return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
 
+def _peers(rows: Sequence[Row]) -> Table:
+    """MSE and processor time of each forecaster."""
+    rows, whos = [row for row in rows if row.study == "peers"], (OURS, *PEERS)
+    cells = []
+    for name, size in dict.fromkeys((row.task, row.size) for row in rows):
+        found = [of(rows, "peers", name, size, who) for who in whos]
+        seconds = (f"{np.mean([row.seconds for row in each]):,.1f} s" if each else ABSENT for each in found)
+        cells.append((f"{name}, {size}: MSE", *(_spread(each, "mse", "{:.4g}", "{:.1g}") for each in found)))
+        cells.append(("processor time", *seconds))
+    title = f"Forecasters of other projects, same test windows, standardised; {_seeds(rows, 'peers')}"
+    return Table(title, ("series, horizon", *whos), cells)
+
+
 def _etth1(rows: Sequence[Row], table: str) -> Table:
     cells = []
     horizons = sorted({row.size for row in rows if row.study == "etth1" and row.task == table})
@@ -136,8 +149,20 @@ def _etth1(rows: Sequence[Row], table: str) -> Table:
     later = tuple(LATER) if table == "multivariate" else ()
     columns = ("horizon", "LSTM", "ridge", *later, "LSTMa")
     sources = {"LSTMa": INFORMER} | {name: LATER[name][0] for name in later}
-    published = tuple(f"{name}: {source.paper}, {source.url}" for name, source in sources.items())
-    return Table(f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=published)
+    notes = [f"{name}: {source.paper}, {source.url}" for name, source in sources.items()]
+    notes += [_trained_here(row) for row in rows if (row.study, row.task) == ("segrnn", table)]
+    return Table(
+        f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=tuple(notes)
+    )
+
+
+def _trained_here(row: Row) -> str:
+    figures, recipe = row.figures, row.config["recipe"]
+    return (
+        f"{row.who}, in PyTorch by its authors' options, with the windows of this table, horizon {row.size}: "
+        f"MSE {figures['mse']:.4f}, MAE {figures['mae']:.4f}; window {recipe['window']}, seed {row.seed}, "
+        f"{figures['epochs']:.0f} epochs, {row.seconds:,.0f} s of processor time, bfloat16 products"
+    )
 
 
 def _later(table: str, horizon: int, at: int) -> list[str]:
@@ -179,6 +204,7 @@ PARTS: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "goals": lambda rows: [_goals(rows)] if rows else [],
     "series": lambda rows: [_series(rows), _intervals(rows)],
     "etth1": lambda rows: [_etth1(rows, table) for table in ETTH1],
+    "peers": lambda rows: [_peers(rows)],
     "memory": lambda rows: [_memory(rows, task) for task in LENGTHS],
 }
 
@@ -195,6 +221,8 @@ def _cell(rows: Sequence[Row], figure: str, form: str = ".3f") -> str:
 
 def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}", width_form: str = "") -> str:
     value, width = mean(rows, figure), spread(rows, figure)
+    if value is None:
+        return ABSENT
     return form.format(value) + ("" if width is None else f" ± {(width_form or form).format(width)}")
 
 

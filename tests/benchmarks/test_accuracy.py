@@ -4,14 +4,17 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks.__main__ import main
-from benchmarks.accuracy import commands, forecasts, series, setting, transformer
+from benchmarks.accuracy import commands, forecasts, peers, series, setting, transformer
+from benchmarks.accuracy.command import installed
 from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, learn
@@ -22,9 +25,10 @@ from benchmarks.accuracy.tasks import TASKS
 from benchmarks.core.record import RECORDS, Record, Recorder, begin, read, write
 from benchmarks.core.tables import markdown
 from jax_lstm.checks import InputError
-from jax_lstm.tasks import text_scores
+from jax_lstm.tasks import load_task, text_scores
 from jax_lstm.tolerances import TOLERANCES
-from jax_lstm.train.config import OptimConfig
+from jax_lstm.train import TrainConfig
+from jax_lstm.train.config import OptimConfig, with_options
 
 OPTIM = OptimConfig("adam", 1e-2, schedule="cosine", clip_norm=1.0)
 ADDING = Learning(16, 32, steps=300, input_scales=(1.0, 1.0), forget_scale=0.5, reach=1.0, optim=OPTIM)
@@ -100,6 +104,8 @@ def test_a_loss_that_is_not_finite_is_said() -> None:
 
 
 PARTS = (600, 150, 150)
+OT: dict[str, Any] = {"time": "date", "target": ["OT"], "features": ["OT"], "horizon": 24, "window": 48}
+OT |= {"split": ",".join(map(str, PARTS))}
 
 
 @pytest.fixture
@@ -138,6 +144,70 @@ def test_etth1(waves: np.ndarray, tmp_path: Path) -> None:
     kept = {row.who: row for row in from_record(read(tmp_path / "record.json"))}
     assert kept == rows
     assert all(job.made(kept[job.who]) for job in jobs)
+
+
+def test_segrnn(waves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns, from the past alone; its figures are means over all windows; columns are apart."""
+    torch = pytest.importorskip("torch")
+    from benchmarks.accuracy import segrnn
+
+    (job,) = forecasts.segrnn_jobs(quick=True)
+    row = job.run()
+    assert job.made(row)
+    (again,) = from_record(dataclasses.replace(begin("accuracy", ""), rows=to_rows(row)))
+    assert again == row
+    assert "SegRNN, trained here, in PyTorch" in markdown(*tables(dataclasses.replace(begin("accuracy", ""), rows=[
+        *to_rows(row), *to_rows(Row("etth1", "multivariate", 24, OURS, 0, {"mse": 1.0, "mae": 1.0}, 0.0)),
+    ])))  # fmt: skip
+    values = (waves - waves[: PARTS[0]].mean(axis=0)) / waves[: PARTS[0]].std(axis=0)
+    starts = range(PARTS[0] + PARTS[1] - 1, sum(PARTS) - 24)
+    persistence = np.mean([np.square(values[at + 1 : at + 25] - values[at]) for at in starts])
+    assert row.figures["mse"] < 0.5 * persistence
+    recipe = forecasts.Recipe(window=48, hidden=8)
+    model = segrnn.SegRNN(7, 24, recipe).eval()
+    x = torch.randn(3, 48, 7)
+    with torch.inference_mode():
+        y, shifted = model(x), model(x + torch.arange(7.0))
+        assert shifted == pytest.approx((y + torch.arange(7.0)).numpy(), abs=1e-5)
+        x[1, 5, 2] += 1
+        changed = (model(x) != y).nonzero()
+    assert {tuple(at) for at in changed[:, [0, 2]].tolist()} == {(1, 2)}
+
+
+def test_peers_forecast_the_same_windows(waves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forecaster that knows the future has no error, one that is late by a row has."""
+    data = load_task(with_options(TrainConfig(), {"csv": str(series.file_of("ETTh1.csv")), **OT}, "forecast")).dataset
+    assert len(data.starts["test"]) == PARTS[2] - 24 + 1
+
+    def clairvoyant(late: int) -> Any:
+        ahead = np.arange(24) + 1 - late
+        return lambda kind, data, seed, present: data.targets[present[:, None] + ahead]
+
+    monkeypatch.setattr(peers, "_darts", clairvoyant(0))
+    monkeypatch.setattr(peers, "_neuralforecast", clairvoyant(1))
+    assert peers.errors("Darts BlockRNN", data, 0) == {"mse": 0.0, "mae": 0.0}
+    assert peers.errors("neuralforecast LSTM", data, 0)["mse"] > 0
+
+
+@pytest.mark.parametrize("who", forecasts.PEERS)
+def test_peers_learn(who: str, waves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(forecasts.PEERS[who])
+    data = load_task(with_options(TrainConfig(), {"csv": str(series.file_of("ETTh1.csv")), **OT}, "forecast")).dataset
+    monkeypatch.setattr(peers, "STEPS", 100)
+    monkeypatch.setattr(peers, "EPOCHS", 60)
+    late = data.targets[data.starts["test"] + data.config.window - 1]
+    ahead = data.starts["test"][:, None] + data.config.window + np.arange(24)
+    persistence = np.square(data.targets[ahead] - late[:, None]).mean()
+    assert peers.errors(who, data, 0)["mse"] < persistence
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = list(forecasts.peer_jobs(quick=True, seeds=1))
+    assert [job.who for job in jobs] == [OURS, *forecasts.PEERS]
+    monkeypatch.setattr("benchmarks.accuracy.command.find_spec", lambda name: None if name == "darts" else object())
+    kept = installed(jobs, Console())
+    assert [job.who for job in kept] == [OURS, *(who for who in forecasts.PEERS if not who.startswith("Darts"))]
+    assert capsys.readouterr().out.count("darts is not installed and is left out: pip install") == 1
 
 
 def test_series_have_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +292,7 @@ def test_the_committed_record_is_that_of_the_full_setting() -> None:
     """
     record = read(RECORDS / "accuracy.json", "accuracy")
     rows = from_record(record)
-    made = [job for study in setting.STUDIES.values() for job in study(setting.Setting(), 3)]
+    made = [job for name in setting.UNASKED for job in setting.STUDIES[name](setting.Setting(), 3)]
     made = [job for job in made if job.task != "multivariate" or of(rows, "etth1", job.task, job.size, OURS)]
     assert [next((at for at, row in enumerate(rows) if job.made(row)), None) for job in made] == list(range(len(rows)))
     known = of_the_best(rows)
