@@ -112,7 +112,7 @@ def _placed(found: Parsed, zone: str, series: Sequence[np.ndarray]) -> Stamps:
         return Stamps(utc_times(local, zone, series), Zone(zone, utc=True), note, order)
     utc = local - minutes.astype("timedelta64[m]")
     if not zone and not minutes.any() and (zone := zone_of_midnights(utc)):
-        note = "; ".join(filter(None, (note, f"timestamps in UTC are midnights of {zone}, so the rows are days")))
+        note = "; ".join(filter(None, (note, f"timestamps in UTC are midnights of {zone}, so they are read as dates")))
     local = local_times(utc, zone) if zone else local
     apart = all((local[rows[1:]] != local[rows[:-1]]).all() for rows in series)
     if (zone or minutes.any()) and len(local) > 1 and same_clock(local) and apart:
