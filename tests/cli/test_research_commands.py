@@ -240,7 +240,7 @@ def test_a_resumed_sweep_is_one_that_was_never_stopped(sizes: Path, tmp_path: Pa
         np.testing.assert_array_equal(got, expected)
     says("train", "--resume", half, "--epochs", 3)
     assert [open_run(half).position.epoch, *(run.position.epoch for run in open_run(half).others)] == [3, 3]
-    assert "must keep the sweep of the run" in says("train", "--resume", half, "--sweep", "hidden_size=2,3", status=2)
+    assert "must keep --sweep of the run" in says("train", "--resume", half, "--sweep", "hidden_size=2,3", status=2)
 
 
 @pytest.mark.slow
