@@ -191,7 +191,7 @@ def test_one_timestamp_of_a_zone() -> None:
     assert known(BERLIN)
 
 
-@pytest.mark.parametrize("form", [plain, with_offset])
+@pytest.mark.parametrize("form", [plain, pytest.param(with_offset, marks=pytest.mark.slow)])
 def test_a_run_keeps_its_zone(form: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forecast across the switch, of later rows too, in the form of the file."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -238,6 +238,7 @@ def test_calendar_features_are_local(
     assert np.abs(pd.read_csv(run / "forecast.csv")["y"] - expected).max() > 1e-4, "the hour is read"
 
 
+@pytest.mark.slow
 def test_a_data_frame_with_a_zone(tmp_path: Path) -> None:
     """It does as the option does; the zone goes with the run."""
     times: Any = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)

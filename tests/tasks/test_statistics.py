@@ -91,6 +91,7 @@ def errors_by_hand(run: Any, values: np.ndarray, learnt: np.ndarray) -> np.ndarr
     return by_hand(run, learnt, *(values[:end] for end in ENDS)) - [values[end : end + HORIZON] for end in ENDS]
 
 
+@pytest.mark.slow
 def test_small_shops_are_learnt_as_well_as_large_ones(tmp_path: Path) -> None:
     """By the mean over series of the error relative to the variance of the series."""
     relative = {}
@@ -184,6 +185,7 @@ def test_far_values_are_told_by_the_series(fitted: jl.Forecaster) -> None:
         fitted.predict(frame(given))
 
 
+@pytest.mark.slow
 def test_resumed_and_reloaded_runs_forecast_the_same_to_the_last_bit(
     fitted: jl.Forecaster, tmp_path: Path, says: Prints
 ) -> None:
@@ -269,6 +271,7 @@ def test_a_program_has_the_units_of_one_series(fitted: jl.Forecaster, tmp_path: 
     says("export", fitted.directory, "--to", "safetensors", "--out", tmp_path / "weights.safetensors")
 
 
+@pytest.mark.slow
 def test_a_folder_of_files_and_one_file_of_it(tmp_path: Path, says: Prints) -> None:
     """A single file has no name: it is new, unless `--series` names it."""
     folder = tmp_path / "shops"
@@ -291,6 +294,7 @@ def test_a_folder_of_files_and_one_file_of_it(tmp_path: Path, says: Prints) -> N
     assert "`--series` must be left out for data that names its series, kiosk, market, store; got 'kiosk'" in said
 
 
+@pytest.mark.slow
 def test_a_backtest_has_the_units_of_each_series(tmp_path: Path) -> None:
     """With the statistics of the rows before the first fold."""
     found = jl.Forecaster(target="y", group="shop", **SMALL | {"epochs": 1}).backtest(frame(SHOPS), folds=2).forecasts
@@ -303,6 +307,7 @@ def test_a_backtest_has_the_units_of_each_series(tmp_path: Path) -> None:
         np.testing.assert_allclose(own["forecast"], expected.ravel(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_panel_whose_first_series_has_one_row(tmp_path: Path, says: Prints) -> None:
     """That series is too short for statistics of its own, so by default they are shared."""
     options = [f"--{name.replace('_', '-')}={value}" for name, value in (SMALL | {"epochs": 1}).items()]
