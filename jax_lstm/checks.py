@@ -6,6 +6,7 @@ known, the fix.
 
 import importlib
 import numbers
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -108,6 +109,11 @@ def as_array(name: str, value: Any) -> Any:
 def require_floating(name: str, array: Any) -> None:
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     require(floating, name, "be an array of floating-point numbers", array.dtype)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of many names, for a message."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def require_extra(module: str, extra: str, purpose: str) -> ModuleType:

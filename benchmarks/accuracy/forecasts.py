@@ -76,8 +76,7 @@ SEGRNN = "SegRNN, trained here"
 class Recipe:
     """Options of SegRNN for ETTh1 in scripts/SegRNN/etth1.sh of https://github.com/lss-1138/SegRNN.
 
-    The learning rate is steady for some epochs, then is multiplied by `decay` after each. `precision` is what
-    `torch.set_float32_matmul_precision` takes: "medium" computes matrix products in bfloat16, with float32 sums.
+    The learning rate is steady for some epochs, then is multiplied by `decay` after each.
     """
 
     window: int = 720
@@ -90,7 +89,6 @@ class Recipe:
     learning_rate: float = 3e-4
     steady: int = 3
     decay: float = 0.8
-    precision: str = "medium"
 
 
 WITH_INTERVALS, INTERVAL = ("weather", "ETTh1, OT", "taxi", "bicycles", "CO2", "exchange rates"), 0.9

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from jax_lstm.checks import require_extra
-from jax_lstm.data.dataset import Dataset, bounds_of
+from jax_lstm.data.dataset import Dataset
+from jax_lstm.data.split import bounds_of
 
 READ = 3  # horizons
 PATIENCE = 10  # checks of validation without a lower loss

@@ -43,13 +43,20 @@ class SegRNN(nn.Module):
         return self.write(self.drop(states[0])).reshape(len(x), self.columns, -1).transpose(1, 2) + last
 
 
+@contextlib.contextmanager
+def _bfloat16_products() -> Iterator[None]:
+    """Matrix products in bfloat16, with float32 sums: twice as fast on CPUs that have them."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@_bfloat16_products()
 def train(data: Dataset, recipe: Recipe, seed: int) -> tuple[SegRNN, dict[str, list[float]]]:
     """The weights with the least validation error, and the losses by epoch."""
-    with _products(recipe.precision):
-        return _train(data, recipe, seed)
-
-
-def _train(data: Dataset, recipe: Recipe, seed: int) -> tuple[SegRNN, dict[str, list[float]]]:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = SegRNN(data.targets.shape[1], data.config.horizon, recipe)
@@ -98,13 +105,3 @@ def _windows(data: Dataset, starts: np.ndarray) -> tuple[torch.Tensor, torch.Ten
     rows = starts[:, None] + np.arange(data.config.window + data.config.horizon)
     both = torch.from_numpy(data.targets[rows])
     return both[:, : data.config.window], both[:, data.config.window :]
-
-
-@contextlib.contextmanager
-def _products(precision: str) -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from jax_lstm.checks import InputError, require
+from jax_lstm.checks import InputError, listed, require
 from jax_lstm.cli import pictures, plots, show
 from jax_lstm.cli.stream import stream
 from jax_lstm.data.series import fill
@@ -63,7 +63,7 @@ class Forecast:
             raise InputError(f"`--out` must end in .csv; got {out}")
         show.left_out(console, run.diverged)
         ahead = forecast_ahead(run, data)
-        names = ", ".join(one.group for one in ahead.series[:5])
+        names = listed([one.group for one in ahead.series])
         require(not (self.series and names), "--series", f"be left out for data that names its series, {names}",
                 repr(self.series))  # fmt: skip
         show.notes(console, ahead.notes, ahead.warnings)

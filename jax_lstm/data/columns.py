@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, listed
 from jax_lstm.data.dialect import MISSING, SPACES
 from jax_lstm.data.frames import Frame
 from jax_lstm.data.stamps import UnreadableError, read_stamps
@@ -137,10 +137,9 @@ def encoded(frame: Frame, name: str, classes: Sequence[str], unknown: str) -> di
     labels = _labels(frame, name)
     new = [row for row, label in enumerate(labels) if label and label not in classes]
     if new and unknown == "error":
-        known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
         raise InputError(
             f"{frame.place(new[0])}, column {name!r}: {labels[new[0]]!r} is not one of the classes in training: "
-            f"{known} (train with --unknown-class other to encode new ones as none of these)"
+            f"{listed(classes, 10)} (train with --unknown-class other to encode new ones as none of these)"
         )
     array = np.array(labels, object)
     return {f"{name}={label}": (array == label).astype(np.float64) for label in classes}

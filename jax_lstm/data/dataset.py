@@ -1,23 +1,22 @@
 """Windows of series for training: read, split, standardise and fill."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, listed
 from jax_lstm.data.calendar import Calendar, calendar_names
-from jax_lstm.data.config import DataConfig, parse_split
+from jax_lstm.data.config import DataConfig
 from jax_lstm.data.ridge import Ridge, best_ridge, fit_ridge
-from jax_lstm.data.scaler import Scaler, fit_scaler, with_series, within_series
+from jax_lstm.data.scaler import Scaler, chosen_statistics, fit_scaler, new_series, with_new_series
 from jax_lstm.data.season import find_season, windows_to_try
-from jax_lstm.data.series import Series, fill, regular, with_calendar
+from jax_lstm.data.series import Series, fill, regular, with_calendar, without_targets
+from jax_lstm.data.split import all_bounds, any_in_targets, bounds_of, parts_of, require_windows, window_span
 from jax_lstm.data.table import Columns, Table, read_tables
 from jax_lstm.data.zones import FIX, PLAIN, summer_time_begins
-
-WITHIN = 0.5  # of the deviation of all series together: if less is within series, each has its own statistics
 
 
 @dataclass(frozen=True)
@@ -145,40 +144,6 @@ def _skipped_hour(tables: Sequence[Table]) -> list[str]:
     return []
 
 
-def _with_statistics(
-    config: DataConfig, scaler: Scaler, training: Mapping[str, np.ndarray], columns: Columns, source: str
-) -> tuple[Scaler, str]:
-    """The scaler that `config.statistics` asks for, and if `auto` chose statistics per series, why."""
-    if config.statistics == "shared":
-        return scaler, ""
-    own = with_series(scaler, training, columns.measured, source)
-    if config.statistics == "series":
-        return own, ""
-    least = min(columns.target, key=lambda name: within_series(own, name))
-    found = within_series(own, least)
-    if found >= WITHIN:
-        return scaler, ""
-    return own, (
-        f"statistics per series: within series, the standard deviation of {least} is {found:.2g} of that over all "
-        "series"
-    )
-
-
-def with_new_series(trained: Trained, rows: Mapping[str, np.ndarray], source: str) -> Scaler:
-    """The scaler of a trained model, with the statistics of series that it was not trained on, each of its `rows`."""
-    known = trained.scaler.series
-    new = {name: values for name, values in rows.items() if known and name not in known}
-    return with_series(trained.scaler, new, trained.columns.measured, source) if new else trained.scaler
-
-
-def new_series(trained: Trained, names: Sequence[str]) -> tuple[str, ...]:
-    """The warning about series with statistics of their own that a model was not trained on, or ()."""
-    new = [name or "the data" for name in names if trained.scaler.series and name not in trained.scaler.series]
-    more = f" and {len(new) - 5} more" if len(new) > 5 else ""
-    what = "not among the series of training, so standardised by their own known rows"
-    return (f"{what}: {', '.join(new[:5])}{more}",) if new else ()
-
-
 def _require_static(series: list[Series], columns: Columns) -> None:
     for name in (name for name in columns.features if name.partition("=")[0] in columns.static):
         for one in series:
@@ -211,16 +176,16 @@ def load_dataset(
     order, zone = read.tables[0].date_order or config.file.date_order, read.tables[0].zone.name
     config = replace(config, file=replace(config.file, date_order=order, time_zone=zone))  # later rows may not tell
     source = "the DataFrame" if data is not None else config.csv or "the packaged weather"
-    bounds = _all_bounds(series, config, source)
+    bounds = all_bounds(series, config, source)
     groups, lengths, notes = tuple(one.group for one in series), [len(one.values) for one in series], read.notes
     training, warnings = {one.group: one.values[: edges[1]] for one, edges in zip(series, bounds, strict=True)}, ()
     if trained is None:
         scaler, warnings = fit_scaler(series[0].columns, np.concatenate([*training.values()]), source)
-        scaler, why = _with_statistics(config, scaler, training, columns, source)
+        scaler, why = chosen_statistics(config.statistics, scaler, training, columns, source)
         config = replace(config, statistics="series" if scaler.series else "shared")
         notes = (*notes, why) if why else notes
     else:
-        scaler = with_new_series(trained, training, source)
+        scaler = with_new_series(trained.scaler, training, columns, source)
     of_rows = scaler.of_rows(groups, np.repeat(np.arange(len(series)), lengths))
     if trained is not None:
         warnings = tuple(of_rows.far(np.concatenate([one.values for one in series])).values())
@@ -264,7 +229,7 @@ def load_dataset(
     found = _with_best_window(whole, [config.window] if config.window else tried, series, bounds, source)
     if trained is None:
         return found
-    return replace(found, warnings=(*found.warnings, *new_series(trained, found.used)))
+    return replace(found, warnings=(*found.warnings, *new_series(trained.scaler, found.used)))
 
 
 def _with_best_window(
@@ -299,7 +264,7 @@ def _with_windows(
         windows = 0
         for part, begin, end in zip(parts, edges, edges[1:], strict=False):
             every = np.arange(*window_span(begin, end, config))
-            kept = every[~_any_in_targets(unknown, every, config)]
+            kept = every[~any_in_targets(unknown, every, config)]
             dropped += len(every) - len(kept)
             windows += len(every)
             starts[part].append((kept + first).astype(np.int32))
@@ -308,17 +273,14 @@ def _with_windows(
     longest = max(len(one.values) for one in series)
     require_windows({part: len(found) for part, found in joined.items()}, bounds, config, source, longest)
     left_out = too_short(short, config.window + config.horizon, "a window and its horizon")
-    warnings = (*whole.warnings, *left_out)
+    warnings = (*whole.warnings, *left_out, *without_targets(series, whole.target))
     return replace(whole, config=config, starts=joined, dropped_windows=dropped, warnings=warnings)
 
 
 def too_short(series: Sequence[Series], needed: int, what: str) -> tuple[str, ...]:
     """The warning about series that are left out, or ()."""
-    if not series:
-        return ()
-    named = ", ".join(f"{one.group} ({len(one.values)} rows)" for one in series[:5])
-    more = f" and {len(series) - 5} more" if len(series) > 5 else ""
-    return (f"left out, too short for {what} ({needed} rows): {named}{more}",)
+    named = listed([f"{one.group} ({len(one.values)} rows)" for one in series])
+    return (f"left out, too short for {what} ({needed} rows): {named}",) if series else ()
 
 
 def input_windows(inputs: Any, starts: Any, window: int) -> Any:
@@ -330,105 +292,3 @@ def target_windows(targets: Any, starts: Any, window: int, horizon: int) -> Any:
     """The targets of the windows at `starts` (B,): (N, C) to (B, horizon * C), step by step, in NumPy or JAX."""
     rows = starts[:, None] + np.arange(window, window + horizon, dtype=np.int32)
     return targets[rows].reshape(starts.shape[0], horizon * targets.shape[-1])
-
-
-def parts_of(config: DataConfig) -> tuple[str, ...]:
-    return ("train", "val", "calibration", "test") if config.interval else ("train", "val", "test")
-
-
-def bounds_of(rows: int, config: DataConfig, source: str) -> tuple[int, ...]:
-    """The rows that bound the parts of a series: 0, and the end of each.
-
-    With `config.interval` the second half of the validation part is for calibration.
-
-    Raises:
-        InputError: the split needs more rows than the series has.
-    """
-    split = parse_split(config.split)
-    if isinstance(split[0], float):
-        edges = [round(rows * sum(split[:count])) for count in (1, 2, 3)]
-    else:
-        edges = [int(sum(split[:count])) for count in (1, 2, 3)]
-        if edges[-1] > rows:
-            raise InputError(
-                f"{source}: `--split` must ask for at most the {rows} rows of a series; got {config.split}"
-            )
-    half = [(edges[0] + edges[1]) // 2] if config.interval else []
-    return 0, edges[0], *half, edges[1], edges[2]
-
-
-def _all_bounds(series: list[Series], config: DataConfig, source: str) -> list[tuple[int, ...]]:
-    """The bounds of each series; one too short for a split in rows has no part, unless all are too short."""
-    longest = max(len(one.values) for one in series)
-    bounds_of(longest, config, source)  # raises if even this one is too short
-    found = []
-    for one in series:
-        try:
-            found.append(bounds_of(len(one.values), config, source))
-        except InputError:
-            found.append((0,) * (len(parts_of(config)) + 1))
-    return found
-
-
-def window_span(begin: int, end: int, config: DataConfig) -> tuple[int, int]:
-    """The first start, and the end of the starts, of the windows with all targets in rows `begin` to `end`."""
-    first = max(begin - config.window, 0)
-    return first, max(end - config.window - config.horizon + 1, first)
-
-
-def _any_in_targets(unknown: np.ndarray, starts: np.ndarray, config: DataConfig) -> np.ndarray:
-    before = np.concatenate([[0], np.cumsum(unknown)])
-    return before[starts + config.window + config.horizon] > before[starts + config.window]
-
-
-def require_windows(
-    counts: dict[str, int], bounds: list[tuple[int, ...]], config: DataConfig, source: str, longest: int
-) -> None:
-    """Each part with a share in the split must have a window; the longest series has `longest` rows."""
-    train, val, test = parse_split(config.split)
-    shares = {"train": train, "val": val, "calibration": val, "test": test}
-    for at, part in enumerate(parts_of(config)):
-        rows = max(edges[at + 1] - edges[at] for edges in bounds)
-        wanted = shares[part] > 0
-        if wanted and not counts[part]:
-            if config.interval and part in ("val", "calibration") and rows < config.horizon:
-                raise InputError(f"{source}: too few rows: {_halved(longest, config)}")
-            needed = (
-                f"window + horizon = {config.window + config.horizon}"
-                if part == "train"
-                else f"horizon = {config.horizon}"
-            )
-            raise InputError(
-                f"{source}: too few rows: the {part} part needs at least {needed} rows of one series, with no target "
-                f"missing in the horizon; the longest has {rows}"
-            )
-
-
-def _halved(rows: int, config: DataConfig) -> str:
-    """Says that half of the validation part of `rows` rows has no window, and proposes a split with a window in each.
-
-    That split takes from the training part alone.
-    """
-
-    def parts(split: str) -> tuple[int, int, int]:
-        """The rows of the training part, of the validation part, and of the smaller half of that."""
-        _, begin, middle, end, _ = bounds_of(rows, replace(config, split=split), "")
-        return begin, end - begin, min(middle - begin, end - middle)
-
-    _, val_rows, half = parts(config.split)
-    needed = config.window + config.horizon
-    text = (
-        f"`--interval` keeps half of the validation part for calibration, which leaves {half} of its {val_rows} rows, "
-        f"and the horizon is {config.horizon}"
-    )
-    train, val, test = parse_split(config.split)
-    step = 0.05 if isinstance(train, float) else 1
-    for moved in np.arange(1, int(train / step)) * step:
-        split = ",".join(f"{share:.10g}" for share in (train - moved, val + moved, test))
-        left, _, half = parts(split)
-        if left >= needed and half >= config.horizon:
-            return f"{text}: give a larger validation part, as --split {split}, or leave out `--interval`"
-    return (
-        f"{text}: the validation part needs {2 * config.horizon} rows, beside window + horizon = {needed} rows of "
-        "training; give more rows, or a smaller `--horizon`, or leave out `--interval`"
-    )

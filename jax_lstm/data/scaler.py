@@ -1,15 +1,17 @@
 """Standardising: mean and standard deviation of each column in the training part, of all series together or of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, listed
+from jax_lstm.data.table import Columns
 
 FAR = 12  # standard deviations from the mean of the training part that are warned of
 FARTHEST = 1e15  # standard deviations from the mean; squares of larger values would overflow float32 losses
-FEWEST = 5  # known values that give a series its own mean and deviation
+FEWEST = 5  # known values that give a series its own deviation
+WITHIN = 0.5  # of the deviation of all series together: if less is within series, each has its own statistics
 ROUNDING = 1e-9  # of the largest value: a smaller deviation within a series counts as none
 
 
@@ -101,37 +103,73 @@ def fit_scaler(columns: tuple[str, ...], rows: np.ndarray, source: str) -> tuple
     return Scaler(columns, mean, scale), tuple(warnings)
 
 
-def with_series(scaler: Scaler, rows: Mapping[str, np.ndarray], own: Sequence[str], source: str) -> Scaler:
-    """Add the statistics of series, each of its `rows` (N, C), NaN where missing, in the columns `own`.
+def chosen_statistics(
+    statistics: str, scaler: Scaler, rows: Mapping[str, np.ndarray], columns: Columns, source: str
+) -> tuple[Scaler, str]:
+    """The scaler that "series", "shared" or "auto" asks for, and if `auto` chose statistics per series, why.
 
-    The other columns keep the shared ones, and so do those of which a series has fewer than `FEWEST` known values, or
-    no deviation.
+    It chooses them if the deviation of any target within series, in the geometric mean, is less than `WITHIN` of that
+    of all series together.
+    """
+    if statistics == "shared":
+        return scaler, ""
+    each = with_series(scaler, rows, columns, source)
+    if statistics == "series":
+        return each, ""
+    within = {}
+    for name in columns.target:
+        at = scaler.columns.index(name)
+        within[name] = _geometric_mean(one.scale[at] for one in each.series.values()) / scaler.scale[at]
+    least = min(within, key=lambda name: within[name])
+    if within[least] >= WITHIN:
+        return scaler, ""
+    said = f"within series, the standard deviation of {least} is {within[least]:.2g} of that over all series"
+    return each, f"statistics per series: {said}"
+
+
+def with_series(scaler: Scaler, rows: Mapping[str, np.ndarray], columns: Columns, source: str) -> Scaler:
+    """Add the statistics of series, each of its `rows` (N, C), NaN where missing, in the measured columns.
+
+    The other columns keep the shared ones, and so does a feature that is constant in a series, or of which fewer than
+    `FEWEST` values are known: such a constant tells series apart. A target like that is centred on its own mean, and
+    its scale is the geometric mean of those of the series that have one.
 
     Raises:
         InputError: a column holds values too large to standardise.
     """
-    found = dict(scaler.series)
-    for series, values in rows.items():
-        mean, scale = scaler.mean.copy(), scaler.scale.copy()
-        for at in map(scaler.columns.index, own):
+    found = {name: Scaler(scaler.columns, scaler.mean.copy(), scaler.scale.copy()) for name in rows}
+    for column in columns.measured:
+        at, lacking = scaler.columns.index(column), {}
+        scales = [one.scale[at] for one in scaler.series.values()]
+        for name, values in rows.items():
             known = values[:, at][~np.isnan(values[:, at])]
-            if len(known) >= FEWEST:
-                centre, deviation = _moments(known, scaler.columns[at], source)
-                if deviation > ROUNDING * np.abs(known).max():
-                    mean[at], scale[at] = centre, deviation
-        found[series] = Scaler(scaler.columns, mean, scale)
-    return replace(scaler, series=found)
+            mean, deviation = _moments(known, column, source) if len(known) else (scaler.mean[at], 0.0)
+            if len(known) >= FEWEST and deviation > ROUNDING * np.abs(known).max():
+                found[name].mean[at], found[name].scale[at] = mean, deviation
+                scales += [] if scaler.series else [deviation]  # those of training decide, if there are any
+            elif column in columns.target:
+                lacking[name] = mean
+        for name, mean in lacking.items():
+            found[name].mean[at] = mean
+            found[name].scale[at] = _geometric_mean(scales) if scales else scaler.scale[at]
+    return replace(scaler, series={**scaler.series, **found})
 
 
-def within_series(scaler: Scaler, column: str) -> float:
-    """The deviation of a column within a series, in the geometric mean over series, relative to that of all together.
+def with_new_series(scaler: Scaler, rows: Mapping[str, np.ndarray], columns: Columns, source: str) -> Scaler:
+    """The scaler of a trained model, with the statistics of series that it was not trained on, each of its `rows`."""
+    new = {name: values for name, values in rows.items() if scaler.series and name not in scaler.series}
+    return with_series(scaler, new, columns, source) if new else scaler
 
-    Of series that have their own; 1 if none has.
-    """
-    at = scaler.columns.index(column)
-    shared = scaler.mean[at], scaler.scale[at]
-    own = [one.scale[at] for one in scaler.series.values() if (one.mean[at], one.scale[at]) != shared]
-    return float(np.exp(np.mean(np.log(own))) / scaler.scale[at]) if own else 1.0
+
+def new_series(scaler: Scaler, names: Sequence[str]) -> tuple[str, ...]:
+    """The warning about series that a model with statistics per series was not trained on, or ()."""
+    new = [name or "the data" for name in names if scaler.series and name not in scaler.series]
+    what = "not among the series of training, so standardised by their own known rows"
+    return (f"{what}: {listed(new)}",) if new else ()
+
+
+def _geometric_mean(values: Iterable[float]) -> float:
+    return float(np.exp(np.mean(np.log(list(values)))))
 
 
 def _moments(known: np.ndarray, column: str, source: str) -> tuple[float, float]:

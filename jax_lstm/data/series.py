@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jax_lstm.checks import InputError
+from jax_lstm.checks import InputError, listed
 from jax_lstm.data.calendar import FEW, Calendar, calendar_features, find_calendar
 from jax_lstm.data.table import Columns, Table
 from jax_lstm.data.zones import FIX, PLAIN, Zone, shifted, summer_time_ends
@@ -42,6 +42,10 @@ class Series:
         if self.times is None or self.calendar is None:
             return rows + 1 + self.first_row
         return self.calendar.stamps(self.times, rows)
+
+    def stamps(self, times: np.ndarray) -> Any:
+        """Timestamps for a DataFrame, with their zone; numbers of rows as they are."""
+        return times if self.times is None else self.zone.index(times)
 
 
 def regular(tables: Sequence[Table], columns: Columns, trained: Calendar | None = None) -> list[Series]:
@@ -153,6 +157,17 @@ def _last_target(values: np.ndarray, table: Table, columns: Columns) -> int:
     known = np.flatnonzero((~np.isnan(values[:, targets])).any(axis=1))
     reads = set(columns.target) <= set(columns.features)
     return int(known[-1]) + 1 if reads and len(known) else len(values)
+
+
+def has_target(one: Series, target: Sequence[str]) -> bool:
+    """Whether a value of any target is known."""
+    return not np.isnan(one.values[:, [one.columns.index(name) for name in target]]).all()
+
+
+def without_targets(series: Sequence[Series], target: Sequence[str]) -> tuple[str, ...]:
+    """The warning about series without a known target, which are left out, or ()."""
+    found = [one.group or "the data" for one in series if not has_target(one, target)]
+    return (f"left out, without a known {' '.join(target)}: {listed(found)}",) if found else ()
 
 
 def with_calendar(series: Series, names: Sequence[str]) -> Series:

@@ -7,17 +7,11 @@ import numpy as np
 
 from jax_lstm.checks import InputError
 from jax_lstm.data.config import DataConfig
-from jax_lstm.data.dataset import (
-    Dataset,
-    Trained,
-    bounds_of,
-    parts_of,
-    require_windows,
-    window_span,
-)
+from jax_lstm.data.dataset import Dataset, Trained
 from jax_lstm.data.frames import split_names
 from jax_lstm.data.scaler import Scaler, constant, too_large
 from jax_lstm.data.series import Series
+from jax_lstm.data.split import bounds_of, parts_of, require_windows, window_span
 from jax_lstm.data.stored import Stored, open_stored
 from jax_lstm.data.table import Columns
 

@@ -5,7 +5,7 @@ import inspect
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,9 +45,7 @@ class Estimator:
     left_out: ClassVar[tuple[str, ...]] = ()  # options that are no parameters, as those that name the data
 
     def __init_subclass__(cls) -> None:
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        given = [inspect.Parameter(name, keyword, default=value) for name, value in cls.defaults().items()]
-        cls.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]  # for help() and completion
+        cls.__signature__ = inspect.Signature(keywords(cls.defaults()))  # type: ignore[attr-defined]  # for help()
 
     def __init__(self, **params: Any):
         self._run: Any = None
@@ -252,6 +250,12 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._run is not None
+
+
+def keywords(defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """Keyword parameters of a signature."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, keyword, default=value) for name, value in defaults.items()]
 
 
 def _printing(epochs: int, name: str) -> Report:

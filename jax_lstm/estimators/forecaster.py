@@ -13,7 +13,7 @@ from jax_lstm.data.frames import Frame, of_dataframe
 from jax_lstm.estimators.base import Estimator, PathLike
 from jax_lstm.estimators.names import python_names
 from jax_lstm.tasks import open_run
-from jax_lstm.tasks.ahead import as_frame, forecast_ahead, stamps_of
+from jax_lstm.tasks.ahead import Ahead, as_frame, forecast_ahead
 from jax_lstm.tasks.forecast import Forecasting, load
 from jax_lstm.train.config import TrainConfig
 
@@ -153,7 +153,7 @@ class Forecaster(Estimator):
         frame = of_dataframe(data, "data")
         config = _chosen(self._config(self.get_params()).data, frame)
         read = read_series(config, data=frame.data)
-        actual, model, parts = _actual(read), self, []
+        model, parts = self, []
         for fold in range(folds):
             held = config.horizon * (folds - fold)
             rows = _rows_before(read, held)
@@ -167,12 +167,8 @@ class Forecaster(Estimator):
                 kept = _rows_before(read, held - config.horizon)
                 before = frame.data.iloc[kept].copy()
                 before.loc[~np.isin(kept, rows), list(read.columns.target)] = np.nan
-            found = as_frame(forecast_ahead(model.run, model.run.data_config(), before))
-            parts.append(_by_target(found, config.group, read.columns.target).assign(fold=fold + 1))
+            parts.append(_of_fold(forecast_ahead(model.run, model.run.data_config(), before), read, fold + 1))
         forecasts: Any = pd.concat(parts, ignore_index=True)
-        time = next(name for name in forecasts.columns if name in (config.time, "row"))
-        forecasts = forecasts.merge(actual.rename(columns={"time": time}), "left", ["series", time, "target"])
-        forecasts = forecasts[["fold", "series", "step", time, "target", "forecast", "actual"]]
         error = forecasts["forecast"] - forecasts["actual"]
         keys = ["fold", "step", "target"]
         scores = forecasts[keys].assign(mse=error**2, mae=error.abs()).groupby(keys, as_index=False, sort=False).mean()
@@ -210,26 +206,23 @@ def _rows_before(read: Read, held: int) -> np.ndarray:
     return np.sort(np.concatenate(kept))
 
 
-def _by_target(forecasts: Any, group: str, target: tuple[str, ...]) -> Any:
-    """Forecasts of all targets as rows of one target each, with their series and step."""
-    group = next((name for name in (group, "series") if name in forecasts.columns), "")
-    if not group:
-        forecasts, group = forecasts.assign(series=""), "series"
-    forecasts = forecasts.rename(columns={group: "series"})
-    forecasts["step"] = forecasts.groupby("series", sort=False).cumcount() + 1
-    time = next(name for name in forecasts.columns if name not in ("series", "step", *target))
-    return forecasts.melt(["series", "step", time], list(target), "target", "forecast")
-
-
-def _actual(read: Read) -> Any:
-    """The targets of all series: a row for each series, time (or number of the row) and target."""
+def _of_fold(ahead: Ahead, read: Read, fold: int) -> Any:
+    """The forecasts and the actual values of a fold: a row for each series, step and target."""
     import pandas as pd
 
-    parts = []
-    for one in read.series:
-        rows = {name: one.values[:, one.columns.index(name)] for name in read.columns.target}
-        found = pd.DataFrame({"series": one.group, "time": stamps_of(one, one.times), **rows})
-        parts.append(found.melt(["series", "time"], None, "target", "actual"))
+    whole, target, parts = {one.group: one for one in read.series}, read.columns.target, []
+    for one, members in zip(ahead.series, ahead.forecasts, strict=True):
+        known, count = whole[one.group], members.shape[1]
+        actual = known.values[:, [known.columns.index(name) for name in target]]
+        actual = np.concatenate([actual, np.full((count, len(target)), np.nan)])[len(one.values) :][:count]
+        forecast, stamps = members.mean(axis=0), one.stamps(one.ahead(count))
+        parts += [
+            pd.DataFrame({
+                "fold": fold, "series": one.group, "step": np.arange(count) + 1, ahead.time: stamps, "target": name,
+                "forecast": forecast[:, at], "actual": actual[:, at],
+            })
+            for at, name in enumerate(target)
+        ]  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jax_lstm.checks import InputError, require, require_extra
+from jax_lstm.estimators.base import keywords
 from jax_lstm.estimators.forecaster import Forecaster
 
 base: Any = require_extra("sktime.forecasting.base", "sktime", "SktimeForecaster")
@@ -153,12 +154,8 @@ class SktimeForecaster(base.BaseForecaster):
 
 
 # Where sktime and `help` read the parameters.
-SktimeForecaster.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [
-        inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
-        *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in PARAMS.items()),
-    ]
-)
+own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+SktimeForecaster.__init__.__signature__ = inspect.Signature([own, *keywords(PARAMS)])  # type: ignore[attr-defined]
 
 
 def _joined(y: Any, X: Any) -> Any:

@@ -9,8 +9,9 @@ import numpy as np
 from jax_lstm.checks import InputError
 from jax_lstm.data import DataConfig, Scaler, read_series
 from jax_lstm.data.calendar import calendar_features
-from jax_lstm.data.dataset import new_series, too_short, with_new_series
-from jax_lstm.data.series import Series, fill
+from jax_lstm.data.dataset import too_short
+from jax_lstm.data.scaler import new_series, with_new_series
+from jax_lstm.data.series import Series, fill, has_target, without_targets
 from jax_lstm.data.streamed import last_rows
 from jax_lstm.tasks.forecast import ForecastRun, agreement
 from jax_lstm.tasks.intervals import Bands, suffix
@@ -37,6 +38,11 @@ class Ahead:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def time(self) -> str:
+        """The name of the column of timestamps in a DataFrame, or of the numbers of rows."""
+        return "row" if self.series[0].times is None else self.run.config.data.time or "time"
+
 
 def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ahead:
     """Forecast the rows after the last one of each series of `config`, or of `data`, a DataFrame.
@@ -54,13 +60,20 @@ def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ah
     else:
         read = read_series(config, run.trained, data)
         series, notes, warnings = read.series, read.notes, read.warnings
+    if set(run.target) <= set(run.features):
+        blank = without_targets(series, run.target)
+        series = [one for one in series if has_target(one, run.target)]
+        warnings = (*warnings, *blank)
+        if not series:
+            raise InputError(f"{source}: no value of {' '.join(run.target)} is known")
     usable = [len(one.values) >= window and (one.times is None or one.calendar is not None) for one in series]
     kept, short = ([one for one, ok in zip(series, usable, strict=True) if ok is wanted] for wanted in (True, False))
     if not kept:
         longest = max(len(one.values) for one in series)
         raise InputError(f"{source}: too few rows: the window needs {window}; the longest series has {longest}")
     rows = [_rows_ahead(run, one, source) for one in kept]
-    scaler = with_new_series(run.trained, {one.group: one.values for one in kept}, source)
+    values = {one.group: one.values for one in kept}
+    scaler = with_new_series(run.scaler, values, run.trained.columns, source)
     own = [scaler.of(one.group) for one in kept]
     unfilled = [one.values[-window:] for one in kept]
     names, of_rows = [one.group for one in kept], np.repeat(np.arange(len(kept)), window)
@@ -69,7 +82,7 @@ def forecast_ahead(run: ForecastRun, config: DataConfig, data: Any = None) -> Ah
         *too_short(short, window, "a window"),
         *_unread(run, kept),
         *_gaps(unfilled, scaler.columns),
-        *new_series(run.trained, names),
+        *new_series(run.scaler, names),
         *scaler.of_rows(names, of_rows).far(np.concatenate(unfilled)).values(),
     )
     at = [scaler.columns.index(name) for name in run.features]
@@ -155,14 +168,12 @@ def as_frame(ahead: Ahead) -> Any:
     import pandas as pd
 
     run, data = ahead.run, ahead.run.config.data
-    timed = ahead.series[0].times is not None
-    time = (data.time or "time") if timed else "row"
     group = data.group or ("series" if data.csv else "origin")
     several = len(ahead.series) > 1 or bool(ahead.series[0].group)
     parts = []
     for one, members, band in zip(ahead.series, ahead.forecasts, ahead.bands, strict=True):
         found: dict[str, Any] = {group: one.group} if several else {}
-        found[time] = stamps_of(one, one.ahead(members.shape[1]))
+        found[ahead.time] = one.stamps(one.ahead(members.shape[1]))
         found |= {name: members.mean(axis=0)[:, at] for at, name in enumerate(run.target)}
         for level, values in band.items():
             found |= {f"{name}{suffix(level)}": values[:, at] for at, name in enumerate(run.target)}
@@ -170,10 +181,3 @@ def as_frame(ahead: Ahead) -> Any:
             found |= {f"{name} {end}": values[:, at] for at, name in enumerate(run.target)}
         parts.append(pd.DataFrame(found))
     return pd.concat(parts, ignore_index=True)
-
-
-def stamps_of(series: Series, times: np.ndarray | None) -> Any:
-    """Timestamps of a series for a DataFrame, with their zone; without any, the numbers of its rows."""
-    if series.times is None or times is None:
-        return np.arange(1, len(series.values) + 1) if times is None else times
-    return series.zone.index(times)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_lstm.checks import require
+from jax_lstm.checks import listed, require
 from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, load_dataset
 from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
@@ -275,8 +275,7 @@ class ForecastRun(Run):
         require(bool(known) or not name, "--series", "be left out for a run with shared statistics", repr(name))
         if not known:
             return self
-        named = ", ".join([*known][:10]) + (", ..." if len(known) > 10 else "")
-        expected = f"name a series of training, whose mean and standard deviation are used: {named}"
+        expected = f"name a series of training, whose mean and standard deviation are used: {listed([*known], 10)}"
         require(name in known, "--series", expected, repr(name), "or train with --statistics shared")
         statistics = {"columns": list(self.scaler.columns), **_moments(self.scaler.of(name))}
         return replace(self, about={**self.about, "scaler": statistics, "series": name})

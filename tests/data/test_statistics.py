@@ -99,17 +99,29 @@ def test_missing_values_take_the_mean_of_their_series() -> None:
     np.testing.assert_array_equal(dataset.inputs[dataset.first_rows], np.zeros((3, 1)))
 
 
-def test_a_series_without_a_deviation_takes_the_shared_ones() -> None:
-    """Constant, but for rounding, or with fewer than five known values in its training part."""
+def test_a_series_without_a_deviation_has_its_own_mean_and_the_usual_scale() -> None:
+    """Constant, but for rounding, or with fewer than five known values in its training part; also a new one."""
     known = {count: np.full(ROWS, np.nan) for count in (4, 5)}
     for count, values in known.items():
         values[4 : 4 * count + 4 : 4], values[55] = np.arange(count), 100
     odd = {"flat": np.full(ROWS, 5.0), "jitter": 0.3 + 1e-16 * np.arange(ROWS), "few": known[4], "enough": known[5]}
     assert np.ptp(odd["jitter"]) > 0
-    scaler = load(frame(SHOPS | odd), "series").scaler
-    for name in ("flat", "jitter", "few"):
-        assert (scaler.of(name).mean, scaler.of(name).scale) == (scaler.mean, scaler.scale)
+    dataset = load(frame(SHOPS | odd), "series")
+    scaler, end = dataset.scaler, round(0.7 * ROWS)
+    usual = (np.prod([values[:end].std() for values in SHOPS.values()]) * 2**0.5) ** (1 / 4)
+    for name, mean in (("flat", 5), ("jitter", 0.3), ("few", 1.5)):
+        np.testing.assert_allclose([scaler.of(name).mean, scaler.of(name).scale], [[mean], [usual]])
     np.testing.assert_allclose([scaler.of("enough").mean, scaler.of("enough").scale], [[2], [2**0.5]])
+    new = load(frame({"new": np.append(np.full(70, 7.0), WAVE[70:])}), trained=Trained(dataset.columns, None, scaler))
+    kept = [one.scale for one in scaler.series.values()]
+    np.testing.assert_allclose(new.scaler.of("new").mean, [7])
+    np.testing.assert_allclose(new.scaler.of("new").scale, np.exp(np.mean(np.log(kept), axis=0)))
+
+
+def test_a_series_without_a_known_target_is_left_out_and_named() -> None:
+    dataset = load(frame(SHOPS | {"blank": np.full(ROWS, np.nan)}))
+    assert "left out, without a known y: blank" in dataset.warnings
+    assert dataset.used == list(SHOPS)
 
 
 def test_a_model_keeps_them_by_name_and_new_series_take_those_of_their_own_rows() -> None:

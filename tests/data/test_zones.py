@@ -258,3 +258,14 @@ def test_a_data_frame_with_a_zone(tmp_path: Path) -> None:
     folds = jl.Forecaster(**small).backtest(data, folds=2).forecasts
     assert list(folds["index"]) == list(times[-6:])
     assert not folds["actual"].isna().any()
+
+
+def test_a_backtest_over_an_hour_that_comes_twice() -> None:
+    """Forecasts are compared with the rows that they are of, also where two are written alike."""
+    times: Any = pd.date_range("2024-10-20", "2024-10-27 04:00", freq="h", tz=BERLIN)
+    data = pd.DataFrame({"time": times.tz_localize(None), "y": np.arange(len(times)) / 7})
+    small: dict[str, Any] = {"window": 6, "horizon": 3, "hidden_size": 4, "epochs": 1, "calendar": "off"}
+    folds = jl.Forecaster(target="y", time="time", time_zone=BERLIN, **small).backtest(data, folds=2).forecasts
+    assert list(folds["time"].dt.hour) == [0, 1, 2, 2, 3, 4]
+    np.testing.assert_array_equal(folds["actual"], data["y"].iloc[-6:])
+    assert list(folds["step"]) == [1, 2, 3] * 2

@@ -87,7 +87,7 @@ def test_absolute_steps_and_all_kinds_of_index() -> None:
 def test_no_row_is_for_testing(rows: int, steps: int, split: str) -> None:
     y, _ = data()
     model = SktimeForecaster(**TUTORIAL | {"window": 3}).fit(y.iloc[:rows], fh=steps)
-    assert model.forecaster_.split == split  # type: ignore[attr-defined]
+    assert model.forecaster_.get_params()["split"] == split
     assert model.get_params()["split"] == ""
 
 

@@ -31,27 +31,6 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
 Prints = Callable[..., str]
 
 
-@pytest.fixture(scope="module")
-def without_pictures() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "matplotlib.figure", None)
-        yield
-
-
-@pytest.fixture
-def says(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Prints:
-    """What a command that ends with `status` prints, in one line."""
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*arguments: Any, status: int = 0) -> str:
-        capfd.readouterr()
-        assert call(*arguments) == status
-        said = capfd.readouterr()
-        return said.out if status == 0 else said.err
-
-    return run
-
-
 def sales(level: float, seed: int, rows: int = ROWS) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal(rows)
     return level * (1 + 0.3 * np.sin(np.arange(rows) / 3) + 0.1 * noise)
@@ -305,6 +284,25 @@ def test_a_backtest_has_the_units_of_each_series(tmp_path: Path) -> None:
         np.testing.assert_array_equal(own["actual"], values[end:])
         expected = by_hand(run, learnt, values[:end], values[: end + HORIZON])
         np.testing.assert_allclose(own["forecast"], expected.ravel(), rtol=1e-5)
+
+
+def test_a_series_without_a_known_value_is_not_forecast(fitted: jl.Forecaster) -> None:
+    blank = np.full(ROWS, np.nan)
+    with pytest.warns(UserWarning, match="left out, without a known y: blank$"):
+        found = fitted.predict(frame(SHOPS | {"blank": blank}))
+    assert list(found["shop"].unique()) == list(SHOPS)
+    with pytest.raises(jl.InputError, match="the DataFrame: no value of y is known"):
+        fitted.predict(frame({"blank": blank}))
+
+
+def test_a_constant_series_is_forecast_near_its_level(fitted: jl.Forecaster) -> None:
+    """A new one, and one of which few values are known, beside series that are much larger."""
+    few = np.where(np.arange(50) < 47, np.nan, 500.0 + np.arange(50))
+    with pytest.warns(UserWarning, match="not among the series of training"):
+        found = fitted.predict(frame({"flat": np.full(50, 5.0), "few": few}))
+    spread = float(np.mean([fitted.run.scaler.of(name).scale for name in SHOPS]))
+    for name, level in (("flat", 5.0), ("few", 548.0)):
+        assert np.abs(found["y"][found["shop"] == name] - level).max() < 0.1 * spread
 
 
 @pytest.mark.slow
