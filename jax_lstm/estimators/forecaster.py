@@ -136,6 +136,9 @@ class Forecaster(Estimator):
         A model is trained on the rows before the first fold, or with `refit` for each fold on those before it; this
         estimator stays as it is.
 
+        As in `predict`, a forecast begins after the last known target: where targets are missing before a fold, it
+        begins earlier.
+
         Args:
             data: as for `fit`.
             folds: the number of horizons.
