@@ -16,7 +16,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "jax_lstm" / "kernels" / "fused" / "cpu"
 SANITIZERS = ("address,undefined", "thread")
-SETS = ("avx512", "avx2", "plain")
+SETS = ("amx", "avx512", "avx2", "plain")
 FLAGS = ["-std=c++17", "-O1", "-g1", "-fno-omit-frame-pointer", "-fno-math-errno", "-pthread"]
 OPTIONS = {
     "ASAN_OPTIONS": "halt_on_error=1:detect_leaks=1",
@@ -47,7 +47,7 @@ def build(sanitizer: str, folder: Path) -> Path:
 
 def available(name: str) -> bool:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return name == "plain" or {"avx512": "avx512f"}.get(name, name) in text.split()
+    return name == "plain" or {"amx": "amx_bf16", "avx512": "avx512f"}.get(name, name) in text.split()
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from benchmarks.speed import tables as speed
 from benchmarks.speed.comparison import COMPILE, MEMORY
 from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
 from benchmarks.speed.goals import goals
+from benchmarks.speed.kernels import BESIDE_TORCH, BFLOAT16
 from jax_lstm.files import write_whole
 
 MARK = re.compile(r"<!-- ([\w ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
@@ -75,20 +76,22 @@ def _readme(record: Record) -> str:
     )
 
 
-def _kernels(record: Record) -> str:
-    made = []
-    for part in ("bfloat16", "directions"):
-        rows = record.of(part)
+def _ratios(record: Record, part: str) -> Table:
+    """Speed of the ways to run a kernel relative to the first, a row a case."""
 
-        def cell(case: str, name: str, part: str = part) -> str:
-            found = [record.row(part, case, measure, name) for measure in (FORWARD, BACKWARD)]
-            return " / ".join(str(record.ratio(row)) for row in found if row)
+    def cell(case: str, name: str) -> str:
+        found = [record.row(part, case, measure, name) for measure in (FORWARD, BACKWARD)]
+        return " / ".join(str(record.ratio(row)) for row in found if row)
 
-        columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
-        cases = dict.fromkeys(row.case for row in rows)
-        made.append(pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell))
-    made += [speed.varied(record, part) for part in ("training", "remat")]
-    return f"{facts(record, 'kernels')}\n\n{markdown(*made)}"
+    rows = record.of(part)
+    columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
+    cases = dict.fromkeys(row.case for row in rows)
+    return pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell)
+
+
+def _kernels(record: Record) -> list[Table]:
+    compared = [_ratios(record, part) for part in (BFLOAT16, "directions")]
+    return compared + [speed.varied(record, part) for part in ("training", "remat")]
 
 
 def _costs(record: Record) -> str:
@@ -138,7 +141,8 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "speed cases": ("speed", lambda record: markdown(speed.glance(record, FORWARD, BACKWARD), titles=False)),
     "speed costs": ("speed", _costs),
     "goals": ("speed", _goals),
-    "kernels": ("kernels", _kernels),
+    "kernels": _plain("kernels", _kernels),
+    "bfloat16": _plain("kernels-intel", lambda record: [_ratios(record, part) for part in (BESIDE_TORCH, BFLOAT16)]),
     "jit headline": ("jit", _jit_headline),
     "jit": ("jit", _jit),
     "jit findings": ("jit", lambda record: as_text(FINDINGS[:5], record)),

@@ -24,7 +24,7 @@ from benchmarks.speed.scaling import MOST, scaling
 from benchmarks.speed.tables import tables
 from jax_lstm.checks import require, require_extra, require_one_of, require_size
 
-PARTS = ("speed", "kernels", "ensemble", "scaling", "iterations")
+PARTS = ("speed", "kernels", "bfloat16", "ensemble", "scaling", "iterations")
 NARROWER = ("quick", "case", "contender", "measure")
 ALONE = {"check": ("repeats what was recorded", NARROWER), "submit": ("measures all", (*NARROWER, "check", "out"))}
 
@@ -36,7 +36,8 @@ class Speed(Study):
     NAME = "speed"
 
     part: str = "speed"
-    """What to measure: speed (all contenders), kernels (ours in several ways), ensemble (many models at once), scaling
+    """What to measure: speed (all contenders), kernels (ours in several ways), bfloat16 (of these, what computes in
+    bfloat16), ensemble (many models at once), scaling
     (what devices exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
     quick: bool = False
     """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
@@ -86,7 +87,7 @@ class Speed(Study):
             fits = bool(self.threads) or recorded.threads <= own
             require(fits, "--check", f"be of a record with at most the {own} threads here", recorded.threads, fix)
         setting = again(recorded) if recorded else self._setting()
-        if self.part in ("speed", "kernels", "ensemble"):
+        if self.part in ("speed", "kernels", "bfloat16", "ensemble"):
             require_extra("torch", "torch", "python -m benchmarks speed")
             use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
         absent = {name: why for name, each in setting.contenders.items() if (why := each.absent())}
@@ -110,6 +111,7 @@ class Speed(Study):
         parts: dict[str, Callable[[], Iterator[list[Row]]]] = {
             "speed": lambda: compare(setting),
             "kernels": lambda: kernels.kernels(kernels.QUICK if self.quick else kernels.FULL),
+            "bfloat16": lambda: kernels.bfloat16(kernels.QUICK if self.quick else kernels.FULL),
             "ensemble": lambda: ensembles(Plan(budget=2.0 if self.quick else 10.0), self.case),
             "scaling": lambda: scaling(self.most, self.compile_for),
             "iterations": lambda: iterations(self.shorter),

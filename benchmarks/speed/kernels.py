@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from benchmarks.core.compiling import stages, temporary_bytes
 from benchmarks.core.contenders import OURS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Contender
 from benchmarks.core.contenders.in_jax import ours
+from benchmarks.core.contenders.in_torch import in_torch
 from benchmarks.core.gate import admit, lineup
 from benchmarks.core.measure import limits, timed
 from benchmarks.core.record import BYTES, SECONDS, Row
@@ -50,8 +52,17 @@ def with_pairs(kernel: Kernel, pairs: bool) -> Kernel:
     return Fixed(*astuple(kernel))
 
 
+BFLOAT16, BESIDE_TORCH = "bfloat16", "bfloat16 beside torch"
 VARIATIONS = (
-    *(Variation("bfloat16", {name: _way(name), f"{name}, bfloat16": _way(name, "bfloat16")}, WIDE) for name in OURS),
+    *(Variation(BFLOAT16, {name: _way(name), f"{name}, bfloat16": _way(name, "bfloat16")}, WIDE) for name in OURS),
+    Variation(
+        BESIDE_TORCH,
+        {
+            "torch, bfloat16": Contender(partial(in_torch, dtype="bfloat16"), "", dtype="bfloat16"),
+            **{f"{name}, bfloat16": _way(name, "bfloat16") for name in OURS},
+        },
+        PLAIN,
+    ),
     Variation("unroll", {f"unroll={times}": _way(Scan(unroll=times)) for times in (1, 2, 4)}, PLAIN),
     *(
         Variation(
@@ -97,12 +108,26 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
     """All variations, then training at the tutorial's size and compile time over T."""
     present = [name for name, contender in OURS.items() if not contender.absent()]
     yield limits(setting.plan)
+    yield from _varied(setting)
+    yield training(setting.plan._replace(budget=4 * setting.plan.budget), present)
+    for steps in setting.lengths if present else ():
+        yield _compiling(Case(32, steps, 32, 64), present, setting.plan.least)
+
+
+def bfloat16(setting: Setting) -> Iterator[list[Row]]:
+    """Of the variations, those in bfloat16."""
+    yield limits(setting.plan)
+    yield from _varied(replace(setting, variations=tuple(v for v in setting.variations if v.part.startswith(BFLOAT16))))
+
+
+def _varied(setting: Setting) -> Iterator[list[Row]]:
     for each in setting.variations:
+        ways = {way: contender for way, contender in each.ways.items() if not _absent(way)}
         first = next(iter(each.ways))
-        if first.partition(",")[0] in OURS and first.partition(",")[0] not in present:
+        if first not in ways:
             continue
         for name, case in each.cases.items():
-            built = lineup(each.ways, case)
+            built = lineup(ways, case)
             for measure in each.measures:
                 admitted = admit(built, measure)
                 rows = timed(each.part, name, case, measure, admitted, setting.plan, first)
@@ -112,9 +137,11 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
                         for who, work in admitted.works.items()
                     ]
                 yield rows
-    yield training(setting.plan._replace(budget=4 * setting.plan.budget), present)
-    for steps in setting.lengths if present else ():
-        yield _compiling(Case(32, steps, 32, 64), present, setting.plan.least)
+
+
+def _absent(way: str) -> bool:
+    ours = OURS.get(way.partition(",")[0])
+    return bool(ours and ours.absent())
 
 
 def _compiling(case: Case, names: list[str], times: int) -> list[Row]:

@@ -12,11 +12,13 @@ from benchmarks.core.sampling import Ratio, mean_ratio
 from benchmarks.core.tables import ABSENT, Table, pivot
 from benchmarks.speed.comparison import COMPILE, MEMORY, PART, TIMED
 from benchmarks.speed.goals import goals
+from benchmarks.speed.kernels import BESIDE_TORCH, BFLOAT16
 from benchmarks.speed.scaling import LINKS
 
 CONTROL = "torch compile"  # runs the same code as PyTorch
 VARIED = {
-    "bfloat16": "bfloat16 relative to the same kernel in float32",
+    BFLOAT16: "bfloat16 relative to the same kernel in float32",
+    BESIDE_TORCH: "In bfloat16, relative to PyTorch",
     "unroll": "scan with its loop unrolled, relative to one step a turn",
     "directions": "Both directions in one call, relative to one call each",
     "remat": "Gradients of a long sequence, relative to keeping everything",

@@ -34,9 +34,9 @@ def available(instructions: str) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["avx512", "avx2", "plain"])
+@pytest.mark.parametrize("name", ["amx", "avx512", "avx2", "plain"])
 def test_instruction_sets(name: str) -> None:
-    needed = {"avx512": "avx512f", "avx2": "avx2"}.get(name)
+    needed = {"amx": "amx_bf16", "avx512": "avx512f", "avx2": "avx2"}.get(name)
     if needed and not available(needed):
         pytest.skip(f"this CPU has no {name}")
     assert_agrees(run(str(HERE / "in_set.py"), JAX_LSTM_ISA=name))

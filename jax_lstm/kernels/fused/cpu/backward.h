@@ -76,6 +76,7 @@ class Backward : Sequence {
   }
 
   void body(Team& team, int thread) {
+    [[maybe_unused]] const typename Dot::Session session;
     const bool split_hidden = splits_hidden_units(team, batch_);
     Range rows = share(batch_, thread, team.size());
     convert_row(d_c_ + rows.begin * hidden_, (rows.end - rows.begin) * hidden_, d_c0_ + rows.begin * hidden_);

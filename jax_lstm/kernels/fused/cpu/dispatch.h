@@ -8,8 +8,7 @@ namespace jax_lstm {
 struct Dispatch {
   const Engine* engine;  // null if the instruction set that JAX_LSTM_ISA asks for is not available
   const Engine* bfloat16_engine;
-  const char* name;  // of the instruction set, or the error if there is no engine
-  bool has_bfloat16;  // whether the CPU has bfloat16 dot products
+  const char* name;  // of the instruction set, for people; or the error if there is no engine
 };
 
 const Dispatch& dispatch();

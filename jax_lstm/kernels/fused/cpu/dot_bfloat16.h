@@ -7,15 +7,23 @@ namespace JAX_LSTM_ISA {
 struct Bfloat16Dot {
   using Operand = bfloat16;
   using Sum = float;
-  static constexpr int group = 2;
+  static constexpr int group = 2, depth = 2;
 
-  JAX_LSTM_INLINE void pack(const float* row, const float* next, int64_t count, int64_t rows, int64_t room, bfloat16* to) {
-    using V = Vec<float>;
-    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(V::load(row, count).r)), high = _mm512_setzero_si512();
-    if (next) high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(V::load(next, count).r));
-    const __m512i pairs = _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-    if (room >= 32) _mm512_storeu_si512(to, pairs);
-    else _mm512_mask_storeu_epi32(to, V::first(rows), pairs);
+  JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
+  struct Session {};
+
+  // row[0], next[0], row[1], next[1], ...: `count` of each, then zeros. A null row has zeros.
+  JAX_LSTM_INLINE __m512i pairs_of(const float* row, const float* next, int64_t count) {
+    __m512i low = _mm512_setzero_si512(), high = low;
+    if (row) low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(Vec<float>::load(row, count).r));
+    if (next) high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(Vec<float>::load(next, count).r));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+  }
+
+  JAX_LSTM_INLINE void pack(const float* row, const float* next, int64_t count, int64_t k, int64_t rows, int64_t most, bfloat16* block) {
+    bfloat16* to = block + k * rows;
+    if ((most - k) * rows >= 32) _mm512_storeu_si512(to, pairs_of(row, next, count));
+    else _mm512_mask_storeu_epi32(to, Vec<float>::first(rows), pairs_of(row, next, count));
   }
 
   // to = row[0], next[0], row[1], next[1], ...: `count` of each, a multiple of 16.

@@ -5,7 +5,11 @@
 
 #include "activations.h"
 #include "tile.h"
-#ifdef JAX_LSTM_HAS_BFLOAT16_DOT
+#if defined(JAX_LSTM_HAS_AMX)
+#include "dot_bfloat16.h"
+#include "dot_amx.h"
+#define JAX_LSTM_BFLOAT16_DOT AmxDot
+#elif defined(JAX_LSTM_HAS_BFLOAT16_DOT)
 #include "dot_bfloat16.h"
 #define JAX_LSTM_BFLOAT16_DOT Bfloat16Dot
 #else

@@ -27,8 +27,8 @@ class Forward : Sequence {
   Forward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
-        steps_ahead_(!kConverts && !direct_ && batch_ < kTileRows[3] && (threads == 1 || expects_hidden_split(threads, batch_))
-                         ? larger(1, smaller(time_, 4 * kTileRows[3] / larger(batch_, 1)))
+        steps_ahead_(!kConverts && !direct_ && batch_ < Dot::tile_rows(4) && (threads == 1 || expects_hidden_split(threads, batch_))
+                         ? larger(1, smaller(time_, 4 * Dot::tile_rows(4) / larger(batch_, 1)))
                          : 1),
         threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
@@ -81,6 +81,7 @@ class Forward : Sequence {
   }
 
   void body(Team& team, int thread) {
+    [[maybe_unused]] const typename Dot::Session session;
     const bool split_hidden = splits_hidden_units(team, batch_);
     Range rows = share(batch_, thread, team.size());
     for (int64_t row = rows.begin; row < rows.end; ++row) start_row(row);

@@ -20,7 +20,7 @@
 namespace jax_lstm {
 
 extern const Engine kAvx2Engine;
-const Engine kAvx2Engine = {"avx2", {avx2::forward<float>, avx2::forward<double>, avx2::forward<bfloat16>}, {avx2::backward<float>, avx2::backward<double>, avx2::backward<bfloat16>}};
+const Engine kAvx2Engine = {{avx2::forward<float>, avx2::forward<double>, avx2::forward<bfloat16>}, {avx2::backward<float>, avx2::backward<double>, avx2::backward<bfloat16>}};
 
 }  // namespace jax_lstm
 

@@ -20,7 +20,7 @@
 namespace jax_lstm {
 
 extern const Engine kAvx512Engine;
-const Engine kAvx512Engine = {"avx512", {avx512::forward<float>, avx512::forward<double>, avx512::forward<bfloat16>}, {avx512::backward<float>, avx512::backward<double>, avx512::backward<bfloat16>}};
+const Engine kAvx512Engine = {{avx512::forward<float>, avx512::forward<double>, avx512::forward<bfloat16>}, {avx512::backward<float>, avx512::backward<double>, avx512::backward<bfloat16>}};
 
 }  // namespace jax_lstm
 

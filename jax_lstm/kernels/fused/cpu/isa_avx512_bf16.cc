@@ -22,7 +22,7 @@ namespace jax_lstm {
 
 // bfloat16 only. Other types use the AVX-512 kernels.
 extern const Engine kAvx512Bf16Engine;
-const Engine kAvx512Bf16Engine = {"avx512", {nullptr, nullptr, avx512_bf16::forward<bfloat16>}, {nullptr, nullptr, avx512_bf16::backward<bfloat16>}};
+const Engine kAvx512Bf16Engine = {{nullptr, nullptr, avx512_bf16::forward<bfloat16>}, {nullptr, nullptr, avx512_bf16::backward<bfloat16>}};
 
 }  // namespace jax_lstm
 

@@ -11,6 +11,6 @@ namespace jax_lstm {
 
 extern const Engine kPlainEngine;
 const Engine kPlainEngine = {
-    "plain", {plain::forward<float>, plain::forward<double>, plain::forward<bfloat16>}, {plain::backward<float>, plain::backward<double>, plain::backward<bfloat16>}};
+    {plain::forward<float>, plain::forward<double>, plain::forward<bfloat16>}, {plain::backward<float>, plain::backward<double>, plain::backward<bfloat16>}};
 
 }  // namespace jax_lstm

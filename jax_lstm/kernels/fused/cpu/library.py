@@ -48,10 +48,7 @@ def unavailable() -> str:
 def native_status() -> str:
     """The state of the native kernel in one line, for people."""
     library = load()
-    if isinstance(library, str):
-        return f"not available: {library}"
-    bfloat16 = ", bfloat16 instructions" if library.jax_lstm_has_bf16() else ""
-    return f"available ({_text(library.jax_lstm_isa)}{bfloat16})"
+    return f"not available: {library}" if isinstance(library, str) else f"available ({_text(library.jax_lstm_isa)})"
 
 
 def _text(function: Any) -> str:

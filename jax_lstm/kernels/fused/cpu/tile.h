@@ -9,7 +9,12 @@
 //   Operand              element type of both operands
 //   Sum                  element type of the result
 //   group                number of adjacent k stored together (1, or 2 for pairs); panels are padded to whole groups
+//   depth                number of k that one product takes
+//   tile_rows(width)     rows of a tile
+//   Session              lives while a thread computes products
+//   pack(...)            stores k of the left-hand side of a weight gradient
 //   accumulate<...>      the inner loop
+// `AmxDot` (dot_amx.h) multiplies whole matrices, so it has tiles of its own.
 #pragma once
 
 namespace jax_lstm {
@@ -24,13 +29,16 @@ template <class S>
 struct PlainDot {
   using Operand = S;
   using Sum = S;
-  static constexpr int group = 1;
+  static constexpr int group = 1, depth = 1;
 
-  // Packs `count` elements of a row into a block of `rows` elements, the rest zero. With grouped elements, `next` is the following row, or null.
-  // `room` elements may be overwritten from `to` on; later calls fill them.
-  JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t rows, int64_t room, S* to) {
+  JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
+  struct Session {};
+
+  // Packs `count` elements of row `k` into a block that has `rows` elements for each of `most` k; the rest are zero. With grouped elements, `next` is
+  // the following row. A null row has zeros. What lies behind row k in the block may be overwritten; later calls fill it.
+  JAX_LSTM_INLINE void pack(const S* row, const S* /* next */, int64_t count, int64_t k, int64_t rows, int64_t most, S* block) {
     using V = Vec<S>;
-    for (int64_t i = 0; i < rows; i += V::width) V::store(to + i, V::load(row + i, larger(0, count - i)), room - i);
+    for (int64_t i = 0; i < rows; i += V::width) V::store(block + k * rows + i, V::load(row + i, larger(0, count - i)), (most - k) * rows - i);
   }
 
   // If `a_packed`, a is stored as [k][a_stride], of which the first `rows` are used; otherwise in rows `a_stride` apart.

@@ -55,7 +55,6 @@ using Kernel = void (*)(const Args&, Pool&);
 
 // The kernels of one instruction set, one for each ElementType.
 struct Engine {
-  const char* name;
   Kernel forward[3], backward[3];
 };
 

@@ -20,7 +20,7 @@ class WeightGradient {
   // The result has `rows` rows (columns of the left matrix) and `columns` columns (of the right one). Both matrices have `depth` rows.
   WeightGradient(int64_t rows, int64_t columns, int64_t depth, int threads)
       : rows_(rows), columns_(columns), depth_(depth), threads_(threads), width_(choose_width(columns, V::width, 1)),
-        block_(kTileRows[width_ - 1]), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
+        block_(Dot::tile_rows(width_)), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
         panels_(divide_up(columns, panel_)) {}
 
   void lay_out(Arena& arena) {
@@ -67,11 +67,11 @@ class WeightGradient {
 
  private:
   void pack_left(const S* left, int64_t steps, Range blocks) const {
-    for (int64_t k = 0; k < steps; k += Dot::group, left += Dot::group * rows_)
+    const auto from = [&](int64_t k, int64_t first) { return k < steps ? left + k * rows_ + first : nullptr; };
+    for (int64_t k = 0; k < round_up(steps, Dot::depth); k += Dot::group)
       for (int64_t block = blocks.begin; block < blocks.end; ++block) {
         const int64_t first = block * block_;
-        Dot::pack(left + first, k + 1 < steps ? left + rows_ + first : nullptr, smaller(block_, rows_ - first), block_,
-                  (kSteps - k) * block_, left_ + first * kSteps + k * block_);
+        Dot::pack(from(k, first), from(k + 1, first), smaller(block_, rows_ - first), k, block_, kSteps, left_ + first * kSteps);
       }
   }
 
@@ -104,10 +104,10 @@ class WeightGradient {
       }
     } else {
       Operand pair[2][4 * V::width] = {};
-      for (int64_t i = 0; i < steps; i += 2, to += 2 * wide) {
-        load(k + i, first, present, pair[0]);
-        if (i + 1 < steps) load(k + i + 1, first, present, pair[1]);
-        else clear(pair[1], wide);
+      for (int64_t i = 0; i < round_up(steps, Dot::depth); i += 2, to += 2 * wide) {
+        for (int64_t j : {0, 1})
+          if (i + j < steps) load(k + i + j, first, present, pair[j]);
+          else clear(pair[j], wide);
         Dot::interleave(pair[0], pair[1], wide, to);
       }
     }
