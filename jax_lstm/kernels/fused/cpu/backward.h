@@ -14,7 +14,7 @@ class Backward : Sequence {
   using Dot = typename Types<C>::Dot;
   using Operand = typename Dot::Operand;
   using V = Vec<S>;
-  static constexpr int64_t kVector = V::width;
+  static constexpr int64_t kVector = V::width, kRowChunk = Dot::row_chunk;
 
  public:
   static double flops(const Args& args) {

@@ -7,7 +7,7 @@ namespace JAX_LSTM_ISA {
 struct Bfloat16Dot {
   using Operand = bfloat16;
   using Sum = float;
-  static constexpr int group = 2, depth = 2;
+  static constexpr int group = 2, depth = 2, row_chunk = 48;
 
   JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
   struct Session {};

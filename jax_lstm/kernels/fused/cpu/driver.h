@@ -76,7 +76,5 @@ JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
 }
 JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) { return expects_hidden_split(team.size(), batch); }
 
-constexpr int64_t kRowChunk = 48;  // rows processed at a time; their sums for one panel fit in the L1 cache
-
 }  // namespace JAX_LSTM_ISA
 }  // namespace jax_lstm

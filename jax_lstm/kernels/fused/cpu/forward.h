@@ -16,6 +16,7 @@ class Forward : Sequence {
   using V = Vec<S>;
   static constexpr int64_t kVector = V::width;
   static constexpr int64_t kColumns = 4 * kVector;  // of a panel of gates
+  static constexpr int64_t kRowChunk = Dot::row_chunk;
   static constexpr bool kConverts = sizeof(C) != sizeof(Operand);
 
  public:

@@ -14,6 +14,7 @@
 #endif
 
 #define JAX_LSTM_ISA avx512_amx
+#define JAX_LSTM_HAS_BFLOAT16_DOT
 #define JAX_LSTM_HAS_AMX
 #include "vec_avx512.h"
 #include "engine.h"

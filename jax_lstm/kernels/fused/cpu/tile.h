@@ -11,6 +11,7 @@
 //   group                number of adjacent k stored together (1, or 2 for pairs); panels are padded to whole groups
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
+//   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
 //   Session              lives while a thread computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
 //   accumulate<...>      the inner loop
@@ -29,7 +30,7 @@ template <class S>
 struct PlainDot {
   using Operand = S;
   using Sum = S;
-  static constexpr int group = 1, depth = 1;
+  static constexpr int group = 1, depth = 1, row_chunk = 48;
 
   JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
   struct Session {};

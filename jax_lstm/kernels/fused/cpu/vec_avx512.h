@@ -28,6 +28,13 @@ struct Vec<float> {
     if (n >= width) _mm512_storeu_ps(p, v.r);  // masked stores are slow on some CPUs
     else _mm512_mask_storeu_ps(p, first(n), v.r);
   }
+#if defined(JAX_LSTM_HAS_BFLOAT16_DOT)
+  JAX_LSTM_INLINE void store(bfloat16* p, Vec v, int64_t n) {
+    const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(v.r);
+    if (n >= width) _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), rounded);
+    else _mm256_mask_storeu_epi16(p, first(n), rounded);
+  }
+#else
   JAX_LSTM_INLINE void store(bfloat16* p, Vec v, int64_t n) {
     __m512i bits = _mm512_castps_si512(v.r), high = _mm512_srli_epi32(bits, 16);
     __m512i even = _mm512_add_epi32(_mm512_and_si512(high, _mm512_set1_epi32(1)), _mm512_set1_epi32(0x7fff));
@@ -36,6 +43,7 @@ struct Vec<float> {
     rounded = _mm512_mask_or_epi32(rounded, nan, high, _mm512_set1_epi32(0x40));
     _mm256_mask_storeu_epi16(p, first(n), _mm512_cvtepi32_epi16(rounded));
   }
+#endif
 
   friend JAX_LSTM_MEMBER Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.r, b.r)}; }
   friend JAX_LSTM_MEMBER Vec operator-(Vec a, Vec b) { return {_mm512_sub_ps(a.r, b.r)}; }
