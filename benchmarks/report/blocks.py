@@ -13,7 +13,7 @@ from benchmarks.core.contenders import CONTENDERS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, TRAINING
 from benchmarks.core.findings import as_text, judged
 from benchmarks.core.record import RECORDS, Record, read
-from benchmarks.core.tables import Table, markdown, pivot
+from benchmarks.core.tables import ABSENT, Table, markdown, pivot
 from benchmarks.jit import tables as jit
 from benchmarks.jit.findings import FINDINGS, headline
 from benchmarks.report.findings import elsewhere
@@ -81,12 +81,14 @@ def _ratios(record: Record, part: str) -> Table:
 
     def cell(case: str, name: str) -> str:
         found = [record.row(part, case, measure, name) for measure in (FORWARD, BACKWARD)]
-        return " / ".join(str(record.ratio(row)) for row in found if row)
+        return " / ".join(str(record.ratio(row) or ABSENT) for row in found if row)
 
     rows = record.of(part)
-    columns = dict.fromkeys(row.contender for row in rows if row.contender != row.baseline)
+    first = {row.baseline for row in rows}
+    columns = dict.fromkeys(row.contender for row in rows if row.contender not in first)
     cases = dict.fromkeys(row.case for row in rows)
-    return pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell)
+    failed = tuple(f"{row.contender}, {row.case}, {row.measure}: {row.failed}" for row in rows if row.failed)
+    return pivot(f"{speed.VARIED[part]}, forward / with gradients", "case", cases, columns, cell, notes=failed)
 
 
 def _kernels(record: Record) -> list[Table]:
