@@ -15,7 +15,7 @@ from benchmarks.accuracy.row import OURS, THEIRS, Figures
 from benchmarks.accuracy.tasks import Batch, Task
 from jax_lstm.checks import require_extra
 from jax_lstm.models import Linear
-from jax_lstm.train.config import OptimConfig, to_dict
+from jax_lstm.train.config import OptimConfig
 from jax_lstm.train.optimizer import make_optimizer, make_schedule
 
 
@@ -35,10 +35,6 @@ class Learning:
     forget_scale: float
     reach: float
     optim: OptimConfig
-
-    def described(self) -> dict[str, Any]:
-        """The configuration as stored in the record."""
-        return to_dict(self)
 
 
 def normal(scales: tuple[float, ...]) -> Any:

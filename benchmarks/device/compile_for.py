@@ -6,14 +6,14 @@ hardware has confirmed it: it is optimistic about HBM, and leaves out the overhe
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import SingleDeviceSharding
 
-from benchmarks.core.hlo import Instruction, computations
+from benchmarks.core.hlo import computations, runs
 from benchmarks.device.topology import described, platform
 
 # FLOPs a cycle of the matrix units of a device, in bfloat16: four units of 128 x 128 in each core (two cores make a
@@ -72,15 +72,11 @@ def operations(text: str) -> list[Operation]:
     Raises:
         ValueError: a loop does not compare a counter with one constant, as those of `scan` do.
     """
-    return list(_operations(*computations(text), 1))
-
-
-def _operations(found: dict[str, list[Instruction]], name: str, times: int) -> Iterator[Operation]:
-    for each in found.get(name, ()):
+    found = []
+    for each, times, _ in runs(*computations(text), fused=False):
+        if times is None:
+            raise ValueError(f"in a loop of unknown length: {each.line.strip()[:120]}")
         named = NAME.match(each.line)
         assert named is not None
-        yield Operation(named[1], each.opcode, times, KERNEL in each.line)
-        if each.body:
-            if each.trips is None:
-                raise ValueError(f"a loop of unknown length: {each.line.strip()[:120]}")
-            yield from _operations(found, each.body, times * each.trips)
+        found.append(Operation(named[1], each.opcode, times, KERNEL in each.line))
+    return found

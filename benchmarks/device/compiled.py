@@ -114,12 +114,12 @@ def row(chip: str, program: Program) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         text, profiles = Path(folder, "program.txt"), Path(folder, "profiles")
         profiles.mkdir()
-        asked, env = (chip, program, str(text)), {"JAX_PLATFORMS": "cpu"}
-        found, failed = child.run(__name__, *asked, seconds=LIMIT, env=env)
+        asked, env = (_compiled, chip, program, text), {"JAX_PLATFORMS": "cpu"}
+        found, failed = child.run(*asked, seconds=LIMIT, env=env)
         if failed:
             return Compiled(chip, steps=STEPS, **size, failed=failed)
         env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
-        command, limit = child.command(__name__, *asked), LIMIT if chip == "v5e" else SHORT
+        command, limit = child.command(*asked), LIMIT if chip == "v5e" else SHORT
         loop = _cycles(command, child.environment(env), text.read_text(encoding="utf-8"), profiles, limit)
     return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
 
@@ -197,12 +197,9 @@ def plain_scan(params: Any, xs: Any, state: Any) -> Any:
     return ys, tuple(part[None] for part in last)
 
 
-def _answer(chip: str, program: list[Any], file: str) -> dict[str, Any]:
-    function, shapes, flops = built(chip, Program(*program))
+def _compiled(chip: str, program: Program, file: Path) -> dict[str, Any]:
+    """FLOPs of the products outside of loops, and memory; the text of the program goes to a file."""
+    function, shapes, flops = built(chip, program)
     found = compiled(function, *shapes, chip=chip)
-    Path(file).write_text(found.as_text(), encoding="utf-8")
+    file.write_text(found.as_text(), encoding="utf-8")
     return {"products": flops, "memory": memory(found)}
-
-
-if __name__ == "__main__":
-    child.answer(_answer)

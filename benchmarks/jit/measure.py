@@ -13,7 +13,7 @@ from benchmarks.core.compiling import clocked, compilations, figures, in_stages
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import Work
 from benchmarks.core.gate import admit, first_line, lineup
-from benchmarks.core.measure import timed
+from benchmarks.core.measure import of_case, timed
 from benchmarks.core.record import SECONDS, Row
 from benchmarks.core.sampling import Plan
 from benchmarks.jit.variants import Variant
@@ -65,7 +65,7 @@ def rows(
     for work in admitted.works.values():
         work.run()  # the caches were cleared
     found = []
-    for row in timed(part, named(case), case, measure, admitted, effort.plan, BASELINE):
+    for row in timed(part, named(case), measure, admitted, effort.plan, BASELINE, **of_case(case, measure)):
         variant = variants[row.contender]
         about = row.about | {"about": variant.contender.about}
         about |= {"devices": devices} if devices > 1 else {}

@@ -1,6 +1,8 @@
 """Ten sequence lengths: compiled one by one, padded to a few, or to one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,9 +24,8 @@ from benchmarks.core.contenders.base import (
 )
 from benchmarks.core.contenders.in_torch import in_torch
 from benchmarks.core.gate import Admitted, fault, first_line, oracle
-from benchmarks.core.measure import refused
+from benchmarks.core.measure import timed
 from benchmarks.core.record import SECONDS, Row
-from benchmarks.core.sampling import sample
 from benchmarks.jit.measure import Effort
 from benchmarks.jit.networks import run_steps, start, step
 
@@ -151,40 +152,31 @@ def lengths(cases: Sequence[Case], effort: Effort, measures: Sequence[str]) -> I
 def _measured(cases: Sequence[Case], measure: str, effort: Effort) -> list[Row]:
     steps, first = [case.steps for case in cases], cases[0]
     shape = f"{first.batch},{min(steps)}..{max(steps)},{first.input_size},{first.hidden_size},1"
-    works: dict[str, list[Work]] = {}
-    failed, not_offered, more = {}, {}, []
+    admitted, more = Admitted({}, {}, {}), []
     jax.clear_caches()  # once, since the functions must stay compiled until they are sampled
     for name, way in WAYS.items():
         if reason := way.refusal(measure):
-            not_offered[name] = reason
+            admitted.not_offered[name] = reason
             continue
         try:
-            made = way.make(cases, measure)
-            with compilations() as count, clocked() as pass_:
-                for work in made:
-                    work.run()
-            wrong = [fault(work.results(), oracle(case, measure)) for work, case in zip(made, cases, strict=True)]
-            if any(wrong):
-                failed[name] = next(filter(None, wrong))
-                continue
+            works = way.make(cases, measure)
+            run = partial(_pass, works)
+            with compilations() as count, clocked() as seconds:
+                run()
+            wrong = [fault(work.results(), oracle(case, measure)) for work, case in zip(works, cases, strict=True)]
         except Exception as error:  # frameworks raise anything
-            failed[name] = first_line(error)
+            admitted.failed[name] = first_line(error)
             continue
-        works[name] = made
-        more.append(Row(PART, shape, name, f"{measure}: first call", SECONDS, pass_))
+        if any(wrong):
+            admitted.failed[name] = next(filter(None, wrong))
+            continue
+        admitted.works[name] = Work(run, dict)
+        more.append(Row(PART, shape, name, f"{measure}: first call", SECONDS, seconds))
         more.append(Row(PART, shape, name, f"{measure}: compilations", "", [count.number]))
-    seconds, calls = sample({name: _a_pass(each) for name, each in works.items()}, effort.plan)
-    found = [
-        Row(PART, shape, name, measure, SECONDS, seconds[name], BASELINE,
-            about={"shape": shape, "calls": calls[name], "about": WAYS[name].about})
-        for name in works
-    ]  # fmt: skip
-    return found + more + refused(PART, shape, shape, measure, Admitted({}, failed, not_offered))
+    found = timed(PART, shape, measure, admitted, effort.plan, BASELINE, {"shape": shape})
+    return [replace(row, about=row.about | {"about": WAYS[row.contender].about}) for row in found] + more
 
 
-def _a_pass(works: Sequence[Work]) -> Callable[[], None]:
-    def call() -> None:
-        for work in works:
-            work.run()
-
-    return call
+def _pass(works: Sequence[Work]) -> None:
+    for work in works:
+        work.run()

@@ -9,7 +9,7 @@ from benchmarks.core.compiling import clocked, stages, without_caches
 from benchmarks.core.contenders import BASELINE, CONTENDERS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender
 from benchmarks.core.gate import Lineup, admit, lineup
-from benchmarks.core.measure import limits, refused, timed
+from benchmarks.core.measure import limits, of_case, refused, timed
 from benchmarks.core.record import ABSENT, BYTES, SECONDS, Row
 from benchmarks.core.sampling import Plan
 from benchmarks.speed.memory import peak_bytes
@@ -38,7 +38,8 @@ class Measure:
 
 def _timed(measure: str) -> Callable[[str, Lineup, Plan], list[Row]]:
     def rows(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
-        return timed(PART, name, lineup.case, measure, admit(lineup, measure), plan, BASELINE)
+        admitted = admit(lineup, measure)
+        return timed(PART, name, measure, admitted, plan, BASELINE, **of_case(lineup.case, measure))
 
     return rows
 
@@ -65,7 +66,7 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
         whole = [sum(turn) for turn in zip(*taken.values(), strict=True)]
         rows.append(Row(PART, name, who, COMPILE, SECONDS, whole, about=about))
         rows += [Row(PART, name, who, f"{COMPILE}: {part}", SECONDS, each) for part, each in taken.items()]
-    return [*rows, *refused(PART, name, lineup.case.shape, COMPILE, admitted)]
+    return [*rows, *refused(PART, name, COMPILE, admitted, about)]
 
 
 def _memory(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
@@ -75,7 +76,7 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
     about = {"shape": lineup.case.shape}
     rows = [Row(PART, name, who, MEMORY, BYTES, [size], about=about) for who, size in memory.items()]
     admitted = admitted._replace(failed=admitted.failed | failed)
-    return [*rows, *refused(PART, name, lineup.case.shape, MEMORY, admitted)]
+    return [*rows, *refused(PART, name, MEMORY, admitted, about)]
 
 
 MEASURES = {

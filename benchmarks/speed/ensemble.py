@@ -8,10 +8,10 @@ import numpy as np
 
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import TRAINING
-from benchmarks.core.measure import in_turns
+from benchmarks.core.measure import timed
 from benchmarks.core.record import Row
 from benchmarks.core.sampling import Plan
-from benchmarks.speed.tutorial import wrong_losses
+from benchmarks.speed.tutorial import alike
 from jax_lstm.compare.contenders import InJax, InTorch
 from jax_lstm.data import DataConfig
 from jax_lstm.tasks import load_task
@@ -77,7 +77,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = WEATHER) ->
         AT_ONCE: at_once,
     }
     losses = {who: turn() for who, turn in turns.items()}
-    failed = wrong_losses(losses, losses[BASELINE])
+    admitted = alike(turns, losses, losses[BASELINE])
     sizes = (setup.batch_size, data.window, task.dataset.input_size, setup.hidden_size)
     shape = f"{setup.size} x {','.join(map(str, sizes))}" + f", {setup.num_layers} layers" * (setup.num_layers > 1)
-    return in_turns(PART, name, shape, TRAINING, turns, failed, plan, BASELINE, rows.shape[1])
+    return timed(PART, name, TRAINING, admitted, plan, BASELINE, {"shape": shape}, rows.shape[1])

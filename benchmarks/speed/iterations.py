@@ -11,8 +11,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from benchmarks.accuracy.commands import SOURCE, TEXT
-from benchmarks.accuracy.files import found
+from benchmarks.accuracy.series import text_file
 from benchmarks.accuracy.tasks import adding
 from benchmarks.core.record import FAILED, Row
 from jax_lstm import LSTM, Init, LanguageModel, LSTMModel
@@ -54,7 +53,7 @@ def of_adding(shorter: int) -> Iterator[list[Row]]:
 
 def of_text(shorter: int) -> Iterator[list[Row]]:
     """A character model of Shakespeare, as its training goes on."""
-    random, text = np.random.default_rng(0), found(TEXT, "TINYSHAKESPEARE", SOURCE).read_bytes()
+    random, text = np.random.default_rng(0), text_file().read_bytes()
     tokens = np.unique(np.frombuffer(text, np.uint8), return_inverse=True)[1].astype(np.int32)
     model = LanguageModel(int(tokens.max()) + 1, 128, embedding_size=64, rngs=nnx.Rngs(0))
 

@@ -12,7 +12,7 @@ from benchmarks.core.contenders import OURS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Contender
 from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.gate import admit, lineup
-from benchmarks.core.measure import limits, timed
+from benchmarks.core.measure import limits, of_case, timed
 from benchmarks.core.record import BYTES, SECONDS, Row
 from benchmarks.core.sampling import Plan
 from benchmarks.speed.tutorial import training
@@ -105,7 +105,7 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
             built = lineup(each.ways, case)
             for measure in each.measures:
                 admitted = admit(built, measure)
-                rows = timed(each.part, name, case, measure, admitted, setting.plan, first)
+                rows = timed(each.part, name, measure, admitted, setting.plan, first, **of_case(case, measure))
                 if each.part == "remat":
                     rows += [
                         Row(each.part, name, who, f"{measure}: temporary", BYTES, [temporary_bytes(work)])

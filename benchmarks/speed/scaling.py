@@ -1,10 +1,8 @@
 """The part `scaling`: what the devices of a training step exchange, from the compiled program; nothing is run.
 
-`python -m benchmarks.speed.scaling JSON` compiles for some meshes. It is a child process, since the number of devices
-is fixed when JAX starts.
+A child process compiles, since the number of devices is fixed when JAX starts.
 """
 
-import dataclasses
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -82,7 +80,7 @@ LINKS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A training step on a mesh. `exchanges` are for `CALLS` steps, as fields of `Exchange`; all else is for one.
+    """A training step on a mesh. `exchanges` are for `CALLS` steps; all else is for one.
 
     `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile. `memory`: the bytes
     that a described device needs. `calls_kernel`: the program calls a Pallas kernel.
@@ -95,7 +93,7 @@ class Step:
     parameters: int
     held: int
     flops: float
-    exchanges: list[dict[str, Any]]
+    exchanges: list[Exchange]
     seconds: float
     memory: dict[str, int] = field(default_factory=dict)
     calls_kernel: bool = False
@@ -107,11 +105,11 @@ class Step:
     @property
     def sent(self) -> float:
         """Bytes that a device sends in a step, with ring algorithms."""
-        return sum(Exchange(**each).sent for each in self.exchanges) / CALLS
+        return sum(each.sent for each in self.exchanges) / CALLS
 
     def number(self, kind: str = "") -> float:
         """The number of collectives in a step."""
-        return sum(each["times"] for each in self.exchanges if kind in ("", each["kind"])) / CALLS
+        return sum(each.times for each in self.exchanges if kind in ("", each.kind)) / CALLS
 
     @property
     def rows(self) -> list[Row]:
@@ -158,10 +156,14 @@ def large(most: int) -> list[tuple[int, int]]:
 def steps(size: Size, meshes: Sequence[tuple[int, int]], target: Target = HOST) -> list[Step]:
     """A step for each `(data, model)`, from a child with `MOST` devices."""
     flags = f"--xla_force_host_platform_device_count={MOST}"
-    found = child.run(__name__, size, meshes, target, flags=flags, env={"JAX_PLATFORMS": "cpu"})
+    found = child.run(_steps, size, meshes, target, flags=flags, env={"JAX_PLATFORMS": "cpu"})
     if found.failed:
         raise InputError(f"the compilation over {meshes} failed: {found.failed}")
-    return [Step(**each | {"size": Size(*each["size"]), "target": Target(*each["target"])}) for each in found.value]
+    return found.value
+
+
+def _steps(size: Size, meshes: Sequence[tuple[int, int]], target: Target) -> list[Step]:
+    return [step(size, data, model, target) for data, model in meshes]
 
 
 def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
@@ -180,7 +182,7 @@ def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
         parameters=sum(_bytes(leaf.shape, leaf.dtype) for leaf in params),
         held=sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params),
         flops=flops(size),
-        exchanges=[dataclasses.asdict(each) for each in exchanges(text)],
+        exchanges=exchanges(text),
         seconds=time.monotonic() - began,
         memory=memory(compiled) if target.topology else {},
         calls_kernel=PALLAS.search(text) is not None,
@@ -237,12 +239,3 @@ def _placed(leaf: Any, mesh: Any, spec: P) -> jax.ShapeDtypeStruct:
 
 def _bytes(shape: Sequence[int], dtype: Any) -> int:
     return int(np.prod(shape)) * np.dtype(dtype).itemsize
-
-
-def _answer(size: Any, meshes: Any, target: Any) -> list[dict[str, Any]]:
-    found = [step(Size(*size), data, model, Target(*target)) for data, model in meshes]
-    return [{f.name: getattr(each, f.name) for f in dataclasses.fields(each)} for each in found]
-
-
-if __name__ == "__main__":
-    child.answer(_answer)

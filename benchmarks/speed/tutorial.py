@@ -1,6 +1,6 @@
 """Training steps at the tutorial's size: `LSTMModel`, mean squared error, Adam."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,9 @@ import optax
 from flax import nnx
 
 from benchmarks.core.contenders import BASELINE
-from benchmarks.core.contenders.base import TRAINING
-from benchmarks.core.measure import in_turns
+from benchmarks.core.contenders.base import TRAINING, Work
+from benchmarks.core.gate import Admitted
+from benchmarks.core.measure import timed
 from benchmarks.core.record import Row
 from benchmarks.core.sampling import Call, Plan
 from jax_lstm.models import LSTMModel
@@ -43,16 +44,17 @@ def training(plan: Plan, backends: list[str]) -> list[Row]:
     expected = _in_torch(weights, xs, ys, "float64").losses()
     trainers = {name: make() for name, make in makers.items()}
     shape = f"{BATCH},{WINDOW},{SIZES[0]},{SIZES[1]}"
-    failed = wrong_losses({name: trainer.losses() for name, trainer in trainers.items()}, expected)
-    runs = {name: trainer.run for name, trainer in trainers.items()}
-    return in_turns("training", "tutorial", shape, TRAINING, runs, failed, plan, BASELINE, STEPS)
+    losses = {name: trainer.losses() for name, trainer in trainers.items()}
+    admitted = alike({name: trainer.run for name, trainer in trainers.items()}, losses, expected)
+    return timed("training", "tutorial", TRAINING, admitted, plan, BASELINE, {"shape": shape}, STEPS)
 
 
-def wrong_losses(losses: dict[str, np.ndarray], expected: np.ndarray) -> dict[str, str]:
-    """Those whose losses differ from the expected ones, and by how much."""
+def alike(turns: Mapping[str, Call], losses: Mapping[str, np.ndarray], expected: np.ndarray) -> Admitted:
+    """Those whose losses are as expected, and by how much the others differ."""
     apart = {name: difference(found, expected).relative for name, found in losses.items()}
     limit = TOLERANCES["losses"].float32
-    return {name: f"losses: off by {by:.1e}, more than {limit:.0e}" for name, by in apart.items() if by > limit}
+    failed = {name: f"losses: off by {by:.1e}, more than {limit:.0e}" for name, by in apart.items() if by > limit}
+    return Admitted({name: Work(turn, dict) for name, turn in turns.items() if name not in failed}, failed, {})
 
 
 def _in_torch(weights: dict[str, np.ndarray], xs: np.ndarray, ys: np.ndarray, dtype: str) -> Trainer:

@@ -281,12 +281,12 @@ def test_what_devices_exchange(steps: list[scaling.Step]) -> None:
     """Over `data` gradients and the loss; with `model` parameters come together and gradients go apart, once a step."""
     alone, row, split = steps
     assert (alone.exchanges, alone.held) == ([], alone.parameters)
-    assert {(each["kind"], each["times"]) for each in row.exchanges} == {("all-reduce", scaling.CALLS)}
+    assert {(each.kind, each.times) for each in row.exchanges} == {("all-reduce", scaling.CALLS)}
     twice = 4 * 4 * SMALL.hidden_size  # the gradients of the two biases are the same, and cross once
     assert row.sent == pytest.approx(2 * 255 / 256 * (row.parameters - twice + 4))
     assert row.parameters == 4 * (256 * 8 + 4 * 8 * (8 + 8 + 2) + 256 * 9)  # embedding, LSTM, head
-    assert {each["kind"] for each in split.exchanges} == {"all-gather", "reduce-scatter", "all-reduce"}
-    assert max(each["times"] for each in split.exchanges) == scaling.CALLS
+    assert {each.kind for each in split.exchanges} == {"all-gather", "reduce-scatter", "all-reduce"}
+    assert max(each.times for each in split.exchanges) == scaling.CALLS
     assert split.held == split.parameters / 2
     # Of P bytes half go and half come over `model`; of the half that is left, half goes and half comes over `data`.
     least = split.parameters * (1 / 2 + 1 / 2 + 1 / 2)
@@ -301,7 +301,7 @@ def test_it_lowers_for_256_devices_that_are_not_there(steps: list[scaling.Step],
     """With as many reductions as the program that XLA compiled for CPU has, and the bias that it sees twice."""
     text = scaling.lowered(SMALL, 256, 1, platform)
     assert "num_partitions = 256" in text
-    assert text.count("stablehlo.all_reduce") == 1 + sum(each["arrays"] for each in steps[1].exchanges)
+    assert text.count("stablehlo.all_reduce") == 1 + sum(each.arrays for each in steps[1].exchanges)
 
 
 def test_meshes() -> None:

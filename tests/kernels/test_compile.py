@@ -75,9 +75,9 @@ def test_a_program_that_does_not_compile_says_why() -> None:
 def test_parameters_are_gathered_once_a_training_step() -> None:
     """One of them is spread over the loop of time steps, and is still one."""
     found = step(Size(128, 1, 16, 4), 4, 2, Target("v5e:2x4"))
-    gathers = [each for each in found.exchanges if each["kind"] == "all-gather"]
-    assert {each["times"] for each in gathers} == {CALLS}
-    gathered = sum(each["bytes"] for each in gathers)  # of weights in bfloat16, as products take them on a TPU
+    gathers = [each for each in found.exchanges if each.kind == "all-gather"]
+    assert {each.times for each in gathers} == {CALLS}
+    gathered = sum(each.bytes for each in gathers)  # of weights in bfloat16, as products take them on a TPU
     assert found.parameters / 2 <= gathered <= found.parameters
 
 
