@@ -27,8 +27,7 @@ import jax.numpy as jnp
 from benchmarks.core import child, hlo
 from benchmarks.core.record import FAILED, Record, Row
 from benchmarks.core.tables import Table
-from benchmarks.device.compile_for import compiled
-from benchmarks.device.topology import H100
+from benchmarks.device.compile_for import H100, compiled
 from jax_lstm import functional
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.kernels import Call, Fused

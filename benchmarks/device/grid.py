@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,10 +17,37 @@ from benchmarks.core.gate import LIMITS, Admitted, first_line
 from benchmarks.core.measure import of_case, timed
 from benchmarks.core.record import Row
 from benchmarks.core.sampling import Plan
-from benchmarks.device.precisions import PRECISIONS, Precision, computed_in
 from jax_lstm.checks import InputError
 from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
+
+
+class Precision(NamedTuple):
+    """`dtype` of weights, inputs and outputs; `matmul` is JAX's name of the precision of float32 products."""
+
+    dtype: str
+    matmul: str
+    tf32: bool
+
+
+PRECISIONS = {
+    "TF32": Precision("float32", "tensorfloat32", True),
+    "bfloat16": Precision("bfloat16", "default", True),
+    "float32": Precision("float32", "highest", False),
+    "float16": Precision("float16", "default", True),
+}
+
+
+@contextmanager
+def computed_in(precision: Precision) -> Any:
+    """Set the matmul precision of both frameworks in a context."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
+    flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=precision.tf32)
+    with flags, jax.default_matmul_precision(precision.matmul):
+        yield
+
 
 TORCH, PACKED = "torch", "torch packed"
 TORCH_HAS = ("gpu", "cpu")  # JAX's platforms on which PyTorch runs too

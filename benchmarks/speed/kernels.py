@@ -15,7 +15,7 @@ from benchmarks.core.gate import admit, lineup
 from benchmarks.core.measure import limits, of_case, timed
 from benchmarks.core.record import BYTES, SECONDS, Row
 from benchmarks.core.sampling import Plan
-from benchmarks.speed.tutorial import training
+from benchmarks.speed.training import training
 from jax_lstm.kernels import KERNELS, Kernel, Scan
 
 PLAIN = {name: case for name, case in CASES.items() if case == Case(*astuple(case)[:4]) and case.steps < 1000}

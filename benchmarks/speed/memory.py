@@ -21,7 +21,7 @@ from benchmarks.core import child
 from benchmarks.core.cases import Case, draw
 from benchmarks.core.compiling import temporary_bytes
 from benchmarks.core.contenders import CONTENDERS
-from benchmarks.core.cores import cores, use_cores
+from benchmarks.core.machine import cores, use_cores
 
 SECONDS = 300  # time limit of a child
 

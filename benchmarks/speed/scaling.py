@@ -18,8 +18,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks.core import child
 from benchmarks.core.hlo import KINDS, Exchange, exchanges
 from benchmarks.core.record import BYTES, SECONDS, Row
-from benchmarks.device.compile_for import memory
-from benchmarks.device.topology import described, platform
+from benchmarks.device.compile_for import described, memory, platform
 from jax_lstm.checks import InputError
 from jax_lstm.data.text import Alphabet, Text, TextConfig
 from jax_lstm.tasks.text import LanguageModelling
@@ -130,16 +129,15 @@ class Step:
         return [Row(PART, case, who, measure, unit, [value], about=about) for measure, (unit, value) in found.items()]
 
 
-def scaling(most: int = MOST, compile_for: str = "") -> Iterator[list[Row]]:
-    """Compile for meshes of up to `most` devices of the host, or for described ones."""
-    wanted = [(SMALL, small(most), HOST), (LARGE, large(most), HOST)]
+def scaling(compile_for: str = "") -> Iterator[list[Row]]:
+    """Compile for meshes of up to `MOST` devices of the host, or for described ones."""
+    wanted = [(SMALL, small(MOST), HOST), (LARGE, large(MOST), HOST)]
     if compile_for:
         count = len(described(compile_for))
         meshes = [(count, 1), (count // 2, 2)] if count > 1 else [(1, 1)]
         wanted = [(SMALL, meshes, Target(compile_for, kernel, "bfloat16")) for kernel in ("auto", "pallas")]
     for size, meshes, target in wanted:
-        if meshes:
-            yield [row for step in steps(size, meshes, target) for row in step.rows]
+        yield [row for step in steps(size, meshes, target) for row in step.rows]
 
 
 def small(most: int) -> list[tuple[int, int]]:

@@ -14,9 +14,8 @@ from kernels.compiled_step import assert_gradients_are_reduced_once
 
 import jax_lstm as jl
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
-from benchmarks.device.compile_for import compiled
+from benchmarks.device.compile_for import TPUS, compiled
 from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, row
-from benchmarks.device.topology import TPUS
 from benchmarks.speed.scaling import CALLS, Size, Target, step
 from jax_lstm.params import Sizes
 
