@@ -66,10 +66,8 @@ def _timed(command: str, arguments: list[str]) -> dict[str, float]:
     status = cli.main(arguments)
     if status:
         raise InputError(f"{command}: ended with exit status {status}")
-    return {
-        "seconds": time.monotonic() - began,
-        "processor_seconds": sum(os.times()[:4]) - sum(before[:4]),
-    }
+    processors = sum(os.times()[:4]) - sum(before[:4])
+    return {"seconds": time.monotonic() - began, "processor_seconds": processors}
 
 
 def rows_of(name: str, options: str, directory: Path, times: dict[str, float]) -> list[Row]:

@@ -124,12 +124,9 @@ class InTorch:
     def __init__(self, task: Task, net: Net, learning: Learning):
         torch: Any = require_extra("torch", "torch", "the PyTorch side")
         self._torch, self._classes, self._clip = torch, task.classes, learning.optim.clip_norm
-        self._net = torch.nn.ModuleDict(
-            {
-                "lstm": torch.nn.LSTM(task.input_size, learning.hidden_size),
-                "fc": torch.nn.Linear(learning.hidden_size, task.output_size),
-            }
-        )
+        lstm = torch.nn.LSTM(task.input_size, learning.hidden_size)
+        fc = torch.nn.Linear(learning.hidden_size, task.output_size)
+        self._net = torch.nn.ModuleDict({"lstm": lstm, "fc": fc})
         weights = {name: torch.from_numpy(array) for name, array in jl.state_dict(net).items()}
         self._net.load_state_dict(weights)
         assert learning.optim.optimizer == "adam"

@@ -79,9 +79,8 @@ def _goals(rows: Sequence[Row]) -> Table:
             missing += 1
             continue
         wanted = f"at {'least' if goal.least else 'most'} {_number(goal.wanted)}"
-        cells.append(
-            (goal.text, wanted, _number(goal.reached, ".4g"), str(goal.seeds or ABSENT), "yes" if goal.met else "no")
-        )
+        reached = (_number(goal.reached, ".4g"), str(goal.seeds or ABSENT), "yes" if goal.met else "no")
+        cells.append((goal.text, wanted, *reached))
     notes = (f"Not measured yet: {missing} goals of `benchmarks/accuracy/goals.py`.",) if missing else ()
     return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells, notes=notes)
 
@@ -111,14 +110,8 @@ def _intervals(rows: Sequence[Row]) -> Table:
     for row in (row for row in rows if row.study == "intervals"):
         found = row.figures
         covers = f"{found['share']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
-        cells.append(
-            (
-                f"{row.task}, {row.size}",
-                f"{found['windows']:.0f}",
-                covers,
-                *(f"{found[name]:.4g}" for name in ("width", "score")),
-            )
-        )
+        sizes = (f"{found[name]:.4g}" for name in ("width", "score"))
+        cells.append((f"{row.task}, {row.size}", f"{found['windows']:.0f}", covers, *sizes))
     columns = ("series, horizon", "test windows", "covers (90% block bootstrap)", "mean width", "interval score")
     return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
@@ -182,18 +175,10 @@ def _memory(rows: Sequence[Row], task: str) -> Table:
                 continue
             first = first_losses_part(rows, task, length) if who == THEIRS else None
             accuracy = mean(found, "accuracy") if "accuracy" in found[0].figures else None
-            cells.append(
-                (
-                    f"T={length}, {who}",
-                    str(found[0].config["steps"]),
-                    _number(found[0].guess["loss"]),
-                    _number(found[0].published.get("loss")),
-                    _spread(found, "loss", "{:.3g}", "{:.1g}"),
-                    ABSENT if accuracy is None else f"{accuracy:.1%}",
-                    str(len(found)),
-                    ABSENT if first is None else f"{first:.1e}",
-                )
-            )
+            beside = (_number(found[0].guess["loss"]), _number(found[0].published.get("loss")))
+            reached = (_spread(found, "loss", "{:.3g}", "{:.1g}"), _number(accuracy, ".1%"))
+            alike = (str(len(found)), _number(first, ".1e"))
+            cells.append((f"T={length}, {who}", str(found[0].config["steps"]), *beside, *reached, *alike))
     columns = ("", "steps", "guessing", "published", "loss", "symbols right", "seeds", "first losses part by")
     notes = (f"Published: {TCN.paper}, {TCN.url}",)
     return Table(f"{TASKS[task]}, on sequences never seen in training", columns, cells, notes=notes)
@@ -215,8 +200,7 @@ def _seeds(rows: Sequence[Row], study: str) -> str:
 
 
 def _cell(rows: Sequence[Row], figure: str, form: str = ".3f") -> str:
-    value = mean(rows, figure)
-    return ABSENT if value is None else format(value, form)
+    return _number(mean(rows, figure), form)
 
 
 def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}", width_form: str = "") -> str:
@@ -235,14 +219,11 @@ def charts(record: Record) -> dict[str, list[Chart]]:
     for table, horizons in ETTH1.items():
         measured = sorted({row.size for row in rows if (row.study, row.task) == ("etth1", table)})
         for at, figure in enumerate(("mse", "mae")):
-            series = {
-                who: [
-                    (h, value)
-                    for h in measured
-                    if (value := mean(of(rows, "etth1", table, h, who), figure)) is not None
-                ]
-                for who in (OURS, *BASELINES)
-            } | {"published LSTMa": [(horizon, published[at]) for horizon, published in horizons.items()]}
+            series = {}
+            for who in (OURS, *BASELINES):
+                means = {horizon: mean(of(rows, "etth1", table, horizon, who), figure) for horizon in measured}
+                series[who] = [(horizon, value) for horizon, value in means.items() if value is not None]
+            series["published LSTMa"] = [(horizon, published[at]) for horizon, published in horizons.items()]
             if series[OURS]:
                 chart = lines(f"ETTh1, {table}: {figure.upper()} over the horizon", series, "hours")
                 found.setdefault("Forecasts: lower is better", []).append(chart)
@@ -267,8 +248,7 @@ def curves(rows: Sequence[Row], task: str, length: int) -> Chart:
 
 def tiles(record: Record) -> list[tuple[str, str]]:
     rows, made = from_record(record), []
-    known = of_the_best(rows)
-    if known:
+    if known := of_the_best(rows):
         text = (
             "series that the LSTM forecasts, by default options, with a lower error than every baseline; by more than "
             f"1 % {lower(known, CLEARLY)}, and at most {max(known):.3f} times the best baseline's error"
@@ -276,6 +256,7 @@ def tiles(record: Record) -> list[tuple[str, str]]:
         made.append((f"{lower(known)} of {len(known)}", text))
     memory = [goal.met for goal in goals(rows) if goal.met is not None and goal.text.startswith(tuple(LENGTHS))]
     if memory:
-        text = "goals of the adding problem and copy memory met, PyTorch's alike"
-        made.append((f"{sum(memory)} of {len(memory)}", text))
+        made.append(
+            (f"{sum(memory)} of {len(memory)}", "goals of the adding problem and copy memory met, PyTorch's alike")
+        )
     return made

@@ -35,11 +35,10 @@ class Instruction(NamedTuple):
 class Loop:
     """A `while`: `trips` is None if the compiler does not know it; `kernels` are the launches of a step.
 
-    `counts`: instructions in the body by opcode, with those in fusions. `depth`: the number of loops around it.
+    `counts`: instructions in the body by opcode, with those in fusions.
     """
 
     trips: int | None
-    depth: int
     kernels: int
     counts: dict[str, int]
 
@@ -55,11 +54,11 @@ def read(text: str) -> Module:
     """Count the instructions and loops of a module."""
     found, entry = computations(text)
     counts, loops = Counter(each.opcode for body in found.values() for each in body), []
-    for each, _, depth in runs(found, entry):
+    for each, *_ in runs(found, entry):
         if each.body:
             kernels = sum(inner.opcode not in FREE for inner in found[each.body])
             inside = Counter(inner.opcode for inner, _, deeper in runs(found, each.body) if not deeper)
-            loops.append(Loop(each.trips, depth, kernels, dict(inside)))
+            loops.append(Loop(each.trips, kernels, dict(inside)))
     return Module(counts.total(), dict(counts), loops)
 
 

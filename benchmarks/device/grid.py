@@ -16,7 +16,7 @@ from benchmarks.core.contenders.in_torch import device, in_torch
 from benchmarks.core.gate import LIMITS, Admitted, first_line
 from benchmarks.core.measure import of_case, timed
 from benchmarks.core.record import Row
-from benchmarks.core.sampling import Plan
+from benchmarks.core.sampling import Call, Plan
 from jax_lstm.checks import InputError
 from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
@@ -112,16 +112,9 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
     """
     problem, names, name = draw(case), kernels(), f"H={case.hidden_size}, B={case.batch}"
     built = {name: _runners(problem, PRECISIONS[name], names, platform) for name in grid.precisions}
-    _compile(
-        {
-            (name, who, measure): (PRECISIONS[name].matmul, made[who][measure].run)
-            for name, (made, _) in built.items()
-            for who in made
-            if who in names
-            for measure in MEASURES
-        },
-        threads,
-    )
+    jobs = [(name, who, measure) for name, (made, _) in built.items() for who in made for measure in MEASURES]
+    calls = {(name, who, measure): built[name][0][who][measure].run for name, who, measure in jobs if who in names}
+    _compile(calls, threads)
     place = device() if platform in TORCH_HAS else "cpu"
     expected = {measure: in_torch(problem, dtype="float64", place=place)[measure].results() for measure in MEASURES}
     for precision, (made, broken) in built.items():
@@ -165,13 +158,13 @@ def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[
     return {job: done[job] if job in done else call(job) for job in jobs}
 
 
-def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int) -> None:
-    """Call each once, with its matmul precision, which is local to a thread."""
+def _compile(calls: Mapping[tuple[str, str, str], Call], threads: int) -> None:
+    """Call each once, in the matmul precision of its name, which is local to a thread."""
 
     def tried(job: tuple[str, str, str]) -> None:
-        matmul, call = calls[job]
+        matmul = PRECISIONS[job[0]].matmul
         with jax.default_matmul_precision(matmul), suppress(Exception):  # `_errors` reports it
-            call()
+            calls[job]()
 
     _in_turn(list(calls), lambda job: job[1] in HUNGRY, tried, threads)
 

@@ -33,13 +33,8 @@ def on_devices(
     """The rows, from a child with `count` devices and as many threads as this process."""
     found = child.run(_measured, case, count, effort, measures, names)
     if found.failed:
-        why = f"{FAILED}the process ended: {found.failed}"
-        return [
-            Row(PART, named(case), name + way, measure, status=why)
-            for measure in measures
-            for name in names
-            for way in WAYS
-        ]
+        why, ways = f"{FAILED}the process ended: {found.failed}", [name + way for name in names for way in WAYS]
+        return [Row(PART, named(case), who, measure, status=why) for measure in measures for who in ways]
     return found.value
 
 

@@ -44,11 +44,8 @@ def rows(
     part: str, case: Case, measure: str, variants: Mapping[str, Variant], effort: Effort, devices: int = 1
 ) -> list[Row]:
     """A row for the calls of each variant, and one for each further figure."""
-    built = lineup(
-        {name: each.contender for name, each in variants.items()},
-        case,
-        {name: why for name, each in variants.items() if (why := each.refusal(case, measure))},
-    )
+    barred = {name: why for name, each in variants.items() if (why := each.refusal(case, measure))}
+    built = lineup({name: each.contender for name, each in variants.items()}, case, barred)
     taken: dict[str, Taken] = {}
     for name, runner in built.runners.items():
         texts = effort.texts and effort.texts / f"{_file_name(part, name, measure, named(case))}.txt"

@@ -27,7 +27,6 @@ class Measure:
     `aside` estimates the seconds besides its samples, on two cores.
     """
 
-    about: str
     rows: Callable[[str, Lineup, Plan], list[Row]]
     streamed: bool = False
     aside: float = 5.0
@@ -80,12 +79,12 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
 
 
 MEASURES = {
-    FORWARD: Measure("the outputs of all steps and the last state", _timed(FORWARD)),
-    BACKWARD: Measure("gradients by inputs, weights and biases", _timed(BACKWARD)),
-    TRAINING: Measure("mean squared error, its gradients, one step of Adam", _timed(TRAINING)),
-    STREAMING: Measure("one time step a call, the state carried along", _timed(STREAMING), streamed=True),
-    COMPILE: Measure("trace, lower and compile gradients, and the first call", _compile, aside=25.0),
-    MEMORY: Measure("what a training step needs beyond its weights and inputs", _memory, aside=30.0),
+    FORWARD: Measure(_timed(FORWARD)),
+    BACKWARD: Measure(_timed(BACKWARD)),
+    TRAINING: Measure(_timed(TRAINING)),
+    STREAMING: Measure(_timed(STREAMING), streamed=True),
+    COMPILE: Measure(_compile, aside=25.0),
+    MEMORY: Measure(_memory, aside=30.0),
 }
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
 Table = Mapping[str, tuple[str, ...]]

@@ -173,10 +173,7 @@ def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
     compiled = run.trace(*arguments).lower(lowering_platforms=(platform(devices[0]),)).compile()
     params, text = jax.tree.leaves(arguments[0].params), compiled.as_text()
     return Step(
-        size,
-        data,
-        model,
-        target,
+        size, data, model, target,
         parameters=sum(_bytes(leaf.shape, leaf.dtype) for leaf in params),
         held=sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params),
         flops=flops(size),
@@ -184,7 +181,7 @@ def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
         seconds=time.monotonic() - began,
         memory=memory(compiled) if target.topology else {},
         calls_kernel=PALLAS.search(text) is not None,
-    )
+    )  # fmt: skip
 
 
 def lowered(size: Size, data: int, model: int, platform: str) -> str:

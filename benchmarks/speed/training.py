@@ -177,11 +177,7 @@ def compared(name: str, setup: Setup, plan: Plan, data: DataConfig = WEATHER) ->
         state, metrics = run_steps(state, arrays, rows)  # pyright: ignore[reportArgumentType]
         return np.asarray(jax.block_until_ready(metrics["loss"]))
 
-    turns = {
-        BASELINE: lambda: one_by_one(torch),
-        ONE_BY_ONE: lambda: one_by_one(ours),
-        AT_ONCE: at_once,
-    }
+    turns = {BASELINE: lambda: one_by_one(torch), ONE_BY_ONE: lambda: one_by_one(ours), AT_ONCE: at_once}
     losses = {who: turn() for who, turn in turns.items()}
     admitted = alike(turns, losses, losses[BASELINE])
     sizes = (setup.batch_size, data.window, task.dataset.input_size, setup.hidden_size)
