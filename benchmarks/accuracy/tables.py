@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, PEERS, SERIES
-from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, ratio, spread
+from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, of_the_best, ratio, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
 from benchmarks.core.charts import Chart, lines
@@ -30,7 +30,9 @@ def notes(record: Record) -> str:
     """How many series and figures of ETTh1 the LSTM forecasts better than the baselines."""
     rows, said = from_record(record), []
     known = of_the_best(rows)
-    clear = [clearly(rows, *each) for each in _figures_of_etth1(rows)]
+    sizes = [(table, horizon) for table, horizons in ETTH1.items() for horizon in horizons]
+    measured = [each for each in sizes if of(rows, "etth1", *each, OURS)]
+    clear = [clearly(rows, *each, figure) for each in measured for figure in ("mse", "mae")]
     if known:
         said.append(
             f"Of {len(known)} series the LSTM has a lower MSE than every baseline in {lower(known)}, "
@@ -44,15 +46,6 @@ def notes(record: Record) -> str:
     return " ".join(said)
 
 
-def of_the_best(rows: Sequence[Row]) -> list[float]:
-    """The MSE of each series relative to that of its best baseline."""
-    found = (
-        ratio(rows, "series", name, series.options["horizon"], "mse", series.baselines)
-        for name, series in SERIES.items()
-    )
-    return [one for one in found if one is not None]
-
-
 def clearly(rows: Sequence[Row], table: str, horizon: int, figure: str) -> int:
     """-1 if the LSTM's mean error is below that of ridge regression by more than its spread, 1 if above, else 0."""
     ours, ridge = of(rows, "etth1", table, horizon, OURS), mean(of(rows, "etth1", table, horizon, "ridge"), figure)
@@ -60,16 +53,6 @@ def clearly(rows: Sequence[Row], table: str, horizon: int, figure: str) -> int:
     if ridge is None or value is None or abs(value - ridge) <= (width or 0.0):
         return 0
     return 1 if value > ridge else -1
-
-
-def _figures_of_etth1(rows: Sequence[Row]) -> list[tuple[str, int, str]]:
-    return [
-        (table, horizon, figure)
-        for table, horizons in ETTH1.items()
-        for horizon in horizons
-        for figure in ("mse", "mae")
-        if of(rows, "etth1", table, horizon, OURS)
-    ]
 
 
 def _goals(rows: Sequence[Row]) -> Table:

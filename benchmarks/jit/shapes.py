@@ -33,10 +33,10 @@ PART = "shapes"
 
 
 class Way(NamedTuple):
-    """`make(cases, measure)` prepares a call for each length, and the results that the gate checks."""
+    """`make(cases, measure)` prepares what makes a call for each length, and the results that the gate checks."""
 
     about: str
-    make: Callable[[Sequence[Case], str], list[Work]]
+    make: Callable[[Sequence[Case], str], Callable[[Case], Work]]
     measures: tuple[str, ...] = (FORWARD, BACKWARD)
     backend: str = ""
 
@@ -52,11 +52,11 @@ def bucket(steps: int) -> int:
     return 1 << (steps - 1).bit_length()
 
 
-def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Case], str], list[Work]]:
+def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Case], str], Callable[[Case], Work]]:
     """`functional.lstm` on inputs padded to `to(steps, longest)`, with `lengths` if any is padded."""
     from jax_lstm import functional
 
-    def make(cases: Sequence[Case], measure: str) -> list[Work]:
+    def make(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
         longest = max(case.steps for case in cases)
         exact = all(to(case.steps, longest) == case.steps for case in cases)
 
@@ -84,7 +84,7 @@ def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Ca
             call = {FORWARD: lambda: forward(weights, xs, lengths), BACKWARD: lambda: both(weights, xs, lengths, scale)}
             return Work(lambda: jax.block_until_ready(call[measure]()), results)
 
-        return [work(case) for case in cases]
+        return work
 
     return make
 
@@ -93,7 +93,7 @@ def _pad(xs: np.ndarray, steps: int) -> Any:
     return jnp.asarray(np.pad(xs, ((0, steps - len(xs)), (0, 0), (0, 0))))
 
 
-def _by_fori_loop(cases: Sequence[Case], measure: str) -> list[Work]:
+def _by_fori_loop(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
     longest, run = max(case.steps for case in cases), jax.jit(run_steps)
 
     def work(case: Case) -> Work:
@@ -102,10 +102,10 @@ def _by_fori_loop(cases: Sequence[Case], measure: str) -> list[Work]:
         call = lambda: jax.block_until_ready(run(weights, xs, np.int32(case.steps)))  # noqa: E731
         return Work(call, lambda: outputs(call()[: case.steps]))
 
-    return [work(case) for case in cases]
+    return work
 
 
-def _by_cell(cases: Sequence[Case], measure: str) -> list[Work]:
+def _by_cell(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
     """Inputs and outputs are lists of steps, since slicing and stacking would compile for every length."""
     one = jax.jit(step)
 
@@ -123,11 +123,11 @@ def _by_cell(cases: Sequence[Case], measure: str) -> list[Work]:
 
         return Work(call, lambda: outputs(np.stack(call())))
 
-    return [work(case) for case in cases]
+    return work
 
 
 WAYS: dict[str, Way] = {
-    BASELINE: Way("torch.nn.LSTM, eager", lambda cases, measure: [in_torch(draw(case))[measure] for case in cases]),
+    BASELINE: Way("torch.nn.LSTM, eager", lambda cases, measure: lambda case: in_torch(draw(case))[measure]),
     "exact": Way("`scan kernel` jitted, as many compilations as lengths", padded(lambda steps, longest: steps, "scan")),
     "buckets": Way(
         "`scan kernel`, padded to the next power of two, with `lengths`",
@@ -159,7 +159,7 @@ def _measured(cases: Sequence[Case], measure: str, effort: Effort) -> list[Row]:
             admitted.not_offered[name] = reason
             continue
         try:
-            works = way.make(cases, measure)
+            works = list(map(way.make(cases, measure), cases))
             run = partial(_pass, works)
             with compilations() as count, clocked() as seconds:
                 run()

@@ -216,9 +216,13 @@ def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[An
 
     state = jax.eval_shape(start)
     run, specs = shard_step(lambda state, arrays, rows, numbers: run_steps(state, arrays, rows), mesh, state, 0)
-    calls = jax.ShapeDtypeStruct((CALLS, batch), np.int32, sharding=NamedSharding(mesh, row_spec(0)))
-    arrays = jax.ShapeDtypeStruct(text.shape, text.dtype, sharding=NamedSharding(mesh, P()))
-    return run, (jax.tree.map(lambda leaf, spec: _placed(leaf, mesh, spec), state, specs), arrays, calls, {})
+
+    def placed(shape: Sequence[int], dtype: Any, spec: P) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+    arrays, calls = placed(text.shape, text.dtype, P()), placed((CALLS, batch), np.int32, row_spec(0))
+    state = jax.tree.map(lambda leaf, spec: placed(leaf.shape, leaf.dtype, spec), state, specs)
+    return run, (state, arrays, calls, {})
 
 
 def flops(size: Size) -> float:
@@ -226,10 +230,6 @@ def flops(size: Size) -> float:
     units = size.hidden_size
     weights = size.layers * 4 * units * 2 * units + units * BYTE
     return 3 * 2.0 * weights * size.rows * size.steps
-
-
-def _placed(leaf: Any, mesh: Any, spec: P) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
 
 
 def _bytes(shape: Sequence[int], dtype: Any) -> int:

@@ -15,12 +15,12 @@ from rich.console import Console
 from benchmarks.__main__ import main
 from benchmarks.accuracy import commands, forecasts, memory, peers, series, transformer
 from benchmarks.accuracy.command import STUDIES, UNASKED, installed
-from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, spread
+from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, of_the_best, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, jobs, learn
 from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record, to_rows
-from benchmarks.accuracy.tables import clearly, notes, of_the_best, tables, tiles
+from benchmarks.accuracy.tables import clearly, notes, tables, tiles
 from benchmarks.accuracy.tasks import TASKS
 from benchmarks.core.record import RECORDS, Record, Recorder, begin, read, write
 from benchmarks.core.tables import markdown
