@@ -1,5 +1,7 @@
 """Compile programs ahead of time for chips that are not here; for TPUs, read the static cycles of their schedules.
 
+The chips are described to their compilers: libtpu for TPUs, XLA's CUDA plugin for NVIDIA GPUs.
+
 libtpu (`pip install "jax[tpu]"`) compiles for a described topology on a machine without one. On request it writes how
 many cycles the schedule of each operation of the final program takes. The estimate serves to compare programs, and no
 hardware has confirmed it: it is optimistic about HBM, and leaves out the overhead of a `while` loop itself.
@@ -22,7 +24,7 @@ from benchmarks.core.hlo import computations, runs
 from jax_lstm.checks import InputError, MissingExtraError, require
 from jax_lstm.kernels.fused import gpu
 
-# The smallest topology of each generation that libtpu describes; GPUs are described to XLA's CUDA plugin.
+# The smallest topology of each generation that libtpu describes.
 TPUS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2", "v5p": "v5p:2x2x1", "v4": "v4:2x2x1", "tpu7x": "tpu7x:2x2x1"}
 H100 = "h100"
 # Without these, libtpu looks for the machine that it is on, and for other processes that use it.

@@ -71,10 +71,6 @@ class Compiled:
     failed: str = ""
 
     @property
-    def floor(self) -> float:
-        return floor(self.chip, self.hidden_size, self.batch, self.measure)
-
-    @property
     def rows(self) -> list[Row]:
         case = f"H={self.hidden_size}, B={self.batch}, {self.dtype}"
         about = {name: getattr(self, name) for name in ("chip", "hidden_size", "batch", "dtype", "steps")}
@@ -86,11 +82,6 @@ class Compiled:
             Row(PART, case, self.contender, f"{self.measure}: {name}", unit, [value], about=about)
             for name, (unit, value) in figures.items()
         ]
-
-    @property
-    def outside(self) -> float:
-        """Cycles a step of the products outside of loops, at that peak."""
-        return self.products / self.steps / PEAKS[self.chip]
 
 
 def programs(quick: bool, only: str = "") -> list[Program]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.core import child
@@ -182,13 +182,6 @@ def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
         memory=memory(compiled) if target.topology else {},
         calls_kernel=PALLAS.search(text) is not None,
     )  # fmt: skip
-
-
-def lowered(size: Size, data: int, model: int, platform: str) -> str:
-    """Lower for a mesh of devices of another platform; returns the StableHLO."""
-    mesh = AbstractMesh((data, model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
-    run, arguments = program(size, mesh)
-    return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
 
 
 def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[Any, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 from rich.console import Console
 
 from benchmarks.__main__ import main
@@ -299,7 +300,9 @@ def test_what_devices_exchange(steps: list[scaling.Step]) -> None:
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_it_lowers_for_256_devices_that_are_not_there(steps: list[scaling.Step], platform: str) -> None:
     """With as many reductions as the program that XLA compiled for CPU has, and the bias that it sees twice."""
-    text = scaling.lowered(SMALL, 256, 1, platform)
+    mesh = AbstractMesh((256, 1), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
+    run, arguments = scaling.program(SMALL, mesh)
+    text = run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
     assert "num_partitions = 256" in text
     assert text.count("stablehlo.all_reduce") == 1 + sum(each.arrays for each in steps[1].exchanges)
 
