@@ -12,8 +12,10 @@ from rich.console import Console
 from benchmarks.accuracy import commands, forecasts, memory
 from benchmarks.accuracy.row import Job, Row, from_record, to_rows
 from benchmarks.accuracy.series import file_of
+from benchmarks.accuracy.tables import tables
 from benchmarks.core.record import Record, Recorder, begin, resumed
 from benchmarks.core.study import Study
+from benchmarks.core.tables import print_all
 from jax_lstm.checks import installs, require_extra, require_one_of, require_size
 
 STUDIES: dict[str, Callable[[bool, int], Iterator[Job]]] = {  # of `quick` and the number of seeds
@@ -64,7 +66,7 @@ class Accuracy(Study):
         carry_out(jobs, recorder)
         if commands.PART in self.study:
             run_commands(recorder, self.setting or tuple(commands.SETTINGS))
-        self.show(recorder.record, console)
+        print_all(console, tables(recorder.record), recorder.record.facts)
         return 0
 
 

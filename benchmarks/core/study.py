@@ -5,15 +5,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar
 
 from rich.console import Console
 from rich.markup import escape
-
-from benchmarks.core.record import Record
-from benchmarks.core.tables import print_facts, print_table
 
 
 @dataclass(frozen=True)
@@ -36,12 +32,6 @@ class Study(ABC):
         status = self.make(shlex.join(["python", "-m", "benchmarks", *arguments]), path, console)
         console.print(f"record: [bold]{escape(str(path))}[/]")
         return status
-
-    def show(self, record: Record, console: Console) -> None:
-        """Print the tables of the study, and where the record was made."""
-        for table in import_module(f"benchmarks.{self.NAME}.tables").tables(record):
-            print_table(console, table)
-        print_facts(console, record.facts)
 
     @abstractmethod
     def make(self, command: str, path: Path, console: Console) -> int:

@@ -13,11 +13,13 @@ from benchmarks.core.machine import cores, use_cores
 from benchmarks.core.record import Recorder, Row, begin, read, write
 from benchmarks.core.sampling import Plan
 from benchmarks.core.study import Study
+from benchmarks.core.tables import print_all
 from benchmarks.speed import kernels, submission
 from benchmarks.speed.check import again, judged, print_verdicts
 from benchmarks.speed.comparison import FULL, MEASURES, PART, QUICK, Setting, compare
 from benchmarks.speed.iterations import iterations
 from benchmarks.speed.scaling import scaling
+from benchmarks.speed.tables import tables
 from benchmarks.speed.training import ENSEMBLES, ensembles
 from jax_lstm.checks import require, require_extra, require_one_of
 
@@ -88,7 +90,7 @@ class Speed(Study):
         record = submission.sealed(recorder.record) if self.submit else recorder.record
         if self.submit:
             write(record, path)
-        self.show(record, console)
+        print_all(console, tables(record), record.facts)
         if recorded:
             verdicts = judged(recorded, record)
             print_verdicts(console, recorded, record, verdicts)
