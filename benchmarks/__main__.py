@@ -1,7 +1,9 @@
 """`python -m benchmarks COMMAND`, from a checkout."""
 
+import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any
 
@@ -33,9 +35,7 @@ def _parse(arguments: list[str]) -> Any:
     from benchmarks.device.command import Device
 
     if arguments[:1] == ["device"] and find_spec("tyro") is None:
-        from benchmarks.plain_options import parse
-
-        return parse(Device, "python -m benchmarks device", arguments[1:])
+        return plain(Device, "python -m benchmarks device", arguments[1:])
     import tyro
 
     from benchmarks.accuracy.command import Accuracy
@@ -47,6 +47,18 @@ def _parse(arguments: list[str]) -> Any:
     return tyro.extras.subcommand_cli_from_dict(
         commands, prog="python -m benchmarks", description=__doc__ or "", args=arguments or ["--help"]
     )
+
+
+def plain(command: type, prog: str, arguments: Sequence[str]) -> Any:
+    """The command, a dataclass with defaults, by argparse: its strings, numbers and flags."""
+    parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
+    for field in fields(command):
+        option = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            parser.add_argument(option, action="store_true")
+        else:
+            parser.add_argument(option, type=type(field.default), default=field.default)
+    return command(**vars(parser.parse_args(arguments)))
 
 
 def _fail(message: str, status: int) -> int:

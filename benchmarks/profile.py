@@ -48,7 +48,7 @@ def sampled(name: str, measure: str) -> list[Row]:
     """Run the call in a process and sample it from outside: time of a call, cores in use, share by kind of work."""
     case = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
-        data, looping = str(Path(folder, "perf.data")), child.command(__spec__.name, name, measure, LASTING + 1.0)
+        data, looping = str(Path(folder, "perf.data")), child.command(_loop, name, measure, LASTING + 1.0)
         with subprocess.Popen(looping, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             assert process.stdout is not None
             if process.stdout.readline().strip() != "ready":
@@ -114,7 +114,6 @@ def _loop(name: str, measure: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and sys.argv[1].startswith("["):
-        _loop(*json.loads(sys.argv[1]))
-    else:
-        main(*sys.argv[1:])
+    from benchmarks import profile as importable  # by the child; the functions of `__main__` are not
+
+    importable.main(*sys.argv[1:])

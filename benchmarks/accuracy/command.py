@@ -1,22 +1,33 @@
 """`python -m benchmarks accuracy`: forecasts, adding and copy memory, beside baselines and published figures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 
-from benchmarks.accuracy import commands
+from benchmarks.accuracy import commands, forecasts, memory
 from benchmarks.accuracy.row import Job, Row, from_record, to_rows
 from benchmarks.accuracy.series import file_of
-from benchmarks.accuracy.setting import QUICK, STUDIES, UNASKED, Setting
 from benchmarks.accuracy.tables import tables
 from benchmarks.core.record import Record, Recorder, begin, resumed
 from benchmarks.core.study import Study
-from benchmarks.core.tables import print_facts, print_table
+from benchmarks.core.tables import print_all
 from jax_lstm.checks import installs, require_extra, require_one_of, require_size
+
+STUDIES: dict[str, Callable[[bool, int], Iterator[Job]]] = {  # of `quick` and the number of seeds
+    "series": forecasts.series_jobs,
+    "intervals": forecasts.interval_jobs,
+    "etth1": forecasts.etth1_jobs,
+    "segrnn": forecasts.segrnn_jobs,
+    "adding": partial(memory.jobs, "adding"),
+    "copy": partial(memory.jobs, "copy"),
+    "peers": forecasts.peer_jobs,
+}
+UNASKED = tuple(name for name in STUDIES if name not in ("segrnn", "peers"))  # what is run if no study is named
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,8 @@ class Accuracy(Study):
         for name in self.setting:
             require_one_of("--setting", name, tuple(commands.SETTINGS))
         require_size("--seeds", self.seeds)
-        setting = QUICK if self.quick else Setting()
         studies = [STUDIES[name] for name in self.study or UNASKED if name in STUDIES]
-        jobs = installed((job for study in studies for job in study(setting, self.seeds)), console)
+        jobs = installed((job for study in studies for job in study(self.quick, self.seeds)), console)
         record = resumed(Path(self.resume), self.NAME, command) if self.resume else begin(self.NAME, command)
         for file in {job.file for job in jobs} - {""}:
             file_of(file)  # raises before anything is trained
@@ -56,23 +66,17 @@ class Accuracy(Study):
         carry_out(jobs, recorder)
         if commands.PART in self.study:
             run_commands(recorder, self.setting or tuple(commands.SETTINGS))
-        for table in tables(recorder.record):
-            print_table(console, table)
-        print_facts(console, recorder.record.facts)
+        print_all(console, tables(recorder.record), recorder.record.facts)
         return 0
 
 
 def installed(jobs: Iterable[Job], console: Console) -> list[Job]:
     """The jobs whose package is installed; the others are named."""
-    found, left_out = [], dict[str, None]()
-    for job in jobs:
-        if job.package and find_spec(job.package) is None:
-            left_out[job.package] = None
-        else:
-            found.append(job)
-    for package in left_out:
+    jobs = list(jobs)
+    missing = {job.package: None for job in jobs if job.package and find_spec(job.package) is None}
+    for package in missing:
         console.print(f"{package} is not installed and is left out: {installs(package, 'peers')}")
-    return found
+    return [job for job in jobs if job.package not in missing]
 
 
 def carry_out(jobs: Sequence[Job], recorder: Recorder) -> None:
@@ -82,7 +86,7 @@ def carry_out(jobs: Sequence[Job], recorder: Recorder) -> None:
     """
     before = from_record(recorder.record)
     rest = [row for row in recorder.record.rows if row.part not in {each.study for each in before}]
-    others = [row for row in before if not any(job.place(row) for job in jobs)]
+    others = [row for row in before if not any(job.of(row) for job in jobs)]
     found: list[Row | None] = [next((row for row in before if job.made(row)), None) for job in jobs]
 
     def kept() -> Record:

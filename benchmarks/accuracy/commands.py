@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.files import found
+from benchmarks.accuracy.series import TEXT, text_file
 from benchmarks.core.record import Record, Row
 from benchmarks.core.tables import ABSENT, Table
 from jax_lstm import cli
@@ -21,7 +21,6 @@ from jax_lstm.tasks import load_task, open_run
 
 PART, CURVE, MEASURE = "commands", "validation loss by epoch", "nats per character"
 SHAKESPEARE, VOWELS, WEATHER = "tinyshakespeare", "JapaneseVowels", "weather"
-TEXT, SOURCE = "tinyshakespeare.txt", "https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt"
 WINDOW, TRANSFORMER = 256, "Transformer"
 WINDOWS, DYNAMIC = f"windows of {WINDOW}", "dynamic"  # the ends of names of rows
 GOALS = {  # nats per character of the test part
@@ -51,7 +50,7 @@ def run(name: str, options: str) -> list[Row]:
     """Run `jax-lstm train OPTIONS` in a temporary run directory, then what is made of it."""
     words = shlex.split(options)
     if TEXT in words:
-        words[words.index(TEXT)] = str(found(TEXT, "TINYSHAKESPEARE", SOURCE))
+        words[words.index(TEXT)] = str(text_file())
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
         times = _timed(f"jax-lstm train {options}", ["train", *words, "--out", str(directory)])
@@ -67,10 +66,8 @@ def _timed(command: str, arguments: list[str]) -> dict[str, float]:
     status = cli.main(arguments)
     if status:
         raise InputError(f"{command}: ended with exit status {status}")
-    return {
-        "seconds": time.monotonic() - began,
-        "processor_seconds": sum(os.times()[:4]) - sum(before[:4]),
-    }
+    processors = sum(os.times()[:4]) - sum(before[:4])
+    return {"seconds": time.monotonic() - began, "processor_seconds": processors}
 
 
 def rows_of(name: str, options: str, directory: Path, times: dict[str, float]) -> list[Row]:

@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.published import ETTH1
-from benchmarks.accuracy.row import OURS, Figures, Job, Row
+from benchmarks.accuracy.row import OURS, Job
 from benchmarks.accuracy.series import file_of
 from jax_lstm.tasks import load_task, open_run
 from jax_lstm.tasks.calibration import interval_scores
@@ -109,67 +109,54 @@ def etth1_jobs(quick: bool, seeds: int) -> Iterator[Job]:
             yield from _jobs("etth1", table, etth1(columns, horizon), seeds)
 
 
-def segrnn_jobs(quick: bool) -> Iterator[Job]:
+def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:
+    """Our LSTM with each seed, after the baselines."""
+    published = ETTH1.get(name, {}).get(series.options["horizon"])
+    known = {"published": dict(zip(("mse", "mae"), published, strict=True))} if published else {}
+    for who in series.baselines:
+        yield _job(study, name, series, who, None, partial(_baseline, series, who), known=known)
+    for seed in range(seeds):
+        yield _job(study, name, series, OURS, seed, partial(_lstm, series, seed), known=known)
+
+
+def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Calibrated intervals of the series with many test windows; they need no seeds."""
+    for name in ("weather",) if quick else WITH_INTERVALS:
+        series = replace(SERIES[name], options=SERIES[name].options | {"interval": INTERVAL})
+        yield _job("intervals", name, series, OURS, 0, partial(_interval, series))
+
+
+def segrnn_jobs(quick: bool, seeds: int) -> Iterator[Job]:
     """One seed at one horizon, since it takes long."""
     recipe = Recipe(window=48, hidden=16, epochs=2, learning_rate=1e-2) if quick else Recipe()
     series = etth1(COLUMNS, 24 if quick else 96)
     config = series.options | {"recipe": asdict(recipe)}
-    run = partial(_segrnn, series, recipe, config)
-    yield Job("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, config, run, series.file)
-
-
-def _segrnn(series: Series, recipe: Recipe, config: dict[str, Any]) -> Row:
-    from benchmarks.accuracy import segrnn
-
-    task: Any = load(Series(series.file, series.options | {"window": recipe.window}), 0)
-    data = task.dataset
-    began = time.process_time()
-    model, curve = segrnn.train(data, recipe, 0)
-    seconds = time.process_time() - began
-    figures = segrnn.errors(model, data, "test") | {"epochs": float(len(curve["epoch"]))}
-    return Row("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, figures, seconds, config, curve=curve)
+    run = partial(_segrnn, series, recipe)
+    yield Job("segrnn", "multivariate", series.options["horizon"], SEGRNN, 0, config, run, file=series.file)
 
 
 def peer_jobs(quick: bool, seeds: int) -> Iterator[Job]:
     """Ours and those of other projects, all in this study, so that their times are of one run."""
     for name in WITH_PEERS[:1] if quick else WITH_PEERS:
         series = SERIES[name]
-        horizon, options = series.options["horizon"], series.options
         for seed in range(seeds):
-            yield Job("peers", name, horizon, OURS, seed, options, partial(_lstm, "peers", name, series, seed, {}),
-                      series.file)  # fmt: skip
+            yield _job("peers", name, series, OURS, seed, partial(_lstm, series, seed))
             for who, package in PEERS.items():
-                run = partial(_peer, name, series, who, seed)
-                yield Job("peers", name, horizon, who, seed, options, run, series.file, package)
+                yield _job("peers", name, series, who, seed, partial(_peer, series, who, seed), package=package)
 
 
-def _peer(name: str, series: Series, who: str, seed: int) -> Row:
-    from benchmarks.accuracy import peers
+def _job(study: str, name: str, series: Series, who: str, seed: int | None, measure: Any, **more: Any) -> Job:
+    options = series.options
+    return Job(study, name, options["horizon"], who, seed, options, measure, file=series.file, **more)
 
-    task: Any = load(series, 0)
+
+# What is measured: figures, seconds of the processor, and the curve of training
+
+
+def _baseline(series: Series, who: str) -> dict[str, Any]:
     began = time.process_time()
-    figures = peers.errors(who, task.dataset, seed)
-    seconds = time.process_time() - began
-    return Row("peers", name, series.options["horizon"], who, seed, figures, seconds, series.options)
-
-
-def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:
-    horizon, published = series.options["horizon"], ETTH1.get(name, {}).get(series.options["horizon"])
-    figures: Figures = dict(zip(("mse", "mae"), published, strict=True)) if published else {}
-    for who in series.baselines:
-        run = partial(_baseline, study, name, series, who, figures)
-        yield Job(study, name, horizon, who, None, series.options, run, series.file)
-    for seed in range(seeds):
-        run = partial(_lstm, study, name, series, seed, figures)
-        yield Job(study, name, horizon, OURS, seed, series.options, run, series.file)
-
-
-def _baseline(study: str, name: str, series: Series, who: str, published: Figures) -> Row:
-    began, options = time.process_time(), series.options
-    scores = _baselines(series.file, json.dumps(options))[who]
-    seconds = time.process_time() - began
-    found = {"mse": scores["mse"], "mae": scores["mae"]}
-    return Row(study, name, options["horizon"], who, None, found, seconds, options, published)
+    scores = _baselines(series.file, json.dumps(series.options))[who]
+    return {"figures": {"mse": scores["mse"], "mae": scores["mae"]}, "seconds": time.process_time() - began}
 
 
 @lru_cache(maxsize=1)
@@ -177,34 +164,44 @@ def _baselines(file: str, options: str) -> dict[str, Any]:
     return load(Series(file, json.loads(options)), 0).baselines("test")
 
 
-def _lstm(study: str, name: str, series: Series, seed: int, published: Figures) -> Row:
+def _lstm(series: Series, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         task, run, curve, seconds = _trained(series, seed, Path(folder))
         scores, validation = (evaluate(run, task, part).scores["LSTM"] for part in ("test", "val"))
-    config, options = task.config, series.options
+    config = task.config
     figures = {"mse": scores["mse"], "mae": scores["mae"], "validation mae": validation["mae"]}
     chosen = {"window": config.data.window, "segment": config.model.segment, "batch size": config.batch_size}
     figures |= chosen | {"epochs": float(len(curve["epoch"]))}
-    return Row(study, name, options["horizon"], OURS, seed, figures, seconds, options, published, curve=curve)
+    return {"figures": figures, "seconds": seconds, "curve": curve}
 
 
-def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:
-    """Calibrated intervals of the series with many test windows; they need no seeds."""
-    for name in ("weather",) if quick else WITH_INTERVALS:
-        series = SERIES[name]
-        options: dict[str, Any] = series.options | {"interval": INTERVAL}
-        run = partial(_interval, name, Series(series.file, options))
-        yield Job("intervals", name, options["horizon"], OURS, 0, options, run, series.file)
-
-
-def _interval(name: str, series: Series) -> Row:
+def _interval(series: Series) -> dict[str, Any]:
     """Means over the targets: of the coverage of the test part with its bootstrap interval, width and score."""
     with tempfile.TemporaryDirectory() as folder:
         task, run, curve, seconds = _trained(series, 0, Path(folder))
         found = interval_scores(run, task, evaluate(run, task, "test").predictions, "test").values()
     figures = {field: float(np.mean([getattr(one, field) for one in found])) for field in Coverage._fields}
-    figures["windows"] = float(task.size("test"))
-    return Row("intervals", name, series.options["horizon"], OURS, 0, figures, seconds, series.options, curve=curve)
+    return {"figures": figures | {"windows": float(task.size("test"))}, "seconds": seconds, "curve": curve}
+
+
+def _segrnn(series: Series, recipe: Recipe) -> dict[str, Any]:
+    from benchmarks.accuracy import segrnn
+
+    task: Any = load(replace(series, options=series.options | {"window": recipe.window}), 0)
+    began = time.process_time()
+    model, curve = segrnn.train(task.dataset, recipe, 0)
+    seconds = time.process_time() - began
+    figures = segrnn.errors(model, task.dataset, "test") | {"epochs": float(len(curve["epoch"]))}
+    return {"figures": figures, "seconds": seconds, "curve": curve}
+
+
+def _peer(series: Series, who: str, seed: int) -> dict[str, Any]:
+    from benchmarks.accuracy import peers
+
+    task: Any = load(series, 0)
+    began = time.process_time()
+    figures = peers.errors(who, task.dataset, seed)
+    return {"figures": figures, "seconds": time.process_time() - began}
 
 
 def _trained(series: Series, seed: int, directory: Path) -> tuple[Any, Any, dict[str, list[float]], float]:

@@ -15,7 +15,7 @@ from benchmarks.accuracy.row import OURS, THEIRS, Figures
 from benchmarks.accuracy.tasks import Batch, Task
 from jax_lstm.checks import require_extra
 from jax_lstm.models import Linear
-from jax_lstm.train.config import OptimConfig, to_dict
+from jax_lstm.train.config import OptimConfig
 from jax_lstm.train.optimizer import make_optimizer, make_schedule
 
 
@@ -35,10 +35,6 @@ class Learning:
     forget_scale: float
     reach: float
     optim: OptimConfig
-
-    def described(self) -> dict[str, Any]:
-        """The configuration as stored in the record."""
-        return to_dict(self)
 
 
 def normal(scales: tuple[float, ...]) -> Any:
@@ -128,12 +124,9 @@ class InTorch:
     def __init__(self, task: Task, net: Net, learning: Learning):
         torch: Any = require_extra("torch", "torch", "the PyTorch side")
         self._torch, self._classes, self._clip = torch, task.classes, learning.optim.clip_norm
-        self._net = torch.nn.ModuleDict(
-            {
-                "lstm": torch.nn.LSTM(task.input_size, learning.hidden_size),
-                "fc": torch.nn.Linear(learning.hidden_size, task.output_size),
-            }
-        )
+        lstm = torch.nn.LSTM(task.input_size, learning.hidden_size)
+        fc = torch.nn.Linear(learning.hidden_size, task.output_size)
+        self._net = torch.nn.ModuleDict({"lstm": lstm, "fc": fc})
         weights = {name: torch.from_numpy(array) for name, array in jl.state_dict(net).items()}
         self._net.load_state_dict(weights)
         assert learning.optim.optimizer == "adam"

@@ -12,18 +12,28 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Row:
-    """`size` is the horizon in hours, or T. `seed` is None for baselines.
-
-    `curve`: columns of equal length, `step` or `epoch` and the losses. `first`: the losses of the first steps, one by
-    one. `published`: the figures to beat. `guess`: those of a model that ignores its input.
-    """
+class Place:
+    """What tells a row from others; `size` is the horizon in hours, or T; `seed` is None for baselines."""
 
     study: str
     task: str
     size: int
     who: str
     seed: int | None
+
+    def of(self, row: "Row") -> bool:
+        """Whether the row is here, with any config."""
+        return all(getattr(self, name) == getattr(row, name) for name in ("study", "task", "size", "who", "seed"))
+
+
+@dataclass(frozen=True)
+class Row(Place):
+    """`curve`: columns of equal length, `step` or `epoch` and the losses.
+
+    `first`: the losses of the first steps, one by one. `published`: the figures to beat. `guess`: those of a model that
+    ignores its input.
+    """
+
     figures: Figures
     seconds: float
     config: dict[str, Any] = field(default_factory=dict)
@@ -34,26 +44,25 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A row to make; `file` is that of its series, if it is not in the project, `package` the one that makes it."""
+class Job(Place):
+    """A row to make: `measure` returns its figures, seconds, curve and first losses, `known` has its other fields.
 
-    study: str
-    task: str
-    size: int
-    who: str
-    seed: int | None
+    `file` is that of its series, if it is not in the project, `package` the one that makes it.
+    """
+
     config: dict[str, Any]
-    run: Callable[[], Row] = field(compare=False)
+    measure: Callable[[], dict[str, Any]] = field(compare=False)
+    known: dict[str, Figures] = field(default_factory=dict)
     file: str = ""
     package: str = ""
 
+    def run(self) -> Row:
+        place = (self.study, self.task, self.size, self.who, self.seed)
+        return Row(*place, config=self.config, **self.known, **self.measure())
+
     def made(self, row: Row) -> bool:
         """Whether the row is this job's, with the same config."""
-        return self.place(row) and self.config == row.config
-
-    def place(self, row: Row) -> bool:
-        """Whether the row is this job's, with any config."""
-        return all(getattr(self, name) == getattr(row, name) for name in ("study", "task", "size", "who", "seed"))
+        return self.of(row) and self.config == row.config
 
 
 CURVE, FIRST = "curve: ", "first losses"
@@ -64,13 +73,10 @@ def to_rows(row: Row) -> list[Recorded]:
     case, seed = f"{row.task}, {row.size}", {"seed": row.seed}
     about = seed | {"seconds": row.seconds, "config": row.config}
     about |= {name: value for name in ("published", "guess") if (value := getattr(row, name))}
-    rows = [
-        Recorded(row.study, case, row.who, name, samples=[value], about=about) for name, value in row.figures.items()
-    ]
     columns = {CURVE + name: values for name, values in row.curve.items()} | ({FIRST: row.first} if row.first else {})
-    return rows + [
-        Recorded(row.study, case, row.who, name, samples=values, about=seed) for name, values in columns.items()
-    ]
+    found = [(name, [value], about) for name, value in row.figures.items()]
+    found += [(name, values, seed) for name, values in columns.items()]
+    return [Recorded(row.study, case, row.who, name, samples=samples, about=known) for name, samples, known in found]
 
 
 def from_record(record: Record) -> list[Row]:
@@ -82,14 +88,10 @@ def from_record(record: Record) -> list[Row]:
     found = []
     for (study, case, who, seed), rows in groups.items():
         task, _, size = case.rpartition(", ")
-        about, columns = rows[0].about, {row.measure: row.samples for row in rows}
+        columns = {row.measure: row.samples for row in rows}
+        first = columns.pop(FIRST, [])
         curve = {name.removeprefix(CURVE): values for name, values in columns.items() if name.startswith(CURVE)}
-        figures = {name: values[0] for name, values in columns.items() if not name.startswith(CURVE) and name != FIRST}
-        found.append(
-            Row(
-                study, task, int(size), who, seed, figures, about["seconds"], about["config"],
-                about.get("published", {}),
-                about.get("guess", {}), curve, columns.get(FIRST, []),
-            )
-        )  # fmt: skip
+        figures = {name: values[0] for name, values in columns.items() if not name.startswith(CURVE)}
+        about = {name: value for name, value in rows[0].about.items() if name != "seed"}
+        found.append(Row(study, task, int(size), who, seed, figures, curve=curve, first=first, **about))
     return found

@@ -1,12 +1,13 @@
 """The files of the series: in `shared/data` in or beside the checkout, or made from a package that has them."""
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.files import found
-from jax_lstm.checks import require_extra
+from benchmarks.core.machine import ROOT
+from jax_lstm.checks import InputError, require_extra
 
 SOURCES = {  # of files that are not part of the project
     "ETTh1.csv": "https://github.com/zhouhaoyi/ETDataset (CC BY-ND 4.0)",
@@ -15,20 +16,29 @@ SOURCES = {  # of files that are not part of the project
     "nyc_taxi.csv": "https://github.com/numenta/NAB",
     "bike_sharing.csv": "https://archive.ics.uci.edu/dataset/275",
 }
+TEXT = "tinyshakespeare.txt"
+
+
+def text_file() -> Path:
+    return _found(TEXT, "TINYSHAKESPEARE", "https://github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt")
 
 
 @cache
 def file_of(name: str) -> Path:
-    if name in SOURCES:
-        path = found(name, f"{name.partition('.')[0].upper()}_CSV", SOURCES[name])
-        return _with_names(path) if name == "exchange_rate.csv" else path
+    """The file of a series."""
+    if name in SOURCES and name != "exchange_rate.csv":
+        return _source(name)
     path = Path(_folder().name, name)
-    _packaged(name).to_csv(path, index=False)
+    _table(name).to_csv(path, index=False)
     return path
 
 
-def _packaged(name: str) -> Any:
-    """The table of a package as a DataFrame."""
+def _table(name: str) -> Any:
+    """A series as a DataFrame."""
+    if name == "exchange_rate.csv":  # which has no line of names
+        import pandas
+
+        return pandas.read_csv(_source(name), header=None).rename(columns="c{}".format)
     if name == "pbs.csv":
         series = require_extra("sktime.datasets", "bench", "PBS").load_PBS_dataset()
         return series.to_timestamp().rename("scripts").rename_axis("date").reset_index()
@@ -38,13 +48,23 @@ def _packaged(name: str) -> Any:
     return datasets.sunspots.load_pandas().data.astype({"YEAR": int})
 
 
-def _with_names(path: Path) -> Path:
-    """The exchange rates' file has no line of names."""
-    import pandas
+def _source(name: str) -> Path:
+    return _found(name, f"{name.partition('.')[0].upper()}_CSV", SOURCES[name])
 
-    named = Path(_folder().name, path.name)
-    pandas.read_csv(path, header=None).rename(columns="c{}".format).to_csv(named, index=False)
-    return named
+
+def _found(name: str, variable: str, source: str) -> Path:
+    """The file `name`: the path in the environment variable, or `shared/data` in or beside the checkout.
+
+    Raises:
+        InputError: it was not found; the message gives its source.
+    """
+    named = os.environ.get(variable)
+    places = [Path(named)] if named else [folder / "shared" / "data" / name for folder in (ROOT, ROOT.parent)]
+    for place in places:
+        if place.is_file():
+            return place
+    where = " or ".join(os.path.relpath(place, ROOT) for place in places)
+    raise InputError(f"{name}: not found at {where}; get it from {source}, say {variable}=FILE")
 
 
 @cache

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.accuracy import commands
 from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, PEERS, SERIES
-from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, ratio, spread
+from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, of_the_best, ratio, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
 from benchmarks.core.charts import Chart, lines
@@ -30,7 +30,9 @@ def notes(record: Record) -> str:
     """How many series and figures of ETTh1 the LSTM forecasts better than the baselines."""
     rows, said = from_record(record), []
     known = of_the_best(rows)
-    clear = [clearly(rows, *each) for each in _figures_of_etth1(rows)]
+    sizes = [(table, horizon) for table, horizons in ETTH1.items() for horizon in horizons]
+    measured = [each for each in sizes if of(rows, "etth1", *each, OURS)]
+    clear = [clearly(rows, *each, figure) for each in measured for figure in ("mse", "mae")]
     if known:
         said.append(
             f"Of {len(known)} series the LSTM has a lower MSE than every baseline in {lower(known)}, "
@@ -44,15 +46,6 @@ def notes(record: Record) -> str:
     return " ".join(said)
 
 
-def of_the_best(rows: Sequence[Row]) -> list[float]:
-    """The MSE of each series relative to that of its best baseline."""
-    found = (
-        ratio(rows, "series", name, series.options["horizon"], "mse", series.baselines)
-        for name, series in SERIES.items()
-    )
-    return [one for one in found if one is not None]
-
-
 def clearly(rows: Sequence[Row], table: str, horizon: int, figure: str) -> int:
     """-1 if the LSTM's mean error is below that of ridge regression by more than its spread, 1 if above, else 0."""
     ours, ridge = of(rows, "etth1", table, horizon, OURS), mean(of(rows, "etth1", table, horizon, "ridge"), figure)
@@ -62,16 +55,6 @@ def clearly(rows: Sequence[Row], table: str, horizon: int, figure: str) -> int:
     return 1 if value > ridge else -1
 
 
-def _figures_of_etth1(rows: Sequence[Row]) -> list[tuple[str, int, str]]:
-    return [
-        (table, horizon, figure)
-        for table, horizons in ETTH1.items()
-        for horizon in horizons
-        for figure in ("mse", "mae")
-        if of(rows, "etth1", table, horizon, OURS)
-    ]
-
-
 def _goals(rows: Sequence[Row]) -> Table:
     cells, missing = [], 0
     for goal in goals(rows):
@@ -79,9 +62,8 @@ def _goals(rows: Sequence[Row]) -> Table:
             missing += 1
             continue
         wanted = f"at {'least' if goal.least else 'most'} {_number(goal.wanted)}"
-        cells.append(
-            (goal.text, wanted, _number(goal.reached, ".4g"), str(goal.seeds or ABSENT), "yes" if goal.met else "no")
-        )
+        reached = (_number(goal.reached, ".4g"), str(goal.seeds or ABSENT), "yes" if goal.met else "no")
+        cells.append((goal.text, wanted, *reached))
     notes = (f"Not measured yet: {missing} goals of `benchmarks/accuracy/goals.py`.",) if missing else ()
     return Table("Goals; means over seeds", ("goal", "wanted", "reached", "seeds", "met"), cells, notes=notes)
 
@@ -111,14 +93,8 @@ def _intervals(rows: Sequence[Row]) -> Table:
     for row in (row for row in rows if row.study == "intervals"):
         found = row.figures
         covers = f"{found['share']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
-        cells.append(
-            (
-                f"{row.task}, {row.size}",
-                f"{found['windows']:.0f}",
-                covers,
-                *(f"{found[name]:.4g}" for name in ("width", "score")),
-            )
-        )
+        sizes = (f"{found[name]:.4g}" for name in ("width", "score"))
+        cells.append((f"{row.task}, {row.size}", f"{found['windows']:.0f}", covers, *sizes))
     columns = ("series, horizon", "test windows", "covers (90% block bootstrap)", "mean width", "interval score")
     return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
@@ -182,18 +158,10 @@ def _memory(rows: Sequence[Row], task: str) -> Table:
                 continue
             first = first_losses_part(rows, task, length) if who == THEIRS else None
             accuracy = mean(found, "accuracy") if "accuracy" in found[0].figures else None
-            cells.append(
-                (
-                    f"T={length}, {who}",
-                    str(found[0].config["steps"]),
-                    _number(found[0].guess["loss"]),
-                    _number(found[0].published.get("loss")),
-                    _spread(found, "loss", "{:.3g}", "{:.1g}"),
-                    ABSENT if accuracy is None else f"{accuracy:.1%}",
-                    str(len(found)),
-                    ABSENT if first is None else f"{first:.1e}",
-                )
-            )
+            beside = (_number(found[0].guess["loss"]), _number(found[0].published.get("loss")))
+            reached = (_spread(found, "loss", "{:.3g}", "{:.1g}"), _number(accuracy, ".1%"))
+            alike = (str(len(found)), _number(first, ".1e"))
+            cells.append((f"T={length}, {who}", str(found[0].config["steps"]), *beside, *reached, *alike))
     columns = ("", "steps", "guessing", "published", "loss", "symbols right", "seeds", "first losses part by")
     notes = (f"Published: {TCN.paper}, {TCN.url}",)
     return Table(f"{TASKS[task]}, on sequences never seen in training", columns, cells, notes=notes)
@@ -215,8 +183,7 @@ def _seeds(rows: Sequence[Row], study: str) -> str:
 
 
 def _cell(rows: Sequence[Row], figure: str, form: str = ".3f") -> str:
-    value = mean(rows, figure)
-    return ABSENT if value is None else format(value, form)
+    return _number(mean(rows, figure), form)
 
 
 def _spread(rows: Sequence[Row], figure: str, form: str = "{:.4f}", width_form: str = "") -> str:
@@ -235,14 +202,11 @@ def charts(record: Record) -> dict[str, list[Chart]]:
     for table, horizons in ETTH1.items():
         measured = sorted({row.size for row in rows if (row.study, row.task) == ("etth1", table)})
         for at, figure in enumerate(("mse", "mae")):
-            series = {
-                who: [
-                    (h, value)
-                    for h in measured
-                    if (value := mean(of(rows, "etth1", table, h, who), figure)) is not None
-                ]
-                for who in (OURS, *BASELINES)
-            } | {"published LSTMa": [(horizon, published[at]) for horizon, published in horizons.items()]}
+            series = {}
+            for who in (OURS, *BASELINES):
+                means = {horizon: mean(of(rows, "etth1", table, horizon, who), figure) for horizon in measured}
+                series[who] = [(horizon, value) for horizon, value in means.items() if value is not None]
+            series["published LSTMa"] = [(horizon, published[at]) for horizon, published in horizons.items()]
             if series[OURS]:
                 chart = lines(f"ETTh1, {table}: {figure.upper()} over the horizon", series, "hours")
                 found.setdefault("Forecasts: lower is better", []).append(chart)
@@ -267,8 +231,7 @@ def curves(rows: Sequence[Row], task: str, length: int) -> Chart:
 
 def tiles(record: Record) -> list[tuple[str, str]]:
     rows, made = from_record(record), []
-    known = of_the_best(rows)
-    if known:
+    if known := of_the_best(rows):
         text = (
             "series that the LSTM forecasts, by default options, with a lower error than every baseline; by more than "
             f"1 % {lower(known, CLEARLY)}, and at most {max(known):.3f} times the best baseline's error"
@@ -276,6 +239,7 @@ def tiles(record: Record) -> list[tuple[str, str]]:
         made.append((f"{lower(known)} of {len(known)}", text))
     memory = [goal.met for goal in goals(rows) if goal.met is not None and goal.text.startswith(tuple(LENGTHS))]
     if memory:
-        text = "goals of the adding problem and copy memory met, PyTorch's alike"
-        made.append((f"{sum(memory)} of {len(memory)}", text))
+        made.append(
+            (f"{sum(memory)} of {len(memory)}", "goals of the adding problem and copy memory met, PyTorch's alike")
+        )
     return made

@@ -1,16 +1,18 @@
-"""Child processes: for code that may hang or abort, or because XLA reads its flags when it starts.
+"""Calls in child processes: for code that may hang or abort, or because XLA reads its flags when it starts.
 
-`run` starts `python -m MODULE JSON`, whose last line is its answer as JSON; `answer` is what the module calls.
+`run` starts `python -m benchmarks.core.child CALL`: a pickled function of a module and its arguments. The last line of
+its output is the pickled result.
 """
 
-import json
+import base64
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.core.record import ROOT
+from benchmarks.core.machine import ROOT
 
 
 class Outcome(NamedTuple):
@@ -20,8 +22,8 @@ class Outcome(NamedTuple):
     failed: str = ""
 
 
-def command(module: str, *arguments: Any) -> list[str]:
-    return [sys.executable, "-m", module, json.dumps(arguments)]
+def command(function: Callable[..., Any], *arguments: Any) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.core.child", _packed((function, arguments))]
 
 
 def environment(more: Mapping[str, str], flags: str = "") -> dict[str, str]:
@@ -31,22 +33,32 @@ def environment(more: Mapping[str, str], flags: str = "") -> dict[str, str]:
 
 
 def run(
-    module: str, *arguments: Any, seconds: float | None = None, flags: str = "", env: Mapping[str, str] | None = None
+    function: Callable[..., Any],
+    *arguments: Any,
+    seconds: float | None = None,
+    flags: str = "",
+    env: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a module with a time limit."""
+    """Call a function in a child, with a time limit."""
+    asked, options = command(function, *arguments), {"cwd": ROOT, "env": environment(env or {}, flags)}
     try:
-        ran = subprocess.run(
-            command(module, *arguments), cwd=ROOT, env=environment(env or {}, flags), capture_output=True, text=True,
-            timeout=seconds,
-        )  # fmt: skip
+        ran = subprocess.run(asked, **options, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired:
         return Outcome(failed=f"timed out after {seconds:.0f} s")
     if ran.returncode:
         lines = [line for line in ran.stderr.splitlines() if line.strip()]
         return Outcome(failed=lines[-1][:300] if lines else f"exit status {ran.returncode}")
-    return Outcome(json.loads(ran.stdout.splitlines()[-1]))
+    return Outcome(_unpacked(ran.stdout.splitlines()[-1]))
 
 
-def answer(function: Callable[..., Any]) -> None:
-    """Call `function` with the arguments of this process, and print what it returns."""
-    print(json.dumps(function(*json.loads(sys.argv[1])), allow_nan=False))
+def _packed(value: Any) -> str:
+    return base64.b64encode(pickle.dumps(value)).decode()
+
+
+def _unpacked(text: str) -> Any:
+    return pickle.loads(base64.b64decode(text))
+
+
+if __name__ == "__main__":
+    function, arguments = _unpacked(sys.argv[1])
+    print(_packed(function(*arguments)))

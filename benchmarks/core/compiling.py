@@ -1,6 +1,6 @@
 """The time of each stage of compiling a program, and figures of the result."""
 
-import contextlib
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
 from benchmarks.core import hlo
 from benchmarks.core.contenders.base import Work
@@ -127,16 +126,22 @@ def products(jaxpr: Any) -> float | None:
         name = equation.primitive.name
         if name == "while" or name.startswith("lstm_"):
             return None
-        if name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            total += 2.0 * np.prod(equation.outvars[0].aval.shape) * np.prod([left[axis] for axis in contracted])
+        total += product_flops(equation)
         within = [products(each) for each in inner(equation)]
         known = [count for count in within if count is not None]
         if len(known) < len(within):
             return None
         total += _times(equation) * (max(known) if name == "cond" else sum(known))
-    return float(total)
+    return total
+
+
+def product_flops(equation: Any) -> float:
+    """FLOPs of an equation that is a matrix product; 0 for others."""
+    if equation.primitive.name != "dot_general":
+        return 0.0
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    depth = math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+    return 2.0 * math.prod(equation.outvars[0].aval.shape) * depth
 
 
 def _times(equation: Any) -> int:
@@ -155,7 +160,7 @@ def inner(equation: Any) -> Iterator[Any]:
                 yield each
 
 
-@contextlib.contextmanager
+@contextmanager
 def clocked() -> Iterator[list[float]]:
     """The seconds of a block, appended to the list."""
     taken: list[float] = []

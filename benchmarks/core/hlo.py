@@ -6,7 +6,7 @@ The text is what `compiled.as_text()` gives: computations, one `name (...) -> ty
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ FREE = frozenset(("parameter", "constant", "tuple", "get-tuple-element", "bitcas
 
 
 class Instruction(NamedTuple):
+    type: str
     opcode: str
     calls: tuple[str, ...]
     body: str  # of a while
@@ -34,11 +35,10 @@ class Instruction(NamedTuple):
 class Loop:
     """A `while`: `trips` is None if the compiler does not know it; `kernels` are the launches of a step.
 
-    `counts`: instructions in the body by opcode, with those in fusions. `depth`: the number of loops around it.
+    `counts`: instructions in the body by opcode, with those in fusions.
     """
 
     trips: int | None
-    depth: int
     kernels: int
     counts: dict[str, int]
 
@@ -53,8 +53,13 @@ class Module:
 def read(text: str) -> Module:
     """Count the instructions and loops of a module."""
     found, entry = computations(text)
-    counts = Counter(each.opcode for body in found.values() for each in body)
-    return Module(counts.total(), dict(counts), list(_loops(found, entry, 0)))
+    counts, loops = Counter(each.opcode for body in found.values() for each in body), []
+    for each, *_ in runs(found, entry):
+        if each.body:
+            kernels = sum(inner.opcode not in FREE for inner in found[each.body])
+            inside = Counter(inner.opcode for inner, _, deeper in runs(found, each.body) if not deeper)
+            loops.append(Loop(each.trips, kernels, dict(inside)))
+    return Module(counts.total(), dict(counts), loops)
 
 
 def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
@@ -69,21 +74,12 @@ def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
             current = None
         elif current is not None and (instruction := INSTRUCTION.match(line)):
             body, trips = BODY.search(line), TRIPS.search(line)
-            is_loop = instruction[2] == "while" and body is not None
-            current.append(
-                Instruction(
-                    instruction[2],
-                    tuple(CALLED.findall(line)),
-                    body[1] if is_loop and body else "",
-                    int(trips[1]) if trips else None,
-                    line,
-                )
-            )
-    counted = {
-        name: [each if each.trips or not each.body else each._replace(trips=_trips(found, each)) for each in body]
-        for name, body in found.items()
-    }
-    return counted, entry
+            of_loop = body[1] if body and instruction[2] == "while" else ""
+            calls, known = tuple(CALLED.findall(line)), int(trips[1]) if trips else None
+            current.append(Instruction(instruction[1], instruction[2], calls, of_loop, known, line))
+    for body in found.values():
+        body[:] = [each._replace(trips=_trips(found, each)) if each.body and not each.trips else each for each in body]
+    return found, entry
 
 
 def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int | None:
@@ -94,25 +90,26 @@ def _trips(found: dict[str, list[Instruction]], loop: Instruction) -> int | None
     return int(limits[0]) if len(limits) == 1 and any("direction=LT" in line for line in lines) else None
 
 
-def _loops(computations: dict[str, list[Instruction]], name: str, depth: int) -> Iterator[Loop]:
-    """The loops that a computation runs, outer ones first."""
-    for each in computations.get(name, ()):
-        if each.body:
-            kernels = sum(inner.opcode not in FREE for inner in computations[each.body])
-            yield Loop(each.trips, depth, kernels, dict(_within(computations, each.body)))
-        for called in each.calls:
-            yield from _loops(computations, called, depth + bool(each.body))
+class Run(NamedTuple):
+    """An instruction that a program runs `times` times, None if unknown, within `depth` loops."""
+
+    instruction: Instruction
+    times: int | None
+    depth: int
 
 
-def _within(computations: dict[str, list[Instruction]], name: str) -> Counter[str]:
-    """Count instructions of a computation and of those that it calls, except inner loops."""
-    counts: Counter[str] = Counter()
-    for each in computations.get(name, ()):
-        counts[each.opcode] += 1
-        if not each.body:
-            for called in each.calls:
-                counts += _within(computations, called)
-    return counts
+def runs(computations: Mapping[str, Sequence[Instruction]], name: str, fused: bool = True) -> Iterator[Run]:
+    """The instructions of a computation and of those that it calls, or only of its loops; outer ones first."""
+
+    def within(name: str, times: int | None, depth: int) -> Iterator[Run]:
+        for each in computations.get(name, ()):
+            yield Run(each, times, depth)
+            trips = each.trips if each.body else 1
+            inner = None if times is None or trips is None else times * trips
+            for called in each.calls if fused else filter(None, (each.body,)):
+                yield from within(called, inner, depth + bool(each.body))
+
+    return within(name, 1, 0)
 
 
 KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
@@ -161,32 +158,22 @@ def exchanges(text: str) -> list[Exchange]:
     found, entry = computations(text)
     devices = DEVICES.search(text)
     once: dict[Any, Exchange] = {}
-    for at, (line, exchange) in enumerate(_exchanged(found, entry, 1, int(devices[1]) if devices else 1)):
-        chained = CHAINED.search(line)
+    for at, (each, times, _) in enumerate(runs(found, entry)):
+        if each.opcode.removesuffix("-start") not in KINDS:
+            continue
+        if times is None:
+            raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
+        exchange = _exchange(each, times, int(devices[1]) if devices else 1)
+        chained = CHAINED.search(each.line)
         key = chained.groups() if chained else at
-        once[key] = min(once.get(key, exchange), exchange, key=lambda each: each.times)
+        if exchange.group > 1:
+            once[key] = min(once.get(key, exchange), exchange, key=lambda each: each.times)
     return list(once.values())
 
 
-def _exchanged(
-    found: dict[str, list[Instruction]], name: str, times: int | None, devices: int
-) -> Iterator[tuple[str, Exchange]]:
-    for each in found.get(name, ()):
-        if each.opcode.removesuffix("-start") in KINDS:
-            if times is None:
-                raise ValueError(f"{each.opcode} in a loop of unknown length: {each.line.strip()[:120]}")
-            if (exchange := _exchange(each, times, devices)).group > 1:
-                yield each.line, exchange
-        trips = 1 if not each.body else each.trips
-        for called in each.calls:
-            yield from _exchanged(found, called, None if times is None or trips is None else times * trips, devices)
-
-
 def _exchange(each: Instruction, times: int, devices: int) -> Exchange:
-    instruction = INSTRUCTION.match(each.line)
-    assert instruction is not None
-    arrays = ARRAY.findall(instruction[1])
-    if instruction[1].startswith("(("):  # operands, then results
+    arrays = ARRAY.findall(each.type)
+    if each.type.startswith("(("):  # operands, then results
         arrays = arrays[len(arrays) // 2 :]
     size = sum(_bytes(*array) for array in arrays)
     return Exchange(each.opcode.removesuffix("-start"), size, len(arrays), _group(each.line, devices), times)
@@ -213,7 +200,5 @@ def _group(line: str, devices: int) -> int:
 
 def _bytes(dtype: str, sizes: str) -> int:
     bits = re.search(r"\d+", dtype)
-    count = 1
-    for size in filter(None, sizes.split(",")):
-        count *= int(size)
+    count = math.prod(int(size) for size in sizes.split(",") if size)
     return count * (int(bits[0]) if bits else 8) // 8  # pred is one byte

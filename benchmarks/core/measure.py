@@ -1,6 +1,6 @@
 """Rows of a record: contenders of one case that passed the gate, timed in turns; and the matrix peak."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,42 +23,36 @@ def operations(case: Case, measure: str) -> float:
     return PRODUCTS[measure] * case.flops - (case.input_flops if measure == TRAINING else 0.0)
 
 
-def timed(part: str, name: str, case: Case, measure: str, admitted: Admitted, plan: Plan, baseline: str) -> list[Row]:
-    """A row for every contender; those that did not pass have the reason."""
+def of_case(case: Case, measure: str) -> dict[str, Any]:
+    """The last arguments of `timed`, for calls of a case."""
     steps = case.steps if measure == STREAMING else 1
+    return {"about": {"shape": case.shape, "flops": operations(case, measure) / steps}, "steps": steps}
+
+
+def timed(
+    part: str,
+    name: str,
+    measure: str,
+    admitted: Admitted,
+    plan: Plan,
+    baseline: str,
+    about: dict[str, Any],
+    steps: int = 1,
+) -> list[Row]:
+    """A row for every contender, whose calls make `steps` steps; those that did not pass have the reason."""
     seconds, calls = sample({who: work.run for who, work in admitted.works.items()}, plan, steps)
     rows = []
     for who, work in admitted.works.items():
-        about = {"shape": case.shape, "flops": operations(case, measure) / steps, "calls": calls[who]}
-        about |= {"note": note} if (note := work.note()) else {}
-        rows.append(Row(part, name, who, measure, SECONDS, seconds[who], baseline, about=about))
-    return [*rows, *refused(part, name, case.shape, measure, admitted)]
+        more = {"calls": calls[who]} | ({"note": note} if (note := work.note()) else {})
+        rows.append(Row(part, name, who, measure, SECONDS, seconds[who], baseline, about=about | more))
+    return [*rows, *refused(part, name, measure, admitted, about)]
 
 
-def in_turns(
-    part: str,
-    name: str,
-    shape: str,
-    measure: str,
-    turns: Mapping[str, Call],
-    failed: Mapping[str, str],
-    plan: Plan,
-    baseline: str,
-    steps: int = 1,
-) -> list[Row]:
-    """Rows of calls that make `steps` steps, except for those that have failed."""
-    seconds, calls = sample({who: turn for who, turn in turns.items() if who not in failed}, plan, steps)
-    return [
-        Row(part, name, who, measure, SECONDS, seconds[who], baseline, about={"shape": shape, "calls": calls[who]})
-        for who in seconds
-    ] + refused(part, name, shape, measure, Admitted({}, dict(failed), {}))  # fmt: skip
-
-
-def refused(part: str, name: str, shape: str, measure: str, admitted: Admitted) -> list[Row]:
+def refused(part: str, name: str, measure: str, admitted: Admitted, about: dict[str, Any]) -> list[Row]:
     """Rows of those that failed or are not offered."""
     reasons = {who: FAILED + why for who, why in admitted.failed.items()}
     reasons |= {who: ABSENT + why for who, why in admitted.not_offered.items()}
-    return [Row(part, name, who, measure, status=why, about={"shape": shape}) for who, why in reasons.items()]
+    return [Row(part, name, who, measure, status=why, about=about) for who, why in reasons.items()]
 
 
 def limits(plan: Plan) -> list[Row]:

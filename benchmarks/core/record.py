@@ -88,9 +88,12 @@ class Record:
 
     def of(self, part: str, case: str = "", measure: str = "", contender: str = "") -> list[Row]:
         """Rows of a part; empty arguments match all."""
-        wanted = (case, measure, contender)
         found = self._groups.get((part, case, measure), ()) if case and measure else self._parts.get(part, ())
-        return [row for row in found if all(want in ("", has) for want, has in zip(wanted, _place(row), strict=True))]
+        return [
+            row
+            for row in found
+            if case in ("", row.case) and measure in ("", row.measure) and contender in ("", row.contender)
+        ]
 
     def row(self, part: str, case: str, measure: str, contender: str) -> Row | None:
         """The row that has samples, if there is one."""
@@ -143,10 +146,6 @@ class Record:
             "Submission": f"digest `{digest}`" if (digest := self.submission.get("digest")) else "",
         }
         return {name: text for name, text in found.items() if text}
-
-
-def _place(row: Row) -> tuple[str, str, str]:
-    return row.case, row.measure, row.contender
 
 
 def _grouped(rows: Iterable[Row], key: Any) -> dict[Any, list[Row]]:

@@ -49,7 +49,10 @@ def print_table(console: Console, table: Table) -> None:
         console.print(escape(note), highlight=False)
 
 
-def print_facts(console: Console, facts: dict[str, str]) -> None:
+def print_all(console: Console, tables: Iterable[Table], facts: dict[str, str]) -> None:
+    """The tables of a record, and where it was made."""
+    for table in tables:
+        print_table(console, table)
     grid = Grid.grid(padding=(0, 2))
     grid.add_column(style="bold")
     grid.add_column()

@@ -15,11 +15,11 @@ from benchmarks.core.gate import first_line
 from benchmarks.core.record import ABSENT, FAILED, Recorder, Row, begin
 from benchmarks.core.sampling import Plan
 from benchmarks.core.study import Study
-from benchmarks.core.tables import print_facts, print_table
+from benchmarks.core.tables import print_all
 from benchmarks.device import compiled, cuda, floor, grid, scan_settings
+from benchmarks.device.compile_for import H100, TPUS, require_compiler
 from benchmarks.device.parity import parity
 from benchmarks.device.tables import tables
-from benchmarks.device.topology import H100, TPUS, require_compiler
 from jax_lstm.checks import require, require_extra, require_one_of
 
 LATE = ABSENT + "no time was left"
@@ -89,7 +89,7 @@ class Device(Study):
                 continue
             tried(name, grid.rows(each, chosen, jax.default_backend(), plan, threads))
             longest, largest = max(longest, time.monotonic() - started), max(largest, size)
-        _show(console, recorder)
+        print_all(console, tables(recorder.record), recorder.record.facts)
         return int(any(row.failed for part in ("parity", "broken") for row in recorder.record.of(part)))
 
     def compiled(self, command: str, path: Path, console: Console) -> int:
@@ -101,11 +101,5 @@ class Device(Study):
             groups = (each.rows for each in cuda.compiled_for(sizes=cuda.QUICK if self.quick else cuda.GRID))
         for rows in groups:
             recorder.add(rows)
-        _show(console, recorder)
+        print_all(console, tables(recorder.record), recorder.record.facts)
         return 0
-
-
-def _show(console: Console, recorder: Recorder) -> None:
-    for table in tables(recorder.record):
-        print_table(console, table)
-    print_facts(console, recorder.record.facts)

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 import jax_lstm as jl
 from benchmarks.core import child
+from benchmarks.core.compiling import product_flops
 from benchmarks.core.contenders.base import BACKWARD, FORWARD
 from benchmarks.core.record import BYTES, FAILED, ROOT, Row
 from benchmarks.device.compile_for import PEAKS, PROFILE, SCHEDULED, compiled, estimates, memory, operations
-from benchmarks.device.loops import loops_of
 from jax_lstm import functional
 from jax_lstm.params import Sizes
 
@@ -30,8 +31,6 @@ LIMIT = 240.0  # seconds for a compilation, and on v5e for its estimates
 SHORT = 40.0  # seconds for estimates on other chips
 SETTLED = 4.0  # seconds without a new estimate, once those that matter are there
 CONTENDERS = FROZEN, STORED, SCAN, PALLAS = "lax.scan", "lax.scan, bfloat16 parameters", "scan", "pallas"
-
-
 PART, LOOPS, OUTSIDE = "compiled", "loops", "products outside"
 
 
@@ -72,10 +71,6 @@ class Compiled:
     failed: str = ""
 
     @property
-    def floor(self) -> float:
-        return floor(self.chip, self.hidden_size, self.batch, self.measure)
-
-    @property
     def rows(self) -> list[Row]:
         case = f"H={self.hidden_size}, B={self.batch}, {self.dtype}"
         about = {name: getattr(self, name) for name in ("chip", "hidden_size", "batch", "dtype", "steps")}
@@ -87,11 +82,6 @@ class Compiled:
             Row(PART, case, self.contender, f"{self.measure}: {name}", unit, [value], about=about)
             for name, (unit, value) in figures.items()
         ]
-
-    @property
-    def outside(self) -> float:
-        """Cycles a step of the products outside of loops, at that peak."""
-        return self.products / self.steps / PEAKS[self.chip]
 
 
 def programs(quick: bool, only: str = "") -> list[Program]:
@@ -114,12 +104,12 @@ def row(chip: str, program: Program) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         text, profiles = Path(folder, "program.txt"), Path(folder, "profiles")
         profiles.mkdir()
-        asked, env = (chip, program, str(text)), {"JAX_PLATFORMS": "cpu"}
-        found, failed = child.run(__name__, *asked, seconds=LIMIT, env=env)
+        asked, env = (_compiled, chip, program, text), {"JAX_PLATFORMS": "cpu"}
+        found, failed = child.run(*asked, seconds=LIMIT, env=env)
         if failed:
             return Compiled(chip, steps=STEPS, **size, failed=failed)
         env["LIBTPU_INIT_ARGS"] = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {PROFILE}={profiles}".strip()
-        command, limit = child.command(__name__, *asked), LIMIT if chip == "v5e" else SHORT
+        command, limit = child.command(*asked), LIMIT if chip == "v5e" else SHORT
         loop = _cycles(command, child.environment(env), text.read_text(encoding="utf-8"), profiles, limit)
     return Compiled(chip, steps=STEPS, **size, loop=loop, **found)
 
@@ -197,12 +187,89 @@ def plain_scan(params: Any, xs: Any, state: Any) -> Any:
     return ys, tuple(part[None] for part in last)
 
 
-def _answer(chip: str, program: list[Any], file: str) -> dict[str, Any]:
-    function, shapes, flops = built(chip, Program(*program))
+def _compiled(chip: str, program: Program, file: Path) -> dict[str, Any]:
+    """FLOPs of the products outside of loops, and memory; the text of the program goes to a file."""
+    function, shapes, flops = built(chip, program)
     found = compiled(function, *shapes, chip=chip)
-    Path(file).write_text(found.as_text(), encoding="utf-8")
+    file.write_text(found.as_text(), encoding="utf-8")
     return {"products": flops, "memory": memory(found)}
 
 
-if __name__ == "__main__":
-    child.answer(_answer)
+INLINED = ("jit", "pjit", "closed_call", "custom_jvp_call")
+
+
+# The loops of a program, without the operations over all steps around them: libtpu takes minutes to estimate a large
+# product, and what it costs is known, since it runs near the peak of the matrix units.
+
+
+class Loops(NamedTuple):
+    """`function(given, *arguments)`, the shapes of `given`, and the FLOPs of the matrix products that it leaves out."""
+
+    function: Callable[..., Any]
+    given: list[jax.ShapeDtypeStruct]
+    flops: float
+
+
+def loops_of(function: Callable[..., Any], leading: tuple[int, int], *shapes: Any) -> Loops:
+    """`function` without the operations outside of loops that read or write arrays (T, B, ...), `leading` being (T, B).
+
+    Their results are arguments instead. What happens to weights before a loop stays: it decides where XLA keeps them.
+    """
+    leaves, tree = jax.tree.flatten(shapes)
+    traced = jax.make_jaxpr(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)))(*leaves)
+    given: list[jax.ShapeDtypeStruct] = []
+    flops = [0.0]
+
+    def note(equation: Any) -> list[jax.Array]:
+        found = [jax.ShapeDtypeStruct(out.aval.shape, out.aval.dtype) for out in equation.outvars]
+        given.extend(found)
+        flops.append(product_flops(equation))
+        return [jnp.zeros(each.shape, each.dtype) for each in found]
+
+    jax.eval_shape(lambda *leaves: _run(traced, leaves, leading, note)[0], *leaves)
+
+    def run(given: list[Any], *arguments: Any) -> Any:
+        remaining = iter(given)
+
+        def take(equation: Any) -> list[jax.Array]:
+            return [next(remaining) for _ in equation.outvars]
+
+        return _run(traced, jax.tree.leaves(arguments), leading, take)
+
+    return Loops(run, given, sum(flops))
+
+
+def _run(
+    program: ClosedJaxpr, arguments: Any, leading: tuple[int, int], instead: Callable[[Any], list[jax.Array]]
+) -> tuple[list[Any], list[Any]]:
+    """Evaluate a program; also return the results of its loops, which XLA drops if nothing reads them."""
+    jaxpr = program.jaxpr
+    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
+    kept: list[Any] = []
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        operands = [atom.val if isinstance(atom, Literal) else values[atom] for atom in equation.invars]
+        if name == "platform_index":
+            platforms = enumerate(equation.params["platforms"])
+            found = [next(at for at, these in platforms if these is None or "tpu" in these)]
+        elif name in INLINED or (name == "cond" and isinstance(operands[0], int)):
+            inner = equation.params["branches"][operands.pop(0)] if name == "cond" else _program(equation)
+            found, more = _run(inner, operands, leading, instead)
+            kept += more
+        elif name != "scan" and any(_has(atom, leading) for atom in (*equation.invars, *equation.outvars)):
+            found = instead(equation)
+        else:
+            found = equation.primitive.bind(*operands, **equation.params)
+            found = found if equation.primitive.multiple_results else [found]
+            kept += found if name == "scan" else []
+        values.update(zip(equation.outvars, found, strict=True))
+    return [atom.val if isinstance(atom, Literal) else values[atom] for atom in jaxpr.outvars], kept
+
+
+def _has(atom: Any, leading: tuple[int, int]) -> bool:
+    return len(atom.aval.shape) == 3 and atom.aval.shape[:2] == leading
+
+
+def _program(equation: Any) -> ClosedJaxpr:
+    inner = next(value for value in equation.params.values() if isinstance(value, ClosedJaxpr | Jaxpr))
+    return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, [])

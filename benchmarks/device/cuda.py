@@ -27,8 +27,7 @@ import jax.numpy as jnp
 from benchmarks.core import child, hlo
 from benchmarks.core.record import FAILED, Record, Row
 from benchmarks.core.tables import Table
-from benchmarks.device.compile_for import compiled
-from benchmarks.device.topology import H100
+from benchmarks.device.compile_for import H100, compiled
 from jax_lstm import functional
 from jax_lstm.checks import MissingExtraError
 from jax_lstm.kernels import Call, Fused
@@ -112,11 +111,11 @@ def compiled_for(chip: str = H100, sizes: list[Size] = GRID) -> Iterator[Kernel]
     for size, gradients in product(sizes, (False, True)):
         with tempfile.TemporaryDirectory() as folder:
             dump = {f"MOSAIC_GPU_DUMP_{name}": "1" for name in ("PTXAS", "SASS")} | {"MOSAIC_GPU_DUMP_TO": folder}
-            found, failed = child.run(__spec__.name, chip, size, gradients, seconds=LIMIT, env=env | dump)
+            found, failed = child.run(rows, chip, size, gradients, seconds=LIMIT, env=env | dump)
         if failed:
             yield Kernel(chip, BACKWARD if gradients else INFER, *size, failed=failed)
         else:
-            yield from (Kernel(**row) for row in found)
+            yield from found
 
 
 def _compiler() -> Path:
@@ -130,7 +129,7 @@ def _compiler() -> Path:
     return Path(str(found[0].locate())).parents[1]
 
 
-def rows(chip: str, size: Size, gradients: bool) -> Iterator[Kernel]:
+def rows(chip: str, size: Size, gradients: bool) -> list[Kernel]:
     """Compile one program, with our kernel and in plain JAX; in a child process."""
     compute = "bfloat16" if size.dtype == "bfloat16" else "float32"
     shapes = Sizes(size.hidden_size, size.hidden_size, 1).shapes()
@@ -150,11 +149,13 @@ def rows(chip: str, size: Size, gradients: bool) -> Iterator[Kernel]:
         if not refused:
             program(Fused(lowering="pallas", chip=chip))
         launches = [loop.kernels for loop in hlo.read(program(Fused(lowering="plain")).as_text()).loops]
+    found = []
     for at, measure in enumerate((FORWARD, BACKWARD) if gradients else (INFER,)):
         row = Kernel(chip, measure, *size, cut.blocks, launches=launches[at], failed=refused)
         chunks = (4 if measure == BACKWARD else 1) * cut.hidden // cut.chunk
         count = chunks * OF_CHUNK * (3 if cut.parts == 2 else 1)
-        yield row if refused else dataclasses.replace(row, **_dumped(measure, count))
+        found.append(row if refused else dataclasses.replace(row, **_dumped(measure, count)))
+    return found
 
 
 def _dumped(measure: str, count: int) -> dict[str, int]:
@@ -223,11 +224,3 @@ def table(record: Record) -> Table:
     columns = ("type", "H", "blocks", "shared memory, KiB", *COUNTS.values())
     notes = sorted({f"{row.case}, {row.measure}: {row.failed}" for row in record.of(PART) if row.failed})
     return Table("The kernel for Hopper: inference / forward / backward", columns, cells, notes=tuple(notes))
-
-
-def _answer(chip: str, size: list[Any], gradients: bool) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(row) for row in rows(chip, Size(*size), gradients)]
-
-
-if __name__ == "__main__":
-    child.answer(_answer)

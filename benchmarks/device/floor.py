@@ -11,8 +11,7 @@ from benchmarks.core.contenders.base import FORWARD
 from benchmarks.core.measure import product
 from benchmarks.core.record import SECONDS, Record, Row
 from benchmarks.core.sampling import Plan, sample
-from benchmarks.device.grid import TORCH_HAS
-from benchmarks.device.precisions import PRECISIONS, computed_in
+from benchmarks.device.grid import PRECISIONS, TORCH_HAS, computed_in
 
 PART = "limit"
 PRODUCT, COPY = "product", "copy"

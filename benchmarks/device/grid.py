@@ -2,24 +2,52 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from benchmarks.core.cases import Case, Problem, draw
-from benchmarks.core.contenders.base import BACKWARD, FORWARD, Results, Runner, refusal
+from benchmarks.core.contenders.base import BACKWARD, FORWARD, Results, Runner, Work, refusal
 from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.contenders.in_torch import device, in_torch
-from benchmarks.core.gate import LIMITS, first_line
-from benchmarks.core.measure import operations
-from benchmarks.core.record import ABSENT, FAILED, SECONDS, Row
-from benchmarks.core.sampling import Plan, sample
-from benchmarks.device.precisions import PRECISIONS, Precision, computed_in
+from benchmarks.core.gate import LIMITS, Admitted, first_line
+from benchmarks.core.measure import of_case, timed
+from benchmarks.core.record import Row
+from benchmarks.core.sampling import Call, Plan
 from jax_lstm.checks import InputError
 from jax_lstm.kernels import KERNELS
 from jax_lstm.tolerances import difference
+
+
+class Precision(NamedTuple):
+    """`dtype` of weights, inputs and outputs; `matmul` is JAX's name of the precision of float32 products."""
+
+    dtype: str
+    matmul: str
+    tf32: bool
+
+
+PRECISIONS = {
+    "TF32": Precision("float32", "tensorfloat32", True),
+    "bfloat16": Precision("bfloat16", "default", True),
+    "float32": Precision("float32", "highest", False),
+    "float16": Precision("float16", "default", True),
+}
+
+
+@contextmanager
+def computed_in(precision: Precision) -> Any:
+    """Set the matmul precision of both frameworks in a context."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
+    flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=precision.tf32)
+    with flags, jax.default_matmul_precision(precision.matmul):
+        yield
+
 
 TORCH, PACKED = "torch", "torch packed"
 TORCH_HAS = ("gpu", "cpu")  # JAX's platforms on which PyTorch runs too
@@ -82,65 +110,44 @@ def rows(case: Case, grid: Grid, platform: str, plan: Plan, threads: int) -> Ite
     PyTorch is the baseline, so it is timed even if it differs from float64 by more than the limit. Then this is noted,
     and ours may differ by twice as much as PyTorch.
     """
-    problem, names = draw(case), kernels()
+    problem, names, name = draw(case), kernels(), f"H={case.hidden_size}, B={case.batch}"
     built = {name: _runners(problem, PRECISIONS[name], names, platform) for name in grid.precisions}
-    _compile(
-        {
-            (name, who, measure): (PRECISIONS[name].matmul, made[who][measure].run)
-            for name, (made, _) in built.items()
-            for who in made
-            if who in names
-            for measure in MEASURES
-        },
-        threads,
-    )
+    jobs = [(name, who, measure) for name, (made, _) in built.items() for who in made for measure in MEASURES]
+    calls = {(name, who, measure): built[name][0][who][measure].run for name, who, measure in jobs if who in names}
+    _compile(calls, threads)
     place = device() if platform in TORCH_HAS else "cpu"
     expected = {measure: in_torch(problem, dtype="float64", place=place)[measure].results() for measure in MEASURES}
     for precision, (made, broken) in built.items():
-        found = _errors(made, precision, expected, threads)
+        errors = _errors(made, precision, expected, threads)
         for measure in MEASURES:
-            errors = {who: found[who, measure] for who in made}
-            admitted, failed, notes = _judged(
-                errors, LIMITS[precision]["outputs" if measure == FORWARD else "gradient"]
-            )
+            limit = LIMITS[precision]["outputs" if measure == FORWARD else "gradient"]
+            admitted = _judged({who: (made[who][measure], errors[who, measure]) for who in made}, limit)
+            admitted.failed.update(broken)
             with computed_in(PRECISIONS[precision]):
-                seconds, calls = sample({who: made[who][measure].run for who in admitted}, plan)
-            name, about = (
-                f"H={case.hidden_size}, B={case.batch}",
-                {"shape": case.shape, "flops": operations(case, measure)},
-            )
-            refused = {who: error.text for who, error in errors.items() if error.refused}
-            reasons = {who: FAILED + why for who, why in (broken | failed).items()}
-            reasons |= {who: ABSENT + why for who, why in refused.items()}
-            yield [
-                Row(
-                    precision,
-                    name,
-                    who,
-                    measure,
-                    SECONDS,
-                    taken,
-                    TORCH,
-                    about=about | {"calls": calls[who]} | ({"note": notes[who]} if who in notes else {}),
-                )
-                for who, taken in seconds.items()
-            ] + [Row(precision, name, who, measure, status=why, about=about) for who, why in reasons.items()]
+                found = timed(precision, name, measure, admitted, plan, TORCH, **of_case(case, measure))
+            yield found
 
 
-def _judged(errors: Mapping[str, Error], limit: float) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """Those to time, why others failed, and notes; see `rows`."""
-    theirs = errors[TORCH].relative if TORCH in errors else 0.0
+def _judged(works: Mapping[str, tuple[Work, Error]], limit: float) -> Admitted:
+    """Those to time, with notes, and why others are not timed; see `rows`."""
+    theirs = works[TORCH][1].relative if TORCH in works else 0.0
     allowed = max(limit, 2 * theirs) if np.isfinite(theirs) else limit
-    admitted, failed, notes = [], {}, {}
-    for who, error in errors.items():
+    found = Admitted({}, {}, {})
+    for who, (work, error) in works.items():
         compared_with = who in (TORCH, PACKED) and np.isfinite(error.relative)
-        if compared_with or error.relative <= allowed:
-            admitted.append(who)
-        elif not error.refused:
-            failed[who] = error.text or f"off by {error.relative:.1e}, more than {allowed:.0e}"
-        if compared_with and error.relative > limit:
-            notes[who] = f"off by {error.relative:.1e}, more than {limit:.0e}"
-    return admitted, failed, notes
+        if error.refused:
+            found.not_offered[who] = error.text
+        elif compared_with and error.relative > limit:
+            found.works[who] = work._replace(note=partial(_off, error, limit))
+        elif compared_with or error.relative <= allowed:
+            found.works[who] = work
+        else:
+            found.failed[who] = error.text or _off(error, allowed)
+    return found
+
+
+def _off(error: Error, limit: float) -> str:
+    return f"off by {error.relative:.1e}, more than {limit:.0e}"
 
 
 def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[Any], Any], threads: int) -> Any:
@@ -151,13 +158,13 @@ def _in_turn(jobs: Sequence[Any], alone: Callable[[Any], bool], call: Callable[[
     return {job: done[job] if job in done else call(job) for job in jobs}
 
 
-def _compile(calls: Mapping[tuple[str, str, str], tuple[str, Any]], threads: int) -> None:
-    """Call each once, with its matmul precision, which is local to a thread."""
+def _compile(calls: Mapping[tuple[str, str, str], Call], threads: int) -> None:
+    """Call each once, in the matmul precision of its name, which is local to a thread."""
 
     def tried(job: tuple[str, str, str]) -> None:
-        matmul, call = calls[job]
+        matmul = PRECISIONS[job[0]].matmul
         with jax.default_matmul_precision(matmul), suppress(Exception):  # `_errors` reports it
-            call()
+            calls[job]()
 
     _in_turn(list(calls), lambda job: job[1] in HUNGRY, tried, threads)
 

@@ -27,8 +27,8 @@ PLAN = Plan(budget=0.5, least=3, most=9)
 def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[list[Row]]:
     """Rows for each set of flags; a child has failed if it exceeds its share of `seconds`."""
     for name, flags in FLAGS.items():
-        asked = (jax.default_backend(), case.hidden_size, case.batch, case.steps, unrolls)
-        found, failed = child.run(__name__, *asked, seconds=seconds / len(FLAGS), flags=flags)
+        platform, share = jax.default_backend(), seconds / len(FLAGS)
+        found, failed = child.run(measured, platform, case, unrolls, seconds=share, flags=flags)
         about = {"shape": case.shape} | ({"note": f"XLA_FLAGS={flags}"} if flags else {})
         if failed:
             yield [Row(PART, name, "scan", "a call", status=FAILED + failed, about=about)]
@@ -36,8 +36,10 @@ def settings(case: Case, unrolls: tuple[int, ...], seconds: float) -> Iterator[l
             yield [Row(PART, name, "scan", setting, SECONDS, taken, about=about) for setting, taken in found.items()]
 
 
-def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
+def measured(platform: str, case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
     """Seconds by `unroll`, type and measure; float32 at JAX's default matmul precision."""
+    if platform != jax.default_backend():
+        raise RuntimeError(f"JAX runs on {jax.default_backend()}; not on {platform}")
     problem = draw(case)
     turns = {
         f"unroll {unroll}, {dtype}, {measure}": ours(Scan(unroll=unroll), jnp.dtype(dtype))(problem)[measure].run
@@ -48,13 +50,3 @@ def measured(case: Case, unrolls: tuple[int, ...]) -> dict[str, list[float]]:
     with ThreadPoolExecutor() as pool:  # compile
         list(pool.map(lambda run: run(), turns.values()))
     return sample(turns, PLAN)[0]
-
-
-def _answer(platform: str, hidden: int, batch: int, steps: int, unrolls: list[int]) -> dict[str, list[float]]:
-    if platform != jax.default_backend():
-        raise RuntimeError(f"JAX runs on {jax.default_backend()}; not on {platform}")
-    return measured(Case(batch, steps, hidden, hidden), tuple(unrolls))
-
-
-if __name__ == "__main__":
-    child.answer(_answer)

@@ -11,8 +11,8 @@ from benchmarks.device.compiled import LOOPS, OUTSIDE, PART, floor
 from benchmarks.device.floor import COPY
 from benchmarks.device.floor import PART as LIMIT
 from benchmarks.device.floor import floor as least_of
+from benchmarks.device.grid import PRECISIONS
 from benchmarks.device.parity import PART as PARITY
-from benchmarks.device.precisions import PRECISIONS
 from benchmarks.device.scan_settings import PART as SETTINGS
 
 MEASURES = (FORWARD, BACKWARD)

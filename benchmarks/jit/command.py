@@ -7,10 +7,10 @@ import jax
 import tyro
 from rich.console import Console
 
-from benchmarks.core.cores import use_cores
+from benchmarks.core.machine import use_cores
 from benchmarks.core.record import Recorder, begin
 from benchmarks.core.study import Study
-from benchmarks.core.tables import print_facts, print_table
+from benchmarks.core.tables import print_all
 from benchmarks.jit.sweeps import QUICK, SWEEPS, Setting
 from benchmarks.jit.tables import tables
 from benchmarks.jit.variants import VARIANTS
@@ -43,9 +43,7 @@ class Jit(Study):
         for name, groups in SWEEPS.items():
             for rows in groups(setting) if not self.sweep or name in self.sweep else ():
                 recorder.add(rows)
-        for table in tables(recorder.record):
-            print_table(console, table)
-        print_facts(console, recorder.record.facts)
+        print_all(console, tables(recorder.record), recorder.record.facts)
         return int(any(row.failed for row in recorder.record.rows))
 
     def _setting(self) -> Setting:

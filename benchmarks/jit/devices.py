@@ -1,8 +1,6 @@
 """Split the batch over devices of the host, in a child process, since their number is fixed when JAX starts."""
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +12,6 @@ from benchmarks.core.cases import Case
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import Contender
 from benchmarks.core.record import FAILED, Row
-from benchmarks.core.sampling import Plan
 from benchmarks.jit.measure import Effort, named, rows
 from benchmarks.jit.networks import Network, layer_by_layer, scan
 from benchmarks.jit.variants import VARIANTS, Variant, build, by_kernel
@@ -34,17 +31,11 @@ def on_devices(
     case: Case, count: int, effort: Effort, measures: Sequence[str], names: Sequence[str] = tuple(NETWORKS)
 ) -> list[Row]:
     """The rows, from a child with `count` devices and as many threads as this process."""
-    asked = (dataclasses.asdict(case), count, effort.plan, effort.compiles, str(effort.texts or ""), measures, names)
-    found = child.run(__name__, *asked)
+    found = child.run(_measured, case, count, effort, measures, names)
     if found.failed:
-        why = f"{FAILED}the process ended: {found.failed}"
-        return [
-            Row(PART, named(case), name + way, measure, status=why)
-            for measure in measures
-            for name in names
-            for way in WAYS
-        ]
-    return [Row(**row) for row in found.value]
+        why, ways = f"{FAILED}the process ended: {found.failed}", [name + way for name in names for way in WAYS]
+        return [Row(PART, named(case), who, measure, status=why) for measure in measures for who in ways]
+    return found.value
 
 
 def variants(count: int, names: Sequence[str]) -> dict[str, Variant]:
@@ -67,19 +58,9 @@ def _mapped(network: Network, mesh: Any) -> Network:
     return jax.shard_map(network, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False)
 
 
-def _answer(
-    case: dict[str, Any], count: int, plan: Any, compiles: int, texts: str, measures: Any, names: Any
-) -> list[dict[str, Any]]:
+def _measured(case: Case, count: int, effort: Effort, measures: Sequence[str], names: Sequence[str]) -> list[Row]:
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", count)
     jax.config.update("jax_enable_compilation_cache", False)
-    effort = Effort(Plan(*plan), compiles, texts=Path(texts) if texts else None)
-    return [
-        dataclasses.asdict(row)
-        for measure in measures
-        for row in rows(PART, Case(**case), measure, variants(count, names), effort, count)
-    ]
-
-
-if __name__ == "__main__":
-    child.answer(_answer)
+    groups = (rows(PART, case, measure, variants(count, names), effort, count) for measure in measures)
+    return [row for group in groups for row in group]

@@ -41,14 +41,10 @@ class Seen:
     def __getitem__(self, name: str) -> Figure:
         loop, _, of = name.partition(" ")
         found = self.samples(of if loop in LOOPS else name)
-        value = (
-            found.samples[LOOPS[loop]]
-            if loop in LOOPS
-            else sum(found.samples)
-            if found.unit == "by loop"
-            else found.value
-        )
-        return Figure(value, lambda value: units.figure(value, "" if found.unit == "by loop" else found.unit))
+        if found.unit != "by loop":
+            return Figure(found.value, lambda value: units.figure(value, found.unit))
+        value = found.samples[LOOPS[loop]] if loop in LOOPS else sum(found.samples)
+        return Figure(value, lambda value: units.figure(value, ""))
 
     @property
     def compiled(self) -> Figure:
@@ -192,12 +188,9 @@ def spreading(record: Record) -> Figures:
     found: dict[str, Any] = {}
     for end, name in (("", "scan"), ("_own", "scan kernel")):
         one, sharded, mapped = see(record, "devices", name, f"{name}, sharded inputs", f"{name}, shard_map")
-        found |= {f"sharded{end}": one / sharded, f"mapped{end}": one / mapped}
-        found |= {
-            f"inside{end}": sharded["collectives in a step"],
-            f"inside_mapped{end}": mapped["collectives in a step"],
-        }
-        found["count"] = one.devices
+        found |= {f"sharded{end}": one / sharded, f"mapped{end}": one / mapped, "count": one.devices}
+        inside, inside_mapped = (each["collectives in a step"] for each in (sharded, mapped))
+        found |= {f"inside{end}": inside, f"inside_mapped{end}": inside_mapped}
     return found
 
 

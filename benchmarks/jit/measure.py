@@ -13,7 +13,7 @@ from benchmarks.core.compiling import clocked, compilations, figures, in_stages
 from benchmarks.core.contenders import BASELINE
 from benchmarks.core.contenders.base import Work
 from benchmarks.core.gate import admit, first_line, lineup
-from benchmarks.core.measure import timed
+from benchmarks.core.measure import of_case, timed
 from benchmarks.core.record import SECONDS, Row
 from benchmarks.core.sampling import Plan
 from benchmarks.jit.variants import Variant
@@ -44,11 +44,8 @@ def rows(
     part: str, case: Case, measure: str, variants: Mapping[str, Variant], effort: Effort, devices: int = 1
 ) -> list[Row]:
     """A row for the calls of each variant, and one for each further figure."""
-    built = lineup(
-        {name: each.contender for name, each in variants.items()},
-        case,
-        {name: why for name, each in variants.items() if (why := each.refusal(case, measure))},
-    )
+    barred = {name: why for name, each in variants.items() if (why := each.refusal(case, measure))}
+    built = lineup({name: each.contender for name, each in variants.items()}, case, barred)
     taken: dict[str, Taken] = {}
     for name, runner in built.runners.items():
         texts = effort.texts and effort.texts / f"{_file_name(part, name, measure, named(case))}.txt"
@@ -65,7 +62,7 @@ def rows(
     for work in admitted.works.values():
         work.run()  # the caches were cleared
     found = []
-    for row in timed(part, named(case), case, measure, admitted, effort.plan, BASELINE):
+    for row in timed(part, named(case), measure, admitted, effort.plan, BASELINE, **of_case(case, measure)):
         variant = variants[row.contender]
         about = row.about | {"about": variant.contender.about}
         about |= {"devices": devices} if devices > 1 else {}

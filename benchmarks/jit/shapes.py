@@ -1,6 +1,8 @@
 """Ten sequence lengths: compiled one by one, padded to a few, or to one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,9 +24,8 @@ from benchmarks.core.contenders.base import (
 )
 from benchmarks.core.contenders.in_torch import in_torch
 from benchmarks.core.gate import Admitted, fault, first_line, oracle
-from benchmarks.core.measure import refused
+from benchmarks.core.measure import timed
 from benchmarks.core.record import SECONDS, Row
-from benchmarks.core.sampling import sample
 from benchmarks.jit.measure import Effort
 from benchmarks.jit.networks import run_steps, start, step
 
@@ -32,10 +33,10 @@ PART = "shapes"
 
 
 class Way(NamedTuple):
-    """`make(cases, measure)` prepares a call for each length, and the results that the gate checks."""
+    """`make(cases, measure)` prepares what makes a call for each length, and the results that the gate checks."""
 
     about: str
-    make: Callable[[Sequence[Case], str], list[Work]]
+    make: Callable[[Sequence[Case], str], Callable[[Case], Work]]
     measures: tuple[str, ...] = (FORWARD, BACKWARD)
     backend: str = ""
 
@@ -51,11 +52,11 @@ def bucket(steps: int) -> int:
     return 1 << (steps - 1).bit_length()
 
 
-def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Case], str], list[Work]]:
+def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Case], str], Callable[[Case], Work]]:
     """`functional.lstm` on inputs padded to `to(steps, longest)`, with `lengths` if any is padded."""
     from jax_lstm import functional
 
-    def make(cases: Sequence[Case], measure: str) -> list[Work]:
+    def make(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
         longest = max(case.steps for case in cases)
         exact = all(to(case.steps, longest) == case.steps for case in cases)
 
@@ -83,7 +84,7 @@ def padded(to: Callable[[int, int], int], backend: str) -> Callable[[Sequence[Ca
             call = {FORWARD: lambda: forward(weights, xs, lengths), BACKWARD: lambda: both(weights, xs, lengths, scale)}
             return Work(lambda: jax.block_until_ready(call[measure]()), results)
 
-        return [work(case) for case in cases]
+        return work
 
     return make
 
@@ -92,7 +93,7 @@ def _pad(xs: np.ndarray, steps: int) -> Any:
     return jnp.asarray(np.pad(xs, ((0, steps - len(xs)), (0, 0), (0, 0))))
 
 
-def _by_fori_loop(cases: Sequence[Case], measure: str) -> list[Work]:
+def _by_fori_loop(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
     longest, run = max(case.steps for case in cases), jax.jit(run_steps)
 
     def work(case: Case) -> Work:
@@ -101,10 +102,10 @@ def _by_fori_loop(cases: Sequence[Case], measure: str) -> list[Work]:
         call = lambda: jax.block_until_ready(run(weights, xs, np.int32(case.steps)))  # noqa: E731
         return Work(call, lambda: outputs(call()[: case.steps]))
 
-    return [work(case) for case in cases]
+    return work
 
 
-def _by_cell(cases: Sequence[Case], measure: str) -> list[Work]:
+def _by_cell(cases: Sequence[Case], measure: str) -> Callable[[Case], Work]:
     """Inputs and outputs are lists of steps, since slicing and stacking would compile for every length."""
     one = jax.jit(step)
 
@@ -122,11 +123,11 @@ def _by_cell(cases: Sequence[Case], measure: str) -> list[Work]:
 
         return Work(call, lambda: outputs(np.stack(call())))
 
-    return [work(case) for case in cases]
+    return work
 
 
 WAYS: dict[str, Way] = {
-    BASELINE: Way("torch.nn.LSTM, eager", lambda cases, measure: [in_torch(draw(case))[measure] for case in cases]),
+    BASELINE: Way("torch.nn.LSTM, eager", lambda cases, measure: lambda case: in_torch(draw(case))[measure]),
     "exact": Way("`scan kernel` jitted, as many compilations as lengths", padded(lambda steps, longest: steps, "scan")),
     "buckets": Way(
         "`scan kernel`, padded to the next power of two, with `lengths`",
@@ -151,40 +152,31 @@ def lengths(cases: Sequence[Case], effort: Effort, measures: Sequence[str]) -> I
 def _measured(cases: Sequence[Case], measure: str, effort: Effort) -> list[Row]:
     steps, first = [case.steps for case in cases], cases[0]
     shape = f"{first.batch},{min(steps)}..{max(steps)},{first.input_size},{first.hidden_size},1"
-    works: dict[str, list[Work]] = {}
-    failed, not_offered, more = {}, {}, []
+    admitted, more = Admitted({}, {}, {}), []
     jax.clear_caches()  # once, since the functions must stay compiled until they are sampled
     for name, way in WAYS.items():
         if reason := way.refusal(measure):
-            not_offered[name] = reason
+            admitted.not_offered[name] = reason
             continue
         try:
-            made = way.make(cases, measure)
-            with compilations() as count, clocked() as pass_:
-                for work in made:
-                    work.run()
-            wrong = [fault(work.results(), oracle(case, measure)) for work, case in zip(made, cases, strict=True)]
-            if any(wrong):
-                failed[name] = next(filter(None, wrong))
-                continue
+            works = list(map(way.make(cases, measure), cases))
+            run = partial(_pass, works)
+            with compilations() as count, clocked() as seconds:
+                run()
+            wrong = [fault(work.results(), oracle(case, measure)) for work, case in zip(works, cases, strict=True)]
         except Exception as error:  # frameworks raise anything
-            failed[name] = first_line(error)
+            admitted.failed[name] = first_line(error)
             continue
-        works[name] = made
-        more.append(Row(PART, shape, name, f"{measure}: first call", SECONDS, pass_))
+        if any(wrong):
+            admitted.failed[name] = next(filter(None, wrong))
+            continue
+        admitted.works[name] = Work(run, dict)
+        more.append(Row(PART, shape, name, f"{measure}: first call", SECONDS, seconds))
         more.append(Row(PART, shape, name, f"{measure}: compilations", "", [count.number]))
-    seconds, calls = sample({name: _a_pass(each) for name, each in works.items()}, effort.plan)
-    found = [
-        Row(PART, shape, name, measure, SECONDS, seconds[name], BASELINE,
-            about={"shape": shape, "calls": calls[name], "about": WAYS[name].about})
-        for name in works
-    ]  # fmt: skip
-    return found + more + refused(PART, shape, shape, measure, Admitted({}, failed, not_offered))
+    found = timed(PART, shape, measure, admitted, effort.plan, BASELINE, {"shape": shape})
+    return [replace(row, about=row.about | {"about": WAYS[row.contender].about}) for row in found] + more
 
 
-def _a_pass(works: Sequence[Work]) -> Callable[[], None]:
-    def call() -> None:
-        for work in works:
-            work.run()
-
-    return call
+def _pass(works: Sequence[Work]) -> None:
+    for work in works:
+        work.run()

@@ -55,27 +55,24 @@ QUICK = Setting(
 )
 
 
-def _sweep(
-    name: str,
-    cases: Callable[[Setting], Sequence[Case]],
-    measures: Callable[[Setting], Sequence[str]],
-    full: bool = False,
-) -> Callable[[Setting], Groups]:
+def _sweep(name: str, cases: Callable[[Setting], Sequence[Case]], *also: str) -> Callable[[Setting], Groups]:
+    """Gradients of some cases, and those measures of `also` that the setting has."""
+
     def groups(setting: Setting) -> Groups:
-        effort = setting.effort if full else setting.varied
+        measures, effort = {BACKWARD, *(set(also) & set(setting.also))}, setting.varied
         for case in cases(setting):
-            for measure in measures(setting):
-                yield rows(name, case, measure, of_sweep(name, measure, effort.without), effort)
+            for measure in (FORWARD, BACKWARD, TRAINING):
+                if measure in measures:
+                    yield rows(name, case, measure, of_sweep(name, measure, effort.without), effort)
 
     return groups
 
 
-def _gradients(setting: Setting) -> list[str]:
-    return [BACKWARD]
-
-
-def _and_training(setting: Setting) -> list[str]:
-    return [BACKWARD, *(name for name in setting.also if name == TRAINING)]
+def _base(setting: Setting) -> Groups:
+    """Everything of one size, with more effort."""
+    effort = setting.effort
+    for measure in (FORWARD, BACKWARD, TRAINING):
+        yield rows("base", setting.base, measure, of_sweep("base", measure, effort.without), effort)
 
 
 def _shapes(setting: Setting) -> Groups:
@@ -88,15 +85,11 @@ def _devices(setting: Setting) -> Groups:
 
 
 SWEEPS: dict[str, Callable[[Setting], Groups]] = {
-    "base": _sweep("base", lambda s: [s.base], lambda s: (FORWARD, BACKWARD, TRAINING), full=True),
-    "steps": _sweep("steps", lambda s: [replace(s.base, steps=steps) for steps in s.steps], _gradients),
-    "hidden": _sweep("hidden", lambda s: [replace(s.base, hidden_size=each) for each in s.hidden], _and_training),
-    "layers": _sweep(
-        "layers", lambda s: [replace(s.base, steps=s.short, num_layers=layers) for layers in s.layers], _gradients
-    ),
+    "base": _base,
+    "steps": _sweep("steps", lambda s: [replace(s.base, steps=steps) for steps in s.steps]),
+    "hidden": _sweep("hidden", lambda s: [replace(s.base, hidden_size=each) for each in s.hidden], TRAINING),
+    "layers": _sweep("layers", lambda s: [replace(s.base, steps=s.short, num_layers=each) for each in s.layers]),
     "shapes": _shapes,
-    "precision": _sweep(
-        "precision", lambda s: [replace(s.base, hidden_size=each) for each in s.precision], lambda s: s.measures
-    ),
+    "precision": _sweep("precision", lambda s: [replace(s.base, hidden_size=each) for each in s.precision], FORWARD),
     "devices": _devices,
 }

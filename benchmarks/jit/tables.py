@@ -74,28 +74,18 @@ def answer(record: Record) -> Table:
             between = f"{speed} [{speed.low:.2f}, {speed.high:.2f}]" if speed and row.contender != BASELINE else "1"
             cells = (units.seconds(row.value), between, units.seconds(sum(known)) if known else ABSENT)
             rows.append((row.contender, row.about["about"], *cells, pays(record, row), units.size(memory)))
-    columns = (
-        "variant",
-        "what it is",
-        "call",
-        "speed [95 %]",
-        "compile",
-        "calls until faster than PyTorch in total",
-        "temporary",
-    )
-    return Table(
-        "Forward and backward at the base size, fastest first; speed relative to eager PyTorch", columns, rows, 2
-    )
+    pays_off = "calls until faster than PyTorch in total"
+    columns = ("variant", "what it is", "call", "speed [95 %]", "compile", pays_off, "temporary")
+    title = "Forward and backward at the base size, fastest first; speed relative to eager PyTorch"
+    return Table(title, columns, rows, left=2)
 
 
 def charts(record: Record) -> dict[str, list[Chart]]:
     parts = dict.fromkeys(row.part for row in record.rows if row.part not in SWEPT)
     found = {f"Speed: {part}": all_speeds(record, part) for part in parts}
     for part, letter in SWEPT.items():
-        made = [
-            curves(record, part, letter, name, unit)
-            for name, unit in (("", "s"), ("compile", "s"), ("temporary", "MiB"))
-        ]
+        figures = {"": "s", "compile": "s", "temporary": "MiB"}
+        made = [curves(record, part, letter, name, unit) for name, unit in figures.items()]
         found[f"Over {letter}"] = [chart for chart in made if chart]
     return {title: each for title, each in found.items() if each}
 

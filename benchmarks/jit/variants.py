@@ -92,10 +92,6 @@ def by_kernel(kernel: Kernel) -> Network:
     return layer_by_layer(layer)
 
 
-def hoisted(steps: Any, before: Any) -> Network:
-    return layer_by_layer(scan(steps, before))
-
-
 DISPATCHED = {FORWARD: 64, BACKWARD: 64}
 UNROLLED = {FORWARD: 64, BACKWARD: 16}
 LONG_COMPILE = "compiling takes minutes beyond"
@@ -129,11 +125,11 @@ VARIANTS: dict[str, Variant] = {
     "scan, unroll=8": variant("`scan`, eight steps an iteration", layer_by_layer(scan(unroll=8)), BASE),
     "scan, hoisted": variant(
         "inputs of all steps projected before the loop, one array (T, B, 4H)",
-        hoisted(step_of_projected, project), (*BASE, "hidden"),
+        layer_by_layer(scan(step_of_projected, project)), (*BASE, "hidden"),
     ),
     "scan, hoisted, 4 arrays": variant(
         "`scan, hoisted` as four arrays (T, B, H), one a gate",
-        hoisted(step_of_four, project_four), (*BASE, "hidden")
+        layer_by_layer(scan(step_of_four, project_four)), (*BASE, "hidden")
     ),
     "scan, remat steps": variant(
         "jax.checkpoint around every step", layer_by_layer(scan(jax.checkpoint(step))), (*BASE, "steps")

@@ -132,6 +132,10 @@ def _scaling(record: Record) -> str:
     return f"{facts(record, 'scaling')}\n\n![{about}](scaling.svg)\n\n{markdown(*speed.scaling(record))}"
 
 
+def _of_accuracy(record: Record, part: str) -> str:
+    return f"{markdown(*accuracy.tables(record, part))}\n\n{facts(record, 'accuracy')} {record.note}"
+
+
 def _plain(name: str, tables: Callable[[Record], list[Table]]) -> tuple[str, Callable[[Record], str]]:
     return name, lambda record: f"{facts(record, name)}\n\n{markdown(*tables(record))}"
 
@@ -158,19 +162,10 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "labels": _plain("tasks", lambda record: commands.scores(record, commands.VOWELS)),
     "confusion": ("tasks", lambda record: markdown(*commands.confusion(record), titles=False)),
     "precision": _plain("tasks", commands.precision),
-    "accuracy": (
-        "accuracy",
-        lambda record: (
-            f"{accuracy.notes(record)}\n\n{markdown(*accuracy.tables(record, 'series'))}\n\n"
-            f"{facts(record, 'accuracy')} {record.note}"
-        ),
-    ),
+    "accuracy": ("accuracy", lambda record: f"{accuracy.notes(record)}\n\n{_of_accuracy(record, 'series')}"),
     "etth1": ("accuracy", lambda record: markdown(*accuracy.tables(record, "etth1"))),
     "accuracy goals": ("accuracy", lambda record: markdown(*accuracy.tables(record, "goals"), titles=False)),
-    "memory": (
-        "accuracy",
-        lambda record: f"{markdown(*accuracy.tables(record, 'memory'))}\n\n{facts(record, 'accuracy')} {record.note}",
-    ),
+    "memory": ("accuracy", lambda record: _of_accuracy(record, "memory")),
 }
 PICTURES: dict[str, tuple[str, Callable[[Record], Chart]]] = {
     "docs/speed.svg": ("speed", lambda record: speed.mean_chart(record, BACKWARD)),

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +9,7 @@ from typing import Any
 
 from benchmarks.accuracy import tables as accuracy
 from benchmarks.core.charts import Chart
-from benchmarks.core.record import Record, read
+from benchmarks.core.record import read
 from benchmarks.core.tables import Table
 from benchmarks.device import tables as device
 from benchmarks.jit import tables as jit
@@ -69,12 +68,8 @@ def section(path: Path) -> Section:
             raise InputError(f"{path}: not a record of `jax-lstm compare`: {error!r}") from None
     record = read(path)
     module = STUDIES[record.study]
-    shown: list[Any] = [_of(module, name)(record) for name in ("tiles", "charts", "tables")]
+    shown: list[Any] = [getattr(module, name)(record) for name in ("tiles", "charts", "tables")]
     return Section(path.name, record.study, text, record.command, record.facts, *shown)
-
-
-def _of(module: ModuleType, name: str) -> Callable[[Record], Any]:
-    return getattr(module, name)
 
 
 def _agreement(name: str, text: str, record: dict[str, Any]) -> Section:

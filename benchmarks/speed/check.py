@@ -97,11 +97,8 @@ def differences(recorded: Record, now: Record) -> Iterable[str]:
 
     def described(record: Record) -> dict[str, str]:
         machine = ", ".join([record.environment["cpu"], *record.environment.get("processor", ())])
-        known = {
-            "the CPU": machine,
-            "threads": str(record.threads),
-            "a matrix peak of": f"{record.peak / 1e9:,.0f} GFLOP/s",
-        }
+        peak = f"{record.peak / 1e9:,.0f} GFLOP/s"
+        known = {"the CPU": machine, "threads": str(record.threads), "a matrix peak of": peak}
         return known | {name: str(version) for name, version in record.environment["packages"].items()}
 
     here = described(now)

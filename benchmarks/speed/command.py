@@ -9,20 +9,19 @@ from rich.console import Console
 
 from benchmarks.core.cases import CASES
 from benchmarks.core.contenders import BASELINE, CONTENDERS
-from benchmarks.core.cores import cores, use_cores
+from benchmarks.core.machine import cores, use_cores
 from benchmarks.core.record import Recorder, Row, begin, read, write
 from benchmarks.core.sampling import Plan
 from benchmarks.core.study import Study
-from benchmarks.core.tables import print_facts, print_table
+from benchmarks.core.tables import print_all
 from benchmarks.speed import kernels, submission
 from benchmarks.speed.check import again, judged, print_verdicts
 from benchmarks.speed.comparison import FULL, MEASURES, PART, QUICK, Setting, compare
-from benchmarks.speed.ensemble import CASES as ENSEMBLES
-from benchmarks.speed.ensemble import ensembles
 from benchmarks.speed.iterations import iterations
-from benchmarks.speed.scaling import MOST, scaling
+from benchmarks.speed.scaling import scaling
 from benchmarks.speed.tables import tables
-from jax_lstm.checks import require, require_extra, require_one_of, require_size
+from benchmarks.speed.training import ENSEMBLES, ensembles
+from jax_lstm.checks import require, require_extra, require_one_of
 
 PARTS = ("speed", "kernels", "bfloat16", "ensemble", "scaling", "iterations")
 NARROWER = ("quick", "case", "contender", "measure")
@@ -55,14 +54,10 @@ class Speed(Study):
     """Repeat this record with fewer rounds, and report which ratios still hold; a submission is verified first."""
     submit: str = ""
     """File for a record that others can verify: the full comparison, under the rules of docs/protocol.md."""
-    most: int = MOST
-    """Of `scaling`: devices of the largest mesh."""
     compile_for: str = ""
     """Of `scaling`: compile for devices that are not here, by their compiler: a slice of TPUs such as v5e:2x4, which
     needs libtpu, pip install ".[tpu-compile]", or GPUs of one machine such as h100:8, which needs JAX 0.12 and
     pip install ".[cuda-compile]"."""
-    shorter: int = 1
-    """Of `iterations`: divide the steps of training and the sequences by this, to try the command."""
 
     @property
     def file(self) -> str:
@@ -73,8 +68,6 @@ class Speed(Study):
         """Exit status 1 if a contender failed the gate, or a ratio of the checked record no longer holds."""
         recorded = read(Path(self.check), self.NAME) if self.check else None
         require_one_of("--part", self.part, PARTS)
-        require(1 <= self.most <= MOST, "--most", f"be between 1 and {MOST}", self.most)
-        require_size("--shorter", self.shorter)
         for option, (does, others) in ALONE.items():
             for other in others if getattr(self, option) else ():
                 given = getattr(self, other)
@@ -98,9 +91,7 @@ class Speed(Study):
         record = submission.sealed(recorder.record) if self.submit else recorder.record
         if self.submit:
             write(record, path)
-        for table in tables(record):
-            print_table(console, table)
-        print_facts(console, record.facts)
+        print_all(console, tables(record), record.facts)
         if recorded:
             verdicts = judged(recorded, record)
             print_verdicts(console, recorded, record, verdicts)
@@ -113,8 +104,8 @@ class Speed(Study):
             "kernels": lambda: kernels.kernels(kernels.QUICK if self.quick else kernels.FULL),
             "bfloat16": lambda: kernels.bfloat16(kernels.QUICK if self.quick else kernels.FULL),
             "ensemble": lambda: ensembles(Plan(budget=2.0 if self.quick else 10.0), self.case),
-            "scaling": lambda: scaling(self.most, self.compile_for),
-            "iterations": lambda: iterations(self.shorter),
+            "scaling": lambda: scaling(self.compile_for),
+            "iterations": iterations,
         }
         return parts[self.part]()
 

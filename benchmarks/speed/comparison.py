@@ -9,7 +9,7 @@ from benchmarks.core.compiling import clocked, stages, without_caches
 from benchmarks.core.contenders import BASELINE, CONTENDERS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINING, Contender
 from benchmarks.core.gate import Lineup, admit, lineup
-from benchmarks.core.measure import limits, refused, timed
+from benchmarks.core.measure import limits, of_case, refused, timed
 from benchmarks.core.record import ABSENT, BYTES, SECONDS, Row
 from benchmarks.core.sampling import Plan
 from benchmarks.speed.memory import peak_bytes
@@ -27,7 +27,6 @@ class Measure:
     `aside` estimates the seconds besides its samples, on two cores.
     """
 
-    about: str
     rows: Callable[[str, Lineup, Plan], list[Row]]
     streamed: bool = False
     aside: float = 5.0
@@ -38,7 +37,8 @@ class Measure:
 
 def _timed(measure: str) -> Callable[[str, Lineup, Plan], list[Row]]:
     def rows(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
-        return timed(PART, name, lineup.case, measure, admit(lineup, measure), plan, BASELINE)
+        admitted = admit(lineup, measure)
+        return timed(PART, name, measure, admitted, plan, BASELINE, **of_case(lineup.case, measure))
 
     return rows
 
@@ -65,7 +65,7 @@ def _compile(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
         whole = [sum(turn) for turn in zip(*taken.values(), strict=True)]
         rows.append(Row(PART, name, who, COMPILE, SECONDS, whole, about=about))
         rows += [Row(PART, name, who, f"{COMPILE}: {part}", SECONDS, each) for part, each in taken.items()]
-    return [*rows, *refused(PART, name, lineup.case.shape, COMPILE, admitted)]
+    return [*rows, *refused(PART, name, COMPILE, admitted, about)]
 
 
 def _memory(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
@@ -75,16 +75,16 @@ def _memory(name: str, lineup: Lineup, plan: Plan) -> list[Row]:
     about = {"shape": lineup.case.shape}
     rows = [Row(PART, name, who, MEMORY, BYTES, [size], about=about) for who, size in memory.items()]
     admitted = admitted._replace(failed=admitted.failed | failed)
-    return [*rows, *refused(PART, name, lineup.case.shape, MEMORY, admitted)]
+    return [*rows, *refused(PART, name, MEMORY, admitted, about)]
 
 
 MEASURES = {
-    FORWARD: Measure("the outputs of all steps and the last state", _timed(FORWARD)),
-    BACKWARD: Measure("gradients by inputs, weights and biases", _timed(BACKWARD)),
-    TRAINING: Measure("mean squared error, its gradients, one step of Adam", _timed(TRAINING)),
-    STREAMING: Measure("one time step a call, the state carried along", _timed(STREAMING), streamed=True),
-    COMPILE: Measure("trace, lower and compile gradients, and the first call", _compile, aside=25.0),
-    MEMORY: Measure("what a training step needs beyond its weights and inputs", _memory, aside=30.0),
+    FORWARD: Measure(_timed(FORWARD)),
+    BACKWARD: Measure(_timed(BACKWARD)),
+    TRAINING: Measure(_timed(TRAINING)),
+    STREAMING: Measure(_timed(STREAMING), streamed=True),
+    COMPILE: Measure(_compile, aside=25.0),
+    MEMORY: Measure(_memory, aside=30.0),
 }
 TIMED = (FORWARD, BACKWARD, TRAINING, STREAMING)
 Table = Mapping[str, tuple[str, ...]]

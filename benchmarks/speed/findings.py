@@ -80,10 +80,8 @@ def memory(record: Record) -> Figures:
 
 
 def cells(record: Record) -> Figures:
-    return {
-        "cell": interval(_mean(record, BACKWARD, "torch cell")),
-        "slow": _mean(record, BACKWARD, "torch cell").high < 1,
-    }
+    found = _mean(record, BACKWARD, "torch cell")
+    return {"cell": interval(found), "slow": found.high < 1}
 
 
 FINDINGS = load(

@@ -14,10 +14,10 @@ from benchmarks.core.contenders.base import BACKWARD, FORWARD, Contender
 from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.contenders.in_torch import in_torch
 from benchmarks.core.gate import admit, lineup
-from benchmarks.core.measure import limits, timed
+from benchmarks.core.measure import limits, of_case, timed
 from benchmarks.core.record import BYTES, SECONDS, Row
 from benchmarks.core.sampling import Plan
-from benchmarks.speed.tutorial import training
+from benchmarks.speed.training import training
 from jax_lstm.kernels import KERNELS, Kernel, Scan
 
 PLAIN = {name: case for name, case in CASES.items() if case == Case(*astuple(case)[:4]) and case.steps < 1000}
@@ -130,7 +130,7 @@ def _varied(setting: Setting) -> Iterator[list[Row]]:
             built = lineup(ways, case)
             for measure in each.measures:
                 admitted = admit(built, measure)
-                rows = timed(each.part, name, case, measure, admitted, setting.plan, first)
+                rows = timed(each.part, name, measure, admitted, setting.plan, first, **of_case(case, measure))
                 if each.part == "remat":
                     rows += [
                         Row(each.part, name, who, f"{measure}: temporary", BYTES, [temporary_bytes(work)])

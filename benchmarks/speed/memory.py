@@ -12,9 +12,8 @@ import re
 import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 
@@ -22,7 +21,7 @@ from benchmarks.core import child
 from benchmarks.core.cases import Case, draw
 from benchmarks.core.compiling import temporary_bytes
 from benchmarks.core.contenders import CONTENDERS
-from benchmarks.core.cores import cores, use_cores
+from benchmarks.core.machine import cores, use_cores
 
 SECONDS = 300  # time limit of a child
 
@@ -36,7 +35,7 @@ def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, in
     env = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
     def asked(name: str) -> child.Outcome:
-        return child.run(__name__, asdict(case), name, measure, cores(), gpu, seconds=SECONDS, env=env)
+        return child.run(measured, case, name, measure, cores(), gpu, seconds=SECONDS, env=env)
 
     with ThreadPoolExecutor(1 if gpu else cores()) as pool:
         found = dict(zip(names, pool.map(asked, names), strict=True))
@@ -44,8 +43,9 @@ def peak_bytes(case: Case, names: list[str], measure: str) -> tuple[dict[str, in
     return sizes, {name: outcome.failed for name, outcome in found.items() if outcome.failed}
 
 
-def measure(case: Case, contender: str, measure: str) -> int:
+def measured(case: Case, contender: str, measure: str, threads: int, gpu: bool) -> int:
     """Measure in this process, which must not have done anything else."""
+    use_cores(threads, gpu)
     small = replace(case, batch=1, steps=2, input_size=1, hidden_size=2)
     CONTENDERS[contender].build(draw(small))[measure].run()  # the framework loads libraries at first use
     work = CONTENDERS[contender].build(draw(case))[measure]
@@ -96,12 +96,3 @@ def _peak() -> int:
     except (OSError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024  # bytes there, KiB elsewhere
-
-
-def main(case: dict[str, Any], contender: str, kind: str, threads: int, gpu: bool) -> int:
-    use_cores(threads, gpu)
-    return measure(Case(**case), contender, kind)
-
-
-if __name__ == "__main__":
-    child.answer(main)

@@ -1,10 +1,8 @@
 """The part `scaling`: what the devices of a training step exchange, from the compiled program; nothing is run.
 
-`python -m benchmarks.speed.scaling JSON` compiles for some meshes. It is a child process, since the number of devices
-is fixed when JAX starts.
+A child process compiles, since the number of devices is fixed when JAX starts.
 """
 
-import dataclasses
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +12,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from benchmarks.core import child
 from benchmarks.core.hlo import KINDS, Exchange, exchanges
 from benchmarks.core.record import BYTES, SECONDS, Row
-from benchmarks.device.compile_for import memory
-from benchmarks.device.topology import described, platform
+from benchmarks.device.compile_for import described, memory, platform
 from jax_lstm.checks import InputError
 from jax_lstm.data.text import Alphabet, Text, TextConfig
 from jax_lstm.tasks.text import LanguageModelling
@@ -82,7 +79,7 @@ LINKS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A training step on a mesh. `exchanges` are for `CALLS` steps, as fields of `Exchange`; all else is for one.
+    """A training step on a mesh. `exchanges` are for `CALLS` steps; all else is for one.
 
     `parameters` in bytes, of which a device holds `held`; `flops` per device; `seconds` to compile. `memory`: the bytes
     that a described device needs. `calls_kernel`: the program calls a Pallas kernel.
@@ -95,7 +92,7 @@ class Step:
     parameters: int
     held: int
     flops: float
-    exchanges: list[dict[str, Any]]
+    exchanges: list[Exchange]
     seconds: float
     memory: dict[str, int] = field(default_factory=dict)
     calls_kernel: bool = False
@@ -107,11 +104,11 @@ class Step:
     @property
     def sent(self) -> float:
         """Bytes that a device sends in a step, with ring algorithms."""
-        return sum(Exchange(**each).sent for each in self.exchanges) / CALLS
+        return sum(each.sent for each in self.exchanges) / CALLS
 
     def number(self, kind: str = "") -> float:
         """The number of collectives in a step."""
-        return sum(each["times"] for each in self.exchanges if kind in ("", each["kind"])) / CALLS
+        return sum(each.times for each in self.exchanges if kind in ("", each.kind)) / CALLS
 
     @property
     def rows(self) -> list[Row]:
@@ -132,16 +129,15 @@ class Step:
         return [Row(PART, case, who, measure, unit, [value], about=about) for measure, (unit, value) in found.items()]
 
 
-def scaling(most: int = MOST, compile_for: str = "") -> Iterator[list[Row]]:
-    """Compile for meshes of up to `most` devices of the host, or for described ones."""
-    wanted = [(SMALL, small(most), HOST), (LARGE, large(most), HOST)]
+def scaling(compile_for: str = "") -> Iterator[list[Row]]:
+    """Compile for meshes of up to `MOST` devices of the host, or for described ones."""
+    wanted = [(SMALL, small(MOST), HOST), (LARGE, large(MOST), HOST)]
     if compile_for:
         count = len(described(compile_for))
         meshes = [(count, 1), (count // 2, 2)] if count > 1 else [(1, 1)]
         wanted = [(SMALL, meshes, Target(compile_for, kernel, "bfloat16")) for kernel in ("auto", "pallas")]
     for size, meshes, target in wanted:
-        if meshes:
-            yield [row for step in steps(size, meshes, target) for row in step.rows]
+        yield [row for step in steps(size, meshes, target) for row in step.rows]
 
 
 def small(most: int) -> list[tuple[int, int]]:
@@ -158,10 +154,14 @@ def large(most: int) -> list[tuple[int, int]]:
 def steps(size: Size, meshes: Sequence[tuple[int, int]], target: Target = HOST) -> list[Step]:
     """A step for each `(data, model)`, from a child with `MOST` devices."""
     flags = f"--xla_force_host_platform_device_count={MOST}"
-    found = child.run(__name__, size, meshes, target, flags=flags, env={"JAX_PLATFORMS": "cpu"})
+    found = child.run(_steps, size, meshes, target, flags=flags, env={"JAX_PLATFORMS": "cpu"})
     if found.failed:
         raise InputError(f"the compilation over {meshes} failed: {found.failed}")
-    return [Step(**each | {"size": Size(*each["size"]), "target": Target(*each["target"])}) for each in found.value]
+    return found.value
+
+
+def _steps(size: Size, meshes: Sequence[tuple[int, int]], target: Target) -> list[Step]:
+    return [step(size, data, model, target) for data, model in meshes]
 
 
 def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
@@ -173,25 +173,15 @@ def step(size: Size, data: int, model: int, target: Target = HOST) -> Step:
     compiled = run.trace(*arguments).lower(lowering_platforms=(platform(devices[0]),)).compile()
     params, text = jax.tree.leaves(arguments[0].params), compiled.as_text()
     return Step(
-        size,
-        data,
-        model,
-        target,
+        size, data, model, target,
         parameters=sum(_bytes(leaf.shape, leaf.dtype) for leaf in params),
         held=sum(_bytes(leaf.sharding.shard_shape(leaf.shape), leaf.dtype) for leaf in params),
         flops=flops(size),
-        exchanges=[dataclasses.asdict(each) for each in exchanges(text)],
+        exchanges=exchanges(text),
         seconds=time.monotonic() - began,
         memory=memory(compiled) if target.topology else {},
         calls_kernel=PALLAS.search(text) is not None,
-    )
-
-
-def lowered(size: Size, data: int, model: int, platform: str) -> str:
-    """Lower for a mesh of devices of another platform; returns the StableHLO."""
-    mesh = AbstractMesh((data, model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
-    run, arguments = program(size, mesh)
-    return run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
+    )  # fmt: skip
 
 
 def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[Any, ...]]:
@@ -219,9 +209,13 @@ def program(size: Size, mesh: Any, target: Target = HOST) -> tuple[Any, tuple[An
 
     state = jax.eval_shape(start)
     run, specs = shard_step(lambda state, arrays, rows, numbers: run_steps(state, arrays, rows), mesh, state, 0)
-    calls = jax.ShapeDtypeStruct((CALLS, batch), np.int32, sharding=NamedSharding(mesh, row_spec(0)))
-    arrays = jax.ShapeDtypeStruct(text.shape, text.dtype, sharding=NamedSharding(mesh, P()))
-    return run, (jax.tree.map(lambda leaf, spec: _placed(leaf, mesh, spec), state, specs), arrays, calls, {})
+
+    def placed(shape: Sequence[int], dtype: Any, spec: P) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+    arrays, calls = placed(text.shape, text.dtype, P()), placed((CALLS, batch), np.int32, row_spec(0))
+    state = jax.tree.map(lambda leaf, spec: placed(leaf.shape, leaf.dtype, spec), state, specs)
+    return run, (state, arrays, calls, {})
 
 
 def flops(size: Size) -> float:
@@ -231,18 +225,5 @@ def flops(size: Size) -> float:
     return 3 * 2.0 * weights * size.rows * size.steps
 
 
-def _placed(leaf: Any, mesh: Any, spec: P) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
-
-
 def _bytes(shape: Sequence[int], dtype: Any) -> int:
     return int(np.prod(shape)) * np.dtype(dtype).itemsize
-
-
-def _answer(size: Any, meshes: Any, target: Any) -> list[dict[str, Any]]:
-    found = [step(Size(*size), data, model, Target(*target)) for data, model in meshes]
-    return [{f.name: getattr(each, f.name) for f in dataclasses.fields(each)} for each in found]
-
-
-if __name__ == "__main__":
-    child.answer(_answer)

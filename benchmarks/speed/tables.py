@@ -119,14 +119,11 @@ def details(record: Record) -> Table:
 def figures(record: Record, measure: str, title: str) -> Table:
     """Figures that are compared directly: memory, or time to compile by stage."""
     stages = [f"{COMPILE}: {stage}" for stage in (*STAGES, "first call")] if measure == COMPILE else []
-    rows = [
-        (
-            row.case, row.contender, units.figure(row.value, row.unit),
-            *(units.seconds(record.value(PART, row.case, stage, row.contender)) for stage in stages),
-        )
-        for row in record.of(PART, "", measure)
-        if row.samples
-    ]  # fmt: skip
+    rows = []
+    for row in record.of(PART, "", measure):
+        if row.samples:
+            by_stage = (units.seconds(record.value(PART, row.case, stage, row.contender)) for stage in stages)
+            rows.append((row.case, row.contender, units.figure(row.value, row.unit), *by_stage))
     return Table(title, ("case", "contender", measure, *(s.partition(": ")[2] for s in stages)), rows, left=2)
 
 
@@ -248,17 +245,11 @@ def charts(record: Record) -> dict[str, list[Chart]]:
     found = {"At a glance": [mean_chart(record, measure) for measure in measured]}
     found["Case by case"] = all_speeds(record, PART)
     found |= {VARIED[part]: all_speeds(record, part) for part in VARIED}
-    found["Peak memory of a training step, MiB"] = [
-        bars(
-            case,
-            [
-                Bar(r.contender, r.value / 2**20, units.size(r.value))
-                for r in record.of(PART, case, MEMORY)
-                if r.samples
-            ],
-        )
-        for case in dict.fromkeys(row.case for row in record.of(PART, "", MEMORY) if row.samples)
-    ]
+    sizes: dict[str, list[Bar]] = {}
+    for row in record.of(PART, "", MEMORY):
+        if row.samples:
+            sizes.setdefault(row.case, []).append(Bar(row.contender, row.value / 2**20, units.size(row.value)))
+    found["Peak memory of a training step, MiB"] = [bars(case, each) for case, each in sizes.items()]
     if any("topology" not in row.about for row in record.of("scaling")):
         found["What a device sends in a training step"] = [scaling_chart(record)]
     return {title: each for title, each in found.items() if each}
@@ -284,7 +275,6 @@ def tiles(record: Record) -> list[tuple[str, str]]:
             text = f"{measure}: our kernel beside PyTorch's, 95 % interval {ratio.low:.2f} to {ratio.high:.2f}, {cases}"
             found.append((f"{ratio}×", f"{text}, {cpu}"))
     if text := control(record):
-        found.append(
-            (text.partition(" times")[0] + "×", f"PyTorch beside itself: how far ratios can be trusted, {cpu}")
-        )
+        trusted = f"PyTorch beside itself: how far ratios can be trusted, {cpu}"
+        found.append((text.partition(" times")[0] + "×", trusted))
     return found

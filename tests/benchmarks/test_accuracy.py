@@ -13,14 +13,14 @@ import pytest
 from rich.console import Console
 
 from benchmarks.__main__ import main
-from benchmarks.accuracy import commands, forecasts, peers, series, setting, transformer
-from benchmarks.accuracy.command import installed
-from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, spread
+from benchmarks.accuracy import commands, forecasts, memory, peers, series, transformer
+from benchmarks.accuracy.command import STUDIES, UNASKED, installed
+from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, of_the_best, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
-from benchmarks.accuracy.memory import Memory, learn
+from benchmarks.accuracy.memory import Memory, jobs, learn
 from benchmarks.accuracy.published import MEMORY, guess
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record, to_rows
-from benchmarks.accuracy.tables import clearly, notes, of_the_best, tables, tiles
+from benchmarks.accuracy.tables import clearly, notes, tables, tiles
 from benchmarks.accuracy.tasks import TASKS
 from benchmarks.core.record import RECORDS, Record, Recorder, begin, read, write
 from benchmarks.core.tables import markdown
@@ -41,11 +41,15 @@ COPY = dataclasses.replace(
 
 
 @pytest.mark.parametrize(
-    ("task", "length", "memory", "below"),
+    ("task", "length", "setting", "below"),
     [("adding", 20, SMALL, 0.1), ("copy", 2, Memory({2: COPY}, {2: 1}, test_batches=4), 0.95)],
 )
-def test_a_task_is_learnt_by_both_alike(task: str, length: int, memory: Memory, below: float) -> None:
-    rows = [learn(task, length, who, 0, memory) for who in (OURS, THEIRS)]
+def test_a_task_is_learnt_by_both_alike(
+    task: str, length: int, setting: Memory, below: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(memory.QUICK, task, setting)
+    rows = [job.run() for job in jobs(task, quick=True, seeds=1)]
+    assert [row.who for row in rows] == [OURS, THEIRS]
     for row in rows:
         assert row.figures["loss"] < below * guess(task, length)
         assert row.curve["loss"][0] > 0.5 * guess(task, length)
@@ -151,7 +155,7 @@ def test_segrnn(waves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     from benchmarks.accuracy import segrnn
 
-    (job,) = forecasts.segrnn_jobs(quick=True)
+    (job,) = forecasts.segrnn_jobs(quick=True, seeds=1)
     row = job.run()
     assert job.made(row)
     (again,) = from_record(dataclasses.replace(begin("accuracy", ""), rows=to_rows(row)))
@@ -262,8 +266,7 @@ def test_the_command_makes_a_record_and_goes_on_with_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the record holds is kept, what has another config is made again, and what is of no job stays."""
-    quick = dataclasses.replace(setting.QUICK, adding=Memory({20: dataclasses.replace(ADDING, steps=20)}, {20: 1}))
-    monkeypatch.setattr("benchmarks.accuracy.command.QUICK", quick)
+    monkeypatch.setitem(memory.QUICK, "adding", Memory({20: dataclasses.replace(ADDING, steps=20)}, {20: 1}))
     out, resumed = tmp_path / "record.json", tmp_path / "resumed.json"
     command = ["accuracy", "--quick", "--study", "adding", "--seeds", "1"]
     assert main([*command, "--out", str(out)]) == 0
@@ -292,7 +295,7 @@ def test_the_committed_record_is_that_of_the_full_setting() -> None:
     """
     record = read(RECORDS / "accuracy.json", "accuracy")
     rows = from_record(record)
-    made = [job for name in (*setting.UNASKED, "segrnn") for job in setting.STUDIES[name](setting.Setting(), 3)]
+    made = [job for name in (*UNASKED, "segrnn") for job in STUDIES[name](False, 3)]
     made = [job for job in made if job.task != "multivariate" or of(rows, "etth1", job.task, job.size, OURS)]
     assert [next((at for at, row in enumerate(rows) if job.made(row)), None) for job in made] == list(range(len(rows)))
     known = of_the_best(rows)

@@ -8,16 +8,15 @@ from typing import Any
 import jax
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.__main__ import main, plain
 from benchmarks.core.cases import Case
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Work
 from benchmarks.core.record import RECORDS, ROOT, read
 from benchmarks.core.sampling import Plan
 from benchmarks.core.tables import markdown
 from benchmarks.device import command, floor, grid, parity, scan_settings
-from benchmarks.device.precisions import PRECISIONS
+from benchmarks.device.grid import PRECISIONS
 from benchmarks.device.tables import tables
-from benchmarks.plain_options import parse
 from jax_lstm.kernels.auto import KERNELS
 
 BRIEF = Plan(budget=0.0, least=2, most=2, sample=0.0)
@@ -112,7 +111,7 @@ def test_it_starts_without_tyro() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert (ran.returncode, ran.stderr.strip()) == (2, "benchmarks: error: `--minutes` must be positive; got 0.0")
     given = ["--quick", "--minutes", "2.5", "--out", "a.json"]
-    assert parse(command.Device, "device", given) == command.Device(quick=True, minutes=2.5, out="a.json")
+    assert plain(command.Device, "device", given) == command.Device(quick=True, minutes=2.5, out="a.json")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 from rich.console import Console
 
 from benchmarks.__main__ import main
@@ -20,8 +21,8 @@ from benchmarks.core.contenders.base import BACKWARD, FORWARD, STREAMING, TRAINI
 from benchmarks.core.record import FAILED, Record, Row, begin, read, write
 from benchmarks.core.sampling import Plan, Ratio
 from benchmarks.core.tables import markdown
-from benchmarks.device import topology
-from benchmarks.speed import check, comparison, ensemble, kernels, memory, scaling, tutorial
+from benchmarks.device import compile_for
+from benchmarks.speed import check, comparison, kernels, memory, scaling, training
 from benchmarks.speed.check import NO, SAME, WINNER, Verdict, again, judged, print_verdicts
 from benchmarks.speed.command import Speed
 from benchmarks.speed.comparison import COMPILE, LATE, MEASURES, MEMORY, PART, Setting, compare
@@ -128,7 +129,7 @@ def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ours = [each for each in kernels.VARIATIONS if not next(iter(each.ways)).startswith("native")]
     variations = tuple(each._replace(cases=small) for each in ours)
     monkeypatch.setattr(kernels, "QUICK", kernels.Setting(BRIEF, variations, lengths=(2, 4)))
-    monkeypatch.setattr(tutorial, "STEPS", 3)
+    monkeypatch.setattr(training, "STEPS", 3)
     assert main(["speed", "--part", "kernels", "--quick", "--out", str(tmp_path / "a.json")]) == 0
     record = read(tmp_path / "a.json", "speed")
     assert {row.part for row in record.rows} == {
@@ -254,13 +255,13 @@ def test_an_ensemble_that_trains_otherwise_is_not_timed(tmp_path: Path, monkeypa
     wave = tmp_path / "wave.csv"
     wave.write_text("y\n" + "".join(f"{np.sin(at / 4):.4f}\n" for at in range(200)))
     data = DataConfig(csv=str(wave), target=("y",), window=6, horizon=3)
-    setup, plan = ensemble.Setup(2, 4, batch_size=16), Plan(budget=0.0, least=2, most=2, sample=0.0)
-    rows = ensemble.compared("2 tiny", setup, plan, data)
-    assert [row.contender for row in rows if row.samples] == ["torch", ensemble.ONE_BY_ONE, ensemble.AT_ONCE]
+    setup, plan = training.Setup(2, 4, batch_size=16), Plan(budget=0.0, least=2, most=2, sample=0.0)
+    rows = training.compared("2 tiny", setup, plan, data)
+    assert [row.contender for row in rows if row.samples] == ["torch", training.ONE_BY_ONE, training.AT_ONCE]
     train = InJax.train
     monkeypatch.setattr(InJax, "train", lambda self, rows: train(self, rows) * 1.01)
-    failed = {row.contender: row.failed for row in ensemble.compared("2 off", setup, plan, data)}
-    assert failed[ensemble.ONE_BY_ONE].startswith("losses: off by")
+    failed = {row.contender: row.failed for row in training.compared("2 off", setup, plan, data)}
+    assert failed[training.ONE_BY_ONE].startswith("losses: off by")
 
 
 SMALL = scaling.Size(8, 1, 5, 2)
@@ -285,12 +286,12 @@ def test_what_devices_exchange(steps: list[scaling.Step]) -> None:
     """Over `data` gradients and the loss; with `model` parameters come together and gradients go apart, once a step."""
     alone, row, split = steps
     assert (alone.exchanges, alone.held) == ([], alone.parameters)
-    assert {(each["kind"], each["times"]) for each in row.exchanges} == {("all-reduce", scaling.CALLS)}
+    assert {(each.kind, each.times) for each in row.exchanges} == {("all-reduce", scaling.CALLS)}
     twice = 4 * 4 * SMALL.hidden_size  # the gradients of the two biases are the same, and cross once
     assert row.sent == pytest.approx(2 * 255 / 256 * (row.parameters - twice + 4))
     assert row.parameters == 4 * (256 * 8 + 4 * 8 * (8 + 8 + 2) + 256 * 9)  # embedding, LSTM, head
-    assert {each["kind"] for each in split.exchanges} == {"all-gather", "reduce-scatter", "all-reduce"}
-    assert max(each["times"] for each in split.exchanges) == scaling.CALLS
+    assert {each.kind for each in split.exchanges} == {"all-gather", "reduce-scatter", "all-reduce"}
+    assert max(each.times for each in split.exchanges) == scaling.CALLS
     assert split.held == split.parameters / 2
     # Of P bytes half go and half come over `model`; of the half that is left, half goes and half comes over `data`.
     least = split.parameters * (1 / 2 + 1 / 2 + 1 / 2)
@@ -303,9 +304,11 @@ def test_what_devices_exchange(steps: list[scaling.Step]) -> None:
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_it_lowers_for_256_devices_that_are_not_there(steps: list[scaling.Step], platform: str) -> None:
     """With as many reductions as the program that XLA compiled for CPU has, and the bias that it sees twice."""
-    text = scaling.lowered(SMALL, 256, 1, platform)
+    mesh = AbstractMesh((256, 1), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)
+    run, arguments = scaling.program(SMALL, mesh)
+    text = run.trace(*arguments).lower(lowering_platforms=(platform,)).as_text()
     assert "num_partitions = 256" in text
-    assert text.count("stablehlo.all_reduce") == 1 + sum(each["arrays"] for each in steps[1].exchanges)
+    assert text.count("stablehlo.all_reduce") == 1 + sum(each.arrays for each in steps[1].exchanges)
 
 
 def test_meshes() -> None:
@@ -324,10 +327,10 @@ def test_meshes() -> None:
     ],
 )
 def test_no_such_devices_or_no_compiler(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topology, "find_spec", lambda module: None)
-    topology.described.cache_clear()
+    monkeypatch.setattr(compile_for, "find_spec", lambda module: None)
+    compile_for.described.cache_clear()
     with pytest.raises((InputError, MissingExtraError), match=message):
-        topology.described(name)
+        compile_for.described(name)
 
 
 @pytest.mark.parametrize(
@@ -343,8 +346,6 @@ def test_no_such_devices_or_no_compiler(name: str, message: str, monkeypatch: py
             "speed --check benchmarks/records/jit.json",
             "not a record of `python -m benchmarks speed`: it is one of 'jit'",
         ),
-        ("speed --part iterations --shorter 0", "`--shorter` must be an integer of at least 1"),
-        ("speed --part scaling --most 512", "`--most` must be between 1 and 256; got 512"),
         ("jit --sweep everything", "`--sweep` must be one of 'base', 'steps'"),
         ("accuracy --study unknown", "`--study` must be one of 'series'"),
         ("report --record gone.json", "gone.json: No such file or directory"),

@@ -15,7 +15,7 @@ from benchmarks.core.cases import CASES
 from benchmarks.core.contenders import BASELINE, CONTENDERS
 from benchmarks.core.contenders.base import FORWARD
 from benchmarks.core.machine import VARIABLES
-from benchmarks.core.record import as_text, read, write
+from benchmarks.core.record import RECORDS, as_text, read, write
 from benchmarks.core.sampling import Plan
 from benchmarks.speed import check, submission
 from benchmarks.speed.comparison import FULL, MEASURES, PART, Setting
@@ -132,17 +132,13 @@ def test_the_rules_hold_for_both_sides(changes: dict[str, Any], message: str, pa
         assert message in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "option", ["--quick", "--case tutorial", "--contender scan", "--measure forward", "--out b.json", "--part kernels"]
-)
+WEAKER = ("--quick", "--case tutorial", "--contender scan", "--measure forward", "--out b.json", "--part kernels")
+
+
+@pytest.mark.parametrize("option", [*WEAKER, f"--check {RECORDS / 'speed.json'}"])
 def test_what_weakens_it_is_refused(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "--submit", str(tmp_path / "a.json"), *option.split()]) == 2
     name = option.split()[0]
     assert f"`{name}` must be " in (error := capsys.readouterr().err)
     assert "with --submit" in error
     assert not list(tmp_path.iterdir())
-
-
-def test_a_submission_is_not_a_check(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["speed", "--submit", str(tmp_path / "a.json"), "--check", str(path)]) == 2
-    assert "`--check` must be left out with --submit, which measures all" in capsys.readouterr().err

@@ -10,7 +10,7 @@ def assert_gradients_are_reduced_once(devices: str, kernel: str) -> None:
     assert found.devices == 8
     assert found.number() == found.number("all-reduce") == 1
     (reduction,) = found.exchanges
-    assert (reduction["group"], reduction["times"]) == (8, CALLS)
+    assert (reduction.group, reduction.times) == (8, CALLS)
     twice = 4 * 4 * 128  # the gradients of the two biases are the same, and cross once
-    assert reduction["bytes"] == found.parameters - twice + 4  # with the loss
+    assert reduction.bytes == found.parameters - twice + 4  # with the loss
     assert found.memory["arguments"] > 3 * found.parameters  # with both moments of Adam

@@ -5,8 +5,7 @@ from functools import partial
 from benchmarks.core.contenders.base import Contender, cells_refuse
 from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.contenders.in_torch import in_torch, in_torch_cells
-from benchmarks.core.contenders.onnx_runtime import in_onnx
-from benchmarks.core.contenders.peers import in_equinox, in_keras, in_linen, in_nnx
+from benchmarks.core.contenders.peers import in_equinox, in_keras, in_linen, in_nnx, in_onnx
 
 BASELINE = "torch"
 

@@ -9,7 +9,7 @@ its usual layout.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -65,7 +65,7 @@ class Contender:
 
     def absent(self) -> str:
         """Why the contender cannot be measured here, and how to get it; empty if it can."""
-        missing = [package for package in self.packages if not _installed(package)]
+        missing = [package for package in self.packages if find_spec(package) is None]
         if missing:
             return f"{', '.join(missing)} not installed: {self.install}"
         if self.platform and jax.default_backend() != self.platform:
@@ -87,14 +87,6 @@ def loss_scale(problem: Problem) -> float:
 def cells_refuse(case: Case) -> str:
     """Why a loop over cells does not support a case; empty if it does."""
     return "a cell alone has no lengths" if case.unequal else ""
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def outputs(ys: Any) -> Results:

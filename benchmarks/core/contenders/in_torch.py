@@ -170,8 +170,8 @@ def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int, place: str)
     lstm = lstm.to(device=place, dtype=getattr(torch, dtype))
     if biases == 1:
         _join_biases(lstm)
-    compiler = Compiled() if compiled else None
-    call: Any = compiler(lstm) if compiler else lstm
+    compiler = Compiler(compiled)
+    call: Any = compiler(lstm) if compiled else lstm
     lengths = None if problem.lengths is None else torch.from_numpy(problem.lengths.astype("int64"))
 
     def apply(xs: Any) -> Any:
@@ -185,7 +185,7 @@ def _lstm(problem: Problem, compiled: bool, dtype: str, biases: int, place: str)
         return ys[0], state
 
     zeros = torch.zeros(case.num_layers * case.sizes.num_directions, case.batch, case.hidden_size, device=place)
-    return Model(lstm, list(problem.params), apply, step, (zeros, zeros), compiler.note if compiler else _nothing)
+    return Model(lstm, list(problem.params), apply, step, (zeros, zeros), compiler.note)
 
 
 def _join_biases(lstm: Any) -> None:
@@ -203,14 +203,14 @@ def _cells(problem: Problem, compiled: bool) -> Model:
     import torch
 
     case = problem.case
-    cells, calls, compiler = torch.nn.ModuleList(), [], Compiled() if compiled else None
+    cells, calls, compiler = torch.nn.ModuleList(), [], Compiler(compiled)
     for layer in problem.layers:
         for params in layer:
             cell = torch.nn.LSTMCell(params.weight_ih.shape[1], case.hidden_size)
             named = {name: value for name, value in params._asdict().items() if value is not None}
             cell.load_state_dict({name: torch.tensor(value) for name, value in named.items()})
             cells.append(cell.to(device()))
-            calls.append(compiler(_step_of(cell)) if compiler else cell)
+            calls.append(compiler(_step_of(cell)) if compiled else cell)
     zeros = torch.zeros(case.batch, case.hidden_size, device=device())
     start, ways = (zeros, zeros), case.sizes.num_directions
 
@@ -234,7 +234,7 @@ def _cells(problem: Problem, compiled: bool) -> Model:
         state = calls[0](x, state)
         return state[0], state
 
-    return Model(cells, list(problem.params), apply, step, start, compiler.note if compiler else _nothing)
+    return Model(cells, list(problem.params), apply, step, start, compiler.note)
 
 
 def _step_of(cell: Any) -> Any:
@@ -246,14 +246,15 @@ def _step_of(cell: Any) -> Any:
     return step
 
 
-class Compiled:
-    """`torch.compile` that counts the graphs given to Inductor."""
+class Compiler:
+    """`torch.compile` that counts the graphs given to Inductor; if not `used`, it has nothing to note."""
 
-    def __init__(self) -> None:
+    def __init__(self, used: bool) -> None:
         import torch
 
-        self.graphs = 0
-        torch._dynamo.reset()  # earlier shapes count towards the limit after which everything runs eagerly
+        self.used, self.graphs = used, 0
+        if used:
+            torch._dynamo.reset()  # earlier shapes count towards the limit after which everything runs eagerly
 
     def __call__(self, function: Any) -> Any:
         import torch
@@ -266,8 +267,6 @@ class Compiled:
         return torch.compile(function, backend=inductor)
 
     def note(self) -> str:
+        if not self.used:
+            return ""
         return f"{self.graphs} graphs compiled" if self.graphs else "nothing compiled: runs eagerly"
-
-
-def _nothing() -> str:
-    return ""

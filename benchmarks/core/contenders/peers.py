@@ -1,18 +1,25 @@
-"""Other LSTMs for JAX: Flax nnx and linen, Keras 3, Equinox, each stacked and made bidirectional by its own means."""
+"""Other LSTMs for JAX: Flax nnx and linen, Keras 3, Equinox, each stacked and made bidirectional by its own means.
+
+And ONNX Runtime on CPU, which does not train.
+"""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from benchmarks.core.cases import Problem
-from benchmarks.core.contenders.base import Runner
+from benchmarks.core.contenders.base import FORWARD, STREAMING, Runner, Work, outputs
 from benchmarks.core.contenders.in_jax import Model, cut, directions, runner, torch_names, zeros
-from jax_lstm import interop
+from jax_lstm import LSTM, interop, load_state_dict
+from jax_lstm.environment import environment
+from jax_lstm.export import to_onnx
 from jax_lstm.params import LSTMParams
 
 PARTS = ("forward_rnn", "backward_rnn")
@@ -187,3 +194,45 @@ def in_equinox(problem: Problem) -> Runner:
         return torch_names(problem, of)
 
     return runner(Model(weights, apply, in_torch, step=step, start=start), problem)
+
+
+def in_onnx(problem: Problem) -> Runner:
+    """An exported graph of standard LSTM operators with the same weights."""
+    case, lengths = problem.case, problem.lengths
+    lstm = LSTM(case.input_size, case.hidden_size, case.num_layers, bidirectional=case.bidirectional, rngs=nnx.Rngs(0))
+    load_state_dict(lstm, problem.params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # lengths, which ONNX Runtime does not ignore
+        whole = _session(to_onnx(lstm, lengths=lengths is not None))
+    inputs = {"x": problem.xs} | ({} if lengths is None else {"lengths": lengths.astype(np.int32)})
+
+    def forward() -> Any:
+        return whole.run(None, inputs)
+
+    works = {FORWARD: Work(forward, lambda: outputs(forward()[0]))}
+    if case.streamed:
+        works[STREAMING] = _streaming(problem, lstm)
+    return works
+
+
+def _streaming(problem: Problem, lstm: LSTM) -> Work:
+    session = _session(to_onnx(lstm, state=True))
+    zeros = np.zeros((1, problem.case.batch, problem.case.hidden_size), np.float32)
+    xs = [x[None] for x in problem.xs]
+
+    def run() -> list[Any]:
+        h, c, found = zeros, zeros, []
+        for x in xs:
+            ys, h, c = session.run(None, {"x": x, "h_0": h, "c_0": c})
+            found.append(ys)
+        return found
+
+    return Work(run, lambda: outputs(np.concatenate(run())))
+
+
+def _session(file: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = environment()["cores"], 1
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
