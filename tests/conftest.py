@@ -1,6 +1,7 @@
 """Fixtures and helpers that every test may use."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ import pytest
 
 # PyTorch's threads wait for each other by spinning, for long where other workers have the other cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# JAX keeps what it compiles in a folder, where other tests, workers and child processes find the same programs.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 DTYPES = ("float32", "float64")
 
