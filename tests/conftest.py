@@ -1,7 +1,9 @@
 """Fixtures and helpers that every test may use."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,14 @@ def dtype(request: pytest.FixtureRequest) -> Any:
 def x64() -> Any:
     """Run the test with JAX's 64-bit types."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_pictures() -> Iterator[None]:
+    """Which take as long as all the rest of a small command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)
         yield
 
 

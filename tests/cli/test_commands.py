@@ -332,15 +332,15 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> set[str]:
 
 def fitted_in_python(task: str, directory: Path) -> None:
     """On data that is in no file."""
-    sizes: dict[str, Any] = {"hidden_size": 2, "epochs": 1}
+    sizes: dict[str, Any] = {"hidden_size": HIDDEN, "epochs": 1}
     if task == "text":
         jl.TextModel(steps=8, **sizes).fit("one two three four " * 20, directory=directory)
     elif task == "labels":
         data = np.random.default_rng(0).normal(size=(40, 6, 2))
         jl.SequenceClassifier(**sizes).fit(data, ["a", "b"] * 20, directory=directory)
     else:
-        frame = pd.DataFrame({"y": noisy_sine()[:, 0]})
-        jl.Forecaster(target="y", window=WINDOW, horizon=HORIZON, **sizes).fit(frame, directory=directory)
+        sizes |= {"window": WINDOW, "horizon": HORIZON, "batch_size": 16, "schedule": "constant"}
+        jl.Forecaster(target="y", **sizes).fit(pd.DataFrame(noisy_sine(), columns=["y", "x"]), directory=directory)
 
 
 @pytest.mark.parametrize(

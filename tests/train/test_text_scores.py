@@ -33,7 +33,7 @@ def params_of(model: LanguageModel) -> nnx.State:
     return nnx.state(model, nnx.Param)
 
 
-def log_probabilities(model: LanguageModel, codes: np.ndarray, state: Any = None) -> Any:
+def log_probabilities(model: LanguageModel, codes: Any, state: Any = None) -> Any:
     logits, state = model(jnp.asarray(codes[None, :-1]), state)
     return jax.nn.log_softmax(logits[0])[np.arange(len(codes) - 1), codes[1:]], state
 
@@ -67,17 +67,22 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     rate, decay, steps = 0.05, 0.3, 10
     graph, trained, rest = nnx.split(model, nnx.Param, ...)
 
-    def loss(params: nnx.State, codes: np.ndarray, state: Any) -> Any:
-        return -jnp.mean(log_probabilities(nnx.merge(graph, params, rest), codes, state)[0])
+    @jax.jit
+    def gradient(params: nnx.State, codes: Any, state: Any) -> Any:
+        def loss(params: nnx.State) -> Any:
+            found, after = log_probabilities(nnx.merge(graph, params, rest), codes, state)
+            return -jnp.mean(found), (found, after)
+
+        return jax.grad(loss, has_aux=True)(params)
 
     # 199 characters after the first in 19 streams of 2 pieces; the last stream is padded with the last character.
     streams, squares = [np.append(TRAIN, [TRAIN[-1]] * 200)[20 * at : 20 * at + 21] for at in range(19)], []
     states: list[Any] = [None] * 19
     for first in (0, steps):
         pieces = [stream[first : first + steps + 1] for stream in streams]
-        each = [jax.grad(loss)(trained, piece, state) for piece, state in zip(pieces, states, strict=True)]
-        squares.append(jax.tree.map(lambda *grads: jnp.mean(jnp.stack(grads), 0) ** 2, *each))
-        states = [log_probabilities(model, piece, state)[1] for piece, state in zip(pieces, states, strict=True)]
+        each = [gradient(trained, piece, state) for piece, state in zip(pieces, states, strict=True)]
+        squares.append(jax.tree.map(lambda *grads: np.mean(np.stack(grads), 0) ** 2, *(grads for grads, _ in each)))
+        states = [after for _, (_, after) in each]
     rms = jax.tree.map(lambda a, b: jnp.sqrt((a + b) / 2), *squares)
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)])
     mean = flat.mean()
@@ -85,9 +90,7 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     params, state, expected = trained, None, []
     for first in range(0, 30, steps):
         piece = CODES[first : first + steps + 1]
-        now = nnx.merge(graph, params, rest)
-        grads = jax.grad(loss)(params, piece, state)
-        found, state = log_probabilities(now, piece, state)
+        grads, (found, state) = gradient(params, piece, state)
         expected.append(found)
         params = jax.tree.map(
             lambda now, then, size, grad: now
