@@ -102,21 +102,18 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     np.testing.assert_allclose(got, np.concatenate(expected), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two seeds on a text whose test part has other rhymes than the rest."""
-    folder = tmp_path_factory.mktemp("text")
-    (folder / "rhyme.txt").write_text("one two three four\n" * 40 + "five six seven eight\n" * 10)
-    text = TextConfig(str(folder / "rhyme.txt"), steps=8, test=0.2)
-    optim, small = OptimConfig(learning_rate=0.02), ModelConfig(8, dropout=0.2)
-    config = TrainConfig("text", text=text, model=small, optim=optim, batch_size=4, epochs=2, seeds="0:2")
-    fit(load_task(config), folder / "run")
-    return folder / "run"
+@pytest.fixture
+def task(tmp_path: Path) -> Any:
+    """Of two seeds, on a text whose test part has other rhymes than the rest."""
+    path = tmp_path / "rhyme.txt"
+    path.write_text("one two three four\n" * 40 + "five six seven eight\n" * 10)
+    text, optim = TextConfig(str(path), steps=8, test=0.2), OptimConfig(learning_rate=0.02)
+    model = ModelConfig(8, dropout=0.2)
+    return load_task(TrainConfig("text", text=text, model=model, optim=optim, batch_size=4, epochs=2, seeds="0:2"))
 
 
-def test_the_test_part_is_the_end_and_validation_the_beginning(directory: Path) -> None:
-    task = load_task(open_run(directory).config)
-    text, parts = (directory.parent / "rhyme.txt").read_text(), (task.text.val, task.text.train, task.text.test)
+def test_the_test_part_is_the_end_and_validation_the_beginning(task: Any) -> None:
+    text, parts = Path(task.config.text.text).read_text(), (task.text.val, task.text.train, task.text.test)
     assert "".join(map(task.text.alphabet.decode, parts)) == text
     assert [len(part) for part in parts] == [round(0.1 * len(text)), round(0.7 * len(text)), round(0.2 * len(text))]
     assert task.size("test") == len(parts[2]) - 1
@@ -133,10 +130,12 @@ def mean_of(log_probabilities: list[np.ndarray]) -> float:
     return -float(np.mean(np.log((np.exp(log_probabilities[0]) + np.exp(log_probabilities[1])) / 2)))
 
 
-def test_scores_of_an_ensemble(directory: Path) -> None:
+@pytest.mark.slow
+def test_scores_of_an_ensemble(task: Any, tmp_path: Path) -> None:
     """Probabilities are averaged over the members; what is on disk stays as it is, and so does the score."""
+    directory = tmp_path / "run"
+    fit(task, directory)
     run, before = open_run(directory), {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-    task = load_task(run.config, run.about)
     once = dynamic_score(run, task, "test", Dynamics(0.01))
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
     model, members = run.model(), run.all_weights()
@@ -151,15 +150,15 @@ def test_scores_of_an_ensemble(directory: Path) -> None:
     starts = cold_starts(len(task.text.test), 10)
     each = [np.asarray(cold(model, params, task.text.test, starts, 10)) for params in members]
     assert cold_score(run, task, "test", 10)[task.metric] == pytest.approx(mean_of(each), rel=1e-5)
+    cold_score(run, task, "test", len(task.text.test) - 1)  # the largest
 
 
-def test_what_cannot_be_scored(directory: Path) -> None:
-    run = open_run(directory)
-    task = load_task(run.config, run.about)
+def test_what_cannot_be_scored(task: Any) -> None:
+    """Refused before a run is read."""
+    run: Any = None
     for size in (0, len(task.text.test)):
         with pytest.raises(InputError, match=f"`--cold` must be from 1 to {len(task.text.test) - 1}, so that .* test"):
             cold_score(run, task, "test", size)
-    cold_score(run, task, "test", len(task.text.test) - 1)
     for dynamics, message in (
         (Dynamics(0.0), "`--dynamic` must be positive and finite; got 0.0"),
         (Dynamics(float("nan")), "`--dynamic` must be positive and finite; got nan"),
