@@ -370,7 +370,7 @@ def test_a_longer_run_follows_another_schedule(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     said = "the cosine schedule is now that of 2 epochs, not 1: the learning rate jumps"
-    run, sizes = tmp_path / "run", (*SIZES[:-1], 1, "--network", "tutorial")
+    run, sizes = tmp_path / "run", (*SIZES[:-1], 1, "--network", "tutorial", "--schedule", "cosine")
     says("train", "--csv", data, *COLUMNS, *sizes, "--out", run)
     assert "schedule" not in says("train", "--resume", run)
     assert said in says("train", "--resume", run, "--epochs", 2)
