@@ -1,14 +1,27 @@
 """Fixtures and helpers that every test may use."""
 
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 # PyTorch's threads wait for each other by spinning, for long where other workers have the other cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# JAX keeps what it compiles in a folder, where other tests, workers and child processes find the same programs.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 DTYPES = ("float32", "float64")
 
@@ -24,6 +37,27 @@ def dtype(request: pytest.FixtureRequest) -> Any:
 def x64() -> Any:
     """Run the test with JAX's 64-bit types."""
     with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def compiled_anew() -> Iterator[None]:
+    """Nothing comes from the cache, in child processes neither: for tests of what a compilation takes and writes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("JAX_COMPILATION_CACHE_DIR")
+        patch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+        jax.config.update("jax_compilation_cache_dir", None)
+        reset_cache()
+        yield
+    jax.config.update("jax_compilation_cache_dir", CACHE)
+    reset_cache()
+
+
+@pytest.fixture(scope="module")
+def without_pictures() -> Iterator[None]:
+    """Which take as long as all the rest of a small command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib.figure", None)
         yield
 
 

@@ -10,6 +10,13 @@ if not importlib.util.find_spec("torch"):
 
 
 @pytest.fixture(scope="module", autouse=True)
+def programs(request: pytest.FixtureRequest) -> None:
+    """Those that are measured are compiled anew."""
+    if not request.module.__name__.endswith("test_accuracy"):
+        request.getfixturevalue("compiled_anew")
+
+
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
     """Commands set their own number, for the whole process."""
     import torch

@@ -1,7 +1,7 @@
 """Commands, run as a user would."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: str) -> Path:
         patch.delitem(sys.modules, "matplotlib.figure", raising=False)  # where a module is without pictures
         assert call("train", "--csv", data, *COLUMNS, *SMALL, "--out", directory) == 0
     return directory
-
-
-@pytest.fixture(scope="module")
-def without_pictures() -> Iterator[None]:
-    """Which take as long as all the rest of a small command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "matplotlib.figure", None)
-        yield
 
 
 @pytest.fixture

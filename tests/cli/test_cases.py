@@ -45,10 +45,11 @@ def rows_of(text: str) -> list[dict[str, str]]:
             ("--time", "Date", "--target", "Close"),
             ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"],
         ),
-        (
+        pytest.param(
             "monthly.csv",
             ("--time", "Month", "--target", "Passengers"),
             ["2002-01-01", "2002-02-01", "2002-03-01", "2002-04-01"],
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             "semicolon.csv",
@@ -89,6 +90,7 @@ def test_a_stream_gives_what_forecast_gives(train: Trains, monkeypatch: pytest.M
     np.testing.assert_allclose([float(last[f"sales+{step}"]) for step in (1, 2, 3, 4)], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_data_of_another_step_is_refused(train: Trains, monkeypatch: pytest.MonkeyPatch, says: Prints) -> None:
     run, other = train("hourly.csv", "--time", "time", "--target", "load"), CASES / "quarter_hour.csv"
     for command in (("forecast", run, "--csv", other, "--out", run / "x.csv"), ("evaluate", run, "--csv", other)):

@@ -330,39 +330,47 @@ def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> set[str]:
     return set(re.findall(r"(?m)^[^\w\n-]*(--[-\w]+)", capsys.readouterr().out))
 
 
-@pytest.fixture(scope="module")
-def from_python(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Runs fitted from Python, on data that is in no file."""
-    folder, sizes = tmp_path_factory.mktemp("from_python"), {"hidden_size": 2, "epochs": 1}
-    text = jl.TextModel(steps=8, **sizes).fit("one two three four " * 20)
-    labels = jl.SequenceClassifier(**sizes).fit(np.random.default_rng(0).normal(size=(40, 6, 2)), ["a", "b"] * 20)
-    frame = pd.DataFrame({"y": noisy_sine()[:, 0]})
-    forecast = jl.Forecaster(target="y", window=WINDOW, horizon=HORIZON, **sizes).fit(frame)
-    for name, model in (("text", text), ("labels", labels), ("forecast", forecast)):
-        model.save(folder / name)
-    return {path.name: path for path in folder.iterdir()}
+def fitted_in_python(task: str, directory: Path) -> None:
+    """On data that is in no file."""
+    sizes: dict[str, Any] = {"hidden_size": HIDDEN, "epochs": 1}
+    if task == "text":
+        jl.TextModel(steps=8, **sizes).fit("one two three four " * 20, directory=directory)
+    elif task == "labels":
+        data = np.random.default_rng(0).normal(size=(40, 6, 2))
+        jl.SequenceClassifier(**sizes).fit(data, ["a", "b"] * 20, directory=directory)
+    else:
+        sizes |= {"window": WINDOW, "horizon": HORIZON, "batch_size": 16, "schedule": "constant"}
+        jl.Forecaster(target="y", **sizes).fit(pd.DataFrame(noisy_sine(), columns=["y", "x"]), directory=directory)
 
 
 @pytest.mark.parametrize(
     ("task", "instead"),
     [
         ("text", "has no file; in Python, use the `score` of TextModel.load('{}')"),
-        ("labels", "has no file; in Python, use the `score` of SequenceClassifier.load('{}')"),
+        pytest.param(
+            "labels",
+            "has no file; in Python, use the `score` of SequenceClassifier.load('{}')",
+            marks=pytest.mark.slow,
+        ),
         ("forecast", ""),
     ],
 )
-def test_a_run_of_python_has_no_file(task: str, instead: str, from_python: dict[str, Path], says: Prints) -> None:
+def test_a_run_of_python_has_no_file(task: str, instead: str, tmp_path: Path, says: Prints) -> None:
     """But that of a forecaster keeps its rows."""
-    run = from_python[task]
+    run = tmp_path / "run"
+    fitted_in_python(task, run)
     said = says("train", "--resume", run, "--epochs", 2, status=2)
     assert f"{run}: the run was trained from Python and has no file; only a run on a file can be resumed" in said
     assert "; call `fit` again, with more epochs\n" in said
     assert instead.format(run) in says("evaluate", run, status=2 if instead else 0)
 
 
-def test_a_longer_run_follows_another_schedule(trained: Path, data: str, tmp_path: Path, says: Prints) -> None:
+def test_a_longer_run_follows_another_schedule(
+    trained: Path, data: str, tmp_path: Path, says: Prints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     said = "the cosine schedule is now that of 2 epochs, not 1: the learning rate jumps"
-    run, sizes = tmp_path / "run", (*SIZES[:-1], 1)
+    run, sizes = tmp_path / "run", (*SIZES[:-1], 1, "--network", "tutorial", "--schedule", "cosine")
     says("train", "--csv", data, *COLUMNS, *sizes, "--out", run)
     assert "schedule" not in says("train", "--resume", run)
     assert said in says("train", "--resume", run, "--epochs", 2)

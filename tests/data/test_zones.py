@@ -1,8 +1,10 @@
 """Time zones: hours that come twice or not at all, local midnights in UTC, and how a forecast continues them."""
 
+import functools
 import io
 import sys
 import zoneinfo
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ HOURS = pd.date_range("2024-10-26 20:00", "2024-10-27 06:00", freq="h", tz=BERLI
 QUARTERS = pd.date_range("2024-10-26 20:00", "2024-10-27 06:00", freq="15min", tz=BERLIN)
 DAYS = pd.date_range("2024-03-01", "2024-04-20", freq="D", tz=BERLIN)
 GAS_DAYS = pd.date_range("2024-03-01 06:00", periods=60, freq="D", tz=BERLIN)
+BEFORE: Any = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)  # the hour that comes twice
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 def plain(times: Any) -> list[str]:
@@ -191,40 +195,46 @@ def test_one_timestamp_of_a_zone() -> None:
     assert known(BERLIN)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
+    """By the form of its times, a folder with a run, and with `later.csv`: the rows of the run and two more."""
+
+    @functools.cache
+    def train(form: Any) -> Path:
+        folder = tmp_path_factory.mktemp("zone")
+        for name, times in (("data.csv", BEFORE[:-2]), ("later.csv", BEFORE)):
+            rows = pd.DataFrame({"time": form(times), "y": np.sin(times.hour.to_numpy() * np.pi / 12)})
+            rows.to_csv(folder / name, index=False)
+        columns = ("--csv", folder / "data.csv", "--target", "y", "--time", "time", "--time-zone", BERLIN)
+        options = (*SMALL, "--learning-rate", 0.3, "--calendar", "on")
+        assert call("train", *columns, *options, "--out", folder / "run") == 0
+        return folder
+
+    return train
+
+
 @pytest.mark.parametrize("form", [plain, pytest.param(with_offset, marks=pytest.mark.slow)])
-def test_a_run_keeps_its_zone(form: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_keeps_its_zone(form: Any, trained: Callable[[Any], Path]) -> None:
     """A forecast across the switch, of later rows too, in the form of the file."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    times = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
-    values = np.sin(np.arange(len(times)) / 4)
-    columns = ("--target", "y", "--time", "time", "--time-zone", BERLIN)
-    data, later, run = tmp_path / "data.csv", tmp_path / "later.csv", tmp_path / "run"
-    pd.DataFrame({"time": form(times[:-2]), "y": values[:-2]}).to_csv(data, index=False)
-    pd.DataFrame({"time": form(times), "y": values}).to_csv(later, index=False)
-    assert call("train", "--csv", data, *columns, *SMALL, "--out", run) == 0
+    run, later = trained(form) / "run", trained(form) / "later.csv"
     assert call("forecast", run, "--csv", later) == 0
-    expected = pd.date_range(times[-1], periods=4, freq="h")[1:]
+    expected = pd.date_range(BEFORE[-1], periods=4, freq="h")[1:]
     found = pd.read_csv(run / "forecast.csv")["time"].tolist()
     assert found == [text.replace(" ", "T") + (":00" if form == plain else "") for text in form(expected)]
     assert call("evaluate", run, "--csv", later) == 0
 
 
 def test_calendar_features_are_local(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    trained: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Of the rows, of those ahead, and of streamed ones, across the switch."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    times: Any = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
-    data, run = tmp_path / "data.csv", tmp_path / "run"
-    pd.DataFrame({"time": plain(times), "y": np.sin(times.hour.to_numpy() * np.pi / 12)}).to_csv(data, index=False)
-    options = ("--target", "y", "--time", "time", "--time-zone", BERLIN, *SMALL, "--learning-rate", 0.3)
-    assert call("train", "--csv", data, *options, "--calendar", "on", "--out", run) == 0
+    run, data = trained(plain) / "run", trained(plain) / "later.csv"
     columns = open_run(run, "forecast", "forecast").trained.columns.calendar_features
     assert "hour sin" in columns
     (one,) = read_series(DataConfig(str(data), ("y",), time="time", file=FileConfig(time_zone=BERLIN))).series
     hours = np.arctan2(*(one.values[:, one.columns.index(f"hour {wave}")] for wave in ("sin", "cos")))
-    np.testing.assert_allclose(hours % (2 * np.pi) * 12 / np.pi % 24, times.hour, atol=1e-6)
-    assert call("forecast", run) == 0
+    np.testing.assert_allclose(hours % (2 * np.pi) * 12 / np.pi % 24, BEFORE.hour, atol=1e-6)
+    assert call("forecast", run, "--csv", data) == 0
     expected = pd.read_csv(run / "forecast.csv")["y"]
     with data.open() as file:
         monkeypatch.setattr(sys, "stdin", file)
@@ -234,32 +244,32 @@ def test_calendar_features_are_local(
     np.testing.assert_allclose(last.filter(regex="^y").to_numpy(float), expected, rtol=1e-5)
     unlike = Zone.local
     monkeypatch.setattr(Zone, "local", lambda zone, times: unlike(zone, times) + np.timedelta64(6, "h"))
-    assert call("forecast", run) == 0
+    assert call("forecast", run, "--csv", data) == 0
     assert np.abs(pd.read_csv(run / "forecast.csv")["y"] - expected).max() > 1e-4, "the hour is read"
 
 
 @pytest.mark.slow
 def test_a_data_frame_with_a_zone(tmp_path: Path) -> None:
     """It does as the option does; the zone goes with the run."""
-    times: Any = pd.date_range("2024-10-20", "2024-10-27 01:00", freq="h", tz=BERLIN)
-    data = pd.DataFrame({"y": np.sin(np.arange(len(times)) / 4)}, index=times)
+    data = pd.DataFrame({"y": np.sin(np.arange(len(BEFORE)) / 4)}, index=BEFORE)
     small: dict[str, Any] = {"target": "y", "window": 6, "horizon": 3, "hidden_size": 4, "epochs": 1}
     model = jl.Forecaster(**small).fit(data)
-    expected: Any = pd.date_range(times[-1], periods=4, freq="h")[1:]
+    expected: Any = pd.date_range(BEFORE[-1], periods=4, freq="h")[1:]
     assert list(model.predict().index) == list(expected)
     assert model.predict().index.tz is not None
     model.save(tmp_path / "run")
     loaded = jl.Forecaster.load(tmp_path / "run")
     assert loaded.get_params()["time_zone"] == BERLIN
     assert str(loaded.predict().index.dtype) == f"datetime64[us, {BERLIN}]"
-    naive = jl.Forecaster(time_zone=BERLIN, **small).fit(data.set_axis(times.tz_localize(None))).predict()
+    naive = jl.Forecaster(time_zone=BERLIN, **small).fit(data.set_axis(BEFORE.tz_localize(None))).predict()
     assert list(naive.index) == list(expected.tz_localize(None))
     np.testing.assert_allclose(naive["y"], model.predict()["y"], rtol=1e-6)
     folds = jl.Forecaster(**small).backtest(data, folds=2).forecasts
-    assert list(folds["index"]) == list(times[-6:])
+    assert list(folds["index"]) == list(BEFORE[-6:])
     assert not folds["actual"].isna().any()
 
 
+@pytest.mark.slow
 def test_a_backtest_over_an_hour_that_comes_twice() -> None:
     """Forecasts are compared with the rows that they are of, also where two are written alike."""
     times: Any = pd.date_range("2024-10-20", "2024-10-27 04:00", freq="h", tz=BERLIN)

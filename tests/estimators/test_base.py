@@ -137,7 +137,10 @@ def test_an_interrupt_is_one_in_python_too(monkeypatch: pytest.MonkeyPatch) -> N
     assert model.run is before
 
 
-@pytest.mark.parametrize("task", ["forecast", "text", "labels"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("task", ["labels", pytest.param("forecast", marks=SLOW), pytest.param("text", marks=SLOW)])
 def test_verbose_prints_the_losses_of_each_epoch(task: str, capsys: pytest.CaptureFixture[str]) -> None:
     sizes: dict[str, Any] = {"hidden_size": 2, "epochs": 2}
 

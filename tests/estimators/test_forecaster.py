@@ -11,6 +11,7 @@ from small_run import call
 import jax_lstm as jl
 
 pd = pytest.importorskip("pandas")
+pytestmark = pytest.mark.usefixtures("without_pictures")
 SMALL: dict[str, Any] = {"window": 12, "horizon": 4, "hidden_size": 4, "epochs": 2, "batch_size": 16}
 
 
@@ -82,16 +83,15 @@ def test_wide_and_long_frames() -> None:
 
 
 @pytest.mark.parametrize("refit", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_backtest_sees_nothing_of_the_rows_it_forecasts(refit: bool) -> None:
-    data, model = noisy_sine(), jl.Forecaster(target="load", **SMALL)
-    found = model.backtest(data, folds=2, refit=refit)
-    for fold, origin in enumerate((152, 156), 1):
+def test_a_backtest_sees_nothing_of_the_rows_it_forecasts(fitted: jl.Forecaster, refit: bool) -> None:
+    data = noisy_sine(168)  # 160 rows to fit on, as those of `fitted`, and two folds
+    found = jl.Forecaster(target="load", **SMALL).backtest(data, folds=2, refit=refit)
+    for fold, origin in enumerate((160, 164), 1):
         own = found.forecasts[found.forecasts["fold"] == fold]
         np.testing.assert_array_equal(own["actual"], data["load"].iloc[origin : origin + 4])
         assert list(own["index"]) == list(data.index[origin : origin + 4])
-    first = jl.Forecaster(target="load", **SMALL).fit(data.iloc[:152])
-    second = jl.Forecaster(target="load", **SMALL).fit(data.iloc[:156]) if refit else first
-    expected = np.concatenate([first.predict()["load"], second.predict(data.iloc[:156])["load"]])
+    second = jl.Forecaster(target="load", **SMALL).fit(data.iloc[:164]) if refit else fitted
+    expected = np.concatenate([fitted.predict()["load"], second.predict(data.iloc[:164])["load"]])
     np.testing.assert_allclose(found.forecasts["forecast"], expected, rtol=1e-6)
     errors = (found.forecasts["forecast"] - found.forecasts["actual"]).to_numpy()
     np.testing.assert_allclose(found.scores["mse"], errors**2)

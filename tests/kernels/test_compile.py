@@ -19,7 +19,7 @@ from benchmarks.device.compiled import FROZEN, PALLAS, SCAN, Compiled, Program, 
 from benchmarks.speed.scaling import CALLS, Size, Target, step
 from jax_lstm.params import Sizes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled_anew")]
 
 STEPS, BATCH, HIDDEN = 128, 64, 256
 KERNELS = [SCAN, "auto", PALLAS]

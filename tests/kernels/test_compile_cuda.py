@@ -22,6 +22,7 @@ from jax_lstm.kernels.fused import gpu
 from jax_lstm.params import Sizes
 
 pytestmark = [
+    pytest.mark.usefixtures("compiled_anew"),
     pytest.mark.slow,
     pytest.mark.skipif(jax.__version_info__ < gpu.NEEDS, reason="Mosaic GPU of a newer JAX"),
 ]

@@ -66,7 +66,8 @@ def on_cpu(served: None) -> Iterator[list[dict[str, Any]]]:
 
 def both_of(layers: int, bidirectional: bool, bias: bool) -> tuple[Any, jl.LSTM]:
     reference = torch.nn.LSTM(3, 5, layers, bias, bidirectional=bidirectional)
-    ours = jl.LSTM(3, 5, layers, bias, bidirectional=bidirectional, backend="cudnn", rngs=nnx.Rngs(0))
+    options: dict[str, Any] = {"bidirectional": bidirectional, "backend": "cudnn"}
+    ours = nnx.eval_shape(lambda: jl.LSTM(3, 5, layers, bias, **options, rngs=nnx.Rngs(0)))
     jl.load_state_dict(ours, reference.state_dict())
     return reference, ours
 

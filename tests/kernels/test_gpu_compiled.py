@@ -10,6 +10,7 @@ from benchmarks.device import cuda
 from benchmarks.device.cuda import BACKWARD, EXACT, FORWARD, INFER, Size
 from jax_lstm.kernels.fused import gpu, gpu_cluster
 
+pytestmark = pytest.mark.usefixtures("compiled_anew")
 # The least and the most that a block holds, in each type.
 SMALL, LARGE = Size(7, 3, "bfloat16"), [Size(640, 64, "bfloat16"), Size(320, 130, "float32"), Size(192, 64, EXACT)]
 

@@ -41,7 +41,10 @@ def at(tree: Any, index: int) -> Any:
 
 @pytest.mark.parametrize(
     ("kernel", "batched"),
-    [*((native, names) for names in ("xs", "params", "params xs", "state")), *((k, "all") for k in (native, scan))],
+    [
+        *((native, names) for names in ("xs", "params", "params xs", "state", "all")),
+        pytest.param(scan, "all", marks=pytest.mark.slow),
+    ],
     ids=lambda value: value if isinstance(value, str) else "native" if value is native else "scan",
 )
 def test_vmap(kernel: Any, batched: str) -> None:

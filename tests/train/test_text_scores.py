@@ -33,7 +33,7 @@ def params_of(model: LanguageModel) -> nnx.State:
     return nnx.state(model, nnx.Param)
 
 
-def log_probabilities(model: LanguageModel, codes: np.ndarray, state: Any = None) -> Any:
+def log_probabilities(model: LanguageModel, codes: Any, state: Any = None) -> Any:
     logits, state = model(jnp.asarray(codes[None, :-1]), state)
     return jax.nn.log_softmax(logits[0])[np.arange(len(codes) - 1), codes[1:]], state
 
@@ -67,17 +67,22 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     rate, decay, steps = 0.05, 0.3, 10
     graph, trained, rest = nnx.split(model, nnx.Param, ...)
 
-    def loss(params: nnx.State, codes: np.ndarray, state: Any) -> Any:
-        return -jnp.mean(log_probabilities(nnx.merge(graph, params, rest), codes, state)[0])
+    @jax.jit
+    def gradient(params: nnx.State, codes: Any, state: Any) -> Any:
+        def loss(params: nnx.State) -> Any:
+            found, after = log_probabilities(nnx.merge(graph, params, rest), codes, state)
+            return -jnp.mean(found), (found, after)
+
+        return jax.grad(loss, has_aux=True)(params)
 
     # 199 characters after the first in 19 streams of 2 pieces; the last stream is padded with the last character.
     streams, squares = [np.append(TRAIN, [TRAIN[-1]] * 200)[20 * at : 20 * at + 21] for at in range(19)], []
     states: list[Any] = [None] * 19
     for first in (0, steps):
         pieces = [stream[first : first + steps + 1] for stream in streams]
-        each = [jax.grad(loss)(trained, piece, state) for piece, state in zip(pieces, states, strict=True)]
-        squares.append(jax.tree.map(lambda *grads: jnp.mean(jnp.stack(grads), 0) ** 2, *each))
-        states = [log_probabilities(model, piece, state)[1] for piece, state in zip(pieces, states, strict=True)]
+        each = [gradient(trained, piece, state) for piece, state in zip(pieces, states, strict=True)]
+        squares.append(jax.tree.map(lambda *grads: np.mean(np.stack(grads), 0) ** 2, *(grads for grads, _ in each)))
+        states = [after for _, (_, after) in each]
     rms = jax.tree.map(lambda a, b: jnp.sqrt((a + b) / 2), *squares)
     flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)])
     mean = flat.mean()
@@ -85,9 +90,7 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     params, state, expected = trained, None, []
     for first in range(0, 30, steps):
         piece = CODES[first : first + steps + 1]
-        now = nnx.merge(graph, params, rest)
-        grads = jax.grad(loss)(params, piece, state)
-        found, state = log_probabilities(now, piece, state)
+        grads, (found, state) = gradient(params, piece, state)
         expected.append(found)
         params = jax.tree.map(
             lambda now, then, size, grad: now
@@ -99,21 +102,18 @@ def test_dynamic_evaluation_is_that_of_the_paper(model: LanguageModel) -> None:
     np.testing.assert_allclose(got, np.concatenate(expected), rtol=1e-4, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two seeds on a text whose test part has other rhymes than the rest."""
-    folder = tmp_path_factory.mktemp("text")
-    (folder / "rhyme.txt").write_text("one two three four\n" * 40 + "five six seven eight\n" * 10)
-    text = TextConfig(str(folder / "rhyme.txt"), steps=8, test=0.2)
-    optim, small = OptimConfig(learning_rate=0.02), ModelConfig(8, dropout=0.2)
-    config = TrainConfig("text", text=text, model=small, optim=optim, batch_size=4, epochs=2, seeds="0:2")
-    fit(load_task(config), folder / "run")
-    return folder / "run"
+@pytest.fixture
+def task(tmp_path: Path) -> Any:
+    """Of two seeds, on a text whose test part has other rhymes than the rest."""
+    path = tmp_path / "rhyme.txt"
+    path.write_text("one two three four\n" * 40 + "five six seven eight\n" * 10)
+    text, optim = TextConfig(str(path), steps=8, test=0.2), OptimConfig(learning_rate=0.02)
+    model = ModelConfig(8, dropout=0.2)
+    return load_task(TrainConfig("text", text=text, model=model, optim=optim, batch_size=4, epochs=2, seeds="0:2"))
 
 
-def test_the_test_part_is_the_end_and_validation_the_beginning(directory: Path) -> None:
-    task = load_task(open_run(directory).config)
-    text, parts = (directory.parent / "rhyme.txt").read_text(), (task.text.val, task.text.train, task.text.test)
+def test_the_test_part_is_the_end_and_validation_the_beginning(task: Any) -> None:
+    text, parts = Path(task.config.text.text).read_text(), (task.text.val, task.text.train, task.text.test)
     assert "".join(map(task.text.alphabet.decode, parts)) == text
     assert [len(part) for part in parts] == [round(0.1 * len(text)), round(0.7 * len(text)), round(0.2 * len(text))]
     assert task.size("test") == len(parts[2]) - 1
@@ -130,10 +130,12 @@ def mean_of(log_probabilities: list[np.ndarray]) -> float:
     return -float(np.mean(np.log((np.exp(log_probabilities[0]) + np.exp(log_probabilities[1])) / 2)))
 
 
-def test_scores_of_an_ensemble(directory: Path) -> None:
+@pytest.mark.slow
+def test_scores_of_an_ensemble(task: Any, tmp_path: Path) -> None:
     """Probabilities are averaged over the members; what is on disk stays as it is, and so does the score."""
+    directory = tmp_path / "run"
+    fit(task, directory)
     run, before = open_run(directory), {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-    task = load_task(run.config, run.about)
     once = dynamic_score(run, task, "test", Dynamics(0.01))
     assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
     model, members = run.model(), run.all_weights()
@@ -148,15 +150,15 @@ def test_scores_of_an_ensemble(directory: Path) -> None:
     starts = cold_starts(len(task.text.test), 10)
     each = [np.asarray(cold(model, params, task.text.test, starts, 10)) for params in members]
     assert cold_score(run, task, "test", 10)[task.metric] == pytest.approx(mean_of(each), rel=1e-5)
+    cold_score(run, task, "test", len(task.text.test) - 1)  # the largest
 
 
-def test_what_cannot_be_scored(directory: Path) -> None:
-    run = open_run(directory)
-    task = load_task(run.config, run.about)
+def test_what_cannot_be_scored(task: Any) -> None:
+    """Refused before a run is read."""
+    run: Any = None
     for size in (0, len(task.text.test)):
         with pytest.raises(InputError, match=f"`--cold` must be from 1 to {len(task.text.test) - 1}, so that .* test"):
             cold_score(run, task, "test", size)
-    cold_score(run, task, "test", len(task.text.test) - 1)
     for dynamics, message in (
         (Dynamics(0.0), "`--dynamic` must be positive and finite; got 0.0"),
         (Dynamics(float("nan")), "`--dynamic` must be positive and finite; got nan"),

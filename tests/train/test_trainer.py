@@ -62,7 +62,7 @@ def test_a_forecaster_starts_at_ridge_regression_and_keeps_it_unless_an_epoch_is
     ridge = float(np.mean(np.abs(dataset.ridge.forecast(dataset, dataset.starts["val"]) - truth_of(dataset, "val"))))
     best = {}
     for rate, epochs in ((1e-9, 1), (3e-3, 30)):
-        config = config_for(data, model=ModelConfig(8), epochs=epochs, optim=OptimConfig(learning_rate=rate))
+        config = config_for(data, model=ModelConfig(4), epochs=epochs, optim=OptimConfig(learning_rate=rate))
         found = fit(Forecasting(config, dataset), tmp_path / str(rate)).position
         best[rate], margin = found.best_loss, Forecasting(config, dataset).margin
     assert margin is not None
