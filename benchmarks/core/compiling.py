@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from benchmarks.core import hlo
 from benchmarks.core.contenders.base import Work
@@ -49,11 +50,13 @@ def without_caches() -> Iterator[None]:
 
     kept = getattr(jax.config, "jax_enable_compilation_cache")  # noqa: B009 an attribute that type checkers do not know
     jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()  # JAX asks only once whether there is a cache
     try:
         with config.patch(force_disable_caches=True):
             yield
     finally:
         jax.config.update("jax_enable_compilation_cache", kept)
+        reset_cache()
 
 
 def in_stages(work: Work) -> tuple[Any, Any, dict[str, float]]:

@@ -1,14 +1,17 @@
 """Counts from HLO and from jaxprs: loops and their instructions, exchanges between devices, matrix products."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from benchmarks.core import hlo
 from benchmarks.core.cases import Case, draw
-from benchmarks.core.compiling import compilations, equations, in_stages, products
+from benchmarks.core.compiling import compilations, equations, in_stages, products, without_caches
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Work
 from benchmarks.core.hlo import Exchange, exchanges
 from benchmarks.jit.variants import VARIANTS
@@ -118,3 +121,19 @@ def test_what_is_compiled() -> None:
     assert seconds.keys() == {"trace", "lower", "compile"}
     assert [loop.trips for loop in hlo.read(compiled.as_text()).loops] == [flat.steps, flat.steps]  # there and back
     assert products(jaxpr_of(work("fori_loop", flat, FORWARD))) is None
+
+
+def test_without_caches_nothing_is_kept(tmp_path: Path) -> None:
+    """Also if the cache was in use before."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    try:
+        reset_cache()
+        jax.jit(lambda x: x + 1)(jnp.ones(3))
+        kept = set(tmp_path.iterdir())
+        assert kept
+        with without_caches():
+            jax.jit(lambda x: x + 2)(jnp.ones(3))
+        assert set(tmp_path.iterdir()) == kept
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
+        reset_cache()
