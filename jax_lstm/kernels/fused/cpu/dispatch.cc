@@ -3,7 +3,8 @@
 #include <cstdlib>
 #include <string>
 
-#if defined(__linux__)
+#if defined(JAX_LSTM_COMPILES_AMX)
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -12,20 +13,28 @@ namespace jax_lstm {
 
 extern const Engine kPlainEngine;
 #if defined(__x86_64__)
-extern const Engine kAvx2Engine, kAvx512Engine, kAvx512Bf16Engine, kAmxEngine;
+extern const Engine kAvx2Engine, kAvx512Engine, kAvx512Bf16Engine;
+#endif
+#if defined(JAX_LSTM_COMPILES_AMX)
+extern const Engine kAmxEngine;
 #endif
 
 namespace {
 
-// Whether this process may use the tile registers of AMX: Linux wants to be asked, because a thread that uses them takes 8 KB more to save.
-bool allows_amx() {
-#if defined(__x86_64__) && defined(__linux__)
-  constexpr int kRequestPermission = 0x1023, kTileData = 18;
-  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
+#if defined(JAX_LSTM_COMPILES_AMX)
+// Not by __builtin_cpu_supports, for which Clang has no name.
+bool has_amx() {
+  constexpr unsigned kTiles = 1u << 24, kBfloat16 = 1u << 22;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & kTiles) && (edx & kBfloat16);
 }
+
+// Asks Linux for the tile registers, for all threads of this process. A thread that uses them takes 8 KB more to save.
+bool may_use_amx() {
+  constexpr int kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 
 Dispatch choose() {
   const char* variable = std::getenv("JAX_LSTM_ISA");
@@ -38,8 +47,11 @@ Dispatch choose() {
   avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl");
   const bool bfloat16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  amx = bfloat16 && allows_amx();
-  if (amx && (wanted.empty() || wanted == "amx")) return {&kAvx512Engine, &kAmxEngine, "avx512, amx for bfloat16"};
+#if defined(JAX_LSTM_COMPILES_AMX)
+  const bool asked = wanted.empty() || wanted == "amx";
+  amx = bfloat16 && has_amx() && (!asked || may_use_amx());
+  if (amx && asked) return {&kAvx512Engine, &kAmxEngine, "avx512, amx for bfloat16"};
+#endif
   if (bfloat16 && (wanted.empty() || wanted == "avx512")) return {&kAvx512Engine, &kAvx512Bf16Engine, "avx512, also for bfloat16"};
   if (avx512 && (wanted.empty() || wanted == "avx512")) return {&kAvx512Engine, &kAvx512Engine, "avx512"};
   if (avx2 && (wanted.empty() || wanted == "avx2")) return {&kAvx2Engine, &kAvx2Engine, "avx2"};

@@ -1,13 +1,14 @@
 // Products of bfloat16 matrices on the tile registers of AMX, accumulated in float32 by tdpbf16ps. tile.h explains what a Dot is.
 //
 // A tile register has up to 16 rows of 64 bytes. Panels are packed as for Bfloat16Dot: 16 pairs of k by 16 columns of a panel are one register. The
-// left-hand side fills a register with up to 16 rows of 32 k. What is left of a depth, less than 32 k, is added by Bfloat16Dot.
+// left-hand side fills a register with up to 16 rows of 32 k. What is left of a depth, less than 32 k, is added by Bfloat16Dot; weight gradients are
+// padded with zeros instead.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-// The rows that the registers of this thread are configured for; 0 if they are not.
+// The rows of a tile that the registers of this thread are configured for; 0 if they are not.
 inline thread_local int64_t configured_rows = 0;
 
 struct AmxDot : Bfloat16Dot {
@@ -34,7 +35,8 @@ struct AmxDot : Bfloat16Dot {
   // GCC 12 does not know that the intrinsics below read memory, so all stores must come first.
   JAX_LSTM_INLINE void reads_memory(const void* from) { asm volatile("" ::"r"(from) : "memory"); }
 
-  // Registers 0 to 3 hold sums, two for each 16 rows; 4 and 5 the left-hand side, 6 and 7 the panel.
+  // Registers 0 to 3 hold sums, two for each 16 rows; 4 and 5 the left-hand side, 6 and 7 the panel. A tile of 16 rows does not use those of the second
+  // 16, so it can follow a larger one.
   JAX_LSTM_INLINE void configure(int64_t rows) {
     if (rows == configured_rows || (rows == 16 && configured_rows > 16)) return;
     struct alignas(64) {
@@ -51,8 +53,8 @@ struct AmxDot : Bfloat16Dot {
     configured_rows = rows;
   }
 
-  // One tile, of the rows that are configured: out = init + x * panel + y * (rest of the panel), for whole registers of k. Computes the columns of up
-  // to two registers at a time.
+  // One tile, of the rows given to `configure`: out = init + x * panel + y * (rest of the panel), for whole registers of k. Computes two vectors of
+  // columns from `first` on, then calls itself for the rest.
   template <bool more_rows, int width, bool a_packed, int first = 0>
   static void tile(Rows<AmxDot> x, Rows<AmxDot> y, const bfloat16* panel, const float* init, int64_t init_stride, float* out, int64_t out_stride) {
     constexpr bool more_columns = first + 1 < width;
@@ -106,6 +108,7 @@ struct AmxDot : Bfloat16Dot {
   }
 };
 
+// Also configures the registers, for the 32 rows of a packed block.
 template <>
 TileFunction<AmxDot> choose_packed_tile<AmxDot>(int /* most */, int width) {
   AmxDot::configure(32);

@@ -28,7 +28,7 @@ class Forward : Sequence {
   Forward(const Args& args, int64_t member, int threads)
       : Sequence(args, member), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
-        steps_ahead_(!kConverts && !direct_ && batch_ < Dot::tile_rows(4) && (threads == 1 || expects_hidden_split(threads, batch_))
+        steps_ahead_(!kConverts && !direct_ && batch_ < Dot::tile_rows(4) && (threads == 1 || expects_hidden_split(2, batch_))
                          ? larger(1, smaller(time_, 4 * Dot::tile_rows(4) / larger(batch_, 1)))
                          : 1),
         threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
@@ -155,7 +155,8 @@ class Forward : Sequence {
     }
   }
 
-  // Computes the inputs' part of the gates for several steps at once, for batches too small to fill a tile with one step.
+  // Computes the inputs' part of the gates for several steps at once, for batches too small to fill a tile with one step. Every thread must have all
+  // rows, in a team of any size.
   void look_ahead(int64_t step, Range panels) {
     if constexpr (!kConverts) {
       const int64_t steps = smaller(steps_ahead_, time_ - step);

@@ -3,7 +3,7 @@
 #include "threads.h"
 #include "types.h"
 
-#if defined(__x86_64__)
+#if defined(JAX_LSTM_COMPILES_AMX)
 #include "intrinsics.h"
 
 // Enables the instruction set from here on, so that the build needs no flags for single files.

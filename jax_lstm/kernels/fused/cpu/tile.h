@@ -2,7 +2,7 @@
 //
 // A panel is a block of 1 to 4 vectors of columns, packed with k outermost, so that a tile reads it once with all its sums in registers. Sums
 // are made in chunks of 32 k and added up in order, which loses fewer digits than one long sum. The chunks do not depend on the shape of the tile, so
-// results do not depend on how the work is divided.
+// results do not depend on how the work is divided. (AMX adds up a whole depth in float32, which loses little beside the rounding to bfloat16.)
 //
 // A `Dot` defines how operands are stored and multiplied. `PlainDot<S>` stores both as S. `Bfloat16Dot` (dot_bfloat16.h) stores both
 // as bfloat16, with adjacent k in pairs, and accumulates in float32. A Dot has:

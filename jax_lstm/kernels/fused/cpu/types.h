@@ -4,6 +4,11 @@
 // instructions that the running CPU lacks; so there is only plain data here, and conversions that are always inlined.
 #pragma once
 
+// Whether the compiler knows AMX. Of the operating systems, Linux lets a process ask for it.
+#if defined(__x86_64__) && defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define JAX_LSTM_COMPILES_AMX
+#endif
+
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
