@@ -26,7 +26,10 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
 from jax_lstm.cli import main
 sys.exit(main(sys.argv[1:]))
 """
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits and permissions of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("compiled_anew"),  # a program cannot be written to a full disk either, of which JAX warns
+    pytest.mark.skipif(sys.platform == "win32", reason="limits and permissions of POSIX"),
+]
 
 
 def train(data: DataConfig, out: Path, *further: object) -> list[str]:
