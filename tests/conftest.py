@@ -14,7 +14,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 # PyTorch's threads wait for each other by spinning, for long where other workers have the other cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# JAX keeps what it compiles in a folder, where other tests, workers and child processes find the same programs.
+# All tests, workers and child processes of a run share one compilation cache.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory(prefix="compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name

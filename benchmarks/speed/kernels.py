@@ -115,9 +115,10 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
 
 
 def bfloat16(setting: Setting) -> Iterator[list[Row]]:
-    """Of the variations, those in bfloat16."""
+    """The variations in bfloat16 alone."""
     yield limits(setting.plan)
-    yield from _varied(replace(setting, variations=tuple(v for v in setting.variations if v.part.startswith(BFLOAT16))))
+    chosen = tuple(each for each in setting.variations if each.part in (BFLOAT16, BESIDE_TORCH))
+    yield from _varied(replace(setting, variations=chosen))
 
 
 def _varied(setting: Setting) -> Iterator[list[Row]]:

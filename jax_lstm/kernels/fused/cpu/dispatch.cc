@@ -52,7 +52,7 @@ Dispatch choose() {
   amx = bfloat16 && has_amx() && (!asked || may_use_amx());
   if (amx && asked) return {&kAvx512Engine, &kAmxEngine, "avx512, amx for bfloat16"};
 #endif
-  if (bfloat16 && (wanted.empty() || wanted == "avx512")) return {&kAvx512Engine, &kAvx512Bf16Engine, "avx512, also for bfloat16"};
+  if (bfloat16 && (wanted.empty() || wanted == "avx512")) return {&kAvx512Engine, &kAvx512Bf16Engine, "avx512, avx512_bf16 for bfloat16"};
   if (avx512 && (wanted.empty() || wanted == "avx512")) return {&kAvx512Engine, &kAvx512Engine, "avx512"};
   if (avx2 && (wanted.empty() || wanted == "avx2")) return {&kAvx2Engine, &kAvx2Engine, "avx2"};
 #endif

@@ -4,13 +4,10 @@
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-struct Bfloat16Dot {
+struct Bfloat16Dot : VectorDot {
   using Operand = bfloat16;
   using Sum = float;
-  static constexpr int group = 2, depth = 2, row_chunk = 48;
-
-  JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
-  struct Session {};
+  static constexpr int group = 2, depth = 2;
 
   // row[0], next[0], row[1], next[1], ...: `count` of each, then zeros. A null row has zeros.
   JAX_LSTM_INLINE __m512i pairs_of(const float* row, const float* next, int64_t count) {

@@ -12,7 +12,7 @@
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
 //   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
-//   Session              lives while a thread computes products
+//   Session              an object that a thread holds while it computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
 //   accumulate<...>      the inner loop
 // `AmxDot` (dot_amx.h) multiplies whole matrices, so it has tiles of its own.
@@ -26,14 +26,18 @@ JAX_LSTM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 JAX_LSTM_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
-template <class S>
-struct PlainDot {
-  using Operand = S;
-  using Sum = S;
-  static constexpr int group = 1, depth = 1, row_chunk = 48;
-
+// The part of a Dot that all have whose sums are in vector registers.
+struct VectorDot {
+  static constexpr int row_chunk = 48;
   JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
   struct Session {};
+};
+
+template <class S>
+struct PlainDot : VectorDot {
+  using Operand = S;
+  using Sum = S;
+  static constexpr int group = 1, depth = 1;
 
   // Packs `count` elements of row `k` into a block that has `rows` elements for each of `most` k; the rest are zero. With grouped elements, `next` is
   // the following row. A null row has zeros. What lies behind row k in the block may be overwritten; later calls fill it.

@@ -29,6 +29,7 @@ struct Vec<float> {
     else _mm512_mask_storeu_ps(p, first(n), v.r);
   }
 #if defined(JAX_LSTM_HAS_BFLOAT16_DOT)
+  // The instruction rounds like the code below, but makes subnormal numbers 0.
   JAX_LSTM_INLINE void store(bfloat16* p, Vec v, int64_t n) {
     const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(v.r);
     if (n >= width) _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), rounded);
