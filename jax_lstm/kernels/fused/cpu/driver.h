@@ -68,13 +68,5 @@ void run(const Args& args, Pool& pool) {
   }
 }
 
-// Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch.
-JAX_LSTM_INLINE bool expects_hidden_split(int64_t threads, int64_t batch) {
-  if (threads == 1) return false;
-  Split forced = forced_split();
-  return forced == Split::choose ? batch < 4 * threads : forced == Split::hidden;
-}
-JAX_LSTM_INLINE bool splits_hidden_units(const Team& team, int64_t batch) { return expects_hidden_split(team.size(), batch); }
-
 }  // namespace JAX_LSTM_ISA
 }  // namespace jax_lstm

@@ -26,12 +26,9 @@ class Forward : Sequence {
   }
 
   Forward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member), saves_(args.gates != nullptr),
+      : Sequence(args, member, sizeof(C), Dot::few_rows), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
-        steps_ahead_(!kConverts && !direct_ && batch_ < Dot::tile_rows(4) && (threads == 1 || expects_hidden_split(2, batch_))
-                         ? larger(1, smaller(time_, 4 * Dot::tile_rows(4) / larger(batch_, 1)))
-                         : 1),
-        threads_(threads), gate_panels_(divide_up(hidden_, kVector)),
+        threads_(threads), steps_ahead_(choose_steps_ahead()), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
         output_depth_(round_up(outputs_, Dot::group)), projection_width_(choose_width(outputs_, kVector, threads)),
         projection_panels_(projected_ ? divide_up(outputs_, projection_width_ * kVector) : 0) {
@@ -83,7 +80,7 @@ class Forward : Sequence {
 
   void body(Team& team, int thread) {
     [[maybe_unused]] const typename Dot::Session session;
-    const bool split_hidden = splits_hidden_units(team, batch_);
+    const bool split_hidden = splits_hidden_units(team.size());
     Range rows = share(batch_, thread, team.size());
     for (int64_t row = rows.begin; row < rows.end; ++row) start_row(row);
     Range panels{0, gate_panels_}, projections{0, projection_panels_};
@@ -132,7 +129,7 @@ class Forward : Sequence {
     const int64_t t = index(step);
     const Operand* x = input_rows(t, rows, thread);
     const Operand* h = h_buffers_[step % 2];
-    if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, panels);
+    if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, rows, panels);
     if (panels.end - panels.begin < gate_panels_)  // other threads have read these lines, and fetching them back takes long
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t panel = panels.begin; panel < panels.end; ++panel)
@@ -146,7 +143,7 @@ class Forward : Sequence {
         if (direct_)
           direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
         else if (steps_ahead_ > 1)
-          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_), kColumns, sums);
+          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, first), kColumns, sums);
         else
           panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
         if (has_options_) cells<true>(step, first, count, panel, sums);
@@ -155,22 +152,28 @@ class Forward : Sequence {
     }
   }
 
-  // Computes the inputs' part of the gates for several steps at once, for batches too small to fill a tile with one step. Every thread must have all
-  // rows, in a team of any size.
-  void look_ahead(int64_t step, Range panels) {
+  // For how many steps at once to compute the inputs' part of the gates: several if one step does not fill a tile, or to read a large weight_ih less
+  // often.
+  int64_t choose_steps_ahead() const {
+    const int64_t tile = Dot::tile_rows(4);
+    if (kConverts || direct_ || batch_ == 0) return 1;
+    if (batch_ < tile && (threads_ == 1 || splits_hidden_units(threads_))) return smaller(time_, 4 * tile / batch_);
+    return waits_for_weights(threads_, inputs_, 1 << 18) ? smaller(time_, 4) : 1;
+  }
+
+  void look_ahead(int64_t step, Range rows, Range panels) {
     if constexpr (!kConverts) {
-      const int64_t steps = smaller(steps_ahead_, time_ - step);
+      const int64_t steps = smaller(steps_ahead_, time_ - step), count = rows.end - rows.begin;
+      // Steps are computed together if all their rows are evenly spaced in memory.
+      const bool even = count == batch_ && (!reverse_ || batch_ == 1);
+      const int64_t stride = reverse_ && batch_ == 1 ? -inputs_ : inputs_;
       for (int64_t panel = panels.begin; panel < panels.end; ++panel)
-        for (int64_t s = 0; s < steps;) {
-          // Steps are computed together if all their rows are evenly spaced in memory.
-          const int64_t together = reverse_ && batch_ > 1 ? 1 : steps - s, stride = reverse_ && batch_ == 1 ? -inputs_ : inputs_;
-          panel_product<Dot>({xs_ + index(step + s) * batch_ * inputs_, stride, inputs_}, {nullptr, 0, 0}, together * batch_,
-                             panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s));
-          s += together;
-        }
+        for (int64_t s = 0; s < steps; s += even ? steps : 1)
+          panel_product<Dot>({xs_ + (index(step + s) * batch_ + rows.begin) * inputs_, stride, inputs_}, {nullptr, 0, 0}, even ? steps * count : count,
+                             panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s, rows.begin));
     }
   }
-  S* ahead(int64_t panel, int64_t step) const { return ahead_ + (panel * steps_ahead_ + step) * batch_ * kColumns; }
+  S* ahead(int64_t panel, int64_t step, int64_t row) const { return ahead_ + ((panel * steps_ahead_ + step) * batch_ + row) * kColumns; }
 
   // The same sums as the product with a packed panel, from unpacked weights.
   void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {
@@ -265,8 +268,7 @@ class Forward : Sequence {
   }
 
   const bool saves_, direct_;
-  const int64_t steps_ahead_;
-  const int64_t threads_, gate_panels_, input_depth_, hidden_depth_, output_depth_;
+  const int64_t threads_, steps_ahead_, gate_panels_, input_depth_, hidden_depth_, output_depth_;
   const int projection_width_;
   const int64_t projection_panels_;
   const C *xs_, *weight_ih_, *weight_hh_, *weight_hr_;

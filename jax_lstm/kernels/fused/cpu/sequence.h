@@ -1,4 +1,4 @@
-// What the forward and backward passes share: the sizes of one member, the time order, the mask and the resets.
+// What the forward and backward passes share: the sizes of one member, how threads divide it, the time order, the mask and the resets.
 #pragma once
 
 namespace jax_lstm {
@@ -6,9 +6,10 @@ namespace JAX_LSTM_ISA {
 
 class Sequence {
  protected:
-  Sequence(const Args& args, int64_t member)
+  // Elements of weights have `bytes` bytes; for `few_rows` see tile.h.
+  Sequence(const Args& args, int64_t member, size_t bytes, int64_t few_rows)
       : time_(args.shape.time), batch_(args.shape.batch), inputs_(args.shape.input_size), hidden_(args.shape.hidden_size),
-        outputs_(args.shape.output_size), reverse_(args.reverse), projected_(args.weight_hr != nullptr),
+        outputs_(args.shape.output_size), bytes_(static_cast<int64_t>(bytes)), few_rows_(few_rows), reverse_(args.reverse), projected_(args.weight_hr != nullptr),
         has_options_(args.mask || args.resets), mask_(at<bool>(args.mask, member, time_ * batch_)),
         resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
@@ -18,6 +19,20 @@ class Sequence {
     const Shape& s = args.shape;
     return static_cast<double>(s.hidden_size) *
            (4.0 * static_cast<double>(s.input_size + s.output_size) + (args.weight_hr ? static_cast<double>(s.output_size) : 0.0));
+  }
+
+  // Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch: if there are very few
+  // rows, or if weight_hh does not stay in each thread's cache.
+  bool splits_hidden_units(int64_t threads) const {
+    if (threads == 1) return false;
+    const Split forced = forced_split();
+    if (forced != Split::choose) return forced == Split::hidden;
+    return batch_ < 4 * threads || waits_for_weights(threads, outputs_, 1 << 20);
+  }
+
+  // Whether reading a weight with `columns` columns takes longer than multiplying by it: it is larger than `cache` bytes, and rows are few.
+  bool waits_for_weights(int64_t threads, int64_t columns, int64_t cache) const {
+    return 4 * hidden_ * columns * bytes_ > cache && batch_ <= few_rows_ * threads;
   }
 
   // The part of an array that belongs to one member; null if the array is absent.
@@ -31,7 +46,7 @@ class Sequence {
   bool is_reset(int64_t step, int64_t row) const { return resets_ && step < time_ && resets_[index(step) * batch_ + row]; }
   bool is_held(int64_t step, int64_t row) const { return mask_ && !mask_[index(step) * batch_ + row]; }
 
-  const int64_t time_, batch_, inputs_, hidden_, outputs_;
+  const int64_t time_, batch_, inputs_, hidden_, outputs_, bytes_, few_rows_;
   const bool reverse_, projected_, has_options_;
   const bool *mask_, *resets_;
 };

@@ -11,6 +11,7 @@
 //   group                number of adjacent k stored together (1, or 2 for pairs); panels are padded to whole groups
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
+//   few_rows             up to so many rows, a product takes less time than reading the panel from memory
 //   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
 //   Session              an object that a thread holds while it computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
@@ -28,7 +29,7 @@ JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) 
 
 // The part of a Dot that all have whose sums are in vector registers.
 struct VectorDot {
-  static constexpr int row_chunk = 48;
+  static constexpr int row_chunk = 48, few_rows = 64;
   JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
   struct Session {};
 };
