@@ -115,10 +115,11 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
 
 
 def bfloat16(setting: Setting) -> Iterator[list[Row]]:
-    """The variations in bfloat16 alone."""
+    """The variations in bfloat16 alone, with more rounds, since their times scatter more."""
     yield limits(setting.plan)
     chosen = tuple(each for each in setting.variations if each.part in (BFLOAT16, BESIDE_TORCH))
-    yield from _varied(replace(setting, variations=chosen))
+    plan = setting.plan._replace(budget=3 * setting.plan.budget, least=7)
+    yield from _varied(replace(setting, plan=plan, variations=chosen))
 
 
 def _varied(setting: Setting) -> Iterator[list[Row]]:
