@@ -1,8 +1,8 @@
 // The backward pass of one layer over a whole sequence.
 //
 // Steps run backwards in time. The gradient of h is d_ys plus the next step's d_gates times weight_hh. Each tile of this product goes straight
-// through the derivative of the cell, which gives this step's d_gates. They are stored twice: as operands of the next product; and in `d_gates`, for the
-// gradients of the inputs and of the weights (weight_gradient.h), which are products over all steps at the end.
+// through the derivative of the cell, which gives this step's d_gates. They are stored twice: in `d_gates`, for the weight gradients, which are one
+// product over all steps at the end (weight_gradient.h); and as operands of the next product and of d_xs.
 #pragma once
 
 namespace jax_lstm {
@@ -23,7 +23,7 @@ class Backward : Sequence {
   }
 
   Backward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(C), Dot::few_rows), threads_(threads), gates_depth_(4 * hidden_),
+      : Sequence(args, member, sizeof(Operand), Dot::few_rows), threads_(threads), gates_depth_(4 * hidden_),
         h_(outputs_, 4 * hidden_, splits_hidden_units(threads) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
         cell_(projected_ ? hidden_ : 0, outputs_, splits_hidden_units(threads) ? threads : 1),
         gradient_(4 * hidden_, inputs_ + outputs_, time_ * batch_, threads),
@@ -61,7 +61,7 @@ class Backward : Sequence {
     d_hs_ = arena.take<S>(projected_ ? time_ * batch_ * outputs_ : 0);
     cell_outputs_ = arena.take<C>(projected_ ? time_ * batch_ * hidden_ : 0);
     sums_ = arena.take<S>(threads_ * kRowChunk * 4 * kVector);
-    d_gates_rows_ = arena.take<Operand>(d_xs_ ? threads_ * kRowChunk * gates_stride_ : 0);
+    late_rows_ = arena.take<Operand>(d_xs_ ? threads_ * kRowChunk * gates_stride_ : 0);
     gradient_.lay_out(arena);
     if (projected_) projection_gradient_.lay_out(arena);
   }
@@ -78,6 +78,8 @@ class Backward : Sequence {
   void body(Team& team, int thread) {
     [[maybe_unused]] const typename Dot::Session session;
     const bool split_hidden = splits_hidden_units(team.size());
+    // Whether to compute d_xs after the loop, because a step has too few rows for an efficient product.
+    const bool late_inputs = split_hidden || batch_ <= 4 * team.size();
     Range rows = share(batch_, thread, team.size());
     convert_row(d_c_ + rows.begin * hidden_, (rows.end - rows.begin) * hidden_, d_c0_ + rows.begin * hidden_);
     if (mask_) clear(carried_ + rows.begin * outputs_, (rows.end - rows.begin) * outputs_);
@@ -97,9 +99,12 @@ class Backward : Sequence {
         step_cell(step, rows, cell_panels, sums);
         if (split_hidden) team.barrier(thread);
       }
+      if (d_xs_ && !late_inputs)
+        for (int64_t first = rows.begin; first < rows.end; first += kRowChunk)
+          inputs_of_rows(d_gates_buffers_[step % 2] + first * gates_stride_, index(step) * batch_ + first, smaller(kRowChunk, rows.end - first), sums);
     }
     team.barrier(thread);
-    if (d_xs_) input_gradients(team, thread, sums);
+    if (d_xs_ && late_inputs) inputs_at_last(team, thread, sums);
     weight_gradients(team, thread);
   }
 
@@ -130,7 +135,7 @@ class Backward : Sequence {
 
   // Gradient of h after `step` (of h0 for -1), from the following step; without a projection, then through the cell.
   void step_h(int64_t step, Range rows, Range panels, S* sums) {
-    if (panels.end - panels.begin < h_.count)  // other threads have read these lines, and fetching them back takes long
+    if (!projected_ && panels.end - panels.begin < h_.count)  // other threads have read these lines, and fetching them back takes long
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t gate = 0; gate < 4; ++gate)
           for (int64_t unit = h_.column(panels.begin, 0); unit < smaller(h_.column(panels.end, 0), hidden_); unit += kVector)
@@ -228,20 +233,26 @@ class Backward : Sequence {
     if (options && projected_) V::store(cell_outputs_ + at_unit, out, count);
   }
 
-  // After the loop, so that a product has many rows.
-  void input_gradients(const Team& team, int thread, S* sums) {
+  // d_xs of `count` rows from row `at` on (at most kRowChunk), given their d_gates as operands.
+  void inputs_of_rows(const Operand* d_gates, int64_t at, int64_t count, S* sums) {
+    for (int64_t panel = 0; panel < x_.count; ++panel) {
+      const int width = x_.width_of(panel);
+      product(d_gates, gates_stride_, count, x_, panel, sums);
+      for (int64_t m = 0; m < count; ++m)
+        for (int64_t v = 0; v < width; ++v)
+          V::store(d_xs_ + (at + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * width + v) * kVector), x_.present(panel, v));
+    }
+  }
+
+  void inputs_at_last(const Team& team, int thread, S* sums) {
     const Range rows = share(time_ * batch_, thread, team.size());
-    Operand* operands = d_gates_rows_ + thread * kRowChunk * gates_stride_;
+    Operand* operands = late_rows_ + thread * kRowChunk * gates_stride_;
     for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
       const int64_t count = smaller(kRowChunk, rows.end - first);
-      for (int64_t m = 0; m < count; ++m) convert_row(d_gates_ + (first + m) * gates_depth_, gates_depth_, operands + m * gates_stride_);
-      for (int64_t panel = 0; panel < x_.count; ++panel) {
-        const int width = x_.width_of(panel);
-        product(operands, gates_stride_, count, x_, panel, sums);
-        for (int64_t m = 0; m < count; ++m)
-          for (int64_t v = 0; v < width; ++v)
-            V::store(d_xs_ + (first + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * width + v) * kVector), x_.present(panel, v));
-      }
+      for (int64_t m = 0; m < count; ++m)
+        for (int64_t k = 0; k < gates_depth_; k += kVector)
+          V::store(operands + m * gates_stride_ + k, V::load(d_gates_ + (first + m) * gates_depth_ + k, gates_depth_ - k), gates_depth_ - k);
+      inputs_of_rows(operands, first, count, sums);
     }
   }
 
@@ -280,7 +291,7 @@ class Backward : Sequence {
 
   // Scratch memory.
   int64_t gates_stride_ = 0, output_stride_ = 0;
-  Operand *d_gates_buffers_[2] = {}, *d_h_operands_ = nullptr, *d_gates_rows_ = nullptr;
+  Operand *d_gates_buffers_[2] = {}, *d_h_operands_ = nullptr, *late_rows_ = nullptr;
   S *carried_ = nullptr, *d_hs_ = nullptr, *sums_ = nullptr;
   C* cell_outputs_ = nullptr;
 };

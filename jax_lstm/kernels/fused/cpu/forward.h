@@ -26,7 +26,7 @@ class Forward : Sequence {
   }
 
   Forward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(C), Dot::few_rows), saves_(args.gates != nullptr),
+      : Sequence(args, member, sizeof(Operand), Dot::few_rows), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
         threads_(threads), steps_ahead_(choose_steps_ahead()), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
@@ -130,7 +130,7 @@ class Forward : Sequence {
     const Operand* x = input_rows(t, rows, thread);
     const Operand* h = h_buffers_[step % 2];
     if (steps_ahead_ > 1 && step % steps_ahead_ == 0) look_ahead(step, rows, panels);
-    if (panels.end - panels.begin < gate_panels_)  // other threads have read these lines, and fetching them back takes long
+    if (!projected_ && panels.end - panels.begin < gate_panels_)  // other threads have read these lines, and fetching them back takes long
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t panel = panels.begin; panel < panels.end; ++panel)
           __builtin_prefetch(h_buffers_[(step + 1) % 2] + row * h_stride_ + panel * kVector, 1);
@@ -143,7 +143,8 @@ class Forward : Sequence {
         if (direct_)
           direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
         else if (steps_ahead_ > 1)
-          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, first), kColumns, sums);
+          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, first), kColumns,
+                             sums);
         else
           panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
         if (has_options_) cells<true>(step, first, count, panel, sums);
@@ -152,13 +153,13 @@ class Forward : Sequence {
     }
   }
 
-  // For how many steps at once to compute the inputs' part of the gates: several if one step does not fill a tile, or to read a large weight_ih less
-  // often.
+  // For how many steps at once to compute the inputs' part of the gates. Several fill a tile if one step does not, and read a large weight_ih less
+  // often. The results are stored, which costs more than it saves if there are fewer inputs than about twice the rows.
   int64_t choose_steps_ahead() const {
     const int64_t tile = Dot::tile_rows(4);
     if (kConverts || direct_ || batch_ == 0) return 1;
     if (batch_ < tile && (threads_ == 1 || splits_hidden_units(threads_))) return smaller(time_, 4 * tile / batch_);
-    return waits_for_weights(threads_, inputs_, 1 << 18) ? smaller(time_, 4) : 1;
+    return waits_for(weight_bytes(inputs_), 1 << 18, threads_) && inputs_ >= 2 * batch_ ? smaller(time_, 4) : 1;
   }
 
   void look_ahead(int64_t step, Range rows, Range panels) {

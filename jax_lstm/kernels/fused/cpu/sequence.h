@@ -6,12 +6,12 @@ namespace JAX_LSTM_ISA {
 
 class Sequence {
  protected:
-  // Elements of weights have `bytes` bytes; for `few_rows` see tile.h.
-  Sequence(const Args& args, int64_t member, size_t bytes, int64_t few_rows)
+  // A packed weight has elements of `bytes` bytes. `few_rows` is that of the Dot (tile.h).
+  Sequence(const Args& args, int64_t member, int64_t bytes, int64_t few_rows)
       : time_(args.shape.time), batch_(args.shape.batch), inputs_(args.shape.input_size), hidden_(args.shape.hidden_size),
-        outputs_(args.shape.output_size), bytes_(static_cast<int64_t>(bytes)), few_rows_(few_rows), reverse_(args.reverse), projected_(args.weight_hr != nullptr),
-        has_options_(args.mask || args.resets), mask_(at<bool>(args.mask, member, time_ * batch_)),
-        resets_(at<bool>(args.resets, member, time_ * batch_)) {}
+        outputs_(args.shape.output_size), bytes_(bytes), few_rows_(few_rows), reverse_(args.reverse),
+        projected_(args.weight_hr != nullptr), has_options_(args.mask || args.resets),
+        mask_(at<bool>(args.mask, member, time_ * batch_)), resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
   // The multiplications for one row at one step. Packing the weights takes about as long as kPackingRows more rows.
   static constexpr double kPackingRows = 6;
@@ -21,19 +21,20 @@ class Sequence {
            (4.0 * static_cast<double>(s.input_size + s.output_size) + (args.weight_hr ? static_cast<double>(s.output_size) : 0.0));
   }
 
-  // Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch: if there are very few
-  // rows, or if weight_hh does not stay in each thread's cache.
+  // Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch. They do with very few
+  // rows, and if weight_hh is too large for a thread's second-level cache, with few rows and enough units for every thread.
   bool splits_hidden_units(int64_t threads) const {
     if (threads == 1) return false;
     const Split forced = forced_split();
     if (forced != Split::choose) return forced == Split::hidden;
-    return batch_ < 4 * threads || waits_for_weights(threads, outputs_, 1 << 20);
+    return batch_ < 4 * threads || (waits_for(weight_bytes(outputs_), 1 << 20, threads) && batch_ <= outputs_ && hidden_ >= 64 * threads);
   }
 
-  // Whether reading a weight with `columns` columns takes longer than multiplying by it: it is larger than `cache` bytes, and rows are few.
-  bool waits_for_weights(int64_t threads, int64_t columns, int64_t cache) const {
-    return 4 * hidden_ * columns * bytes_ > cache && batch_ <= few_rows_ * threads;
-  }
+  // Of a packed weight with `columns` columns.
+  int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
+
+  // Whether a step waits for a weight rather than for its products: the weight does not fit into `cache` bytes, and rows are few.
+  bool waits_for(int64_t weight, int64_t cache, int64_t threads) const { return weight > cache && batch_ <= few_rows_ * threads; }
 
   // The part of an array that belongs to one member; null if the array is absent.
   template <class T>

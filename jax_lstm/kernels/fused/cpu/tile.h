@@ -11,7 +11,7 @@
 //   group                number of adjacent k stored together (1, or 2 for pairs); panels are padded to whole groups
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
-//   few_rows             up to so many rows, a product takes less time than reading the panel from memory
+//   few_rows             largest number of rows for which reading a panel from memory takes longer than the product
 //   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
 //   Session              an object that a thread holds while it computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
