@@ -26,6 +26,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 DTYPES = ("float32", "float64")
 
 
+@pytest.fixture(autouse=True)
+def same_configuration() -> Iterator[None]:
+    """A test that leaves JAX configured otherwise changes the tests after it."""
+    before = dict(jax.config.values)
+    yield
+    after = {**jax.config.values, "jax_platforms": before["jax_platforms"]}  # which is read only once, at the start
+    changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+    assert not changed, f"left changed: {changed}"
+
+
 @pytest.fixture(params=DTYPES)
 def dtype(request: pytest.FixtureRequest) -> Any:
     """Run the test in float32 and in float64, with JAX set to it."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import tyro
 from rich.console import Console
 
+from benchmarks.core.compiling import without_caches
 from benchmarks.core.machine import use_cores
 from benchmarks.core.record import Recorder, begin
 from benchmarks.core.study import Study
@@ -37,12 +37,12 @@ class Jit(Study):
         for name in self.sweep:
             require_one_of("--sweep", name, tuple(SWEEPS))
         use_cores(self.threads)
-        jax.config.update("jax_enable_compilation_cache", False)  # earlier compilations must not shorten this one
         absent = {name: why for name, each in VARIANTS.items() if (why := each.contender.absent())}
         recorder, setting = Recorder(begin(self.NAME, command, absent), path, console), self._setting()
-        for name, groups in SWEEPS.items():
-            for rows in groups(setting) if not self.sweep or name in self.sweep else ():
-                recorder.add(rows)
+        with without_caches():
+            for name, groups in SWEEPS.items():
+                for rows in groups(setting) if not self.sweep or name in self.sweep else ():
+                    recorder.add(rows)
         print_all(console, tables(recorder.record), recorder.record.facts)
         return int(any(row.failed for row in recorder.record.rows))
 
