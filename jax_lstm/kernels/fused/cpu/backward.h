@@ -23,7 +23,7 @@ class Backward : Sequence {
   }
 
   Backward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(Operand), Dot::few_rows), threads_(threads), gates_depth_(4 * hidden_),
+      : Sequence(args, member, sizeof(Operand), Dot::few_rows, {.5, 128 << 10}), threads_(threads), gates_depth_(4 * hidden_),
         h_(outputs_, 4 * hidden_, splits_hidden_units(threads) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
         cell_(projected_ ? hidden_ : 0, outputs_, splits_hidden_units(threads) ? threads : 1),
         gradient_(4 * hidden_, inputs_ + outputs_, time_ * batch_, threads),
@@ -50,6 +50,8 @@ class Backward : Sequence {
     d_c0_ = at<S>(args.d_c0, member, batch_ * hidden_);
     d_gates_ = at<S>(args.d_gates, member, steps * 4 * hidden_);
   }
+
+  int busy_threads() const { return static_cast<int>(threads_); }  // the gradients of the weights are products of all steps
 
   void lay_out(Arena& arena) {
     for (Panels* panels : {&h_, &x_, &cell_}) panels->packed = arena.take<Operand>(panels->count * panels->size);

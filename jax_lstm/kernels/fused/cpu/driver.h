@@ -2,6 +2,7 @@
 //
 // An Op is constructed for one member and a maximum number of threads. It has
 //   static double flops(args)              for one member, including packing
+//   int busy_threads()                     how many of its threads would have work
 //   void lay_out(Arena&)                   allocates its scratch memory
 //   int64_t prepare_count(), prepare(i)    independent tasks to run first
 //   void body(Team&, int thread)           the work of one thread
@@ -25,7 +26,7 @@ size_t scratch_bytes(const Args& args, int threads) {
 
 constexpr double kAssumedFlopsPerSecond = 50e9;  // per thread; only decides how long to wait for helpers
 
-// For at least as many members as threads: every thread runs whole members alone.
+// For at least as many members as threads that one member keeps busy: every thread runs whole members alone.
 template <class Op>
 struct MembersInParallel {
   const Args& args;
@@ -49,22 +50,23 @@ template <class Op>
 void run(const Args& args, Pool& pool) {
   const int64_t members = args.shape.members;
   const double flops = Op::flops(args);
-  const int threads = choose_threads(pool, flops * static_cast<double>(members));
-  if (members >= threads) {
+  const int available = choose_threads(pool, flops * static_cast<double>(members)), busy = Op(args, 0, available).busy_threads();
+  if (members >= busy) {
+    const int threads = static_cast<int>(smaller(members, available));
     const size_t bytes = scratch_bytes<Op>(args, 1);
     Scratch scratch(bytes * static_cast<size_t>(threads));
     MembersInParallel<Op> all{args, static_cast<char*>(scratch.data()), bytes};
     run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
     return;
   }
-  Scratch scratch(scratch_bytes<Op>(args, threads));
+  Scratch scratch(scratch_bytes<Op>(args, busy));
   for (int64_t member = 0; member < members; ++member) {
     Arena arena(scratch.data());
-    Op op(args, member, threads);
+    Op op(args, member, busy);
     op.lay_out(arena);
     TeamWork work{&op, op.prepare_count(), [](void* self, int64_t i) { static_cast<Op*>(self)->prepare(i); },
                   [](void* self, Team& team, int thread) { static_cast<Op*>(self)->body(team, thread); }, flops / kAssumedFlopsPerSecond};
-    run_team(pool, threads, work);
+    run_team(pool, busy, work);
   }
 }
 

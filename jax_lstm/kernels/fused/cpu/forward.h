@@ -26,7 +26,7 @@ class Forward : Sequence {
   }
 
   Forward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(Operand), Dot::few_rows), saves_(args.gates != nullptr),
+      : Sequence(args, member, sizeof(Operand), Dot::few_rows, {2, 32 << 10}), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
         threads_(threads), steps_ahead_(choose_steps_ahead()), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
@@ -48,6 +48,8 @@ class Forward : Sequence {
     cs_ = at<S>(args.cs, member, steps * hidden_);
     hs_ = at<C>(args.hs, member, steps * outputs_);
   }
+
+  int busy_threads() const { return static_cast<int>(splits_hidden_units(threads_) ? threads_ : larger(1, smaller(threads_, batch_))); }
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;
@@ -143,7 +145,7 @@ class Forward : Sequence {
         if (direct_)
           direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
         else if (steps_ahead_ > 1)
-          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, first), kColumns,
+          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, rows, first), kColumns,
                              sums);
         else
           panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
@@ -156,9 +158,9 @@ class Forward : Sequence {
   // For how many steps at once to compute the inputs' part of the gates. Several fill a tile if one step does not, and read a large weight_ih less
   // often. The results are stored, which costs more than it saves if there are fewer inputs than about twice the rows.
   int64_t choose_steps_ahead() const {
-    const int64_t tile = Dot::tile_rows(4);
+    const int64_t tile = Dot::tile_rows(4), rows = splits_hidden_units(threads_) ? batch_ : divide_up(batch_, threads_);
     if (kConverts || direct_ || batch_ == 0) return 1;
-    if (batch_ < tile && (threads_ == 1 || splits_hidden_units(threads_))) return smaller(time_, 4 * tile / batch_);
+    if (rows < tile && (rows == batch_ || rows == 1)) return smaller(time_, 4 * tile / rows);
     return waits_for(weight_bytes(inputs_), 1 << 18, threads_) && inputs_ >= 2 * batch_ ? smaller(time_, 4) : 1;
   }
 
@@ -166,15 +168,18 @@ class Forward : Sequence {
     if constexpr (!kConverts) {
       const int64_t steps = smaller(steps_ahead_, time_ - step), count = rows.end - rows.begin;
       // Steps are computed together if all their rows are evenly spaced in memory.
-      const bool even = count == batch_ && (!reverse_ || batch_ == 1);
-      const int64_t stride = reverse_ && batch_ == 1 ? -inputs_ : inputs_;
+      const bool even = count == 1 || (count == batch_ && !reverse_);
+      const int64_t stride = count > 1 ? inputs_ : reverse_ ? -batch_ * inputs_ : batch_ * inputs_;
       for (int64_t panel = panels.begin; panel < panels.end; ++panel)
         for (int64_t s = 0; s < steps; s += even ? steps : 1)
           panel_product<Dot>({xs_ + (index(step + s) * batch_ + rows.begin) * inputs_, stride, inputs_}, {nullptr, 0, 0}, even ? steps * count : count,
-                             panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s, rows.begin));
+                             panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s, rows, rows.begin));
     }
   }
-  S* ahead(int64_t panel, int64_t step, int64_t row) const { return ahead_ + ((panel * steps_ahead_ + step) * batch_ + row) * kColumns; }
+  // Every thread has the steps of its rows together.
+  S* ahead(int64_t panel, int64_t step, Range rows, int64_t row) const {
+    return ahead_ + ((panel * batch_ + rows.begin) * steps_ahead_ + step * (rows.end - rows.begin) + row - rows.begin) * kColumns;
+  }
 
   // The same sums as the product with a packed panel, from unpacked weights.
   void direct_gates(const Operand* x, const Operand* h, int64_t rows, int64_t panel, S* sums) {

@@ -6,11 +6,17 @@ namespace JAX_LSTM_ISA {
 
 class Sequence {
  protected:
+  // Threads share the hidden units if each would otherwise have at most `rows` rows of the batch, and then reads at least `bytes` bytes of weight_hh.
+  struct Sharing {
+    double rows;
+    int64_t bytes;
+  };
+
   // A packed weight has elements of `bytes` bytes. `few_rows` is that of the Dot (tile.h).
-  Sequence(const Args& args, int64_t member, int64_t bytes, int64_t few_rows)
+  Sequence(const Args& args, int64_t member, int64_t bytes, int64_t few_rows, Sharing sharing)
       : time_(args.shape.time), batch_(args.shape.batch), inputs_(args.shape.input_size), hidden_(args.shape.hidden_size),
-        outputs_(args.shape.output_size), bytes_(bytes), few_rows_(few_rows), reverse_(args.reverse),
-        projected_(args.weight_hr != nullptr), has_options_(args.mask || args.resets),
+        outputs_(args.shape.output_size), bytes_(bytes), few_rows_(few_rows), sharing_(sharing),
+        reverse_(args.reverse), projected_(args.weight_hr != nullptr), has_options_(args.mask || args.resets),
         mask_(at<bool>(args.mask, member, time_ * batch_)), resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
   // The multiplications for one row at one step. Packing the weights takes about as long as kPackingRows more rows.
@@ -22,12 +28,14 @@ class Sequence {
   }
 
   // Whether threads share the hidden units, with a barrier at every step, rather than each having its own rows of the batch. They do with very few
-  // rows, and if weight_hh is too large for a thread's second-level cache, with few rows and enough units for every thread.
+  // rows, unless a step takes no longer than the barrier; and if weight_hh is too large for a thread's second-level cache, also with more rows.
   bool splits_hidden_units(int64_t threads) const {
     if (threads == 1) return false;
     const Split forced = forced_split();
     if (forced != Split::choose) return forced == Split::hidden;
-    return batch_ < 4 * threads || (waits_for(weight_bytes(outputs_), 1 << 20, threads) && batch_ <= outputs_ && hidden_ >= 64 * threads);
+    const int64_t weight = weight_bytes(outputs_);
+    if (static_cast<double>(batch_) <= sharing_.rows * static_cast<double>(threads) && weight >= sharing_.bytes * threads) return true;
+    return waits_for(weight, 1 << 20, threads) && batch_ <= outputs_ && hidden_ >= 64 * threads;
   }
 
   // Of a packed weight with `columns` columns.
@@ -48,6 +56,7 @@ class Sequence {
   bool is_held(int64_t step, int64_t row) const { return mask_ && !mask_[index(step) * batch_ + row]; }
 
   const int64_t time_, batch_, inputs_, hidden_, outputs_, bytes_, few_rows_;
+  const Sharing sharing_;
   const bool reverse_, projected_, has_options_;
   const bool *mask_, *resets_;
 };
