@@ -12,7 +12,7 @@ namespace JAX_LSTM_ISA {
 inline thread_local int64_t configured_rows = 0;
 
 struct AmxDot : Bfloat16Dot {
-  static constexpr int depth = 32, row_chunk = 64, few_rows = 16;
+  static constexpr int depth = 32, row_chunk = 64, few_rows = 16, least_rows = 4;
 
   JAX_LSTM_INLINE int64_t tile_rows(int /* width */) { return 32; }
 

@@ -49,7 +49,7 @@ class Forward : Sequence {
     hs_ = at<C>(args.hs, member, steps * outputs_);
   }
 
-  int busy_threads() const { return static_cast<int>(splits_hidden_units(threads_) ? threads_ : larger(1, smaller(threads_, batch_))); }
+  int busy_threads() const { return static_cast<int>(splits_hidden_units(threads_) ? threads_ : larger(1, smaller(threads_, batch_ / Dot::least_rows))); }
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;
@@ -137,22 +137,38 @@ class Forward : Sequence {
         for (int64_t panel = panels.begin; panel < panels.end; ++panel)
           __builtin_prefetch(h_buffers_[(step + 1) % 2] + row * h_stride_ + panel * kVector, 1);
     S* sums = sums_ + thread * kRowChunk * kColumns;
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      const Operand* weights = panels_ + panel * panel_size_;
+    const int64_t together = Dot::group == 1 && !direct_ && rows.end - rows.begin <= 8 ? 2 : 1;  // the gates of a panel wait for its product
+    for (int64_t panel = panels.begin; panel < panels.end; panel += together) {
+      const int64_t number = smaller(together, panels.end - panel);
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        const Rows<Dot> h_rows{h + first * h_stride_, h_stride_, outputs_};
-        if (direct_)
-          direct_gates(x + first * x_stride_, h_rows.a, count, panel, sums);
-        else if (steps_ahead_ > 1)
-          panel_product<Dot>(h_rows, {nullptr, 0, 0}, count, weights + input_depth_ * kColumns, 4, ahead(panel, step % steps_ahead_, rows, first), kColumns,
-                             sums);
-        else
-          panel_product<Dot>({x + first * x_stride_, x_stride_, inputs_}, h_rows, count, weights, 4, bias_panels_ + panel * kColumns, 0, sums);
-        if (has_options_) cells<true>(step, first, count, panel, sums);
-        else cells<false>(step, first, count, panel, sums);
+        products(step, {x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, rows, first, count, panel, number, sums);
+        for (int64_t each = 0; each < number; ++each) {
+          if (has_options_) cells<true>(step, first, count, panel + each, sums + each * count * kColumns);
+          else cells<false>(step, first, count, panel + each, sums + each * count * kColumns);
+        }
       }
     }
+  }
+
+  // The sums of the gates of `count` rows from row `first` of the batch on, for the units of `number` panels.
+  void products(int64_t step, Rows<Dot> x, Rows<Dot> h, Range rows, int64_t first, int64_t count, int64_t panel, int64_t number, S* sums) {
+    if (direct_) return direct_gates(x.a, h.a, count, panel, sums);
+    const Operand* weights = panels_ + panel * panel_size_;
+    const S* init = bias_panels_ + panel * kColumns;
+    int64_t init_stride = 0, init_size = kColumns;
+    if (steps_ahead_ > 1) {
+      x = h;
+      h = {nullptr, 0, 0};
+      weights += input_depth_ * kColumns;
+      init = ahead(panel, step % steps_ahead_, rows, first);
+      init_stride = kColumns;
+      init_size = batch_ * steps_ahead_ * kColumns;
+    }
+    if constexpr (Dot::group == 1)
+      if (count == 1 && number == 2) return two_panel_product<Dot>(x, h, weights, panel_size_, init, init_size, sums);
+    for (int64_t each = 0; each < number; ++each)
+      panel_product<Dot>(x, h, count, weights + each * panel_size_, 4, init + each * init_size, init_stride, sums + each * count * kColumns);
   }
 
   // For how many steps at once to compute the inputs' part of the gates. Several fill a tile if one step does not, and read a large weight_ih less

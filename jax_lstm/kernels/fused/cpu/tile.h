@@ -12,6 +12,7 @@
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
 //   few_rows             largest number of rows for which reading a panel from memory takes longer than the product
+//   least_rows           smallest number of rows for which a thread of its own pays
 //   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
 //   Session              an object that a thread holds while it computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
@@ -29,7 +30,7 @@ JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) 
 
 // The part of a Dot that all have whose sums are in vector registers.
 struct VectorDot {
-  static constexpr int row_chunk = 48, few_rows = 64;
+  static constexpr int row_chunk = 48, few_rows = 64, least_rows = 1;
   JAX_LSTM_INLINE int64_t tile_rows(int width) { return kTileRows[width - 1]; }
   struct Session {};
 };
@@ -183,6 +184,37 @@ void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::O
     choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
                                    init ? init + first * init_stride : nullptr, init_stride, out + first * columns, columns);
   }
+}
+
+// One row by two panels of four vectors, `panel_size` apart: the sums of two tiles. Together they have eight sums, as many as a processor adds to while
+// one addition takes place. The rows of `init` are `init_size` apart.
+template <class Dot>
+void two_panel_product(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, int64_t panel_size, const typename Dot::Sum* init, int64_t init_size,
+                       typename Dot::Sum* out) {
+  using Total = Sums<typename Dot::Sum, 1, 4>;
+  constexpr int64_t columns = 4 * Vec<typename Dot::Sum>::width, chunk = 32;
+  Total sums = Total::load(init, 0), others = Total::load(init + init_size, 0), total, others_total;
+  for (Rows<Dot> part : {x, y}) {
+    for (int64_t first = 0; first < part.depth; first += chunk) {
+      if (first > 0) {
+        total = sums;
+        others_total = others;
+        sums.clear();
+        others.clear();
+      }
+      for (int64_t k = first; k < smaller(first + chunk, part.depth); ++k) {
+        Dot::template accumulate<1, 4, false>(sums.at, part.a + k, 0, panel + k * columns, 1);
+        Dot::template accumulate<1, 4, false>(others.at, part.a + k, 0, panel + panel_size + k * columns, 1);
+      }
+      if (first > 0) {
+        sums.add(total);
+        others.add(others_total);
+      }
+    }
+    panel += part.depth * columns;
+  }
+  sums.store(out, columns);
+  others.store(out + columns, columns);
 }
 
 // Width in vectors of the panels of a product with `columns` columns, when `threads` share the panels. The last panel may be narrower. The cost of a
