@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from benchmarks.core.cases import CASES, Case, draw
 from benchmarks.core.compiling import stages, temporary_bytes
-from benchmarks.core.contenders import OURS
+from benchmarks.core.contenders import BASELINE, CONTENDERS, OURS
 from benchmarks.core.contenders.base import BACKWARD, FORWARD, Contender
 from benchmarks.core.contenders.in_jax import ours
 from benchmarks.core.contenders.in_torch import in_torch
@@ -27,6 +27,7 @@ SIDES = {
     for batch, hidden in ((1, 64), (4, 64), (16, 64), (1, 256), (4, 256))
 }
 LONG = {"long": Case(8, 16384, 64, 256)}
+SAMPLES = {f"H={hidden}": Case(1, 1024, 1, hidden) for hidden in (8, 16, 32, 64)}
 
 
 class Variation(NamedTuple):
@@ -52,7 +53,8 @@ def with_pairs(kernel: Kernel, pairs: bool) -> Kernel:
     return Fixed(*astuple(kernel))
 
 
-BFLOAT16, BESIDE_TORCH = "bfloat16", "bfloat16 beside torch"
+BFLOAT16, BESIDE_TORCH, AUDIO = "bfloat16", "bfloat16 beside torch", "audio"
+ALONE = {BFLOAT16: (BFLOAT16, BESIDE_TORCH), AUDIO: (AUDIO,)}  # which may be measured by themselves
 VARIATIONS = (
     *(Variation(BFLOAT16, {name: _way(name), f"{name}, bfloat16": _way(name, "bfloat16")}, WIDE) for name in OURS),
     Variation(
@@ -63,6 +65,7 @@ VARIATIONS = (
         },
         PLAIN,
     ),
+    Variation(AUDIO, {name: CONTENDERS[name] for name in (BASELINE, *OURS, "onnxruntime")}, SAMPLES, (FORWARD,)),
     Variation("unroll", {f"unroll={times}": _way(Scan(unroll=times)) for times in (1, 2, 4)}, PLAIN),
     *(
         Variation(
@@ -114,10 +117,10 @@ def kernels(setting: Setting) -> Iterator[list[Row]]:
         yield _compiling(Case(32, steps, 32, 64), present, setting.plan.least)
 
 
-def bfloat16(setting: Setting) -> Iterator[list[Row]]:
-    """The variations in bfloat16 alone, with more rounds, since their times scatter more."""
+def alone(name: str, setting: Setting) -> Iterator[list[Row]]:
+    """Only some of the variations, with more rounds, since their times scatter more."""
     yield limits(setting.plan)
-    chosen = tuple(each for each in setting.variations if each.part in (BFLOAT16, BESIDE_TORCH))
+    chosen = tuple(each for each in setting.variations if each.part in ALONE[name])
     plan = setting.plan._replace(budget=3 * setting.plan.budget, least=7)
     yield from _varied(replace(setting, plan=plan, variations=chosen))
 
@@ -142,8 +145,8 @@ def _varied(setting: Setting) -> Iterator[list[Row]]:
 
 
 def _absent(way: str) -> bool:
-    ours = OURS.get(way.partition(",")[0])
-    return bool(ours and ours.absent())
+    known = CONTENDERS.get(way.partition(",")[0])
+    return bool(known and known.absent())
 
 
 def _compiling(case: Case, names: list[str], times: int) -> list[Row]:

@@ -133,7 +133,8 @@ def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert main(["speed", "--part", "kernels", "--quick", "--out", str(tmp_path / "a.json")]) == 0
     record = read(tmp_path / "a.json", "speed")
     assert {row.part for row in record.rows} == {
-        "peak", "cache", "bfloat16", "bfloat16 beside torch", "unroll", "directions", "remat", "training", "compiling"
+        "peak", "cache", "bfloat16", "bfloat16 beside torch", "audio", "unroll", "directions", "remat", "training",
+        "compiling",
     }  # fmt: skip
     assert {row.contender for row in record.of("remat", "c", f"{BACKWARD}: temporary")} == {
         "keep all",
@@ -143,10 +144,12 @@ def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert record.of("bfloat16", "c", FORWARD, "scan, bfloat16")[0].baseline == "scan"
     assert [row.case for row in record.of("compiling", contender="scan")] == ["T=2", "T=4"]
     assert {"torch", "scan", "scan, a call a step"} <= {row.contender for row in record.of("training")}
-    assert main(["speed", "--part", "bfloat16", "--quick", "--out", str(tmp_path / "b.json")]) == 0
-    record = read(tmp_path / "b.json", "speed")
-    assert {row.part for row in record.rows} == {"peak", "cache", "bfloat16", "bfloat16 beside torch"}
-    assert record.of("bfloat16 beside torch", "c", FORWARD, "scan, bfloat16")[0].baseline == "torch, bfloat16"
+    for name, parts in kernels.ALONE.items():
+        assert main(["speed", "--part", name, "--quick", "--out", str(tmp_path / "b.json")]) == 0
+        record = read(tmp_path / "b.json", "speed")
+        assert {row.part for row in record.rows} == {"peak", "cache", *parts}
+        for part in parts:
+            assert record.of(part, "c", FORWARD, "scan" if part == "audio" else "scan, bfloat16")[0].samples
 
 
 # Records made by hand: the check, the mean, the goals
