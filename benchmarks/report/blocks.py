@@ -21,7 +21,7 @@ from benchmarks.speed import tables as speed
 from benchmarks.speed.comparison import COMPILE, MEMORY
 from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
 from benchmarks.speed.goals import goals
-from benchmarks.speed.kernels import BESIDE_TORCH, BFLOAT16
+from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16
 from jax_lstm.files import write_whole
 
 MARK = re.compile(r"<!-- ([\w ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
@@ -32,8 +32,9 @@ def facts(record: Record, name: str) -> str:
     """Where and when it was made, in a line."""
     packages = ", ".join(f"{each} {record.environment['packages'].get(each)}" for each in ("jax", "torch"))
     warned = f" {record.facts['Warning'].capitalize()}." if "Warning" in record.facts else ""
+    cores = "one core" if record.threads == 1 else f"{record.threads} cores"
     return (
-        f"Measured on {record.began[:10]} on {record.threads} cores of an {record.environment['cpu']}, {packages}, at "
+        f"Measured on {record.began[:10]} on {cores} of an {record.environment['cpu']}, {packages}, at "
         f"commit `{record.commit[:9]}`; [the record](../benchmarks/records/{name}.json) has every sample.{warned}"
     )
 
@@ -149,6 +150,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "goals": ("speed", _goals),
     "kernels": _plain("kernels", _kernels),
     "bfloat16": _plain("kernels-intel", lambda record: [_ratios(record, part) for part in (BESIDE_TORCH, BFLOAT16)]),
+    "audio": _plain("audio-intel", lambda record: [speed.varied(record, AUDIO)]),
     "jit headline": ("jit", _jit_headline),
     "jit": ("jit", _jit),
     "jit findings": ("jit", lambda record: as_text(FINDINGS[:5], record)),
