@@ -42,6 +42,8 @@ class Accuracy(Study):
     installed). May be repeated. If not given, all but those that take hours."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
+    series: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Series to forecast, as the tables name them; may be repeated. All of the study if not given."""
     seeds: int = 3
     """Seeds of initial weights and batches: 0, 1, 2 ..."""
     quick: bool = False
@@ -56,7 +58,10 @@ class Accuracy(Study):
             require_one_of("--setting", name, tuple(commands.SETTINGS))
         require_size("--seeds", self.seeds)
         studies = [STUDIES[name] for name in self.study or UNASKED if name in STUDIES]
-        jobs = installed((job for study in studies for job in study(self.quick, self.seeds)), console)
+        jobs = [job for study in studies for job in study(self.quick, self.seeds)]
+        for name in self.series:
+            require_one_of("--series", name, tuple(dict.fromkeys(job.task for job in jobs)))
+        jobs = installed((job for job in jobs if not self.series or job.task in self.series), console)
         record = resumed(Path(self.resume), self.NAME, command) if self.resume else begin(self.NAME, command)
         for file in {job.file for job in jobs} - {""}:
             file_of(file)  # raises before anything is trained

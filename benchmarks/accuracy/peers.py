@@ -16,8 +16,10 @@ from jax_lstm.data.dataset import Dataset
 from jax_lstm.data.split import bounds_of
 
 READ = 3  # horizons
-PATIENCE = 10  # checks of validation without a lower loss
-STEPS, EPOCHS = 5000, 200  # at most
+PATIENCE = 10  # checks of validation without a lower loss, each after an epoch or STEPS_A_CHECK, whichever is longer
+STEPS_A_CHECK = 100  # neuralforecast's default
+STEPS, EPOCHS = 5000, 200  # at most, whichever is longer
+BATCH = 32  # Darts' default
 TRAINER: dict[str, Any] = {
     "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
 }  # fmt: skip
@@ -48,7 +50,7 @@ def _neuralforecast(kind: str, data: Dataset, seed: int, present: np.ndarray) ->
     _, train_end, test_begin, _ = bounds_of(rows, data.config, "")
     model = getattr(models, kind)(
         h=horizon, input_size=READ * horizon, loss=losses.MSE(), max_steps=STEPS, early_stop_patience_steps=PATIENCE,
-        random_seed=seed, alias="forecast", enable_checkpointing=False, **TRAINER,
+        val_check_steps=STEPS_A_CHECK, random_seed=seed, alias="forecast", enable_checkpointing=False, **TRAINER,
     )  # fmt: skip
     columns_of, rows_of = np.divmod(np.arange(rows * columns), rows)
     frame = pd.DataFrame({"unique_id": columns_of, "ds": rows_of, "y": data.targets.T.ravel()})
@@ -66,10 +68,11 @@ def _darts(kind: str, data: Dataset, seed: int, present: np.ndarray) -> np.ndarr
     )
     horizon = data.config.horizon
     _, train_end, test_begin, _ = bounds_of(len(data.targets), data.config, "")
-    stopping = callbacks.EarlyStopping("val_loss", patience=PATIENCE)
+    steps = -(-(train_end - (READ + 1) * horizon + 1) // BATCH)  # of an epoch
+    stopping = callbacks.EarlyStopping("val_loss", patience=PATIENCE * max(1, STEPS_A_CHECK // steps))
     model = getattr(models, f"{kind}Model")(
-        READ * horizon, horizon, model="LSTM", random_state=seed, n_epochs=EPOCHS,
-        pl_trainer_kwargs={**TRAINER, "callbacks": [stopping]},
+        READ * horizon, horizon, model="LSTM", random_state=seed, batch_size=BATCH,
+        n_epochs=max(EPOCHS, STEPS // steps), pl_trainer_kwargs={**TRAINER, "callbacks": [stopping]},
     )  # fmt: skip
     series = library.TimeSeries.from_values(data.targets)
     model.fit(series[:train_end], val_series=series[train_end - READ * horizon : test_begin])
