@@ -51,7 +51,10 @@ class Backward : Sequence {
     d_gates_ = at<S>(args.d_gates, member, steps * 4 * hidden_);
   }
 
-  int busy_threads() const { return static_cast<int>(threads_); }  // the gradients of the weights are products of all steps
+  int busy_threads() const {
+    const int64_t sharing = sharing_threads(threads_);
+    return static_cast<int>(sharing ? sharing : threads_);  // the gradients of the weights are products of all steps
+  }
 
   void lay_out(Arena& arena) {
     for (Panels* panels : {&h_, &x_, &cell_}) panels->packed = arena.take<Operand>(panels->count * panels->size);

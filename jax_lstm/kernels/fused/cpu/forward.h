@@ -49,7 +49,10 @@ class Forward : Sequence {
     hs_ = at<C>(args.hs, member, steps * outputs_);
   }
 
-  int busy_threads() const { return static_cast<int>(splits_hidden_units(threads_) ? threads_ : larger(1, smaller(threads_, batch_ / Dot::least_rows))); }
+  int busy_threads() const {
+    const int64_t sharing = sharing_threads(threads_);
+    return static_cast<int>(sharing ? sharing : larger(1, smaller(threads_, batch_ / Dot::least_rows)));
+  }
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;

@@ -38,6 +38,14 @@ class Sequence {
     return waits_for(weight, 1 << 20, threads) && batch_ <= outputs_ && hidden_ >= 64 * threads;
   }
 
+  // How many of `threads` threads share the hidden units: all of them; or, if that is more than there are rows, as many as still read enough of
+  // weight_hh each; 0 if each has its own rows instead.
+  int64_t sharing_threads(int64_t threads) const {
+    if (splits_hidden_units(threads)) return threads;
+    const int64_t enough = smaller(threads, weight_bytes(outputs_) / sharing_.bytes);
+    return enough > batch_ && splits_hidden_units(enough) ? enough : 0;
+  }
+
   // Of a packed weight with `columns` columns.
   int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
 
