@@ -50,8 +50,9 @@ class Forward : Sequence {
   }
 
   int busy_threads() const {
-    const int64_t sharing = sharing_threads(threads_);
-    return static_cast<int>(sharing ? sharing : larger(1, smaller(threads_, batch_ / Dot::least_rows)));
+    if (forced_split() != Split::choose) return static_cast<int>(threads_);
+    if (const int64_t sharing = sharing_threads(threads_)) return static_cast<int>(smaller(sharing, larger(gate_panels_, projection_panels_)));
+    return static_cast<int>(larger(1, smaller(threads_, batch_ / Dot::least_rows)));
   }
 
   void lay_out(Arena& arena) {
@@ -195,7 +196,7 @@ class Forward : Sequence {
                              panels_ + panel * panel_size_, 4, bias_panels_ + panel * kColumns, 0, ahead(panel, s, rows, rows.begin));
     }
   }
-  // Every thread has the steps of its rows together.
+  // The steps of one thread's rows are adjacent.
   S* ahead(int64_t panel, int64_t step, Range rows, int64_t row) const {
     return ahead_ + ((panel * batch_ + rows.begin) * steps_ahead_ + step * (rows.end - rows.begin) + row - rows.begin) * kColumns;
   }

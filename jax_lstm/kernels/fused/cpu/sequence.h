@@ -6,7 +6,8 @@ namespace JAX_LSTM_ISA {
 
 class Sequence {
  protected:
-  // Threads share the hidden units if each would otherwise have at most `rows` rows of the batch, and then reads at least `bytes` bytes of weight_hh.
+  // Threads share the hidden units if each would otherwise have at most `rows` rows of the batch, and would then read at least `bytes` bytes of weights
+  // at a step.
   struct Sharing {
     double rows;
     int64_t bytes;
@@ -33,18 +34,20 @@ class Sequence {
     if (threads == 1) return false;
     const Split forced = forced_split();
     if (forced != Split::choose) return forced == Split::hidden;
-    const int64_t weight = weight_bytes(outputs_);
-    if (static_cast<double>(batch_) <= sharing_.rows * static_cast<double>(threads) && weight >= sharing_.bytes * threads) return true;
-    return waits_for(weight, 1 << 20, threads) && batch_ <= outputs_ && hidden_ >= 64 * threads;
+    if (static_cast<double>(batch_) <= sharing_.rows * static_cast<double>(threads) && step_bytes() >= sharing_.bytes * threads) return true;
+    return waits_for(weight_bytes(outputs_), 1 << 20, threads) && (batch_ < 4 * threads || (batch_ <= outputs_ && hidden_ >= 64 * threads));
   }
 
-  // How many of `threads` threads share the hidden units: all of them; or, if that is more than there are rows, as many as still read enough of
-  // weight_hh each; 0 if each has its own rows instead.
+  // How many of `threads` threads share the hidden units: all of them; or, if that is more than there are rows, as many as still read enough
+  // bytes each; 0 if each has its own rows instead.
   int64_t sharing_threads(int64_t threads) const {
     if (splits_hidden_units(threads)) return threads;
-    const int64_t enough = smaller(threads, weight_bytes(outputs_) / sharing_.bytes);
+    const int64_t enough = smaller(threads, step_bytes() / sharing_.bytes);
     return enough > batch_ && splits_hidden_units(enough) ? enough : 0;
   }
+
+  // What a step reads of the weights: weight_ih serves several steps, say four (see Forward::choose_steps_ahead).
+  int64_t step_bytes() const { return weight_bytes(outputs_ + inputs_ / 4); }
 
   // Of a packed weight with `columns` columns.
   int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
