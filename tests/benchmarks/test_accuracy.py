@@ -262,6 +262,19 @@ def test_a_series_counts_as_better_only_below_every_baseline() -> None:
     assert (goal.reached, goal.met) == (9.0, True)
 
 
+def test_series_are_chosen_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["accuracy", "--quick", "--study", "adding", "--out", str(tmp_path / "a.json")]
+    assert main([*command, "--series", "airlines"]) == 2
+    assert "`--series` must be one of 'adding'; got 'airlines'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_committed_record_of_peers_has_all_of_each_series() -> None:
+    rows = from_record(read(RECORDS / "peers.json", "accuracy"))
+    jobs = [job for job in forecasts.peer_jobs(quick=False, seeds=3) if job.task in {row.task for row in rows}]
+    assert len(jobs) == len(rows)
+    assert all(any(job.made(row) for row in rows) for job in jobs)
+
+
 def test_the_command_makes_a_record_and_goes_on_with_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
