@@ -281,7 +281,7 @@ def test_the_command_makes_a_record_and_goes_on_with_one(
     """What the record holds is kept, what has another config is made again, and what is of no job stays."""
     monkeypatch.setitem(memory.QUICK, "adding", Memory({20: dataclasses.replace(ADDING, steps=20)}, {20: 1}))
     out, resumed = tmp_path / "record.json", tmp_path / "resumed.json"
-    command = ["accuracy", "--quick", "--study", "adding", "--seeds", "1"]
+    command = ["accuracy", "--quick", "--study", "adding", "--study", "copy", "--series", "adding", "--seeds", "1"]
     assert main([*command, "--out", str(out)]) == 0
     assert "T=20, LSTM" in capsys.readouterr().out
     record = read(out, "accuracy")

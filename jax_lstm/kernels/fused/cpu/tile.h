@@ -12,7 +12,7 @@
 //   depth                number of k that one product takes
 //   tile_rows(width)     rows of a tile
 //   few_rows             largest number of rows for which reading a panel from memory takes longer than the product
-//   least_rows           smallest number of rows for which a thread of its own pays
+//   least_rows           smallest number of rows that makes another thread worthwhile
 //   row_chunk            rows processed at a time; their sums for one panel fit in the L1 cache
 //   Session              an object that a thread holds while it computes products
 //   pack(...)            stores k of the left-hand side of a weight gradient
@@ -186,8 +186,8 @@ void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::O
   }
 }
 
-// One row by two panels of four vectors, `panel_size` apart: the sums of two tiles. Together they have eight sums, as many as a processor adds to while
-// one addition takes place. The rows of `init` are `init_size` apart.
+// One row by two panels of four vectors, `panel_size` apart: the sums of two tiles. Together they have eight sums, enough to keep the adders busy.
+// The rows of `init` are `init_size` apart.
 template <class Dot>
 void two_panel_product(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, int64_t panel_size, const typename Dot::Sum* init, int64_t init_size,
                        typename Dot::Sum* out) {
