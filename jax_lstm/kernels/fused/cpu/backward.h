@@ -134,8 +134,8 @@ class Backward : Sequence {
     pack_columns<Dot>(weight, stride, panels.columns, panels.depth, panels.column(panel, 0), panels.width_of(panel), panels.packed + panel * panels.size);
   }
 
-  void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums) const {
-    panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, 0, sums);
+  void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums, const Operand* next) const {
+    panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, 0, sums, next);
   }
 
   // Gradient of h after `step` (of h0 for -1), from the following step; without a projection, then through the cell.
@@ -148,7 +148,8 @@ class Backward : Sequence {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        if (step < time_ - 1) product(d_gates_buffers_[(step + 1) % 2] + first * gates_stride_, gates_stride_, count, h_, panel, sums);
+        const Operand* next = first == rows.begin ? next_panel(h_.packed, h_.size, panels, panel + 1) : nullptr;
+        if (step < time_ - 1) product(d_gates_buffers_[(step + 1) % 2] + first * gates_stride_, gates_stride_, count, h_, panel, sums, next);
         else load_d_h(first, count, panel, sums);
         if (has_options_ || projected_) h_rows<true>(step, first, count, panel, sums);
         else h_rows<false>(step, first, count, panel, sums);
@@ -192,7 +193,7 @@ class Backward : Sequence {
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
         const int width = cell_.width_of(panel);
-        product(d_h_operands_ + first * output_stride_, output_stride_, count, cell_, panel, sums);
+        product(d_h_operands_ + first * output_stride_, output_stride_, count, cell_, panel, sums, nullptr);
         for (int64_t m = 0; m < count; ++m)
           for (int64_t v = 0; v < width; ++v)
             cell<true>(step, first + m, cell_.column(panel, v), cell_.present(panel, v), V::load(sums + (m * width + v) * kVector),
@@ -242,7 +243,7 @@ class Backward : Sequence {
   void inputs_of_rows(const Operand* d_gates, int64_t at, int64_t count, S* sums) {
     for (int64_t panel = 0; panel < x_.count; ++panel) {
       const int width = x_.width_of(panel);
-      product(d_gates, gates_stride_, count, x_, panel, sums);
+      product(d_gates, gates_stride_, count, x_, panel, sums, next_panel(x_.packed, x_.size, {0, x_.count}, panel + 1));
       for (int64_t m = 0; m < count; ++m)
         for (int64_t v = 0; v < width; ++v)
           V::store(d_xs_ + (at + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * width + v) * kVector), x_.present(panel, v));

@@ -51,11 +51,13 @@ struct Bfloat16Dot : VectorDot {
   }
 
   // If `a_packed`, a is stored as [k / 2][rows][2] with padding; otherwise in rows `a_stride` apart.
-  template <int rows, int width, bool a_packed>
-  JAX_LSTM_INLINE void accumulate(Vec<float> (&sums)[rows][width], const bfloat16* a, int64_t a_stride, const bfloat16* panel, int64_t depth) {
+  template <int rows, int width, bool a_packed, bool fetches>
+  JAX_LSTM_INLINE void accumulate(Vec<float> (&sums)[rows][width], const bfloat16* a, int64_t a_stride, const bfloat16* panel, int64_t depth,
+                                  const bfloat16* next) {
     int64_t k = 0;
     const int64_t whole = a_packed ? round_up(depth, 2) : depth / 2 * 2;
     for (; k < whole; k += 2, panel += width * 32) {
+      if (fetches) fetch(next + k / 2 * kLine<bfloat16>);
       __m512bh b[width];
       load<width>(b, panel);
 #pragma GCC unroll 12

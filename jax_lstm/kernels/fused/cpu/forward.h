@@ -146,7 +146,9 @@ class Forward : Sequence {
       const int64_t number = smaller(together, panels.end - panel);
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        products(step, {x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, rows, first, count, panel, number, sums);
+        const Operand* next = first == rows.begin && together == 1 ? next_panel(panels_, panel_size_, panels, panel + 1) : nullptr;
+        products(step, {x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, rows, first, count, panel, number, sums,
+                 next);
         for (int64_t each = 0; each < number; ++each) {
           if (has_options_) cells<true>(step, first, count, panel + each, sums + each * count * kColumns);
           else cells<false>(step, first, count, panel + each, sums + each * count * kColumns);
@@ -156,7 +158,7 @@ class Forward : Sequence {
   }
 
   // The sums of the gates of `count` rows from row `first` of the batch on, for the units of `number` panels.
-  void products(int64_t step, Rows<Dot> x, Rows<Dot> h, Range rows, int64_t first, int64_t count, int64_t panel, int64_t number, S* sums) {
+  void products(int64_t step, Rows<Dot> x, Rows<Dot> h, Range rows, int64_t first, int64_t count, int64_t panel, int64_t number, S* sums, const Operand* next) {
     if (direct_) return direct_gates(x.a, h.a, count, panel, sums);
     const Operand* weights = panels_ + panel * panel_size_;
     const S* init = bias_panels_ + panel * kColumns;
@@ -165,6 +167,7 @@ class Forward : Sequence {
       x = h;
       h = {nullptr, 0, 0};
       weights += input_depth_ * kColumns;
+      if (next) next += input_depth_ * kColumns;
       init = ahead(panel, step % steps_ahead_, rows, first);
       init_stride = kColumns;
       init_size = batch_ * steps_ahead_ * kColumns;
@@ -172,7 +175,7 @@ class Forward : Sequence {
     if constexpr (Dot::group == 1)
       if (count == 1 && number == 2) return two_panel_product<Dot>(x, h, weights, panel_size_, init, init_size, sums);
     for (int64_t each = 0; each < number; ++each)
-      panel_product<Dot>(x, h, count, weights + each * panel_size_, 4, init + each * init_size, init_stride, sums + each * count * kColumns);
+      panel_product<Dot>(x, h, count, weights + each * panel_size_, 4, init + each * init_size, init_stride, sums + each * count * kColumns, next);
   }
 
   // For how many steps at once to compute the inputs' part of the gates. Several fill a tile if one step does not, and read a large weight_ih less

@@ -52,6 +52,14 @@ class Sequence {
   // Of a packed weight with `columns` columns.
   int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
 
+  // Panel `number`, or the first one after the last, to be fetched during the product with the panel before it. Null if all of them stay in the
+  // second-level cache from one step to the next.
+  template <class Operand>
+  static const Operand* next_panel(const Operand* packed, int64_t size, Range panels, int64_t number) {
+    const int64_t bytes = (panels.end - panels.begin) * size * static_cast<int64_t>(sizeof(Operand));
+    return bytes > 1 << 20 ? packed + (number < panels.end ? number : panels.begin) * size : nullptr;
+  }
+
   // Whether a step waits for a weight rather than for its products: the weight does not fit into `cache` bytes, and rows are few.
   bool waits_for(int64_t weight, int64_t cache, int64_t threads) const { return weight > cache && batch_ <= few_rows_ * threads; }
 

@@ -28,6 +28,11 @@ JAX_LSTM_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 JAX_LSTM_INLINE int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 JAX_LSTM_INLINE int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
+// Brings a cache line, of kLine elements, into the second-level cache.
+JAX_LSTM_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+template <class Operand>
+constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(Operand));
+
 // The part of a Dot that all have whose sums are in vector registers.
 struct VectorDot {
   static constexpr int row_chunk = 48, few_rows = 64, least_rows = 1;
@@ -49,10 +54,11 @@ struct PlainDot : VectorDot {
   }
 
   // If `a_packed`, a is stored as [k][a_stride], of which the first `rows` are used; otherwise in rows `a_stride` apart.
-  template <int rows, int width, bool a_packed>
-  JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth) {
+  template <int rows, int width, bool a_packed, bool fetches>
+  JAX_LSTM_INLINE void accumulate(Vec<S> (&sums)[rows][width], const S* a, int64_t a_stride, const S* panel, int64_t depth, const S* next) {
     using V = Vec<S>;
     for (int64_t k = 0; k < depth; ++k, panel += width * V::width) {
+      if (fetches) fetch(next + k * kLine<S>);
       V b[width];
 #pragma GCC unroll 4
       for (int v = 0; v < width; ++v) b[v] = V::load(panel + v * V::width);
@@ -74,10 +80,10 @@ struct Rows {
 };
 
 // One tile: out = init + x * panel + y * (rest of the panel). The rows of `init` are `init_stride` apart (0 repeats one row); null means zero. The
-// depth of y may be 0.
+// depth of y may be 0. Unless `next` is null, each group of k also fetches a cache line, from `next` on.
 template <class Dot>
 using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
-                              typename Dot::Sum* out, int64_t out_stride);
+                              typename Dot::Sum* out, int64_t out_stride, const typename Dot::Operand* next);
 
 // The sums of one tile.
 template <class S, int rows, int width>
@@ -115,7 +121,7 @@ struct Sums {
 
 template <class Dot, int rows, int width, bool a_packed>
 void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride, typename Dot::Sum* out,
-          int64_t out_stride) {
+          int64_t out_stride, const typename Dot::Operand* next) {
   constexpr int64_t columns = width * Vec<typename Dot::Sum>::width;
   constexpr int64_t chunk = a_packed ? 128 : 32;      // the caller of a packed tile has chunks too
   constexpr bool in_registers = rows * width <= 12;  // there is room for the total beside the sums; otherwise it is in `out`
@@ -130,8 +136,11 @@ void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const ty
         else sums.store(out, out_stride);
         sums.clear();
       }
-      Dot::template accumulate<rows, width, a_packed>(sums.at, part.a + k * (a_packed ? part.stride : 1), part.stride, panel + k * columns,
-                                                      smaller(chunk, part.depth - k));
+      const auto* a = part.a + k * (a_packed ? part.stride : 1);
+      const int64_t depth = smaller(chunk, part.depth - k);
+      if (next && !a_packed) Dot::template accumulate<rows, width, a_packed, !a_packed>(sums.at, a, part.stride, panel + k * columns, depth, next);
+      else Dot::template accumulate<rows, width, a_packed, false>(sums.at, a, part.stride, panel + k * columns, depth, next);
+      if (next) next += depth / Dot::group * kLine<typename Dot::Operand>;
       if (k > 0) sums.add(in_registers ? total : Total::load(out, out_stride));
     }
     panel += round_up(part.depth, Dot::group) * columns;
@@ -174,15 +183,18 @@ TileFunction<Dot> choose_packed_tile(int most, int width) {
 }
 
 // Computes out = init + x * panel + y * (rest of the panel) for any number of rows, with `init` as for one tile. Rows of `out` have width *
-// Vec::width elements.
+// Vec::width elements. `next` is null, or the panel of the next product: the first tile reads its own panel from a distant cache, and each
+// further one fetches a part of the next panel.
 template <class Dot>
 void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
-                   int64_t init_stride, typename Dot::Sum* out) {
+                   int64_t init_stride, typename Dot::Sum* out, const typename Dot::Operand* next = nullptr) {
   const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
+  const int64_t depth = round_up(x.depth, Dot::group) + round_up(y.depth, Dot::group), part = depth / Dot::group * kLine<typename Dot::Operand>;
   for (int64_t block = 0; block < blocks; ++block) {
     const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
     choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
-                                   init ? init + first * init_stride : nullptr, init_stride, out + first * columns, columns);
+                                   init ? init + first * init_stride : nullptr, init_stride, out + first * columns, columns,
+                                   next && block > 0 && block * part <= depth * columns ? next + (block - 1) * part : nullptr);
   }
 }
 
@@ -203,8 +215,8 @@ void two_panel_product(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* pa
         others.clear();
       }
       for (int64_t k = first; k < smaller(first + chunk, part.depth); ++k) {
-        Dot::template accumulate<1, 4, false>(sums.at, part.a + k, 0, panel + k * columns, 1);
-        Dot::template accumulate<1, 4, false>(others.at, part.a + k, 0, panel + panel_size + k * columns, 1);
+        Dot::template accumulate<1, 4, false, false>(sums.at, part.a + k, 0, panel + k * columns, 1, nullptr);
+        Dot::template accumulate<1, 4, false, false>(others.at, part.a + k, 0, panel + panel_size + k * columns, 1, nullptr);
       }
       if (first > 0) {
         sums.add(total);

@@ -56,7 +56,7 @@ class WeightGradient {
           Rows<Dot> a{left_ + block * block_ * kSteps, block_, steps};
           if constexpr (Dot::group == 1)
             if (block < ready) a = {left + k * rows_ + block * block_, rows_, steps};
-          add(a, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns);
+          add(a, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns, nullptr);
           if (!last) continue;
           for (int64_t m = 0; m < smaller(block_, rows_ - block * block_); ++m)
             store(block * block_ + m, panel * panel_, smaller(panel_, columns_ - panel * panel_), out + m * columns);
