@@ -22,12 +22,15 @@ STUDIES: dict[str, Callable[[bool, int], Iterator[Job]]] = {  # of `quick` and t
     "series": forecasts.series_jobs,
     "intervals": forecasts.interval_jobs,
     "etth1": forecasts.etth1_jobs,
+    "larger": forecasts.larger_jobs,
     "segrnn": forecasts.segrnn_jobs,
     "adding": partial(memory.jobs, "adding"),
     "copy": partial(memory.jobs, "copy"),
     "peers": forecasts.peer_jobs,
 }
-UNASKED = tuple(name for name in STUDIES if name not in ("segrnn", "peers"))  # what is run if no study is named
+UNASKED = tuple(
+    name for name in STUDIES if name not in ("larger", "segrnn", "peers")
+)  # what is run if no study is named
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Accuracy(Study):
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Study to run: series, intervals, etth1, adding, copy; or one that takes hours: commands (text, labels and
-    precision by `jax-lstm`), segrnn (its recipe in PyTorch), peers (forecasters of other projects, as far as they are
-    installed). May be repeated. If not given, all but those that take hours."""
+    precision by `jax-lstm`), larger (256 units in place of 64), segrnn (its recipe in PyTorch), peers (forecasters of
+    other projects, as far as they are installed). May be repeated. If not given, all but those that take hours."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     series: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

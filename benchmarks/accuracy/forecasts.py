@@ -62,6 +62,20 @@ SERIES = {
     "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
     "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
 }
+KNOWN = ["holiday", "workingday", "weather", "temp", "atemp", "hum", "windspeed"]
+LARGER = (
+    {  # series on which a larger network is tried too: those with one target, and one with columns known in advance
+        name: series for name, series in SERIES.items() if len(series.options["target"]) == 1
+    }
+    | {
+        "bicycles and weather": Series(
+            "bike_sharing.csv",
+            SERIES["bicycles"].options | {"features": ["users", *KNOWN], "future": KNOWN, "categories": ["weather"]},
+        )
+    }
+)
+UNITS = 256  # of the larger network; the default is 64
+MORE = f"LSTM, {UNITS} units"
 WITH_PEERS = ("airline", "bicycles", "ETTh1, OT", "taxi", "ETTh1")
 PEERS = {  # and the package of each
     "neuralforecast LSTM": "neuralforecast",
@@ -117,6 +131,18 @@ def _jobs(study: str, name: str, series: Series, seeds: int) -> Iterator[Job]:
         yield _job(study, name, series, who, None, partial(_baseline, series, who), known=known)
     for seed in range(seeds):
         yield _job(study, name, series, OURS, seed, partial(_lstm, series, seed), known=known)
+
+
+def larger_jobs(quick: bool, seeds: int) -> Iterator[Job]:
+    """Networks of the default size and with `UNITS` units, in one run, so that their times can be compared."""
+    for name, series in LARGER.items():
+        if quick and name != "airline":
+            continue
+        wide = replace(series, options=series.options | {"hidden_size": UNITS})
+        yield _job("larger", name, series, "ridge", None, partial(_baseline, series, "ridge"))
+        for seed in range(seeds):
+            yield _job("larger", name, series, OURS, seed, partial(_lstm, series, seed))
+            yield _job("larger", name, wide, MORE, seed, partial(_lstm, wide, seed))
 
 
 def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.accuracy import commands
-from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, PEERS, SERIES
+from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, MORE, PEERS, SERIES
 from benchmarks.accuracy.goals import LENGTHS, first_losses_part, goals, lower, mean, of, of_the_best, ratio, spread
 from benchmarks.accuracy.published import ETTH1, INFORMER, LATER, LATER_HORIZONS, TCN
 from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
@@ -99,17 +99,17 @@ def _intervals(rows: Sequence[Row]) -> Table:
     return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
 
-def _peers(rows: Sequence[Row]) -> Table:
+def _beside(rows: Sequence[Row], study: str, title: str, *whos: str) -> Table:
     """MSE and processor time of each forecaster."""
-    rows, whos = [row for row in rows if row.study == "peers"], (OURS, *PEERS)
+    rows = [row for row in rows if row.study == study]
     cells = []
     for name, size in dict.fromkeys((row.task, row.size) for row in rows):
-        found = [of(rows, "peers", name, size, who) for who in whos]
-        seconds = (f"{np.mean([row.seconds for row in each]):,.1f} s" if each else ABSENT for each in found)
+        found = [of(rows, study, name, size, who) for who in whos]
+        trained = [[row.seconds for row in each if row.seed is not None] for each in found]
+        seconds = (f"{np.mean(each):,.1f} s" if each else ABSENT for each in trained)
         cells.append((f"{name}, {size}: MSE", *(_spread(each, "mse", "{:.4g}", "{:.1g}") for each in found)))
         cells.append(("processor time", *seconds))
-    title = f"Forecasters of other projects, same test windows, standardised; {_seeds(rows, 'peers')}"
-    return Table(title, ("series, horizon", *whos), cells)
+    return Table(f"{title}; {_seeds(rows, study)}", ("series, horizon", *whos), cells)
 
 
 def _etth1(rows: Sequence[Row], table: str) -> Table:
@@ -172,7 +172,12 @@ PARTS: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "goals": lambda rows: [_goals(rows)] if rows else [],
     "series": lambda rows: [_series(rows), _intervals(rows)],
     "etth1": lambda rows: [_etth1(rows, table) for table in ETTH1],
-    "peers": lambda rows: [_peers(rows)],
+    "larger": lambda rows: [
+        _beside(rows, "larger", "MSE of the test part, standardised; processor time of training", "ridge", OURS, MORE)
+    ],
+    "peers": lambda rows: [
+        _beside(rows, "peers", "Forecasters of other projects, same test windows, standardised", OURS, *PEERS)
+    ],
     "memory": lambda rows: [_memory(rows, task) for task in LENGTHS],
 }
 
