@@ -49,7 +49,7 @@ class Goal(NamedTuple):
 
 
 def goals(rows: Sequence[Row]) -> list[Goal]:
-    return [*_series(rows), *_larger(rows), *_etth1(rows), *_memory(rows), *_alike(rows)]
+    return [*_series(rows), *_etth1(rows), *_memory(rows), *_alike(rows)]
 
 
 def first_losses_part(rows: Sequence[Row], task: str, size: int) -> float | None:
@@ -89,7 +89,7 @@ def _series(rows: Sequence[Row]) -> Iterator[Goal]:
     yield Goal("series with a lower MSE than every baseline", BETTER, count, 0, least=True)
 
 
-def _larger(rows: Sequence[Row]) -> Iterator[Goal]:
+def goals_of_larger(rows: Sequence[Row]) -> Iterator[Goal]:
     for name, wanted in FORECAST.items():
         found = of(rows, "larger", name, LARGER[name].options["horizon"], MORE)
         yield Goal(f"{name}, {UNITS} units: MSE", wanted, mean(found, "mse"), len(found))

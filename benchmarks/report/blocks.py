@@ -165,6 +165,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "confusion": ("tasks", lambda record: markdown(*commands.confusion(record), titles=False)),
     "precision": _plain("tasks", commands.precision),
     "accuracy": ("accuracy", lambda record: f"{accuracy.notes(record)}\n\n{_of_accuracy(record, 'series')}"),
+    "larger": _plain("larger", lambda record: accuracy.tables(record, "larger")),
     "peers": _plain("peers", lambda record: accuracy.tables(record, "peers")),
     "etth1": ("accuracy", lambda record: markdown(*accuracy.tables(record, "etth1"))),
     "accuracy goals": ("accuracy", lambda record: markdown(*accuracy.tables(record, "goals"), titles=False)),

@@ -268,9 +268,10 @@ def test_series_are_chosen_by_name(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "`--series` must be one of 'adding'; got 'airlines'" in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_committed_record_of_peers_has_all_of_each_series() -> None:
-    rows = from_record(read(RECORDS / "peers.json", "accuracy"))
-    jobs = [job for job in forecasts.peer_jobs(quick=False, seeds=3) if job.task in {row.task for row in rows}]
+@pytest.mark.parametrize("study", ["peers", "larger"])
+def test_the_committed_record_has_all_of_each_series(study: str) -> None:
+    rows = from_record(read(RECORDS / f"{study}.json", "accuracy"))
+    jobs = [job for job in STUDIES[study](False, 3) if job.task in {row.task for row in rows}]
     assert len(jobs) == len(rows)
     assert all(any(job.made(row) for row in rows) for job in jobs)
 
