@@ -24,7 +24,7 @@ from benchmarks.speed.tables import tables
 from benchmarks.speed.training import ENSEMBLES, ensembles
 from jax_lstm.checks import require, require_extra, require_one_of
 
-PARTS = ("speed", "kernels", *kernels.ALONE, "ensemble", "scaling", "iterations")
+PARTS = ("speed", "kernels", *kernels.ALONE, "training", "ensemble", "scaling", "iterations")
 NARROWER = ("quick", "case", "contender", "measure")
 ALONE = {"check": ("repeats what was recorded", NARROWER), "submit": ("measures all", (*NARROWER, "check", "out"))}
 
@@ -37,8 +37,9 @@ class Speed(Study):
 
     part: str = "speed"
     """What to measure: speed (all contenders), kernels (ours in several ways), bfloat16 (only those in bfloat16,
-    beside PyTorch), audio (only one row of one input through small layers), ensemble (many models at once), scaling
-    (what devices exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
+    beside PyTorch), audio (only one row of one input through small layers), training (only the tutorial's training
+    step), ensemble (many models at once), scaling (what devices exchange in a training step; nothing is run),
+    iterations (of the kernel parallel in time)."""
     quick: bool = False
     """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -81,7 +82,7 @@ class Speed(Study):
             fits = bool(self.threads) or recorded.threads <= own
             require(fits, "--check", f"be of a record with at most the {own} threads here", recorded.threads, fix)
         setting = again(recorded) if recorded else self._setting()
-        if self.part in ("speed", "kernels", *kernels.ALONE, "ensemble"):
+        if self.part not in ("scaling", "iterations"):
             require_extra("torch", "torch", "python -m benchmarks speed")
             use_cores(self.threads or (recorded.threads if recorded else 0), self.gpu)
         absent = {name: why for name, each in setting.contenders.items() if (why := each.absent())}
@@ -105,6 +106,7 @@ class Speed(Study):
             "speed": lambda: compare(setting),
             "kernels": lambda: kernels.kernels(ours),
             **{name: partial(kernels.alone, name, ours) for name in kernels.ALONE},
+            "training": lambda: kernels.steps(ours),
             "ensemble": lambda: ensembles(Plan(budget=2.0 if self.quick else 10.0), self.case),
             "scaling": lambda: scaling(self.compile_for),
             "iterations": iterations,

@@ -109,7 +109,7 @@ QUICK = replace(
 
 def kernels(setting: Setting) -> Iterator[list[Row]]:
     """All variations, then training at the tutorial's size and compile time over T."""
-    present = [name for name, contender in OURS.items() if not contender.absent()]
+    present = _present()
     yield limits(setting.plan)
     yield from _varied(setting)
     yield training(setting.plan._replace(budget=4 * setting.plan.budget), present)
@@ -123,6 +123,16 @@ def alone(name: str, setting: Setting) -> Iterator[list[Row]]:
     chosen = tuple(each for each in setting.variations if each.part in ALONE[name])
     plan = setting.plan._replace(budget=3 * setting.plan.budget, least=7)
     yield from _varied(replace(setting, plan=plan, variations=chosen))
+
+
+def steps(setting: Setting) -> Iterator[list[Row]]:
+    """Only training at the tutorial's size, with more rounds."""
+    yield limits(setting.plan)
+    yield training(setting.plan._replace(budget=16 * setting.plan.budget), _present())
+
+
+def _present() -> list[str]:
+    return [name for name, contender in OURS.items() if not contender.absent()]
 
 
 def _varied(setting: Setting) -> Iterator[list[Row]]:
