@@ -150,6 +150,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "goals": ("speed", _goals),
     "kernels": _plain("kernels", _kernels),
     "bfloat16": _plain("kernels-intel", lambda record: [_ratios(record, part) for part in (BESIDE_TORCH, BFLOAT16)]),
+    "training": _plain("training-intel", lambda record: [speed.varied(record, "training")]),
     "audio": _plain("audio-intel", lambda record: [speed.varied(record, AUDIO)]),
     "jit headline": ("jit", _jit_headline),
     "jit": ("jit", _jit),
