@@ -28,9 +28,8 @@ STUDIES: dict[str, Callable[[bool, int], Iterator[Job]]] = {  # of `quick` and t
     "copy": partial(memory.jobs, "copy"),
     "peers": forecasts.peer_jobs,
 }
-UNASKED = tuple(
-    name for name in STUDIES if name not in ("larger", "segrnn", "peers")
-)  # what is run if no study is named
+LONGER = ("larger", "segrnn", "peers")  # run only if they are named
+UNASKED = tuple(name for name in STUDIES if name not in LONGER)
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,9 @@ class Accuracy(Study):
     NAME = "accuracy"
 
     study: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Study to run: series, intervals, etth1, adding, copy; or one that takes hours: commands (text, labels and
-    precision by `jax-lstm`), larger (256 units in place of 64), segrnn (its recipe in PyTorch), peers (forecasters of
-    other projects, as far as they are installed). May be repeated. If not given, all but those that take hours."""
+    """Study to run: series, intervals, etth1, adding, copy; or one that is run only if named: commands (text, labels
+    and precision by `jax-lstm`), larger (256 units in place of 64), segrnn (its recipe in PyTorch), peers (forecasters
+    of other projects, as far as they are installed). May be repeated. If not given, the first five."""
     setting: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Setting of `commands` to run; may be repeated. All if not given."""
     series: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

@@ -1,4 +1,7 @@
-"""Forecasts with default options, beside the baselines of `jax-lstm`: ten series, and ETTh1 as it is published."""
+"""Forecasts with default options, beside the baselines of `jax-lstm`: ten series, and ETTh1 as it is published.
+
+Also with more units, with SegRNN's recipe, and by forecasters of other projects.
+"""
 
 import json
 import tempfile
@@ -62,20 +65,16 @@ SERIES = {
     "sunspots": Series("sunspots.csv", {"target": ["SUNACTIVITY"], "features": ["SUNACTIVITY"], "horizon": 11}),
     "PBS": Series("pbs.csv", {"time": "date", "target": ["scripts"], "horizon": 12}),
 }
-KNOWN = ["holiday", "workingday", "weather", "temp", "atemp", "hum", "windspeed"]
-LARGER = (
-    {  # series on which a larger network is tried too: those with one target, and one with columns known in advance
-        name: series for name, series in SERIES.items() if len(series.options["target"]) == 1
-    }
-    | {
-        "bicycles and weather": Series(
-            "bike_sharing.csv",
-            SERIES["bicycles"].options | {"features": ["users", *KNOWN], "future": KNOWN, "categories": ["weather"]},
-        )
-    }
+KNOWN_AHEAD = ["holiday", "workingday", "weather", "temp", "atemp", "hum", "windspeed"]
+# Of the study of larger networks: the series with one target, and one with columns known in advance.
+LARGER = {name: series for name, series in SERIES.items() if len(series.options["target"]) == 1}
+LARGER["bicycles and weather"] = Series(
+    "bike_sharing.csv",
+    SERIES["bicycles"].options
+    | {"features": ["users", *KNOWN_AHEAD], "future": KNOWN_AHEAD, "categories": ["weather"]},
 )
 UNITS = 256  # of the larger network; the default is 64
-MORE = f"LSTM, {UNITS} units"
+LARGER_LSTM = f"LSTM, {UNITS} units"
 WITH_PEERS = ("airline", "bicycles", "ETTh1, OT", "taxi", "ETTh1")
 PEERS = {  # and the package of each
     "neuralforecast LSTM": "neuralforecast",
@@ -138,11 +137,11 @@ def larger_jobs(quick: bool, seeds: int) -> Iterator[Job]:
     for name, series in LARGER.items():
         if quick and name != "airline":
             continue
-        wide = replace(series, options=series.options | {"hidden_size": UNITS})
+        larger = replace(series, options=series.options | {"hidden_size": UNITS})
         yield _job("larger", name, series, "ridge", None, partial(_baseline, series, "ridge"))
         for seed in range(seeds):
             yield _job("larger", name, series, OURS, seed, partial(_lstm, series, seed))
-            yield _job("larger", name, wide, MORE, seed, partial(_lstm, wide, seed))
+            yield _job("larger", name, larger, LARGER_LSTM, seed, partial(_lstm, larger, seed))
 
 
 def interval_jobs(quick: bool, seeds: int) -> Iterator[Job]:

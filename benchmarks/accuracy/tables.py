@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmarks.accuracy import commands
-from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, MORE, PEERS, SERIES
+from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, LARGER_LSTM, PEERS, SERIES, UNITS
 from benchmarks.accuracy.goals import (
     LENGTHS,
     first_losses_part,
@@ -90,8 +90,7 @@ def _series(rows: Sequence[Row]) -> Table:
         ahead = ratio(rows, "series", name, horizon, "mse", series.baselines)
         cells.append((
             f"{name}, {horizon}", _spread(ours, "mse", "{:.4g}", "{:.1g}"), *others,
-            ABSENT if ahead is None else f"{ahead:.3f}", f"{mean(ours, 'window'):.0f}",
-            f"{np.mean([row.seconds for row in ours]):.1f} s",
+            ABSENT if ahead is None else f"{ahead:.3f}", f"{mean(ours, 'window'):.0f}", _seconds(ours),
         ))  # fmt: skip
     columns = ("series, horizon", "LSTM", *BASELINES, "of the best", "window", "processor time")
     return Table(
@@ -110,28 +109,39 @@ def _intervals(rows: Sequence[Row]) -> Table:
     return Table(f"Calibrated intervals of {INTERVAL:.0%}, means over targets, in their units", columns, cells)
 
 
-def _beside(rows: Sequence[Row], study: str, title: str, *whos: str) -> Table:
+def _peers(rows: Sequence[Row]) -> Table:
     """MSE and processor time of each forecaster."""
-    rows = [row for row in rows if row.study == study]
+    rows, whos = [row for row in rows if row.study == "peers"], (OURS, *PEERS)
     cells = []
     for name, size in dict.fromkeys((row.task, row.size) for row in rows):
-        found = [of(rows, study, name, size, who) for who in whos]
-        trained = [[row.seconds for row in each if row.seed is not None] for each in found]
-        seconds = (f"{np.mean(each):,.1f} s" if each else ABSENT for each in trained)
+        found = [of(rows, "peers", name, size, who) for who in whos]
+        seconds = (_seconds(each) if each else ABSENT for each in found)
         cells.append((f"{name}, {size}: MSE", *(_spread(each, "mse", "{:.4g}", "{:.1g}") for each in found)))
         cells.append(("processor time", *seconds))
-    return Table(f"{title}; {_seeds(rows, study)}", ("series, horizon", *whos), cells)
+    title = f"Forecasters of other projects, same test windows, standardised; {_seeds(rows, 'peers')}"
+    return Table(title, ("series, horizon", *whos), cells)
 
 
 def _larger(rows: Sequence[Row]) -> Table:
-    title = "MSE of the test part, standardised; processor time of training"
+    rows, cells = [row for row in rows if row.study == "larger"], []
+    for name, size in dict.fromkeys((row.task, row.size) for row in rows):
+        ridge, ours, more = (of(rows, "larger", name, size, who) for who in ("ridge", OURS, LARGER_LSTM))
+        errors = (_spread(each, "mse", "{:.4g}", "{:.1g}") for each in (ridge, ours, more))
+        times = " / ".join(_seconds(each) for each in (ours, more) if each)
+        cells.append((f"{name}, {size}", *errors, times))
+    title = f"MSE of the test part, standardised; {_seeds(rows, 'larger')}"
     verdicts = {True: "reached", False: "missed"}
     notes = tuple(
         f"{goal.text} at most {goal.wanted}: {verdicts[goal.met]}"
         for goal in goals_of_larger(rows)
         if goal.met is not None
     )
-    return _beside(rows, "larger", title, "ridge", OURS, MORE)._replace(notes=notes)
+    return Table(
+        title,
+        ("series, horizon", "ridge", OURS, LARGER_LSTM, f"processor time, default / {UNITS} units"),
+        cells,
+        notes=notes,
+    )
 
 
 def _etth1(rows: Sequence[Row], table: str) -> Table:
@@ -195,11 +205,13 @@ PARTS: dict[str, Callable[[Sequence[Row]], list[Table]]] = {
     "series": lambda rows: [_series(rows), _intervals(rows)],
     "etth1": lambda rows: [_etth1(rows, table) for table in ETTH1],
     "larger": lambda rows: [_larger(rows)],
-    "peers": lambda rows: [
-        _beside(rows, "peers", "Forecasters of other projects, same test windows, standardised", OURS, *PEERS)
-    ],
+    "peers": lambda rows: [_peers(rows)],
     "memory": lambda rows: [_memory(rows, task) for task in LENGTHS],
 }
+
+
+def _seconds(rows: Sequence[Row]) -> str:
+    return f"{np.mean([row.seconds for row in rows]):,.1f} s"
 
 
 def _seeds(rows: Sequence[Row], study: str) -> str:

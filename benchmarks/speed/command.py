@@ -38,8 +38,8 @@ class Speed(Study):
     part: str = "speed"
     """What to measure: speed (all contenders), kernels (ours in several ways), bfloat16 (only those in bfloat16,
     beside PyTorch), audio (only one row of one input through small layers), training (only the tutorial's training
-    step), ensemble (many models at once), scaling (what devices exchange in a training step; nothing is run),
-    iterations (of the kernel parallel in time)."""
+    step, with both forms of Adam), ensemble (many models at once), scaling (what devices exchange in a training step;
+    nothing is run), iterations (of the kernel parallel in time)."""
     quick: bool = False
     """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -106,7 +106,7 @@ class Speed(Study):
             "speed": lambda: compare(setting),
             "kernels": lambda: kernels.kernels(ours),
             **{name: partial(kernels.alone, name, ours) for name in kernels.ALONE},
-            "training": lambda: kernels.steps(ours),
+            "training": lambda: kernels.training_alone(ours),
             "ensemble": lambda: ensembles(Plan(budget=2.0 if self.quick else 10.0), self.case),
             "scaling": lambda: scaling(self.compile_for),
             "iterations": iterations,

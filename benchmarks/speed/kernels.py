@@ -125,7 +125,7 @@ def alone(name: str, setting: Setting) -> Iterator[list[Row]]:
     yield from _varied(replace(setting, plan=plan, variations=chosen))
 
 
-def steps(setting: Setting) -> Iterator[list[Row]]:
+def training_alone(setting: Setting) -> Iterator[list[Row]]:
     """Only training at the tutorial's size, with more rounds."""
     yield limits(setting.plan)
     yield training(setting.plan._replace(budget=16 * setting.plan.budget), _present())

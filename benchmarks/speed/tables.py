@@ -15,6 +15,7 @@ from benchmarks.speed.goals import goals
 from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16
 from benchmarks.speed.scaling import LINKS
 
+MOST_COLUMNS = 6  # of ways that fit beside each other
 CONTROL = "torch compile"  # runs the same code as PyTorch
 VARIED = {
     BFLOAT16: "bfloat16 relative to the same kernel in float32",
@@ -129,7 +130,10 @@ def figures(record: Record, measure: str, title: str) -> Table:
 
 
 def varied(record: Record, part: str) -> Table:
-    """A kernel in several ways: a row for each case and measure, a column for each way, with its time and speed."""
+    """A kernel in several ways: a row for each case and measure, a column for each way, with its time and speed.
+
+    With a single case and many ways, a row for each way.
+    """
     rows: dict[str, dict[str, str]] = {}
     measures = {row.measure for row in record.of(part)}
     for row in record.of(part):
@@ -139,6 +143,9 @@ def varied(record: Record, part: str) -> Table:
         cell = units.figure(row.value, row.unit) if row.samples else "failed" if row.failed else ABSENT
         rows.setdefault(name, {})[row.contender] = f"{cell} ({speed})" if speed else cell
     ways = dict.fromkeys(way for cells in rows.values() for way in cells)
+    if len(rows) == 1 and len(ways) > MOST_COLUMNS:
+        ((name, cells),) = rows.items()
+        return Table(f"{VARIED[part]}, {name}", ("variant", "time (speed)"), list(cells.items()))
     return pivot(VARIED[part], "case", rows, ways, lambda name, way: rows[name].get(way))
 
 

@@ -39,7 +39,7 @@ class Trainer(NamedTuple):
 def training(plan: Plan, backends: list[str]) -> list[Row]:
     """Time PyTorch's loop, steps scanned on the device, and a compiled step called from Python.
 
-    Adam as it comes updates every parameter by operations of its own; in both frameworks an option joins them.
+    By default Adam updates each parameter separately; in both frameworks an option updates all of them at once.
     """
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((STEPS, BATCH, WINDOW, SIZES[0]), np.float32)

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.__main__ import main
 from benchmarks.accuracy import commands, forecasts, memory, peers, series, transformer
 from benchmarks.accuracy.command import STUDIES, UNASKED, installed
-from benchmarks.accuracy.goals import first_losses_part, goals, lower, mean, of, of_the_best, spread
+from benchmarks.accuracy.goals import first_losses_part, goals, goals_of_larger, lower, mean, of, of_the_best, spread
 from benchmarks.accuracy.learners import Learning, Net, normal
 from benchmarks.accuracy.memory import Memory, jobs, learn
 from benchmarks.accuracy.published import MEMORY, guess
@@ -274,6 +274,24 @@ def test_the_committed_record_has_all_of_each_series(study: str) -> None:
     jobs = [job for job in STUDIES[study](False, 3) if job.task in {row.task for row in rows}]
     assert len(jobs) == len(rows)
     assert all(any(job.made(row) for row in rows) for job in jobs)
+    if study == "larger":
+        assert {row.task for row in rows} == set(forecasts.LARGER)
+
+
+def test_a_larger_network_differs_by_its_units_alone() -> None:
+    ridge, ours, larger = forecasts.larger_jobs(quick=True, seeds=1)
+    assert (ridge.who, ours.who, larger.who) == ("ridge", OURS, forecasts.LARGER_LSTM)
+    assert larger.config == ours.config | {"hidden_size": 256}
+    known = forecasts.LARGER["bicycles and weather"].options
+    assert known["target"] == ["users"]
+    assert set(known["future"]) == set(known["features"]) - {"users"}
+
+
+def test_goals_of_a_larger_network() -> None:
+    rows = [Row("larger", "taxi", 48, forecasts.LARGER_LSTM, seed, {"mse": 0.2 + seed / 10}, 1.0) for seed in (0, 1)]
+    found = {goal.text.partition(",")[0]: goal.met for goal in goals_of_larger(rows)}
+    assert found == {"taxi": False, "bicycles": None, "bicycles and weather": None}
+    assert next(iter(goals_of_larger(rows[:1]))).met is True
 
 
 def test_the_command_makes_a_record_and_goes_on_with_one(

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import torch
 from jax.sharding import AbstractMesh, AxisType
 from rich.console import Console
 
@@ -122,6 +123,19 @@ def test_settings() -> None:
     assert named.pairs() == [("largest", TRAINING)]  # which the full setting leaves out
     assert list(named.contenders) == [BASELINE, "scan"]
     assert not named.barred("largest", TRAINING)
+
+
+def test_adam_is_joined_where_the_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes(flat: bool) -> set[int]:
+        return {leaf.ndim for leaf in jax.tree.leaves(training._step("scan", flat)[1].opt_state)}
+
+    assert sizes(flat=True) == {0, 1}, "a counter and vectors"
+    assert sizes(flat=False) == {0, 1, 2}
+    made, adam = [], torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda *given, **options: made.append(options) or adam(*given, **options))
+    monkeypatch.setattr(training, "STEPS", 2)
+    training.training(BRIEF, [])
+    assert {each["fused"] for each in made} == {False, True}
 
 
 def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

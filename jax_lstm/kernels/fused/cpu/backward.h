@@ -134,7 +134,7 @@ class Backward : Sequence {
     pack_columns<Dot>(weight, stride, panels.columns, panels.depth, panels.column(panel, 0), panels.width_of(panel), panels.packed + panel * panels.size);
   }
 
-  void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums, const Operand* next) const {
+  void product(const Operand* a, int64_t stride, int64_t rows, const Panels& panels, int64_t panel, S* sums, const Operand* next = nullptr) const {
     panel_product<Dot>({a, stride, panels.depth}, {nullptr, 0, 0}, rows, panels.packed + panel * panels.size, panels.width_of(panel), nullptr, 0, sums, next);
   }
 
@@ -148,6 +148,7 @@ class Backward : Sequence {
     for (int64_t panel = panels.begin; panel < panels.end; ++panel)
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
+        // The other rows use the same panel.
         const Operand* next = first == rows.begin ? next_panel(h_.packed, h_.size, panels, panel + 1) : nullptr;
         if (step < time_ - 1) product(d_gates_buffers_[(step + 1) % 2] + first * gates_stride_, gates_stride_, count, h_, panel, sums, next);
         else load_d_h(first, count, panel, sums);
@@ -193,7 +194,7 @@ class Backward : Sequence {
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
         const int width = cell_.width_of(panel);
-        product(d_h_operands_ + first * output_stride_, output_stride_, count, cell_, panel, sums, nullptr);
+        product(d_h_operands_ + first * output_stride_, output_stride_, count, cell_, panel, sums);
         for (int64_t m = 0; m < count; ++m)
           for (int64_t v = 0; v < width; ++v)
             cell<true>(step, first + m, cell_.column(panel, v), cell_.present(panel, v), V::load(sums + (m * width + v) * kVector),

@@ -54,7 +54,7 @@ struct AmxDot : Bfloat16Dot {
   }
 
   // One tile, of the rows given to `configure`: out = init + x * panel + y * (rest of the panel), for whole registers of k. Computes two vectors of
-  // columns from `first` on, then calls itself for the rest. It fetches nothing: that was measured to gain nothing.
+  // columns from `first` on, then calls itself for the rest. Ignores `next`: in a trial, fetching gained nothing.
   template <bool more_rows, int width, bool a_packed, int first = 0>
   static void tile(Rows<AmxDot> x, Rows<AmxDot> y, const bfloat16* panel, const float* init, int64_t init_stride, float* out, int64_t out_stride,
                    const bfloat16*) {
@@ -121,8 +121,8 @@ void panel_product<AmxDot>(Rows<AmxDot> x, Rows<AmxDot> y, int64_t rows, const b
                            float* out, const bfloat16*) {
   const int64_t columns = width * 16;
   if (x.depth % AmxDot::depth && y.depth) {  // the sums are added in order of k, so that results do not depend on what is computed together
-    panel_product<AmxDot>(x, {nullptr, 0, 0}, rows, panel, width, init, init_stride, out, nullptr);
-    return panel_product<AmxDot>(y, {nullptr, 0, 0}, rows, panel + round_up(x.depth, AmxDot::group) * columns, width, out, columns, out, nullptr);
+    panel_product<AmxDot>(x, {nullptr, 0, 0}, rows, panel, width, init, init_stride, out);
+    return panel_product<AmxDot>(y, {nullptr, 0, 0}, rows, panel + round_up(x.depth, AmxDot::group) * columns, width, out, columns, out);
   }
   for (int64_t first = 0; first < rows; first += 32) {
     const int64_t count = smaller(32, rows - first);

@@ -146,7 +146,8 @@ class Forward : Sequence {
       const int64_t number = smaller(together, panels.end - panel);
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
-        const Operand* next = first == rows.begin && together == 1 ? next_panel(panels_, panel_size_, panels, panel + 1) : nullptr;
+        // The other rows use the same panel.
+        const Operand* next = first == rows.begin && together == 1 && !direct_ ? next_panel(panels_, panel_size_, panels, panel + 1) : nullptr;
         products(step, {x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, rows, first, count, panel, number, sums,
                  next);
         for (int64_t each = 0; each < number; ++each) {

@@ -20,6 +20,8 @@ class Sequence {
         reverse_(args.reverse), projected_(args.weight_hr != nullptr), has_options_(args.mask || args.resets),
         mask_(at<bool>(args.mask, member, time_ * batch_)), resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
+  static constexpr int64_t kSecondLevel = 1 << 20;  // bytes of a thread's second-level cache, at least on the CPUs that were measured
+
   // The multiplications for one row at one step. Packing the weights takes about as long as kPackingRows more rows.
   static constexpr double kPackingRows = 6;
   static double weights(const Args& args) {
@@ -35,7 +37,7 @@ class Sequence {
     const Split forced = forced_split();
     if (forced != Split::choose) return forced == Split::hidden;
     if (static_cast<double>(batch_) <= sharing_.rows * static_cast<double>(threads) && step_bytes() >= sharing_.bytes * threads) return true;
-    return waits_for(weight_bytes(outputs_), 1 << 20, threads) && (batch_ < 4 * threads || (batch_ <= outputs_ && hidden_ >= 64 * threads));
+    return waits_for(weight_bytes(outputs_), kSecondLevel, threads) && (batch_ < 4 * threads || (batch_ <= outputs_ && hidden_ >= 64 * threads));
   }
 
   // How many of `threads` threads share the hidden units: all of them; or, if that is more than there are rows, as many as still read enough
@@ -52,12 +54,12 @@ class Sequence {
   // Of a packed weight with `columns` columns.
   int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
 
-  // Panel `number`, or the first one after the last, to be fetched during the product with the panel before it. Null if all of them stay in the
-  // second-level cache from one step to the next.
+  // Panel `number`, or the first panel if `number` is past the last, to be fetched during the product before it. Null if the panels fit into the
+  // second-level cache, so that they stay there from one step to the next.
   template <class Operand>
   static const Operand* next_panel(const Operand* packed, int64_t size, Range panels, int64_t number) {
     const int64_t bytes = (panels.end - panels.begin) * size * static_cast<int64_t>(sizeof(Operand));
-    return bytes > 1 << 20 ? packed + (number < panels.end ? number : panels.begin) * size : nullptr;
+    return bytes > kSecondLevel ? packed + (number < panels.end ? number : panels.begin) * size : nullptr;
   }
 
   // Whether a step waits for a weight rather than for its products: the weight does not fit into `cache` bytes, and rows are few.

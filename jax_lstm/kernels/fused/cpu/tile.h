@@ -80,7 +80,7 @@ struct Rows {
 };
 
 // One tile: out = init + x * panel + y * (rest of the panel). The rows of `init` are `init_stride` apart (0 repeats one row); null means zero. The
-// depth of y may be 0. Unless `next` is null, each group of k also fetches a cache line, from `next` on.
+// depth of y may be 0. Unless `next` is null, each whole group of k also fetches a cache line, from `next` on; packed tiles and AMX ignore it.
 template <class Dot>
 using TileFunction = void (*)(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const typename Dot::Sum* init, int64_t init_stride,
                               typename Dot::Sum* out, int64_t out_stride, const typename Dot::Operand* next);
@@ -138,8 +138,8 @@ void tile(Rows<Dot> x, Rows<Dot> y, const typename Dot::Operand* panel, const ty
       }
       const auto* a = part.a + k * (a_packed ? part.stride : 1);
       const int64_t depth = smaller(chunk, part.depth - k);
-      if (next && !a_packed) Dot::template accumulate<rows, width, a_packed, !a_packed>(sums.at, a, part.stride, panel + k * columns, depth, next);
-      else Dot::template accumulate<rows, width, a_packed, false>(sums.at, a, part.stride, panel + k * columns, depth, next);
+      if (a_packed || !next) Dot::template accumulate<rows, width, a_packed, false>(sums.at, a, part.stride, panel + k * columns, depth, nullptr);
+      else Dot::template accumulate<rows, width, false, true>(sums.at, a, part.stride, panel + k * columns, depth, next);
       if (next) next += depth / Dot::group * kLine<typename Dot::Operand>;
       if (k > 0) sums.add(in_registers ? total : Total::load(out, out_stride));
     }
@@ -183,18 +183,19 @@ TileFunction<Dot> choose_packed_tile(int most, int width) {
 }
 
 // Computes out = init + x * panel + y * (rest of the panel) for any number of rows, with `init` as for one tile. Rows of `out` have width *
-// Vec::width elements. `next` is null, or the panel of the next product: the first tile reads its own panel from a distant cache, and each
-// further one fetches a part of the next panel.
+// Vec::width elements. `next` is the panel of the next product, or null. The first tile waits for its own panel; each later one finds it
+// in a near cache and fetches a part of `next`.
 template <class Dot>
 void panel_product(Rows<Dot> x, Rows<Dot> y, int64_t rows, const typename Dot::Operand* panel, int width, const typename Dot::Sum* init,
                    int64_t init_stride, typename Dot::Sum* out, const typename Dot::Operand* next = nullptr) {
   const int64_t columns = width * Vec<typename Dot::Sum>::width, blocks = divide_up(rows, kTileRows[width - 1]);
-  const int64_t depth = round_up(x.depth, Dot::group) + round_up(y.depth, Dot::group), part = depth / Dot::group * kLine<typename Dot::Operand>;
+  const int64_t depth = round_up(x.depth, Dot::group) + round_up(y.depth, Dot::group), size = depth * columns;
+  const int64_t part = depth / Dot::group * kLine<typename Dot::Operand>;  // what one tile fetches
   for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first;
+    const int64_t first = rows * block / blocks, count = rows * (block + 1) / blocks - first, fetched = (block - 1) * part;
     choose_tile<Dot>(count, width)({x.a + first * x.stride, x.stride, x.depth}, {y.depth ? y.a + first * y.stride : nullptr, y.stride, y.depth}, panel,
                                    init ? init + first * init_stride : nullptr, init_stride, out + first * columns, columns,
-                                   next && block > 0 && block * part <= depth * columns ? next + (block - 1) * part : nullptr);
+                                   next && block > 0 && part <= size && fetched < size ? next + smaller(fetched, size - part) : nullptr);
   }
 }
 
