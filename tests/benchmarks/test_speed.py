@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import torch
 from jax.sharding import AbstractMesh, AxisType
 from rich.console import Console
 
@@ -126,6 +125,8 @@ def test_settings() -> None:
 
 
 def test_adam_is_joined_where_the_name_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+
     def sizes(flat: bool) -> set[int]:
         return {leaf.ndim for leaf in jax.tree.leaves(training._step("scan", flat)[1].opt_state)}
 
