@@ -145,7 +145,7 @@ def varied(record: Record, part: str) -> Table:
     ways = dict.fromkeys(way for cells in rows.values() for way in cells)
     if len(rows) == 1 and len(ways) > MOST_COLUMNS:
         ((name, cells),) = rows.items()
-        return Table(f"{VARIED[part]}, {name}", ("variant", "time (speed)"), list(cells.items()))
+        return Table(f"{VARIED[part]}: {name}", ("variant", "time (speed)"), list(cells.items()))
     return pivot(VARIED[part], "case", rows, ways, lambda name, way: rows[name].get(way))
 
 
