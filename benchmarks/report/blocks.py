@@ -21,7 +21,7 @@ from benchmarks.speed import tables as speed
 from benchmarks.speed.comparison import COMPILE, MEMORY
 from benchmarks.speed.findings import FINDINGS as SPEED_FINDINGS
 from benchmarks.speed.goals import goals
-from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16
+from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16, STACKS
 from jax_lstm.files import write_whole
 
 MARK = re.compile(r"<!-- ([\w ]+): begin -->\n(.*?)<!-- \1: end -->", re.DOTALL)
@@ -152,6 +152,7 @@ BLOCKS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "bfloat16": _plain("kernels-intel", lambda record: [_ratios(record, part) for part in (BESIDE_TORCH, BFLOAT16)]),
     "training": _plain("training-intel", lambda record: [speed.varied(record, "training")]),
     "audio": _plain("audio-intel", lambda record: [speed.varied(record, AUDIO)]),
+    "stacks": _plain("stacks", lambda record: [speed.varied(record, STACKS)]),
     "jit headline": ("jit", _jit_headline),
     "jit": ("jit", _jit),
     "jit findings": ("jit", lambda record: as_text(FINDINGS[:5], record)),

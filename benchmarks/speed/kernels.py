@@ -26,6 +26,10 @@ SIDES = {
     f"B={batch}, H={hidden}": Case(batch, 256, 64, hidden, bidirectional=True)
     for batch, hidden in ((1, 64), (4, 64), (16, 64), (1, 256), (4, 256))
 }
+DEEP = {
+    f"B={batch}, H={hidden}, {layers} layers": Case(batch, 256, 8, hidden, layers)
+    for batch, hidden, layers in ((1, 16, 2), (1, 32, 2), (1, 64, 2), (2, 64, 2), (4, 64, 2), (1, 64, 3), (1, 128, 2))
+}
 LONG = {"long": Case(8, 16384, 64, 256)}
 SAMPLES = {f"H={hidden}": Case(1, 1024, 1, hidden) for hidden in (8, 16, 32, 64)}
 
@@ -44,7 +48,7 @@ def _way(kernel: str | Kernel, dtype: str = "float32") -> Contender:
 
 
 def with_pairs(kernel: Kernel, pairs: bool) -> Kernel:
-    """The same kernel, with both directions always, or never, in one call."""
+    """The same kernel, with both directions, and the layers of a stack, always or never in one call."""
 
     class Fixed(type(kernel)):
         def pairs(self, batch: Any, hidden_size: int) -> bool:
@@ -53,8 +57,8 @@ def with_pairs(kernel: Kernel, pairs: bool) -> Kernel:
     return Fixed(*astuple(kernel))
 
 
-BFLOAT16, BESIDE_TORCH, AUDIO = "bfloat16", "bfloat16 beside torch", "audio"
-ALONE = {BFLOAT16: (BFLOAT16, BESIDE_TORCH), AUDIO: (AUDIO,)}  # which may be measured by themselves
+BFLOAT16, BESIDE_TORCH, AUDIO, STACKS = "bfloat16", "bfloat16 beside torch", "audio", "stacks"
+ALONE = {BFLOAT16: (BFLOAT16, BESIDE_TORCH), AUDIO: (AUDIO,), STACKS: (STACKS,)}  # which may be measured by themselves
 VARIATIONS = (
     *(Variation(BFLOAT16, {name: _way(name), f"{name}, bfloat16": _way(name, "bfloat16")}, WIDE) for name in OURS),
     Variation(
@@ -66,6 +70,15 @@ VARIATIONS = (
         PLAIN,
     ),
     Variation(AUDIO, {name: CONTENDERS[name] for name in (BASELINE, *OURS, "onnxruntime")}, SAMPLES, (FORWARD,)),
+    Variation(
+        STACKS,
+        {
+            "native, layer by layer": _way(with_pairs(KERNELS["native"], False)),
+            "native, together": _way(with_pairs(KERNELS["native"], True)),
+            BASELINE: CONTENDERS[BASELINE],
+        },
+        DEEP,
+    ),
     Variation("unroll", {f"unroll={times}": _way(Scan(unroll=times)) for times in (1, 2, 4)}, PLAIN),
     *(
         Variation(

@@ -12,7 +12,7 @@ from benchmarks.core.sampling import Ratio, mean_ratio
 from benchmarks.core.tables import ABSENT, Table, pivot
 from benchmarks.speed.comparison import COMPILE, MEMORY, PART, TIMED
 from benchmarks.speed.goals import goals
-from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16
+from benchmarks.speed.kernels import AUDIO, BESIDE_TORCH, BFLOAT16, STACKS
 from benchmarks.speed.scaling import LINKS
 
 MOST_COLUMNS = 6  # of ways that fit beside each other
@@ -21,6 +21,7 @@ VARIED = {
     BFLOAT16: "bfloat16 relative to the same kernel in float32",
     BESIDE_TORCH: "In bfloat16, relative to PyTorch",
     AUDIO: "One row of one input, 1024 steps a call: time of a call, and speed relative to PyTorch",
+    STACKS: "The layers of a stack together, relative to one after the other",
     "unroll": "scan with its loop unrolled, relative to one step a turn",
     "directions": "Both directions in one call, relative to one call each",
     "remat": "Gradients of a long sequence, relative to keeping everything",

@@ -123,7 +123,8 @@ class Kernel:
     """A way to compute the recurrence. Subclass it to write one, and pass an instance as `backend`.
 
     A subclass defines `sequence`, for one layer in one direction; override `run` if your kernel does all layers in one
-    call. `lengths` arrive as part of `mask`. A kernel is a frozen dataclass, and its fields are its options.
+    call, or `joined` if it does so for some stacks. `lengths` arrive as part of `mask`. A kernel is a frozen dataclass,
+    and its fields are its options.
 
     Attributes:
         purpose: one line for `explain_backend`.
@@ -272,6 +273,21 @@ class Kernel:
             for own, reverse in zip(directions, (False, True), strict=False)
         ]
 
+    def joined(self, stack: Stack) -> tuple[jax.Array, LSTMState] | None:
+        """Run a stack of layers in one call, if that is faster; None to let `run` loop over the layers.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jax_lstm as jl
+            >>> params = jl.LSTMParams(jnp.zeros((80, 20)), jnp.zeros((80, 20)))
+            >>> layer = (jl.kernels.Direction(params, jl.LSTMState.zeros((2, 20))),)
+            >>> stack = jl.kernels.Stack(jnp.ones((5, 2, 20)), layers=(layer, layer), drops=(None, None))
+            >>> ys, state = jl.kernels.Fused().joined(stack)
+            >>> ys.shape, jl.kernels.Scan().joined(stack)
+            ((5, 2, 20), None)
+        """
+        return None
+
     @functools.partial(jax.jit, static_argnums=0)
     def run(self, stack: Stack) -> tuple[jax.Array, LSTMState]:
         """Run a stack of layers.
@@ -289,6 +305,8 @@ class Kernel:
             >>> ys.shape, state.h.shape
             ((5, 32, 20), (2, 32, 20))
         """
+        if (found := self.joined(stack)) is not None:
+            return found
         xs, states = stack.xs, []
         for directions, drop in zip(stack.layers, stack.drops, strict=True):
             xs = xs if drop is None else xs * drop

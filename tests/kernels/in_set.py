@@ -6,6 +6,7 @@ import os
 import jax
 import numpy as np
 import torch
+from kernels import stacked
 from kernels.cases import CASES, Case, assert_is_the_oracle, draw, loss, native, run_cases
 
 from jax_lstm.kernels import Fused
@@ -30,4 +31,7 @@ if __name__ == "__main__":
     for dtype in ("float32", "float64", "bfloat16"):
         for case, found in run_cases(Fused("native"), CASES.values(), dtype).items():
             assert_is_the_oracle(found, case, dtype)
+        with jax.enable_x64(dtype == "float64"):
+            for count, case in stacked.CASES.values():
+                stacked.assert_is_the_oracle(jax.jit(stacked.stack_of(Fused("native"))), case, count, dtype)
     print("agrees")

@@ -1,8 +1,12 @@
 """The arrays of the fused LSTM by name: their axes and types, as `arrays.def` lists them for Python and C++.
 
+In a call of several layers, those of the second layer end in `.1`, and so on: `weight_hh.1`. Of the layers above the
+first, `xs` is what the layer below returns, so it is not passed; `mask` and `resets` are passed once, for all layers.
+
 Batching, partitioning and checks are written once, over this table.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -22,6 +26,7 @@ AXES: dict[str, str] = {name: axes for name, axes, _ in _TABLE}
 TYPES: dict[str, str] = {name: kind for name, _, kind in _TABLE}
 
 VARIABLES = ("xs", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "h0", "c0")  # differentiable operands
+SHARED = ("mask", "resets")  # by all layers
 OUTPUTS = ("ys", "h", "c")
 RESIDUALS = ("gates", "cs")  # for the backward pass, and `hs` with a mask
 
@@ -52,14 +57,51 @@ def tangent(name: str) -> str:
     return f"d_{name}"
 
 
+def at_layer(name: str, layer: int) -> str:
+    """Name of the array `name` of the first layer in another layer, counted from 0."""
+    return f"{name}.{layer}" if layer else name
+
+
+def layer_of(name: str) -> int:
+    """The layer that an array belongs to."""
+    return int(name.partition(".")[2] or 0)
+
+
+def without_layer(name: str) -> str:
+    """Name of the same array in the first layer."""
+    return name.partition(".")[0]
+
+
+def depth(names: Iterable[str]) -> int:
+    """Number of layers of a call on arrays of these names."""
+    return 1 + max(map(layer_of, names))
+
+
+def by_layer(arrays: Mapping[str, Any]) -> list[Arrays]:
+    """The arrays of each layer, named as in the first one, with those that all layers share."""
+    layers: list[Arrays] = [{} for _ in range(depth(arrays))]
+    for name, array in arrays.items():
+        layers[layer_of(name)][without_layer(name)] = array
+    for below, own in itertools.pairwise(layers):
+        own |= {name: below[name] for name in SHARED if name in below}
+        if "hs" in below:  # masked steps aside, these are the outputs
+            own["xs"] = below["hs"]
+    return layers
+
+
 def axes(name: str) -> str:
     """Axes of the array `name`, a letter each."""
-    return AXES[name.removeprefix("d_")]
+    own = AXES[_kind(name)]
+    return own.replace("I", "R") if layer_of(name) else own
+
+
+def _kind(name: str) -> str:
+    return without_layer(name).removeprefix("d_")
 
 
 def dtype(name: str, compute: Any) -> Any:
     """Type of the array `name` in a call whose `xs` has type `compute`."""
-    kind = TYPES[name.removeprefix("d_")]
+    kind = TYPES[_kind(name)]
     if kind == "flag":
         return jnp.dtype(bool)
     return state_dtype(compute) if kind == "state" else jnp.dtype(compute)

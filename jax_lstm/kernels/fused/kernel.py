@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from jax_lstm.checks import require, require_one_of
-from jax_lstm.kernels.base import Call, Kernel, Outputs
+from jax_lstm.kernels.base import Call, Kernel, Outputs, Stack
 from jax_lstm.kernels.fused import lowerings
-from jax_lstm.kernels.fused.arrays import OUTPUTS, dtype
+from jax_lstm.kernels.fused.arrays import OUTPUTS, Arrays, at_layer, dtype
 from jax_lstm.kernels.fused.operations import infer
 from jax_lstm.params import LSTMState
 
@@ -67,16 +67,37 @@ class Fused(Kernel):
         """Why the lowering that was named does not support `call`; "auto" and "plain" serve every call."""
         return lowerings.refusals(call._replace(chip=self.chip)).get(self.lowering, "")
 
+    def joined(self, stack: Stack) -> tuple[Any, LSTMState] | None:
+        """Run a small stack in one call, so that its layers can advance together, each on a thread of its own."""
+        first, layers = stack.layers[0][0], range(len(stack.layers))
+        dropped, both_ways = any(drop is not None for drop in stack.drops), len(stack.layers[0]) == 2
+        if len(layers) == 1 or dropped or both_ways or not self.pairs(*first.state.c.shape):
+            return None
+        arrays = {"xs": stack.xs, "mask": stack.mask, "resets": stack.resets}
+        for layer, (own,) in enumerate(stack.layers):
+            named = {**own.params._asdict(), "h0": own.state.h, "c0": own.state.c}
+            arrays |= {at_layer(name, layer): array for name, array in named.items()}
+        outputs = [[at_layer(name, layer) for layer in layers] for name in OUTPUTS]
+        wanted = [outputs[0][-1], *outputs[1], *outputs[2]]
+        found = infer(_of_one_member(arrays), wanted, False, self.lowering, self.chip)
+        h, c = (jnp.concatenate([found[name] for name in names]) for names in outputs[1:])
+        return found[outputs[0][-1]][0], LSTMState(h, c)
+
     def sequence(
         self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None
     ) -> Outputs:
         """Run one layer in one direction; see `Kernel.sequence`."""
         arrays = {"xs": xs, **params._asdict(), "h0": state.h, "c0": state.c, "mask": mask, "resets": resets}
-        one = {name: jnp.asarray(array)[None] for name, array in arrays.items() if array is not None}
-        one |= {name: one[name].astype(dtype(name, xs.dtype)) for name in ("bias_ih", "bias_hh") if name in one}
-        found = infer(one, OUTPUTS, reverse, self.lowering, self.chip)
+        found = infer(_of_one_member(arrays), OUTPUTS, reverse, self.lowering, self.chip)
         return found["ys"][0], LSTMState(found["h"][0], found["c"][0])
 
     def pairs(self, batch: Any, hidden_size: int) -> bool:
         """True for few rows and units, where threads that share a direction would wait for each other at every step."""
         return isinstance(batch, int) and batch <= 4 and hidden_size <= 64
+
+
+def _of_one_member(arrays: Arrays) -> Arrays:
+    """The arrays that were given, with the axis N and the types that the operations take."""
+    compute = arrays["xs"].dtype
+    one = {name: jnp.asarray(array)[None] for name, array in arrays.items() if array is not None}
+    return one | {name: array.astype(dtype(name, compute)) for name, array in one.items() if "bias" in name}

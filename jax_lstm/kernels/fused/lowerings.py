@@ -12,7 +12,8 @@ class Lowering(NamedTuple):
     """One platform's own form of the operations `infer`, `forward` and `backward`.
 
     `run` takes a `Signature` and operands, and returns the results. "auto" uses a lowering if a record in
-    benchmarks/records shows that it is `ahead` of plain JAX on its platform.
+    benchmarks/records shows that it is `ahead` of plain JAX on its platform. If it takes whole `stacks`, `run` gets the
+    arrays of several layers; otherwise a stack is run layer by layer.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Lowering(NamedTuple):
     refuses: Callable[[Call], str]
     run: Callable[..., list[Any]]
     ahead: bool = False
+    stacks: bool = False
 
 
 LOWERINGS = (
@@ -31,6 +33,7 @@ LOWERINGS = (
         cpu.refuses,
         native.run,
         ahead=True,  # engine.json
+        stacks=True,
     ),
     Lowering(
         "pallas", "tpu", "a Pallas kernel for the whole sequence, with its weights on the chip", tpu.refuses, tpu.run

@@ -11,7 +11,7 @@ without a lowering of their own) runs in plain JAX, see `jax_lstm.kernels.fused.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,8 +19,20 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jax_lstm.kernels.base import Call
-from jax_lstm.kernels.fused import lowerings, plain
-from jax_lstm.kernels.fused.arrays import OUTPUTS, RESIDUALS, Arrays, Signature, axes, each, results, sizes, tangent
+from jax_lstm.kernels.fused import lowerings, plain, stacks
+from jax_lstm.kernels.fused.arrays import (
+    RESIDUALS,
+    Arrays,
+    Signature,
+    at_layer,
+    axes,
+    depth,
+    each,
+    layer_of,
+    results,
+    sizes,
+    tangent,
+)
 from jax_lstm.kernels.fused.batching import merge_axis
 from jax_lstm.kernels.fused.sharding import align, partitioned, spec_of, split_of, with_devices, without_axes
 from jax_lstm.kernels.primitives import compiled
@@ -29,11 +41,12 @@ from jax_lstm.kernels.primitives import compiled
 class Operation:
     """One of the operations; called with arrays by name, it returns arrays by name.
 
-    If `lowered`, platforms may have lowerings of their own for it; otherwise it is plain JAX on all of them.
+    `function` computes it in plain JAX for one layer, `layers` for a stack. If `lowered`, platforms may have lowerings
+    of their own for it; otherwise it is plain JAX on all of them.
     """
 
-    def __init__(self, name: str, function: plain.Plain, lowered: bool = True):
-        self.plain = function
+    def __init__(self, name: str, function: plain.Plain, layers: Callable[..., Arrays], lowered: bool = True):
+        self.plain, self.layers = function, layers
         self.primitive = Primitive(f"lstm_{name}")
         self.primitive.multiple_results = True
         self.primitive.def_impl(functools.partial(compiled, self._outside_jit))
@@ -44,17 +57,21 @@ class Operation:
         batching.primitive_batchers[self.primitive] = self._fold if lowered else self._batch_plain
         ad.primitive_jvps[self.primitive] = self._jvp
 
-    def __call__(self, arrays: Mapping[str, Any], results: Sequence[str], *asked: Any) -> Arrays:
+    def __call__(self, arrays: Mapping[str, Any], results: Iterable[str], *asked: Any) -> Arrays:
         signature = Signature(tuple(arrays), tuple(results), *asked)
         operands = with_devices(align(arrays), signature)
-        return dict(zip(results, self.primitive.bind(*operands, signature=signature), strict=True))
+        return dict(zip(signature.results, self.primitive.bind(*operands, signature=signature), strict=True))
 
     def _outside_jit(self, *operands: Any, signature: Signature) -> list[Any]:
         return self.primitive.bind(*with_devices(operands, signature), signature=signature)
 
     def in_plain_jax(self, *operands: Any, signature: Signature) -> list[Any]:
-        """The results, computed by `plain`."""
-        found = self.plain(dict(zip(signature.operands, operands, strict=True)), signature.results, signature.reverse)
+        """The results, computed by `plain`; for a stack, layer by layer."""
+        arrays = dict(zip(signature.operands, operands, strict=True))
+        if depth(arrays) > 1:
+            found = self.layers(self, arrays, signature.results, *signature.asked)
+        else:
+            found = self.plain(arrays, signature.results, signature.reverse)
         return [found[name] for name in signature.results]
 
     def _lower(self, platform: str, ctx: Any, *operands: Any, signature: Signature) -> Any:
@@ -66,7 +83,7 @@ class Operation:
         call = Call(platform, arrays["xs"].dtype, *shape, proj_size, given, signature.chip)
         exporting = ctx.module_context.lowering_parameters.for_export
         row = None if exporting else lowerings.choose(signature.lowering, call)
-        if row is None:
+        if row is None or (depth(arrays) > 1 and not row.stacks):
             function = functools.partial(self.in_plain_jax, signature=signature)
         else:
             function, ctx = partitioned(row.run, signature), without_axes(ctx)
@@ -123,10 +140,12 @@ def _is_tangent(value: Any) -> bool:
 
 def _jvp_of_infer(primals: Sequence[Any], d: Sequence[Any], *, signature: Signature) -> tuple[list[Any], list[Any]]:
     arrays = dict(zip(signature.operands, primals, strict=True))
-    kept = RESIDUALS + ("hs",) * ("mask" in arrays)
-    found = forward(arrays, (*OUTPUTS, *kept), *signature.asked)
+    layers, h = range(depth(arrays)), "hs" if "mask" in arrays else "ys"
+    residuals = [at_layer(name, layer) for layer in layers for name in RESIDUALS]
+    hs = {at_layer("hs", layer): at_layer(h, layer) for layer in layers}
+    found = forward(arrays, dict.fromkeys((*signature.results, *residuals, *hs.values())), *signature.asked)
     d_arrays = {tangent(name): value for name, value in zip(arrays, d, strict=True) if _is_tangent(value)}
-    known = arrays | {name: found[name] for name in RESIDUALS} | {"hs": found.get("hs", found["ys"])}
+    known = arrays | {name: found[name] for name in residuals} | {name: found[kept] for name, kept in hs.items()}
     d_found = tangents(known | d_arrays, [tangent(name) for name in signature.results], *signature.asked)
     return [found[name] for name in signature.results], list(d_found.values())
 
@@ -136,13 +155,14 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, signature: Signature) 
     wanted = [name for name, operand in named.items() if ad.is_undefined_primal(operand)]
     known = {name: operand for name, operand in named.items() if name.removeprefix("d_") == name}
     outer = {name: ad.instantiate_zeros(value) for name, value in zip(signature.results, cotangents, strict=True)}
-    found = backward(outer | known, wanted, *signature.asked)
+    run = backward if min(map(layer_of, wanted)) == 0 else functools.partial(stacks.downwards, backward)
+    found = run(outer | known, wanted, *signature.asked)
     return [found.get(name) for name in signature.operands]
 
 
-infer = Operation("infer", plain.infer)
-forward = Operation("forward", plain.run)
-tangents = Operation("tangents", plain.tangents, lowered=False)
-backward = Operation("backward", plain.backward)
+infer = Operation("infer", plain.infer, stacks.upwards)
+forward = Operation("forward", plain.run, stacks.upwards)
+tangents = Operation("tangents", plain.tangents, stacks.tangents_upwards, lowered=False)
+backward = Operation("backward", plain.backward, stacks.downwards)
 ad.primitive_jvps[infer.primitive] = _jvp_of_infer
 ad.primitive_transposes[tangents.primitive] = _transpose

@@ -22,8 +22,10 @@ class Backward : Sequence {
     return 4.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Backward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(Operand), Dot::few_rows, {.5, 128 << 10}), threads_(threads), gates_depth_(4 * hidden_),
+  static int64_t layer(int64_t place, int64_t count) { return count - 1 - place; }
+
+  Backward(const Args& args, int64_t member, int threads, Neighbours neighbours)
+      : Sequence(args, member, neighbours, sizeof(Operand), Dot::few_rows, {.5, 128 << 10}), threads_(threads), gates_depth_(4 * hidden_),
         h_(outputs_, 4 * hidden_, splits_hidden_units(threads) ? threads : 1), x_(args.d_xs ? inputs_ : 0, 4 * hidden_, 1),
         cell_(projected_ ? hidden_ : 0, outputs_, splits_hidden_units(threads) ? threads : 1),
         gradient_(4 * hidden_, inputs_ + outputs_, time_ * batch_, threads),
@@ -56,6 +58,8 @@ class Backward : Sequence {
     return static_cast<int>(sharing ? sharing : threads_);  // the gradients of the weights are products of all steps
   }
 
+  bool runs_alone(int64_t parts) const { return advances_with_others(parts, threads_); }
+
   void lay_out(Arena& arena) {
     for (Panels* panels : {&h_, &x_, &cell_}) panels->packed = arena.take<Operand>(panels->count * panels->size);
     gates_stride_ = padded_stride<Operand>(gates_depth_);
@@ -85,6 +89,7 @@ class Backward : Sequence {
     const bool split_hidden = splits_hidden_units(team.size());
     // Whether to compute d_xs after the loop, because a step has too few rows for an efficient product.
     const bool late_inputs = split_hidden || batch_ <= 4 * team.size();
+    const bool in_stack = neighbours_.before || neighbours_.own;
     Range rows = share(batch_, thread, team.size());
     convert_row(d_c_ + rows.begin * hidden_, (rows.end - rows.begin) * hidden_, d_c0_ + rows.begin * hidden_);
     if (mask_) clear(carried_ + rows.begin * outputs_, (rows.end - rows.begin) * outputs_);
@@ -97,6 +102,7 @@ class Backward : Sequence {
     }
     S* sums = sums_ + thread * kRowChunk * 4 * kVector;
     for (int64_t step = time_ - 1; step >= -1; --step) {
+      if (neighbours_.before && step >= 0) neighbours_.before->wait_for(time_ - step);
       step_h(step, rows, h_panels, sums);
       if (split_hidden) team.barrier(thread);
       if (step < 0) break;
@@ -107,9 +113,14 @@ class Backward : Sequence {
       if (d_xs_ && !late_inputs)
         for (int64_t first = rows.begin; first < rows.end; first += kRowChunk)
           inputs_of_rows(d_gates_buffers_[step % 2] + first * gates_stride_, index(step) * batch_ + first, smaller(kRowChunk, rows.end - first), sums);
+      if (in_stack && step % kReported == 0) {
+        const int64_t steps = smaller(kReported, time_ - step), first = smaller(index(step), index(step + steps - 1));
+        if (d_xs_ && late_inputs) inputs_of_steps({first * batch_, (first + steps) * batch_}, thread, sums);
+        if (neighbours_.own) neighbours_.own->reach(time_ - step);
+      }
     }
     team.barrier(thread);
-    if (d_xs_ && late_inputs) inputs_at_last(team, thread, sums);
+    if (d_xs_ && late_inputs && !in_stack) inputs_of_steps(share(time_ * batch_, thread, team.size()), thread, sums);
     weight_gradients(team, thread);
   }
 
@@ -251,8 +262,8 @@ class Backward : Sequence {
     }
   }
 
-  void inputs_at_last(const Team& team, int thread, S* sums) {
-    const Range rows = share(time_ * batch_, thread, team.size());
+  // d_xs of rows of all steps, numbered in the order of time.
+  void inputs_of_steps(Range rows, int thread, S* sums) {
     Operand* operands = late_rows_ + thread * kRowChunk * gates_stride_;
     for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
       const int64_t count = smaller(kRowChunk, rows.end - first);

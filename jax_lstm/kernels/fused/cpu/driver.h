@@ -1,8 +1,10 @@
-// Runs Forward or Backward over all members of an ensemble, on as many threads as pay off.
+// Runs Forward or Backward over a stack of layers and all members of an ensemble, on as many threads as pay off.
 //
-// An Op is constructed for one member and a maximum number of threads. It has
+// An Op is constructed for one member of one layer, a maximum number of threads, and the neighbours that it keeps in step with. It has
 //   static double flops(args)              for one member, including packing
+//   static int64_t layer(place, count)     the layer to run at this place of the order, of `count` layers
 //   int busy_threads()                     how many of its threads would have work
+//   bool runs_alone(parts)                 whether a thread should run it alone, if there are as many such parts
 //   void lay_out(Arena&)                   allocates its scratch memory
 //   int64_t prepare_count(), prepare(i)    independent tasks to run first
 //   void body(Team&, int thread)           the work of one thread
@@ -17,27 +19,46 @@ struct Range {
 };
 JAX_LSTM_INLINE Range share(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
+// The layers before and after in the order of a stack: the steps to wait for, and those to report. Null if there is none.
+struct Neighbours {
+  const Progress* before;
+  Progress* own;
+};
+
 template <class Op>
 size_t scratch_bytes(const Args& args, int threads) {
   Arena counting;
-  Op(args, 0, threads).lay_out(counting);
+  Op(args, 0, threads, {}).lay_out(counting);
   return counting.used();
 }
 
 constexpr double kAssumedFlopsPerSecond = 50e9;  // per thread; only decides how long to wait for helpers
 
-// For at least as many members as threads that one member keeps busy: every thread runs whole members alone.
+// Layers that follow each other in the order, each with all members.
 template <class Op>
-struct MembersInParallel {
-  const Args& args;
+struct Group {
+  const Args* layers;  // of the whole stack
+  int64_t count, first, size;
+
+  const Args& operator[](int64_t i) const { return layers[Op::layer(first + i, count)]; }
+};
+
+// Every thread runs whole layers of members alone. The layers advance together, each a few steps behind the one before it. A part waits only for an
+// earlier one, and each thread runs its parts in order, so this ends with any number of threads.
+template <class Op>
+struct PartsInParallel {
+  const Group<Op>& group;
+  const Progresses progress;  // by part
+  const size_t bytes;
   char* scratch;
-  size_t bytes;
 
   static void body(void* self, Team& team, int thread) {
-    auto& run = *static_cast<MembersInParallel*>(self);
-    for (int64_t member = thread; member < run.args.shape.members; member += team.size()) {
+    auto& run = *static_cast<PartsInParallel*>(self);
+    const int64_t members = run.group.layers->shape.members, parts = members * run.group.size;
+    for (int64_t part = thread; part < parts; part += team.size()) {
+      const bool waits = part >= members, reports = part + members < parts;
       Arena arena(run.scratch + run.bytes * static_cast<size_t>(thread));
-      Op op(run.args, member, 1);
+      Op op(run.group[part / members], part % members, 1, {waits ? run.progress.at(part - members) : nullptr, reports ? run.progress.at(part) : nullptr});
       op.lay_out(arena);
       for (int64_t i = 0; i < op.prepare_count(); ++i) op.prepare(i);
       Team alone;
@@ -47,26 +68,48 @@ struct MembersInParallel {
 };
 
 template <class Op>
-void run(const Args& args, Pool& pool) {
-  const int64_t members = args.shape.members;
-  const double flops = Op::flops(args);
-  const int available = choose_threads(pool, flops * static_cast<double>(members)), busy = Op(args, 0, available).busy_threads();
-  if (members >= busy) {
-    const int threads = static_cast<int>(smaller(members, available));
-    const size_t bytes = scratch_bytes<Op>(args, 1);
-    Scratch scratch(bytes * static_cast<size_t>(threads));
-    MembersInParallel<Op> all{args, static_cast<char*>(scratch.data()), bytes};
-    run_team(pool, threads, {&all, 0, nullptr, MembersInParallel<Op>::body, flops * static_cast<double>(members) / kAssumedFlopsPerSecond});
-    return;
-  }
+void run_parts(const Group<Op>& group, Pool& pool, int available, double seconds) {
+  const int64_t parts = group.layers->shape.members * group.size;
+  const int threads = static_cast<int>(smaller(parts, available));
+  size_t bytes = 0;
+  for (int64_t i = 0; i < group.size; ++i)
+    if (const size_t own = scratch_bytes<Op>(group[i], 1); own > bytes) bytes = own;
+  Scratch scratch(bytes * static_cast<size_t>(threads));
+  PartsInParallel<Op> all{group, Progresses(parts), bytes, static_cast<char*>(scratch.data())};
+  run_team(pool, threads, {&all, 0, nullptr, PartsInParallel<Op>::body, seconds});
+}
+
+// Runs one layer, member by member, each on all of `busy` threads.
+template <class Op>
+void run_members(const Args& args, Pool& pool, int busy, double seconds) {
   Scratch scratch(scratch_bytes<Op>(args, busy));
-  for (int64_t member = 0; member < members; ++member) {
+  for (int64_t member = 0; member < args.shape.members; ++member) {
     Arena arena(scratch.data());
-    Op op(args, member, busy);
+    Op op(args, member, busy, {});
     op.lay_out(arena);
     TeamWork work{&op, op.prepare_count(), [](void* self, int64_t i) { static_cast<Op*>(self)->prepare(i); },
-                  [](void* self, Team& team, int thread) { static_cast<Op*>(self)->body(team, thread); }, flops / kAssumedFlopsPerSecond};
+                  [](void* self, Team& team, int thread) { static_cast<Op*>(self)->body(team, thread); }, seconds / static_cast<double>(args.shape.members)};
     run_team(pool, busy, work);
+  }
+}
+
+template <class Op>
+void run(const Args* layers, int64_t count, Pool& pool) {
+  const int64_t members = layers->shape.members;
+  double flops = 0;
+  for (int64_t layer = 0; layer < count; ++layer) flops += Op::flops(layers[layer]) * static_cast<double>(members);
+  const int available = choose_threads(pool, flops);
+  const Op any(layers[count - 1], 0, available, {});
+  int64_t together = 1;  // layers
+  if (members >= any.busy_threads()) together = count;
+  else if (any.runs_alone(members * count)) together = larger(1, available / members);
+  for (Group<Op> group{layers, count, 0, 0}; group.first < count; group.first += group.size) {
+    group.size = smaller(together, count - group.first);
+    const Args& args = group[0];
+    const int busy = Op(args, 0, available, {}).busy_threads();
+    const double seconds = flops / static_cast<double>(count) * static_cast<double>(group.size) / kAssumedFlopsPerSecond;
+    if (group.size > 1 || members >= busy) run_parts(group, pool, available, seconds);
+    else run_members<Op>(args, pool, busy, seconds);
   }
 }
 

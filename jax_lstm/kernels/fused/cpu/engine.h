@@ -27,12 +27,12 @@ namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
 template <class C>
-void forward(const Args& args, Pool& pool) {
-  run<Forward<C>>(args, pool);
+void forward(const Args* layers, int64_t count, Pool& pool) {
+  run<Forward<C>>(layers, count, pool);
 }
 template <class C>
-void backward(const Args& args, Pool& pool) {
-  run<Backward<C>>(args, pool);
+void backward(const Args* layers, int64_t count, Pool& pool) {
+  run<Backward<C>>(layers, count, pool);
 }
 
 }  // namespace JAX_LSTM_ISA

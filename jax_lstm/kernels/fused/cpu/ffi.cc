@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "dispatch.h"
 #include "scratch.h"
@@ -74,7 +75,7 @@ std::string name_of(Field field) {
 // Collects the arrays of a call in `args` and checks them. Throws Invalid.
 class Reader {
  public:
-  Args args = {};
+  std::vector<Args> layers{1};
 
   // `get(i)` returns array i of `count`.
   template <class Get>
@@ -87,18 +88,36 @@ class Reader {
     if (!names.empty()) throw Invalid{"more names than arrays: " + std::string(names)};
   }
 
-  // Checks the call as a whole after all arrays have been read. Sets the shape and returns the type.
-  ElementType finish(const Operation& operation, size_t results) {
-    for (Field field : operation.required)
-      if (!(args.*field)) throw Invalid{name_of(field) + " is missing"};
-    for (auto [one, other] : operation.pairs)
-      if (!(args.*one) != !(args.*other)) throw Invalid{name_of(one) + " and " + name_of(other) + " must be given together"};
-    for (Field field : operation.results) results -= args.*field != nullptr;
+  // Checks the call as a whole after all arrays have been read, and lets each layer read what the one below it writes. Sets the shapes and returns
+  // the type.
+  ElementType finish(const Operation& operation, size_t results, bool reverse) {
+    const bool forward = &operation == &kForward;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      Args& layer = layers[l];
+      layer.reverse = reverse;
+      layer.shape = {size('N'), size('T'), size('B'), size(l > 0 ? 'R' : 'I'), size('H'), size('R')};
+      if (l > 0) {
+        Args& below = layers[l - 1];
+        layer.xs = forward ? below.ys : below.hs;  // they differ at masked steps, which backward passes ignore
+        layer.mask = below.mask;
+        layer.resets = below.resets;
+        if (!forward) below.d_ys = layer.d_xs;
+      }
+    }
+    for (const Args& layer : layers) {
+      for (Field field : operation.results) results -= layer.*field != nullptr;
+      for (Field field : operation.required)
+        if (!(layer.*field)) throw Invalid{name_of(field) + " is missing"};
+      for (auto [one, other] : operation.pairs)
+        if (!(layer.*one) != !(layer.*other)) throw Invalid{name_of(one) + " and " + name_of(other) + " must be given together"};
+      // h after a step differs from ys only under a mask.
+      if (forward && !layer.hs != !(layer.gates && layer.mask)) throw Invalid{"`hs` must be given with `gates` and `mask`, and only then"};
+    }
     if (results != 0) throw Invalid{"a result was requested that this operation does not compute"};
-    const Shape& s = args.shape = {size('N'), size('T'), size('B'), size('I'), size('H'), size('R')};
+    const Shape& s = layers.front().shape;
     if (s.time < 1 || s.input_size < 1 || s.hidden_size < 1 || s.output_size < 1) throw Invalid{"the axes T, I, H and R must not be empty"};
     if (size('G') != 4 * s.hidden_size) throw Invalid{"axis G must be 4 * " + std::to_string(s.hidden_size) + "; got " + std::to_string(size('G'))};
-    if (!args.weight_hr && s.output_size != s.hidden_size) throw Invalid{"the axes R and H must be equal without `weight_hr`"};
+    if (!layers.front().weight_hr && s.output_size != s.hidden_size) throw Invalid{"the axes R and H must be equal without `weight_hr`"};
     if (types_[flag].by.size() && !has(flag, ffi::PRED)) throw Invalid{quoted(types_[flag].by) + " must be boolean"};
     if (has(compute, ffi::F32) && has(state, ffi::F32)) return ElementType::float32;
     if (has(compute, ffi::F64) && has(state, ffi::F64)) return ElementType::float64;
@@ -123,14 +142,19 @@ class Reader {
 
   void add(std::string_view name, ffi::AnyBuffer buffer) {
     const bool gradient = name.substr(0, 2) == "d_";
-    const std::string_view base = name.substr(gradient ? 2 : 0);
+    const std::string_view full = name.substr(gradient ? 2 : 0), base = full.substr(0, full.find('.'));
+    size_t layer = 0;  // its number follows a dot, or is left out for the first
+    for (char digit : full.substr(std::min(base.size() + 1, full.size()))) {
+      if (digit < '0' || digit > '9' || layer > 999) throw Invalid{"unknown array " + quoted(name)};
+      layer = 10 * layer + static_cast<size_t>(digit - '0');
+    }
     const Array* array = std::find_if(std::begin(kArrays), std::end(kArrays), [base](const Array& row) { return row.name == base; });
     if (array == std::end(kArrays)) throw Invalid{"unknown array " + quoted(name)};
     const auto shape = buffer.dimensions();
     if (shape.size() != array->axes.size())
       throw Invalid{quoted(name) + " must have the axes " + std::string(array->axes) + "; got " + std::to_string(shape.size()) + " axes"};
     for (size_t i = 0; i < shape.size(); ++i) {
-      const char axis = array->axes[i];
+      const char axis = layer > 0 && array->axes[i] == 'I' ? 'R' : array->axes[i];
       if (Known& known = sizes_[axis - 'A']; !known.agrees(shape[i], name))
         throw Invalid{"axis " + std::string(1, axis) + " is " + std::to_string(known.value) + " in " + quoted(known.by) + " and " +
                       std::to_string(shape[i]) + " in " + quoted(name)};
@@ -138,7 +162,8 @@ class Reader {
     if (Known& known = types_[array->type]; !known.agrees(static_cast<int64_t>(buffer.element_type()), name))
       throw Invalid{quoted(name) + " must have the element type of " + quoted(known.by)};
     static char nothing;  // an empty array may have a null pointer, which would mean that it is absent
-    args.*(gradient ? array->gradient : array->value) = buffer.untyped_data() ? buffer.untyped_data() : &nothing;
+    if (layer >= layers.size()) layers.resize(layer + 1);
+    layers[layer].*(gradient ? array->gradient : array->value) = buffer.untyped_data() ? buffer.untyped_data() : &nothing;
   }
 
   Known sizes_[26] = {}, types_[3] = {};
@@ -168,15 +193,11 @@ ffi::Error handle(ffi::ThreadPool thread_pool, ffi::RemainingArgs operands, ffi:
       if (constexpr size_t large = size_t{4} << 20; result.size_bytes() >= large) prefer_huge_pages(result.untyped_data(), result.size_bytes());
       return result;
     });
-    const ElementType type = reader.finish(operation, results.size());
-    reader.args.reverse = reverse;
-    // h after a step differs from ys only under a mask.
-    if (&operation == &kForward && !reader.args.hs != !(reader.args.gates && reader.args.mask))
-      throw Invalid{"`hs` must be given with `gates` and `mask`, and only then"};
+    const ElementType type = reader.finish(operation, results.size(), reverse);
     const Engine* engine = type == ElementType::bfloat16 ? dispatch().bfloat16_engine : dispatch().engine;
     if (!engine) throw Invalid{dispatch().name};
     XlaPool pool(thread_pool);
-    (engine->*operation.kernels)[static_cast<int>(type)](reader.args, pool);
+    (engine->*operation.kernels)[static_cast<int>(type)](reader.layers.data(), static_cast<int64_t>(reader.layers.size()), pool);
     return ffi::Error::Success();
   } catch (const Invalid& invalid) {
     return ffi::Error::InvalidArgument("jax_lstm: " + invalid.problem);

@@ -25,8 +25,10 @@ class Forward : Sequence {
     return 2.0 * weights(args) * (static_cast<double>(s.time) * static_cast<double>(s.batch) + kPackingRows);
   }
 
-  Forward(const Args& args, int64_t member, int threads)
-      : Sequence(args, member, sizeof(Operand), Dot::few_rows, {2, 32 << 10}), saves_(args.gates != nullptr),
+  static int64_t layer(int64_t place, int64_t /* count */) { return place; }
+
+  Forward(const Args& args, int64_t member, int threads, Neighbours neighbours)
+      : Sequence(args, member, neighbours, sizeof(Operand), Dot::few_rows, {2, 32 << 10}), saves_(args.gates != nullptr),
         direct_(!kConverts && Dot::group == 1 && time_ * batch_ <= kDirectRows),
         threads_(threads), steps_ahead_(choose_steps_ahead()), gate_panels_(divide_up(hidden_, kVector)),
         input_depth_(round_up(inputs_, Dot::group)), hidden_depth_(round_up(hidden_, Dot::group)),
@@ -54,6 +56,8 @@ class Forward : Sequence {
     if (const int64_t sharing = sharing_threads(threads_)) return static_cast<int>(smaller(sharing, larger(gate_panels_, projection_panels_)));
     return static_cast<int>(larger(1, smaller(threads_, batch_ / Dot::least_rows)));
   }
+
+  bool runs_alone(int64_t parts) const { return advances_with_others(parts, threads_); }
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;
@@ -97,12 +101,14 @@ class Forward : Sequence {
       team.barrier(thread);
     }
     for (int64_t step = 0; step < time_; ++step) {
+      if (neighbours_.before && step % steps_ahead_ == 0) neighbours_.before->wait_for(smaller(time_, step + steps_ahead_));
       step_gates(step, rows, panels, thread);
       if (split_hidden) team.barrier(thread);
       if (projected_) {
         step_projection(step, rows, projections, thread);
         if (split_hidden) team.barrier(thread);
       }
+      if (neighbours_.own && ((step + 1) % kReported == 0 || step + 1 == time_)) neighbours_.own->reach(step + 1);
     }
   }
 
@@ -180,11 +186,12 @@ class Forward : Sequence {
   }
 
   // For how many steps at once to compute the inputs' part of the gates. Several fill a tile if one step does not, and read a large weight_ih less
-  // often. The results are stored, which costs more than it saves if there are fewer inputs than about twice the rows.
+  // often. The results are stored, which costs more than it saves if there are fewer inputs than about twice the rows. A layer that waits for its
+  // inputs fills a single tile, so that it starts early.
   int64_t choose_steps_ahead() const {
     const int64_t tile = Dot::tile_rows(4), rows = splits_hidden_units(threads_) ? batch_ : divide_up(batch_, threads_);
     if (kConverts || direct_ || batch_ == 0) return 1;
-    if (rows < tile && (rows == batch_ || rows == 1)) return smaller(time_, 4 * tile / rows);
+    if (rows < tile && (rows == batch_ || rows == 1)) return smaller(time_, (neighbours_.before ? 1 : 4) * tile / rows);
     return waits_for(weight_bytes(inputs_), 1 << 18, threads_) && inputs_ >= 2 * batch_ ? smaller(time_, 4) : 1;
   }
 

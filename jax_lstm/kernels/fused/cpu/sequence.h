@@ -14,9 +14,9 @@ class Sequence {
   };
 
   // A packed weight has elements of `bytes` bytes. `few_rows` is that of the Dot (tile.h).
-  Sequence(const Args& args, int64_t member, int64_t bytes, int64_t few_rows, Sharing sharing)
+  Sequence(const Args& args, int64_t member, Neighbours neighbours, int64_t bytes, int64_t few_rows, Sharing sharing)
       : time_(args.shape.time), batch_(args.shape.batch), inputs_(args.shape.input_size), hidden_(args.shape.hidden_size),
-        outputs_(args.shape.output_size), bytes_(bytes), few_rows_(few_rows), sharing_(sharing),
+        outputs_(args.shape.output_size), bytes_(bytes), few_rows_(few_rows), sharing_(sharing), neighbours_(neighbours),
         reverse_(args.reverse), projected_(args.weight_hr != nullptr), has_options_(args.mask || args.resets),
         mask_(at<bool>(args.mask, member, time_ * batch_)), resets_(at<bool>(args.resets, member, time_ * batch_)) {}
 
@@ -48,6 +48,14 @@ class Sequence {
     return enough > batch_ && splits_hidden_units(enough) ? enough : 0;
   }
 
+  // Whether the layers of a stack should advance together, each on a thread of its own; `parts` threads at most have work then. With few rows they
+  // do, unless more threads than that can share the hidden units.
+  bool advances_with_others(int64_t parts, int64_t threads) const { return batch_ <= kFewRowsOfStack && sharing_threads(threads) <= parts; }
+
+  // After how many steps a layer reports its progress: often enough for the next layer to start soon, not so often that the cores wait for the line.
+  static constexpr int64_t kReported = 8;
+  static constexpr int64_t kFewRowsOfStack = 4;
+
   // What a step reads of the weights: weight_ih serves several steps, say four (see Forward::choose_steps_ahead).
   int64_t step_bytes() const { return weight_bytes(outputs_ + inputs_ / 4); }
 
@@ -78,6 +86,7 @@ class Sequence {
 
   const int64_t time_, batch_, inputs_, hidden_, outputs_, bytes_, few_rows_;
   const Sharing sharing_;
+  const Neighbours neighbours_;
   const bool reverse_, projected_, has_options_;
   const bool *mask_, *resets_;
 };

@@ -167,6 +167,13 @@ void run_team(Pool& pool, int max_threads, const TeamWork& work) {
   spin_until([&] { return control->finished.load(std::memory_order_acquire) >= helpers; });
 }
 
+void Progress::wait_for(int64_t steps) const {
+  spin_until([&] { return steps_.load(std::memory_order_acquire) >= steps; });
+}
+
+Progresses::Progresses(int64_t count) : all_(new Progress[static_cast<size_t>(count)]) {}
+Progresses::~Progresses() { delete[] all_; }
+
 int choose_threads(const Pool& pool, double flops) {
   // Below about 50 microseconds of work, waking a thread costs more than it saves. A split that a test asks for is always made.
   if (flops < 6e6 && forced_split() == Split::choose) return 1;

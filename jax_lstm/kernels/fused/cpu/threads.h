@@ -35,6 +35,30 @@ class Team {
   int size_;
 };
 
+// How many steps of its sequence a layer has done, in a cache line of its own: the next layer of a stack, on another thread, waits for them.
+class alignas(64) Progress {
+ public:
+  // What the caller wrote before is visible to whoever waits for these steps.
+  void reach(int64_t steps) { steps_.store(steps, std::memory_order_release); }
+  void wait_for(int64_t steps) const;
+
+ private:
+  std::atomic<int64_t> steps_{0};
+};
+
+// An array of them.
+class Progresses {
+ public:
+  explicit Progresses(int64_t count);
+  ~Progresses();
+  Progresses(const Progresses&) = delete;
+  Progresses& operator=(const Progresses&) = delete;
+  Progress* at(int64_t i) const { return all_ + i; }
+
+ private:
+  Progress* all_;
+};
+
 struct TeamWork {
   void* self;
   // Independent tasks 0..prepare_count-1, which threads take as they come. All are done before any thread starts `body`.

@@ -56,7 +56,8 @@ struct Args {
 
 class Pool;
 
-using Kernel = void (*)(const Args&, Pool&);
+// Runs a stack of `count` layers of one call. Each reads what the layer below it writes, and all have the same hidden and output sizes.
+using Kernel = void (*)(const Args* layers, int64_t count, Pool&);
 
 // The kernels of one instruction set, one for each ElementType.
 struct Engine {

@@ -1,8 +1,9 @@
 // Runs the kernels without Python and XLA on a pool of plain threads: under sanitizers, which cannot see into XLA, and to time them.
 //
-//   stress                               a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse
-//                                        work; fails if results depend on the number of threads
-//   stress time B T I H TYPE [THREADS]   shortest time of a call, forward and backward (TYPE f32, f64 or bf16)
+//   stress                                        a grid of odd shapes and options, with concurrent calls, on pools that are idle, busy or refuse
+//                                                 work; fails if results depend on the number of threads
+//   stress time B T I H TYPE [THREADS [LAYERS]]   shortest time of a call, forward and backward (TYPE f32, f64 or bf16); of a stack, also layer
+//                                                 by layer
 #include <time.h>
 
 #include <cmath>
@@ -149,8 +150,37 @@ struct Call {
   }
 
   const Engine& engine() const { return *(type == ElementType::bfloat16 ? dispatch().bfloat16_engine : dispatch().engine); }
-  void run_forward(Pool& pool) { engine().forward[static_cast<int>(type)](forward, pool); }
-  void run_backward(Pool& pool) { engine().backward[static_cast<int>(type)](backward, pool); }
+  void run_forward(Pool& pool) { engine().forward[static_cast<int>(type)](&forward, 1, pool); }
+  void run_backward(Pool& pool) { engine().backward[static_cast<int>(type)](&backward, 1, pool); }
+};
+
+// A call of several layers.
+struct StackCall {
+  std::deque<Call> layers;
+  std::vector<Args> forward, backward;
+
+  StackCall(int count, Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse) {
+    for (int l = 0; l < count; ++l) {
+      Call& call = layers.emplace_back(shape, type, projected, masked, reset, reverse);
+      if (l > 0) {
+        Call& below = layers[static_cast<size_t>(l) - 1];
+        call.forward.xs = below.forward.ys;
+        call.backward.xs = below.backward.hs;
+        for (Args* args : {&call.forward, &call.backward}) {
+          args->mask = below.forward.mask;
+          args->resets = below.forward.resets;
+        }
+        below.backward.d_ys = call.backward.d_xs;
+        backward[static_cast<size_t>(l) - 1] = below.backward;
+      }
+      forward.push_back(call.forward);
+      backward.push_back(call.backward);
+      shape.input_size = shape.output_size;
+    }
+  }
+  int64_t count() const { return static_cast<int64_t>(layers.size()); }
+  void run_forward(Pool& pool) { layers[0].engine().forward[static_cast<int>(layers[0].type)](forward.data(), count(), pool); }
+  void run_backward(Pool& pool) { layers[0].engine().backward[static_cast<int>(layers[0].type)](backward.data(), count(), pool); }
 };
 
 double seconds() {
@@ -162,11 +192,11 @@ double seconds() {
 int time_one(int count, char** arguments) {
   const int64_t b = std::atoll(arguments[0]), t = std::atoll(arguments[1]), i = std::atoll(arguments[2]), h = std::atoll(arguments[3]);
   const std::string type = arguments[4];
-  Call call({1, t, b, i, h, h}, type == "f64" ? ElementType::float64 : type == "bf16" ? ElementType::bfloat16 : ElementType::float32, false, false, false,
-            false);
-  const int threads = count > 5 ? std::atoi(arguments[5]) : 1;
+  const int threads = count > 5 ? std::atoi(arguments[5]) : 1, layers = count > 6 ? std::atoi(arguments[6]) : 1;
+  StackCall call(layers, {1, t, b, i, h, h}, type == "f64" ? ElementType::float64 : type == "bf16" ? ElementType::bfloat16 : ElementType::float32, false, false,
+                 false, false);
   Threads pool(threads - 1, threads);
-  double forward = 1e9, backward = 1e9, spent = 0;
+  double forward = 1e9, backward = 1e9, forward_apart = 1e9, backward_apart = 1e9, spent = 0;
   for (int repeat = 0; repeat < 5 || (spent < 2 && repeat < 2000); ++repeat) {
     double start = seconds();
     call.run_forward(pool);
@@ -176,11 +206,20 @@ int time_one(int count, char** arguments) {
     forward = std::min(forward, middle - start);
     backward = std::min(backward, end - middle);
     spent += end - start;
+    if (layers == 1) continue;
+    start = seconds();
+    for (Call& layer : call.layers) layer.run_forward(pool);
+    middle = seconds();
+    for (auto layer = call.layers.rbegin(); layer != call.layers.rend(); ++layer) layer->run_backward(pool);
+    end = seconds();
+    forward_apart = std::min(forward_apart, middle - start);
+    backward_apart = std::min(backward_apart, end - middle);
   }
-  const double flops = 2.0 * static_cast<double>(t * b * 4 * h * (i + h));
+  const double flops = 2.0 * static_cast<double>(t * b * 4 * h * (i + h + (layers - 1) * 2 * h));
   std::printf("%s %s B%ld T%ld I%ld H%ld threads %d: forward %.3f ms %.2f us a step %.1f GFLOP/s, backward %.3f ms %.2f us %.1f GFLOP/s\n", dispatch().name, type.c_str(), static_cast<long>(b),
               static_cast<long>(t), static_cast<long>(i), static_cast<long>(h), threads, forward * 1e3, forward * 1e6 / static_cast<double>(t), flops / forward * 1e-9,
               backward * 1e3, backward * 1e6 / static_cast<double>(t), 2 * flops / backward * 1e-9);
+  if (layers > 1) std::printf("  over layer by layer: forward %.2f, backward %.2f times as fast\n", forward_apart / forward, backward_apart / backward);
   return 0;
 }
 
@@ -213,14 +252,49 @@ int stress() {
           ++calls;
         }
       }
+  // Stacks, against their layers one after the other on one thread; the second has work for several.
+  for (const Shape& base : {Shape{1, 5, 3, 7, 21, 21}, {1, 33, 2, 40, 66, 66}, {3, 11, 1, 4, 18, 18}, {1, 9, 0, 3, 5, 5}})
+    for (int options = 0; options < 16; ++options) {
+      Shape s = base;
+      if (options & 1) s.output_size = (s.hidden_size + 1) / 2;
+      const int layers = 2 + options % 2;
+      const auto type = static_cast<ElementType>(options % 3);
+      auto results = [](const StackCall& call) {
+        std::vector<std::vector<char>> all;
+        for (const Call& layer : call.layers) all.insert(all.end(), layer.arrays.begin(), layer.arrays.end());
+        return all;
+      };
+      StackCall apart(layers, s, type, options & 1, options & 2, options & 4, options & 8);
+      Threads nobody(0, 1);
+      for (Call& layer : apart.layers) layer.run_forward(nobody);
+      for (auto layer = apart.layers.rbegin(); layer != apart.layers.rend(); ++layer) layer->run_backward(nobody);
+      for (int threads : {0, 1, 3}) {
+        StackCall together(layers, s, type, options & 1, options & 2, options & 4, options & 8);
+        Threads pool(threads, 4);
+        together.run_forward(pool);
+        together.run_backward(pool);
+        if (results(together) != results(apart)) {
+          ++differences;
+          std::printf("B%ld T%ld I%ld H%ld options %d type %d: %d layers together differ with %d threads\n", static_cast<long>(s.batch),
+                      static_cast<long>(s.time), static_cast<long>(s.input_size), static_cast<long>(s.hidden_size), options, static_cast<int>(type), layers,
+                      threads);
+        }
+        ++calls;
+      }
+    }
   // Calls from threads of the pool that they ask for help, so that it cannot help, and from other threads at the same time.
   {
     Threads pool(3, 4);
-    std::atomic<int> done{0};
+    std::atomic<int> begun{0}, done{0};
     auto work = [&] {
       Call call({1, 50, 9, 8, 24, 24}, ElementType::float32, false, false, false, false);
       call.run_forward(pool);
       call.run_backward(pool);
+      if (begun++ % 8 == 0) {
+        StackCall stack(3, {1, 20, 2, 40, 66, 66}, ElementType::float32, false, false, false, false);
+        stack.run_forward(pool);
+        stack.run_backward(pool);
+      }
       ++done;
     };
     std::vector<std::thread> others;
