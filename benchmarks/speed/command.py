@@ -37,9 +37,9 @@ class Speed(Study):
 
     part: str = "speed"
     """What to measure: speed (all contenders), kernels (ours in several ways), bfloat16 (only those in bfloat16,
-    beside PyTorch), audio (only one row of one input through small layers), stacks (only small stacks), training (only the tutorial's training
-    step, with both forms of Adam), ensemble (many models at once), scaling (what devices exchange in a training step;
-    nothing is run), iterations (of the kernel parallel in time)."""
+    beside PyTorch), audio (only one row of one input through small layers), stacks (only small stacks), training (only
+    the tutorial's training step, with both forms of Adam), ensemble (many models at once), scaling (what devices
+    exchange in a training step; nothing is run), iterations (of the kernel parallel in time)."""
     quick: bool = False
     """A few cases and rounds, without memory, in less than three minutes; the figures are rough."""
     case: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

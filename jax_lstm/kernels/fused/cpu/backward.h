@@ -156,16 +156,19 @@ class Backward : Sequence {
         for (int64_t gate = 0; gate < 4; ++gate)
           for (int64_t unit = h_.column(panels.begin, 0); unit < smaller(h_.column(panels.end, 0), hidden_); unit += kVector)
             __builtin_prefetch(d_gates_buffers_[step & 1] + row * gates_stride_ + gate * hidden_ + unit, 1);
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel)
+    const bool down = goes_down(step);
+    for (int64_t at = panels.begin; at < panels.end; ++at) {
+      const int64_t panel = down ? panels.begin + panels.end - 1 - at : at;
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
         // The other rows use the same panel.
-        const Operand* next = first == rows.begin ? next_panel(h_.packed, h_.size, panels, panel + 1) : nullptr;
+        const Operand* next = first == rows.begin ? next_panel(h_.packed, h_.size, panels, down ? panel - 1 : panel + 1) : nullptr;
         if (step < time_ - 1) product(d_gates_buffers_[(step + 1) % 2] + first * gates_stride_, gates_stride_, count, h_, panel, sums, next);
         else load_d_h(first, count, panel, sums);
         if (has_options_ || projected_) h_rows<true>(step, first, count, panel, sums);
         else h_rows<false>(step, first, count, panel, sums);
       }
+    }
   }
 
   void load_d_h(int64_t first, int64_t rows, int64_t panel, S* sums) const {

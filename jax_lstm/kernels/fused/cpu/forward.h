@@ -148,12 +148,13 @@ class Forward : Sequence {
           __builtin_prefetch(h_buffers_[(step + 1) % 2] + row * h_stride_ + panel * kVector, 1);
     S* sums = sums_ + thread * kRowChunk * kColumns;
     const int64_t together = Dot::group == 1 && !direct_ && rows.end - rows.begin <= 8 ? 2 : 1;  // the gates of a panel wait for its product
-    for (int64_t panel = panels.begin; panel < panels.end; panel += together) {
-      const int64_t number = smaller(together, panels.end - panel);
+    const bool down = goes_down(step);
+    for (int64_t at = panels.begin; at < panels.end; at += together) {
+      const int64_t number = smaller(together, panels.end - at), panel = down ? panels.begin + panels.end - at - number : at;
       for (int64_t first = rows.begin; first < rows.end; first += kRowChunk) {
         const int64_t count = smaller(kRowChunk, rows.end - first);
         // The other rows use the same panel.
-        const Operand* next = first == rows.begin && together == 1 && !direct_ ? next_panel(panels_, panel_size_, panels, panel + 1) : nullptr;
+        const Operand* next = first == rows.begin && together == 1 && !direct_ ? next_panel(panels_, panel_size_, panels, down ? panel - 1 : panel + 1) : nullptr;
         products(step, {x + first * x_stride_, x_stride_, inputs_}, {h + first * h_stride_, h_stride_, outputs_}, rows, first, count, panel, number, sums,
                  next);
         for (int64_t each = 0; each < number; ++each) {

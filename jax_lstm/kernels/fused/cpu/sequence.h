@@ -62,12 +62,16 @@ class Sequence {
   // Of a packed weight with `columns` columns.
   int64_t weight_bytes(int64_t columns) const { return 4 * hidden_ * columns * bytes_; }
 
-  // Panel `number`, or the first panel if `number` is past the last, to be fetched during the product before it. Null if the panels fit into the
-  // second-level cache, so that they stay there from one step to the next.
+  // Whether a step takes its panels from the last to the first. Every other step does: it begins with the panels that the step before has just read,
+  // which are still in a cache that does not hold all of them.
+  static bool goes_down(int64_t step) { return step & 1; }
+
+  // Panel `number`, to be fetched during the product before it. Null if there is none, or if the panels fit into the second-level cache, so that they
+  // stay there from one step to the next.
   template <class Operand>
   static const Operand* next_panel(const Operand* packed, int64_t size, Range panels, int64_t number) {
     const int64_t bytes = (panels.end - panels.begin) * size * static_cast<int64_t>(sizeof(Operand));
-    return bytes > kSecondLevel ? packed + (number < panels.end ? number : panels.begin) * size : nullptr;
+    return bytes > kSecondLevel && number >= panels.begin && number < panels.end ? packed + number * size : nullptr;
   }
 
   // Whether a step waits for a weight rather than for its products: the weight does not fit into `cache` bytes, and rows are few.
