@@ -141,15 +141,18 @@ def test_adam_is_joined_where_the_name_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"c": Case(2, 25, 3, 4)}
-    ours = [each for each in kernels.VARIATIONS if not next(iter(each.ways)).startswith("native")]
+    stacks = () if unavailable() else (kernels.STACKS,)
+    ours = [
+        each for each in kernels.VARIATIONS if each.part in stacks or not next(iter(each.ways)).startswith("native")
+    ]
     variations = tuple(each._replace(cases=small) for each in ours)
     monkeypatch.setattr(kernels, "QUICK", kernels.Setting(BRIEF, variations, lengths=(2, 4)))
     monkeypatch.setattr(training, "STEPS", 3)
     assert main(["speed", "--part", "kernels", "--quick", "--out", str(tmp_path / "a.json")]) == 0
     record = read(tmp_path / "a.json", "speed")
     assert {row.part for row in record.rows} == {
-        "peak", "cache", "bfloat16", "bfloat16 beside torch", "audio", "unroll", "directions", "remat", "training",
-        "compiling",
+        "peak", "cache", "bfloat16", "bfloat16 beside torch", "audio", *stacks, "unroll", "directions", "remat",
+        "training", "compiling",
     }  # fmt: skip
     assert {row.contender for row in record.of("remat", "c", f"{BACKWARD}: temporary")} == {
         "keep all",
@@ -161,6 +164,8 @@ def test_kernels_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert {"torch", "scan", "scan, a call a step"} <= {row.contender for row in record.of("training")}
     assert {"torch, fused Adam", "scan, flat Adam"} <= {row.contender for row in record.of("training")}
     for name, parts in (kernels.ALONE | {"training": ("training",)}).items():
+        if name == kernels.STACKS and not stacks:
+            continue
         assert main(["speed", "--part", name, "--quick", "--out", str(tmp_path / "b.json")]) == 0
         record = read(tmp_path / "b.json", "speed")
         assert {row.part for row in record.rows} == {"peak", "cache", *parts}

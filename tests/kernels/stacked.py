@@ -13,8 +13,8 @@ from jax_lstm.kernels import Kernel
 from jax_lstm.kernels.base import Direction, Stack
 from jax_lstm.params import LSTMState, state_dtype
 
-# How many layers, and the first of them: one step, fewer and more steps than are reported at a time, and work enough for
-# several threads.
+# How many layers, and the first of them: one step, fewer and more steps than are reported at a time, and work enough
+# for several threads.
 CASES = {
     "one step": (2, Case(1, 1, 2, 3)),
     "two layers": (2, Case(19, 3, 4, 7)),
