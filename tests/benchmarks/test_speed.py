@@ -31,6 +31,7 @@ from benchmarks.speed.tables import answer, control, tables
 from jax_lstm.checks import InputError, MissingExtraError
 from jax_lstm.compare.contenders import InJax
 from jax_lstm.data import DataConfig
+from jax_lstm.kernels.fused import unavailable
 from jax_lstm.train.mesh import DATA, MODEL
 
 BRIEF = Plan(budget=0.0, least=2, sample=0.0)
