@@ -100,6 +100,9 @@ def test_vmap_over_masks_and_over_nothing() -> None:
         assert_same(at(found, i), single(masks[i]), 1e-6)
     ys, _ = jax.jit(jax.vmap(native, in_axes=(None, 0, None)))(params, np.ones((0, *xs.shape), np.float32), state)
     assert ys.shape == (0, 4, 3, 2)
+    nobody = jax.tree.map(lambda array: array[None][:0], params)
+    ys, _ = jax.jit(jax.vmap(native, in_axes=(0, None, None)))(nobody, xs, state)
+    assert ys.shape == (0, 4, 3, 2)
 
 
 @pytest.mark.slow

@@ -96,6 +96,7 @@ void run_members(const Args& args, Pool& pool, int busy, double seconds) {
 template <class Op>
 void run(const Args* layers, int64_t count, Pool& pool) {
   const int64_t members = layers->shape.members;
+  if (members == 0) return;
   double flops = 0;
   for (int64_t layer = 0; layer < count; ++layer) flops += Op::flops(layers[layer]) * static_cast<double>(members);
   const int available = choose_threads(pool, flops);

@@ -224,7 +224,7 @@ int time_one(int count, char** arguments) {
 }
 
 int stress() {
-  const Shape shapes[] = {{1, 5, 13, 7, 21, 21}, {1, 9, 3, 17, 40, 40}, {3, 4, 5, 3, 33, 33}, {1, 1, 1, 1, 1, 1}, {2, 3, 0, 3, 5, 5}, {1, 90, 5, 9, 18, 18},
+  const Shape shapes[] = {{1, 5, 13, 7, 21, 21}, {1, 9, 3, 17, 40, 40}, {3, 4, 5, 3, 33, 33}, {1, 1, 1, 1, 1, 1}, {2, 3, 0, 3, 5, 5}, {0, 3, 2, 3, 5, 5}, {1, 90, 5, 9, 18, 18},
                           // With work for several threads: a row each, several rows each, shared units, large weights.
                           {1, 300, 3, 40, 33, 33}, {1, 8, 15, 32, 96, 96}, {1, 20, 2, 130, 264, 264}, {1, 5, 9, 130, 264, 264},
                           // With panels that are fetched ahead, also in bfloat16.
