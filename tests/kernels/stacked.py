@@ -32,8 +32,8 @@ def draw_layers(case: Case, count: int, dtype: Any = "float64") -> Layers:
     """Layers that read each other's outputs, with one mask and one array of resets."""
     first = draw(case, dtype)
     size = case.proj_size or case.hidden_size
-    upper = [draw(case._replace(input_size=size, mask=False, resets=False), dtype) for _ in range(count - 1)]
-    return first, *upper
+    upper = case._replace(input_size=size, mask=False, resets=False)
+    return first, *(draw(upper, dtype, seed) for seed in range(1, count))
 
 
 def stack_of(kernel: Kernel) -> Callable[..., Any]:

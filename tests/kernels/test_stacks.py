@@ -20,6 +20,7 @@ from jax_lstm.tolerances import difference
 pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
 
 native, plain = stack_of(KERNELS["native"]), stack_of(KERNELS["plain"])
+scan = stack_of(KERNELS["scan"])  # layer by layer, with derivatives of its own
 SMALL = draw_layers(Case(9, 2, 3, 5, 2, mask=True, resets=True), 3, "float32")
 
 
@@ -74,7 +75,7 @@ def test_frozen_layers_are_not_differentiated(lowest: int) -> None:
         return loss(run, SMALL, params[:lowest] + own, xs, states)
 
     assert calls(jax.grad(partial(upper, run=native)), params[lowest:]) == ["forward", *["backward"] * (3 - lowest)]
-    assert_same(*(jax.jit(jax.grad(partial(upper, run=run)))(params[lowest:]) for run in (native, plain)))
+    assert_same(*(jax.jit(jax.grad(partial(upper, run=run)))(params[lowest:]) for run in (native, scan)))
 
 
 TRANSFORMATIONS: dict[str, Callable[..., Any]] = {
@@ -105,7 +106,7 @@ def test_transformed(name: str) -> None:
     at = (at[0], np.nan_to_num(at[1]), at[2])
     along: Any = jax.tree.map(lambda array: rng.standard_normal(array.shape).astype(array.dtype), at)
     found, expected = (
-        jax.jit(partial(TRANSFORMATIONS[name], partial(loss, run, SMALL)))(at, along) for run in (native, plain)
+        jax.jit(partial(TRANSFORMATIONS[name], partial(loss, run, SMALL)))(at, along) for run in (native, scan)
     )
     assert_same(found, expected)
 
@@ -115,6 +116,34 @@ def test_an_ensemble_of_stacks_is_one_call_each_way() -> None:
     params = jax.tree.map(lambda array: np.stack([array, 0.5 * array, 2 * array]), at[0])
     over = jax.vmap(jax.grad(partial(loss, native, SMALL)), (0, None, None))
     assert calls(over, params, *at[1:]) == ["forward", "backward"]
+
+
+@pytest.mark.parametrize("batched", ["weights", "data"])
+def test_members_and_many_rows_on_threads(batched: str) -> None:
+    """More members than threads, and by `vmap` more rows than advance together."""
+    layers = draw_layers(Case(60, 3, 20, 40, mask=True, resets=True), 3, "float32")
+    params, xs, states = point(layers)
+    several = jax.tree.map(
+        lambda array: np.stack([array, 0.9 * array, 0.8 * array]), params if batched == "weights" else xs
+    )
+    axes, at = (
+        ((0, None, None), (several, xs, states))
+        if batched == "weights"
+        else ((None, 0, None), (params, several, states))
+    )
+    found, expected = (
+        jax.jit(jax.vmap(jax.value_and_grad(partial(loss, run, layers), argnums=(0, 1, 2)), axes))(*at)
+        for run in (native, scan)
+    )
+    assert_same(found, expected)
+
+
+def test_every_layer_without_a_projection_has_outputs_of_its_hidden_size() -> None:
+    """Else the library would write past the end of what it was given."""
+    projected, one = draw_layers(Case(3, 2, 4, 6, proj_size=2), 2, "float32")
+    layers = projected, one._replace(params=one.params._replace(weight_hr=None))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="must be equal without `weight_hr`"):
+        jax.block_until_ready(jax.jit(native)(*point(layers)))
 
 
 def assert_same(got: Any, expected: Any) -> None:

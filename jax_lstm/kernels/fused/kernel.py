@@ -71,7 +71,8 @@ class Fused(Kernel):
         """Run a small stack in one call, so that its layers can advance together, each on a thread of its own."""
         first, layers = stack.layers[0][0], range(len(stack.layers))
         dropped, both_ways = any(drop is not None for drop in stack.drops), len(stack.layers[0]) == 2
-        if len(layers) == 1 or dropped or both_ways or not self.pairs(*first.state.c.shape):
+        replaced = type(self).sequence is not Fused.sequence  # by a subclass
+        if len(layers) == 1 or dropped or both_ways or replaced or not self.pairs(*first.state.c.shape):
             return None
         arrays = {"xs": stack.xs, "mask": stack.mask, "resets": stack.resets}
         for layer, (own,) in enumerate(stack.layers):

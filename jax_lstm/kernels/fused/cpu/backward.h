@@ -258,7 +258,7 @@ class Backward : Sequence {
   void inputs_of_rows(const Operand* d_gates, int64_t at, int64_t count, S* sums) {
     for (int64_t panel = 0; panel < x_.count; ++panel) {
       const int width = x_.width_of(panel);
-      product(d_gates, gates_stride_, count, x_, panel, sums, next_panel(x_.packed, x_.size, {0, x_.count}, panel + 1));
+      product(d_gates, gates_stride_, count, x_, panel, sums, next_panel(x_.packed, x_.size, {0, x_.count}, (panel + 1) % x_.count));
       for (int64_t m = 0; m < count; ++m)
         for (int64_t v = 0; v < width; ++v)
           V::store(d_xs_ + (at + m) * inputs_ + x_.column(panel, v), V::load(sums + (m * width + v) * kVector), x_.present(panel, v));

@@ -97,13 +97,19 @@ template <class Op>
 void run(const Args* layers, int64_t count, Pool& pool) {
   const int64_t members = layers->shape.members;
   if (members == 0) return;
-  double flops = 0;
-  for (int64_t layer = 0; layer < count; ++layer) flops += Op::flops(layers[layer]) * static_cast<double>(members);
+  double flops = 0, most = 0;
+  const Args* widest = layers;  // the layer with most work
+  for (int64_t layer = 0; layer < count; ++layer) {
+    const double own = Op::flops(layers[layer]) * static_cast<double>(members);
+    if (own > most) most = own, widest = layers + layer;
+    flops += own;
+  }
   const int available = choose_threads(pool, flops);
-  const Op any(layers[count - 1], 0, available, {});
+  const Op widest_op(*widest, 0, available, {});
   int64_t together = 1;  // layers
-  if (members >= any.busy_threads()) together = count;
-  else if (any.runs_alone(members * count)) together = larger(1, available / members);
+  // Layers that advance together take as long as the widest, so they must be of much the same size.
+  if (members >= widest_op.busy_threads()) together = count;
+  else if (static_cast<double>(count) * most <= 1.4 * flops && widest_op.runs_alone(members * count)) together = larger(1, available / members);
   for (Group<Op> group{layers, count, 0, 0}; group.first < count; group.first += group.size) {
     group.size = smaller(together, count - group.first);
     const Args& args = group[0];

@@ -117,7 +117,8 @@ class Reader {
     const Shape& s = layers.front().shape;
     if (s.time < 1 || s.input_size < 1 || s.hidden_size < 1 || s.output_size < 1) throw Invalid{"the axes T, I, H and R must not be empty"};
     if (size('G') != 4 * s.hidden_size) throw Invalid{"axis G must be 4 * " + std::to_string(s.hidden_size) + "; got " + std::to_string(size('G'))};
-    if (!layers.front().weight_hr && s.output_size != s.hidden_size) throw Invalid{"the axes R and H must be equal without `weight_hr`"};
+    for (const Args& layer : layers)
+      if (!layer.weight_hr && s.output_size != s.hidden_size) throw Invalid{"the axes R and H must be equal without `weight_hr`"};
     if (types_[flag].by.size() && !has(flag, ffi::PRED)) throw Invalid{quoted(types_[flag].by) + " must be boolean"};
     if (has(compute, ffi::F32) && has(state, ffi::F32)) return ElementType::float32;
     if (has(compute, ffi::F64) && has(state, ffi::F64)) return ElementType::float64;

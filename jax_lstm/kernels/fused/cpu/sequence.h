@@ -49,8 +49,10 @@ class Sequence {
   }
 
   // Whether the layers of a stack should advance together, each on a thread of its own; `parts` threads at most have work then. With few rows they
-  // do, unless more threads than that can share the hidden units.
-  bool advances_with_others(int64_t parts, int64_t threads) const { return batch_ <= kFewRowsOfStack && sharing_threads(threads) <= parts; }
+  // do, unless more threads than that can share the hidden units or the rows.
+  bool advances_with_others(int64_t parts, int64_t threads) const {
+    return batch_ <= kFewRowsOfStack && larger(sharing_threads(threads), smaller(batch_, threads)) <= parts;
+  }
 
   // After how many steps a layer reports its progress: often enough for the next layer to start soon, not so often that the cores wait for the line.
   static constexpr int64_t kReported = 8;

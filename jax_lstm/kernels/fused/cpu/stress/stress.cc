@@ -85,7 +85,7 @@ struct Call {
   bool projected, masked, reset, reverse;
   std::deque<std::vector<char>> arrays;
   Args forward = {}, backward = {};
-  std::mt19937 random{1};
+  std::mt19937 random;
 
   size_t compute() const { return type == ElementType::bfloat16 ? 2 : state(); }
   size_t state() const { return type == ElementType::float64 ? 8 : 4; }
@@ -110,8 +110,8 @@ struct Call {
     return arrays.back().data();
   }
 
-  Call(Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse)
-      : s(shape), type(type), projected(projected), masked(masked), reset(reset), reverse(reverse) {
+  Call(Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse, unsigned seed = 1)
+      : s(shape), type(type), projected(projected), masked(masked), reset(reset), reverse(reverse), random(seed) {
     const int64_t n = s.members, steps = n * s.time * s.batch, rows = n * s.batch, h = s.hidden_size, r = s.output_size;
     const double k = 1 / std::sqrt(static_cast<double>(h));
     Args& f = forward;
@@ -161,7 +161,7 @@ struct StackCall {
 
   StackCall(int count, Shape shape, ElementType type, bool projected, bool masked, bool reset, bool reverse) {
     for (int l = 0; l < count; ++l) {
-      Call& call = layers.emplace_back(shape, type, projected, masked, reset, reverse);
+      Call& call = layers.emplace_back(shape, type, projected, masked, reset, reverse, static_cast<unsigned>(l + 1));
       if (l > 0) {
         Call& below = layers[static_cast<size_t>(l) - 1];
         call.forward.xs = below.forward.ys;
@@ -252,8 +252,8 @@ int stress() {
           ++calls;
         }
       }
-  // Stacks, against their layers one after the other on one thread; the second has work for several.
-  for (const Shape& base : {Shape{1, 5, 3, 7, 21, 21}, {1, 33, 2, 40, 66, 66}, {3, 11, 1, 4, 18, 18}, {1, 9, 0, 3, 5, 5}})
+  // Stacks, against their layers one after the other on one thread; the second and third have work for several.
+  for (const Shape& base : {Shape{1, 5, 3, 7, 21, 21}, {1, 33, 2, 40, 66, 66}, {4, 12, 6, 33, 33, 33}, {3, 11, 1, 4, 18, 18}, {1, 9, 0, 3, 5, 5}})
     for (int options = 0; options < 16; ++options) {
       Shape s = base;
       if (options & 1) s.output_size = (s.hidden_size + 1) / 2;
@@ -270,7 +270,7 @@ int stress() {
       for (auto layer = apart.layers.rbegin(); layer != apart.layers.rend(); ++layer) layer->run_backward(nobody);
       for (int threads : {0, 1, 3}) {
         StackCall together(layers, s, type, options & 1, options & 2, options & 4, options & 8);
-        Threads pool(threads, 4);
+        Threads pool(threads, threads == 1 ? 2 : 4);
         together.run_forward(pool);
         together.run_backward(pool);
         if (results(together) != results(apart)) {
