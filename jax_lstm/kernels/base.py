@@ -273,7 +273,7 @@ class Kernel:
             for own, reverse in zip(directions, (False, True), strict=False)
         ]
 
-    def joined(self, stack: Stack) -> tuple[jax.Array, LSTMState] | None:
+    def joined(self, stack: Stack) -> Outputs | None:
         """Run a stack of layers in one call, if that is faster; None to let `run` loop over the layers.
 
         Example:

@@ -154,7 +154,7 @@ if __name__ == "__main__":
         else:
             check_rows_that_do_not_divide()
             check_in_mesh_and_exported()
-            check_modules(AxisType.Explicit, ("auto", "scan"), num_layers=2)  # in one call
+            check_modules(AxisType.Explicit, ("auto", "scan"), num_layers=2)  # small enough for one call
     else:
         check_mesh(AxisType.Explicit)
         for kind in (AxisType.Auto, AxisType.Explicit):

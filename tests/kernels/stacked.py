@@ -55,8 +55,10 @@ def loss(run: Callable[..., Any], layers: Layers, *at: Any) -> jax.Array:
     """Outputs and last states weighted by their cotangents."""
     ys, last = run(*at, **layers[0].options)
     d_state = [np.stack(parts) for parts in zip(*(own.d_state for own in layers), strict=True)]
-    pairs = ((ys, layers[-1].d_ys), *zip(last, d_state, strict=True))
-    return sum(((found * weights).sum() for found, weights in pairs), start=np.float32(0))  # type: ignore[return-value]
+    total = (ys * layers[-1].d_ys).sum()
+    for found, weights in zip(last, d_state, strict=True):
+        total += (found * weights).sum()
+    return total
 
 
 def assert_is_the_oracle(run: Callable[..., Any], case: Case, count: int, dtype: str) -> None:

@@ -123,14 +123,11 @@ def test_members_and_many_rows_on_threads(batched: str) -> None:
     """More members than threads, and by `vmap` more rows than advance together."""
     layers = draw_layers(Case(60, 3, 20, 40, mask=True, resets=True), 3, "float32")
     params, xs, states = point(layers)
-    several = jax.tree.map(
-        lambda array: np.stack([array, 0.9 * array, 0.8 * array]), params if batched == "weights" else xs
-    )
-    axes, at = (
-        ((0, None, None), (several, xs, states))
-        if batched == "weights"
-        else ((None, 0, None), (params, several, states))
-    )
+    axes = (0, None, None) if batched == "weights" else (None, 0, None)
+    at = [
+        jax.tree.map(lambda array: np.stack([array, 0.9 * array, 0.8 * array]), argument) if axis == 0 else argument
+        for argument, axis in zip((params, xs, states), axes, strict=True)
+    ]
     found, expected = (
         jax.jit(jax.vmap(jax.value_and_grad(partial(loss, run, layers), argnums=(0, 1, 2)), axes))(*at)
         for run in (native, scan)

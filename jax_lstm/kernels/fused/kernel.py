@@ -67,7 +67,7 @@ class Fused(Kernel):
         """Why the lowering that was named does not support `call`; "auto" and "plain" serve every call."""
         return lowerings.refusals(call._replace(chip=self.chip)).get(self.lowering, "")
 
-    def joined(self, stack: Stack) -> tuple[Any, LSTMState] | None:
+    def joined(self, stack: Stack) -> Outputs | None:
         """Run a small stack in one call, so that its layers can advance together, each on a thread of its own."""
         first, layers = stack.layers[0][0], range(len(stack.layers))
         dropped, both_ways = any(drop is not None for drop in stack.drops), len(stack.layers[0]) == 2
@@ -78,11 +78,10 @@ class Fused(Kernel):
         for layer, (own,) in enumerate(stack.layers):
             named = {**own.params._asdict(), "h0": own.state.h, "c0": own.state.c}
             arrays |= {at_layer(name, layer): array for name, array in named.items()}
-        outputs = [[at_layer(name, layer) for layer in layers] for name in OUTPUTS]
-        wanted = [outputs[0][-1], *outputs[1], *outputs[2]]
-        found = infer(_of_one_member(arrays), wanted, False, self.lowering, self.chip)
-        h, c = (jnp.concatenate([found[name] for name in names]) for names in outputs[1:])
-        return found[outputs[0][-1]][0], LSTMState(h, c)
+        ys = at_layer("ys", layers[-1])
+        h, c = ([at_layer(name, layer) for layer in layers] for name in ("h", "c"))
+        found = infer(_of_one_member(arrays), (ys, *h, *c), False, self.lowering, self.chip)
+        return found[ys][0], LSTMState(*(jnp.concatenate([found[name] for name in names]) for names in (h, c)))
 
     def sequence(
         self, params: Any, state: LSTMState, xs: Any, *, reverse: bool = False, mask: Any = None, resets: Any = None

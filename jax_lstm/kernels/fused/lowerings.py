@@ -32,7 +32,7 @@ LOWERINGS = (
         "one call of a C++ library for the whole sequence, on CPU",
         cpu.refuses,
         native.run,
-        ahead=True,  # engine.json
+        ahead=True,  # speed.json
         stacks=True,
     ),
     Lowering(

@@ -58,7 +58,7 @@ class Backward : Sequence {
     return static_cast<int>(sharing ? sharing : threads_);  // the gradients of the weights are products of all steps
   }
 
-  bool runs_alone(int64_t parts) const { return advances_with_others(parts, threads_); }
+  using Sequence::advances_with_others;
 
   void lay_out(Arena& arena) {
     for (Panels* panels : {&h_, &x_, &cell_}) panels->packed = arena.take<Operand>(panels->count * panels->size);

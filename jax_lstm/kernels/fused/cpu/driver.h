@@ -4,7 +4,7 @@
 //   static double flops(args)              for one member, including packing
 //   static int64_t layer(place, count)     the layer to run at this place of the order, of `count` layers
 //   int busy_threads()                     how many of its threads would have work
-//   bool runs_alone(parts)                 whether a thread should run it alone, if there are as many such parts
+//   bool advances_with_others(parts, threads)   whether a thread should run it alone, at the same time as other layers; there are as many such parts
 //   void lay_out(Arena&)                   allocates its scratch memory
 //   int64_t prepare_count(), prepare(i)    independent tasks to run first
 //   void body(Team&, int thread)           the work of one thread
@@ -109,7 +109,7 @@ void run(const Args* layers, int64_t count, Pool& pool) {
   int64_t together = 1;  // layers
   // Layers that advance together take as long as the widest, so they must be of much the same size.
   if (members >= widest_op.busy_threads()) together = count;
-  else if (static_cast<double>(count) * most <= 1.4 * flops && widest_op.runs_alone(members * count)) together = larger(1, available / members);
+  else if (static_cast<double>(count) * most <= 1.4 * flops && widest_op.advances_with_others(members * count, available)) together = larger(1, available / members);
   for (Group<Op> group{layers, count, 0, 0}; group.first < count; group.first += group.size) {
     group.size = smaller(together, count - group.first);
     const Args& args = group[0];

@@ -1,6 +1,7 @@
 // The XLA FFI handlers: they check the arrays of a call against the table in arrays.def and run the kernels.
 //
-// Two attributes name the operands and the results, in the order in which they are passed. Absent arrays are left out.
+// Two attributes name the operands and the results, in the order in which they are passed. Absent arrays are left out. Names of the second layer of a
+// stack end in `.1`, and so on, as arrays.py describes.
 #include <cstdint>
 #ifdef __GLIBCXX__  // since GCC 11 every vector may call this function, and then the library does not load with an older libstdc++
 #define __throw_bad_array_new_length __throw_bad_alloc
@@ -155,7 +156,7 @@ class Reader {
     if (shape.size() != array->axes.size())
       throw Invalid{quoted(name) + " must have the axes " + std::string(array->axes) + "; got " + std::to_string(shape.size()) + " axes"};
     for (size_t i = 0; i < shape.size(); ++i) {
-      const char axis = layer > 0 && array->axes[i] == 'I' ? 'R' : array->axes[i];
+      const char axis = layer > 0 && array->axes[i] == 'I' ? 'R' : array->axes[i];  // its inputs are the outputs below
       if (Known& known = sizes_[axis - 'A']; !known.agrees(shape[i], name))
         throw Invalid{"axis " + std::string(1, axis) + " is " + std::to_string(known.value) + " in " + quoted(known.by) + " and " +
                       std::to_string(shape[i]) + " in " + quoted(name)};

@@ -57,7 +57,7 @@ class Forward : Sequence {
     return static_cast<int>(larger(1, smaller(threads_, batch_ / Dot::least_rows)));
   }
 
-  bool runs_alone(int64_t parts) const { return advances_with_others(parts, threads_); }
+  using Sequence::advances_with_others;
 
   void lay_out(Arena& arena) {
     panel_size_ = (input_depth_ + output_depth_) * kColumns;

@@ -84,8 +84,8 @@ struct Control {
 
   TeamWork work;
   int wanted;  // helpers
-  std::unique_ptr<Team::Signals[]> signals{new Team::Signals[static_cast<size_t>(wanted) + 1]};
-  Team team{signals.get()};
+  std::unique_ptr<Progress[]> barriers{new Progress[static_cast<size_t>(wanted) + 1]};
+  Team team{barriers.get()};
   std::atomic<int> owners{wanted + 1};
   std::thread::id caller = std::this_thread::get_id();
   std::atomic<int> callers_core{this_core()};
@@ -133,13 +133,19 @@ void run_helper(void* data) { Owner(static_cast<Control*>(data))->help(); }
 
 Pool::~Pool() = default;
 
+void Progress::wait_for(int64_t count) const {
+  spin_until([&] { return reached() >= count; });
+}
+
+Progresses::Progresses(int64_t count) : all_(new Progress[static_cast<size_t>(count)]) {}
+Progresses::~Progresses() { delete[] all_; }
+
 // A dissemination barrier: in round k each thread signals, and waits for the thread 2^k further on. With two threads, each reads one line of the other.
 void Team::barrier(int thread) {
   for (int far = 1; far < size_; far *= 2) {
-    const int64_t given = signals_[thread].given.load(std::memory_order_relaxed) + 1;
-    signals_[thread].given.store(given, std::memory_order_release);
-    const Signals& other = signals_[(thread + far) % size_];
-    spin_until([&] { return other.given.load(std::memory_order_acquire) >= given; });
+    const int64_t next = barriers_[thread].reached() + 1;
+    barriers_[thread].reach(next);
+    barriers_[(thread + far) % size_].wait_for(next);
   }
 }
 
@@ -166,13 +172,6 @@ void run_team(Pool& pool, int max_threads, const TeamWork& work) {
   work.body(work.self, control->team, 0);
   spin_until([&] { return control->finished.load(std::memory_order_acquire) >= helpers; });
 }
-
-void Progress::wait_for(int64_t steps) const {
-  spin_until([&] { return steps_.load(std::memory_order_acquire) >= steps; });
-}
-
-Progresses::Progresses(int64_t count) : all_(new Progress[static_cast<size_t>(count)]) {}
-Progresses::~Progresses() { delete[] all_; }
 
 int choose_threads(const Pool& pool, double flops) {
   // Below about 50 microseconds of work, waking a thread costs more than it saves. A split that a test asks for is always made.

@@ -18,32 +18,30 @@ class Pool {
   virtual void schedule(void (*run)(void*), void* data) = 0;
 };
 
+// A count that one thread raises and others wait for, in a cache line of its own: the barriers that a thread has reached, or the steps of its sequence
+// that a layer of a stack has done.
+class alignas(64) Progress {
+ public:
+  int64_t reached() const { return count_.load(std::memory_order_acquire); }
+  // What the caller wrote before is visible to whoever waits for this count.
+  void reach(int64_t count) { count_.store(count, std::memory_order_release); }
+  void wait_for(int64_t count) const;
+
+ private:
+  std::atomic<int64_t> count_{0};
+};
+
 class Team {
  public:
-  // How many signals one thread has given, in a cache line of its own.
-  struct alignas(64) Signals {
-    std::atomic<int64_t> given{0};
-  };
-  explicit Team(Signals* signals = nullptr, int size = 1) : signals_(signals), size_(size) {}
+  explicit Team(Progress* barriers = nullptr, int size = 1) : barriers_(barriers), size_(size) {}
   int size() const { return size_; }
   void set_size(int size) { size_ = size; }
   // Returns when every thread of the team has called it. What they wrote before is then visible to all.
   void barrier(int thread);
 
  private:
-  Signals* signals_;
+  Progress* barriers_;  // by thread
   int size_;
-};
-
-// How many steps of its sequence a layer has done, in a cache line of its own: the next layer of a stack, on another thread, waits for them.
-class alignas(64) Progress {
- public:
-  // What the caller wrote before is visible to whoever waits for these steps.
-  void reach(int64_t steps) { steps_.store(steps, std::memory_order_release); }
-  void wait_for(int64_t steps) const;
-
- private:
-  std::atomic<int64_t> steps_{0};
 };
 
 // An array of them.

@@ -181,6 +181,13 @@ struct StackCall {
   int64_t count() const { return static_cast<int64_t>(layers.size()); }
   void run_forward(Pool& pool) { layers[0].engine().forward[static_cast<int>(layers[0].type)](forward.data(), count(), pool); }
   void run_backward(Pool& pool) { layers[0].engine().backward[static_cast<int>(layers[0].type)](backward.data(), count(), pool); }
+  // The same, a call for each layer.
+  void run_forward_apart(Pool& pool) {
+    for (Call& layer : layers) layer.run_forward(pool);
+  }
+  void run_backward_apart(Pool& pool) {
+    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) layer->run_backward(pool);
+  }
 };
 
 double seconds() {
@@ -208,9 +215,9 @@ int time_one(int count, char** arguments) {
     spent += end - start;
     if (layers == 1) continue;
     start = seconds();
-    for (Call& layer : call.layers) layer.run_forward(pool);
+    call.run_forward_apart(pool);
     middle = seconds();
-    for (auto layer = call.layers.rbegin(); layer != call.layers.rend(); ++layer) layer->run_backward(pool);
+    call.run_backward_apart(pool);
     end = seconds();
     forward_apart = std::min(forward_apart, middle - start);
     backward_apart = std::min(backward_apart, end - middle);
@@ -224,7 +231,8 @@ int time_one(int count, char** arguments) {
 }
 
 int stress() {
-  const Shape shapes[] = {{1, 5, 13, 7, 21, 21}, {1, 9, 3, 17, 40, 40}, {3, 4, 5, 3, 33, 33}, {1, 1, 1, 1, 1, 1}, {2, 3, 0, 3, 5, 5}, {0, 3, 2, 3, 5, 5}, {1, 90, 5, 9, 18, 18},
+  const Shape shapes[] = {{1, 5, 13, 7, 21, 21}, {1, 9, 3, 17, 40, 40}, {3, 4, 5, 3, 33, 33}, {1, 1, 1, 1, 1, 1}, {2, 3, 0, 3, 5, 5},
+                          {0, 3, 2, 3, 5, 5}, {1, 90, 5, 9, 18, 18},
                           // With work for several threads: a row each, several rows each, shared units, large weights.
                           {1, 300, 3, 40, 33, 33}, {1, 8, 15, 32, 96, 96}, {1, 20, 2, 130, 264, 264}, {1, 5, 9, 130, 264, 264},
                           // With panels that are fetched ahead, also in bfloat16.
@@ -266,8 +274,8 @@ int stress() {
       };
       StackCall apart(layers, s, type, options & 1, options & 2, options & 4, options & 8);
       Threads nobody(0, 1);
-      for (Call& layer : apart.layers) layer.run_forward(nobody);
-      for (auto layer = apart.layers.rbegin(); layer != apart.layers.rend(); ++layer) layer->run_backward(nobody);
+      apart.run_forward_apart(nobody);
+      apart.run_backward_apart(nobody);
       for (int threads : {0, 1, 3}) {
         StackCall together(layers, s, type, options & 1, options & 2, options & 4, options & 8);
         Threads pool(threads, threads == 1 ? 2 : 4);
