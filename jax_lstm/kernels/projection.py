@@ -5,6 +5,7 @@ pre-activations as a function of one step of that and `h`.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,16 +19,21 @@ from jax_lstm.params import LSTMParams
 Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 Projection = Callable[[LSTMParams, jax.Array], tuple[Any, Callable[[Any, jax.Array], Gates]]]
 
+CACHED = 2**20  # numbers that stay in a cache between their product before the loop and their step
+
 
 def projection_on_cpu(params: LSTMParams, xs: jax.Array) -> Projection:
     """The projection that was fastest on a CPU; other platforms use `project_before`.
 
     That leaves them one product a step (Appleyard et al. 2016, https://arxiv.org/abs/1604.01946).
     """
-    if isinstance(xs.shape[1], int) and xs.shape[1] <= 16:
+    steps, rows = (size if isinstance(size, int) else math.inf for size in xs.shape[:2])
+    if rows <= 2 or (rows <= 16 and steps * rows * len(params.weight_hh) <= CACHED):
         return project_before
     columns = params.weight_ih.shape[1] + params.weight_hh.shape[1]
-    return project_joined if columns <= 256 else project_apart if columns < 1024 else project_transposed
+    if columns < 256:
+        return project_joined
+    return project_transposed if columns >= 1024 and rows < 128 else project_apart
 
 
 def project_before(weights: LSTMParams, xs: jax.Array) -> Any:
