@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PEERS = ("keras", "equinox", "onnxruntime", "onnx")
 SIMD = re.compile(r"sse4_2|f16c|fma|avx\w*|amx\w*|asimd\w*|sve\w*|bf16|i8mm")  # for matrix products
 # Environment variables that change speeds.
-VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA)_\w+")
+VARIABLES = re.compile(r"(XLA|OMP|MKL|KMP|OPENBLAS|JAX|TORCH|TORCHINDUCTOR|KERAS|CUDA|NVIDIA|MALLOC|GLIBC)_\w+")
 
 
 def machine() -> dict[str, Any]:

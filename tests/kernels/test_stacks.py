@@ -66,6 +66,13 @@ def test_what_is_one_call(options: dict[str, Any], rows: int, found: list[str]) 
     assert calls(lambda x: jl.functional.lstm(lstm.params, x, **given)[0], jnp.ones((7, rows, 3))) == found
 
 
+def test_an_exported_stack_runs_without_the_library() -> None:
+    at = point(SMALL)
+    exported = jax.export.export(jax.jit(native), platforms=("cpu", "tpu"))(*at)
+    assert "jax_lstm_" not in exported.mlir_module()
+    assert_same(jax.jit(exported.call)(*at), jax.jit(scan)(*at))
+
+
 @pytest.mark.parametrize("lowest", [1, 2])
 def test_frozen_layers_are_not_differentiated(lowest: int) -> None:
     """The gradients of the upper layers alone take no backward pass through those below."""

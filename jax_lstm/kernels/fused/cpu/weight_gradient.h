@@ -1,13 +1,13 @@
 // Weight gradients: left^T * right, a sum over all steps and rows of two row-major matrices.
 //
-// Works on kSteps rows at a time. The right-hand side (inputs and h) is packed into panels; the left-hand side (gradients of the gates) into blocks
+// Works on some hundred rows at a time. The right-hand side (inputs and h) is packed into panels; the left-hand side (gradients of the gates) into blocks
 // of a tile's rows, if enough panels use them. A tile accumulates one block times one panel. Threads divide the columns of the left-hand side.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-constexpr int64_t kSteps = 256;       // rows of both matrices packed at a time
+constexpr int64_t kNearSums = 16 << 20;  // bytes of sums that stay in a cache, so that they are quickly read and written again
 constexpr int64_t kFewColumns = 512;  // on the right; up to so many, packing the left side costs more than it saves
 
 template <class Dot>
@@ -21,12 +21,12 @@ class WeightGradient {
   WeightGradient(int64_t rows, int64_t columns, int64_t depth, int threads)
       : rows_(rows), columns_(columns), depth_(depth), threads_(threads), width_(choose_width(columns, V::width, 1)),
         block_(Dot::tile_rows(width_)), blocks_(divide_up(rows, block_)), panel_(width_ * V::width), vectors_(divide_up(columns, V::width)),
-        panels_(divide_up(columns, panel_)) {}
+        panels_(divide_up(columns, panel_)), most_steps_(rows * columns * static_cast<int64_t>(sizeof(S)) <= kNearSums ? 256 : 512) {}
 
   void lay_out(Arena& arena) {
-    totals_ = arena.take<S>(depth_ > kSteps ? blocks_ * panels_ * block_ * panel_ : 0);
-    left_ = arena.take<Operand>(blocks_ * block_ * kSteps);
-    right_ = arena.take<Operand>(threads_ * panel_ * kSteps);
+    totals_ = arena.take<S>(depth_ > most_steps_ ? blocks_ * panels_ * block_ * panel_ : 0);
+    left_ = arena.take<Operand>(blocks_ * block_ * most_steps_);
+    right_ = arena.take<Operand>(threads_ * panel_ * most_steps_);
     sums_ = arena.take<S>(threads_ * block_ * panel_);
   }
 
@@ -40,9 +40,9 @@ class WeightGradient {
     if (column_sums) clear(column_sums + rows.begin, rows.end - rows.begin);
     // Blocks before this one are used unpacked. A partial last block must be packed, because a tile would read beyond it.
     const int64_t ready = Dot::group == 1 && columns_ <= kFewColumns ? rows_ / block_ : 0;
-    Operand* right = right_ + thread * panel_ * kSteps;
-    for (int64_t k = 0; k < larger(depth_, 1); k += kSteps) {
-      const int64_t steps = smaller(kSteps, depth_ - k);
+    Operand* right = right_ + thread * panel_ * most_steps_;
+    for (int64_t k = 0; k < larger(depth_, 1); k += most_steps_) {
+      const int64_t steps = smaller(most_steps_, depth_ - k);
       const bool first = k == 0, last = k + steps >= depth_;
       if (mine.end > ready) pack_left(left + k * rows_, steps, {larger(mine.begin, ready), mine.end});
       if (column_sums) add_rows(left + k * rows_, steps, rows, column_sums);
@@ -53,7 +53,7 @@ class WeightGradient {
         for (int64_t block = mine.begin; block < mine.end; ++block) {
           S* total = totals_ + (panel * blocks_ + block) * block_ * panel_;
           S* out = last ? sums_ + thread * block_ * panel_ : total;
-          Rows<Dot> a{left_ + block * block_ * kSteps, block_, steps};
+          Rows<Dot> a{left_ + block * block_ * most_steps_, block_, steps};
           if constexpr (Dot::group == 1)
             if (block < ready) a = {left + k * rows_ + block * block_, rows_, steps};
           add(a, {nullptr, 0, 0}, right, first ? nullptr : total, columns, out, columns, nullptr);
@@ -71,7 +71,7 @@ class WeightGradient {
     for (int64_t k = 0; k < round_up(steps, Dot::depth); k += Dot::group)
       for (int64_t block = blocks.begin; block < blocks.end; ++block) {
         const int64_t first = block * block_;
-        Dot::pack(from(k, first), from(k + 1, first), smaller(block_, rows_ - first), k, block_, kSteps, left_ + first * kSteps);
+        Dot::pack(from(k, first), from(k + 1, first), smaller(block_, rows_ - first), k, block_, most_steps_, left_ + first * most_steps_);
       }
   }
 
@@ -116,6 +116,7 @@ class WeightGradient {
   const int64_t rows_, columns_, depth_, threads_;
   const int width_;
   const int64_t block_, blocks_, panel_, vectors_, panels_;
+  const int64_t most_steps_;  // rows of both matrices packed at a time
   S *totals_ = nullptr, *sums_ = nullptr;
   Operand *left_ = nullptr, *right_ = nullptr;
 };
