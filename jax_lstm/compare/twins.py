@@ -16,7 +16,7 @@ def forecasting(task: Any, ours: Any) -> tuple[Any, Any]:
     if model.network == "tutorial":
         return twin, torch_ref.LSTMModel(*_sizes(ours))
     options = {name: getattr(model, name) for name in NETWORK}
-    bypass = {"bypass": model.bypass == "ridge", "lags": ours.lags}
+    bypass = {"bypass": model.bypass != "none", "lags": ours.lags}
     return twin, torch_ref.ForecastModel(**asdict(layout), **options, **bypass, quantiles=len(config.levels))
 
 

@@ -51,7 +51,7 @@ class Forecasting(Task):
     @property
     def margin(self) -> float | None:
         """Training starts at ridge regression; few validation windows are weak evidence against it."""
-        if self.config.model.network != "segments" or self.config.model.bypass != "ridge":
+        if self.config.model.network != "segments" or self.config.model.bypass == "none":
             return None
         return 0.0 if self.size("val") >= LEAST_HORIZONS * self.dataset.config.horizon else MARGIN
 
@@ -73,9 +73,15 @@ class Forecasting(Task):
         return self.dataset.columns.layout(self.dataset.config.window, self.dataset.config.horizon)
 
     def build(self, config: TrainConfig) -> Any:
-        """The model with the initial weights of `config.seed`; its linear map is that of ridge regression."""
-        model = super().build(config)
-        if isinstance(model, ForecastModel) and model.bypass is not None:
+        """The model with the initial weights of `config.seed`, beside ridge regression unless it trains by itself.
+
+        Raises:
+            InputError: there is no validation part to weigh ridge regression and the LSTM by.
+        """
+        model, bypass = super().build(config), self.config.model.bypass
+        usable, fix = bypass != "average" or self.size("val") > 0, "or give --split a validation part"
+        require(usable, "--bypass", "be ridge or none without a validation part", bypass, fix)
+        if self.config.model.network == "segments" and bypass == "ridge":
             start_at(model, self.ridge, self.offsets)
         return model
 
@@ -157,13 +163,16 @@ class Forecasting(Task):
 
     def make_validate(self, model: Any) -> Validate:
         """Beside a linear map the LSTM's part is multiplied by the number from 0 to 1 with the least validation error,
-        since part of what it learns is noise.
+        since part of what it learns is noise. With `bypass="average"` the map gets the rest.
         """
         if self.margin is None:
             return super().make_validate(model)
         levels = self.config.levels
         cost = partial(pinball_loss, levels=levels) if levels else LOSSES[self.criterion]
-        initial = jax.tree.map(jnp.copy, nnx.state(model, nnx.Param))  # in which the LSTM adds nothing
+        average, start = self.config.model.bypass == "average", nnx.clone(model)
+        if average:
+            start_at(start, self.ridge, self.offsets)
+        initial = nnx.state(start, nnx.Param)  # in which the LSTM adds nothing
         predict, linear = self.make_predict(model, "val"), None
         truth = jnp.asarray(truth_of(self.dataset, "val"))
 
@@ -179,7 +188,7 @@ class Forecasting(Task):
             found = np.nan_to_num(losses(linear, forecasts), nan=np.inf)  # a diverged model keeps its share
             share = float(SHARES[np.argmin(found)])
             if share < 1:
-                params = with_share(params, share)
+                params = with_share(params, share, initial if average else None)
                 forecasts = predict(params, arrays)
             return params, self.score(forecasts, "val")
 

@@ -54,7 +54,7 @@ def forecaster(config: TrainConfig, about: Mapping[str, Any]) -> LSTMModel | For
         normalise="last" if model.normalise == "auto" else model.normalise,
         channels=model.channels,
         decode=model.decode,
-        bypass=model.bypass == "ridge",
+        bypass=model.bypass != "none",
         lags=about.get("lags", -1),
         quantiles=len(config.levels),
         output_dropout=model.output_dropout,

@@ -55,10 +55,15 @@ def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast
     return forecast
 
 
-def with_share(params: nnx.State, share: float) -> nnx.State:
-    """`params` of a `ForecastModel` with the LSTM's part of the forecast multiplied by `share`."""
+def with_share(params: nnx.State, share: float, linear: nnx.State | None = None) -> nnx.State:
+    """`params` of a `ForecastModel` with the LSTM's part of the forecast multiplied by `share`.
+
+    The rest is the bypass of `linear`, if that is given.
+    """
     params = jax.tree.map(lambda leaf: leaf, params)
     params["fc"] = jax.tree.map(lambda leaf: leaf * share, params["fc"])
+    if linear is not None:
+        params["bypass"] = jax.tree.map(lambda leaf: leaf * (1 - share), linear["bypass"])
     return params
 
 

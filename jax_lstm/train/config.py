@@ -68,8 +68,9 @@ class ModelConfig:
     """Read each target as a sequence of its own, with shared weights, or all at once."""
     decode: Annotated[Literal["segments", "linear"], FORECAST_ONLY] = "segments"
     """One LSTM step for each segment of the horizon, or one linear layer on the last output."""
-    bypass: Annotated[Literal["ridge", "none"], FORECAST_ONLY] = "ridge"
-    """Add a linear map from the window to the horizon that starts as ridge regression."""
+    bypass: Annotated[Literal["ridge", "average", "none"], FORECAST_ONLY] = "ridge"
+    """Beside the LSTM use ridge regression from the window to the horizon: `ridge` trains the LSTM to correct it,
+    `average` trains the LSTM alone and takes the mean of both, weighted by the validation part."""
     output_dropout: Annotated[float, FORECAST_ONLY] = 0.3
     """With segments, dropout of the LSTM's outputs before the last layer during training."""
     embedding_size: Annotated[int, TEXT_ONLY] = 0

@@ -201,7 +201,8 @@ class Trainer:
 
         with deferred_signals() as signals:
             if position.step == 0 and task.margin is not None and task.size("val"):
-                _, scores = validate(gather(state.params, self.mesh), position)
+                kept, scores = validate(gather(state.params, self.mesh), position)
+                best = jax.tree.map(jnp.copy, kept)
                 position = before_first(position, [one[task.criterion] for one in scores], task.margin)
             while position.epoch < config.epochs and not position.stopped:
                 began = time.perf_counter()

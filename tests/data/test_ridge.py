@@ -115,12 +115,12 @@ def test_seasons() -> None:
 
 
 def test_windows_to_try() -> None:
-    assert windows_to_try(24, HOURS, 24, 8640) == [24, 48, 96, 168, 336, 672]
-    assert windows_to_try(24, HOURS, 24, 3000) == [24, 48, 96, 168, 336], (
-        "four weeks are too long for 18 weeks of training rows"
+    assert windows_to_try(24, HOURS, 24, 8640) == [24, 48, 72, 96, 168, 336, 504, 672]
+    assert windows_to_try(24, HOURS, 24, 3000) == [24, 48, 72, 96, 168, 336, 504], (
+        "four weeks and the horizon are more than a fifth of 18 weeks"
     )
     assert windows_to_try(12, MONTHS, 12, 100) == [12, 24]
-    assert windows_to_try(1, None, 5, 1000) == [10, 20, 40]
+    assert windows_to_try(1, None, 5, 1000) == [10, 20, 30, 40]
     assert windows_to_try(12, MONTHS, 12, 20) == [1]
     assert windows_to_try(24, HOURS, 3, 30) == [6]
 

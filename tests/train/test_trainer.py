@@ -100,6 +100,40 @@ def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConf
     assert scores["mae"] <= task.score(predict(params, arrays), "val")["mae"]
 
 
+def test_an_average_is_weighted_by_the_validation_part(data: DataConfig) -> None:
+    """The LSTM trains without the bypass, and is kept beside as much of ridge regression as is best."""
+    task = Forecasting(config_for(data, model=ModelConfig(4, bypass="average")), load_dataset(data))
+    task.__dict__["ridge"] = replace(task.ridge, bias=task.ridge.bias + 0.5)  # so that the LSTM has something to add
+    model: Any = task.build(task.config)
+    arrays, starts = jax.tree.map(jnp.asarray, task.arrays), task.dataset.starts["val"]
+    predict, validate = task.make_predict(model, "val"), task.make_validate(model)
+    ridge, truth = task.ridge.forecast(task.dataset, starts), truth_of(task.dataset, "val")
+    params: Any = nnx.state(model, nnx.Param)
+    assert not np.any(params["bypass"]["weight"][...])
+    params["fc"]["bias"][...] += float(np.median(truth - predict(params, arrays)))
+    alone = predict(params, arrays)
+    kept, scores = validate(params, arrays)
+    share = float(kept["fc"]["bias"][0] / params["fc"]["bias"][0])
+    together = share * alone + (1 - share) * ridge
+    assert 0 < share < 1
+    np.testing.assert_allclose(predict(kept, arrays), together, atol=1e-5)
+    errors = [float(np.abs(found - truth).mean()) for found in (together, ridge, alone)]
+    assert scores["mae"] == pytest.approx(errors[0], rel=1e-4)
+    assert errors[0] < min(errors[1:])
+
+
+def test_an_average_starts_at_ridge_regression_and_needs_a_validation_part(data: DataConfig, tmp_path: Path) -> None:
+    model, optim = ModelConfig(4, bypass="average"), OptimConfig(learning_rate=1e-30)
+    task = Forecasting(replace(config_for(data, model=model, epochs=1), optim=optim), load_dataset(data))
+    fit(task, tmp_path)
+    starts = task.dataset.starts["test"]
+    got = open_run(tmp_path).forecast(task.dataset.inputs, starts)
+    np.testing.assert_allclose(got, task.ridge.forecast(task.dataset, starts), atol=1e-5)
+    unsplit = replace(data, split=".9,0,.1")
+    with pytest.raises(InputError, match="`--bypass` must be ridge or none without a validation part; got average"):
+        fit(Forecasting(config_for(unsplit, model=model), load_dataset(unsplit)), tmp_path / "without")
+
+
 def test_the_normalisation_is_chosen_by_ridge_regression(tmp_path: Path) -> None:
     """Where growth and noise are in proportion to the level, windows are alike after scaling."""
     at, noise = np.arange(300), np.random.default_rng(1).normal(0, 0.5, 300)
