@@ -1,12 +1,22 @@
 """What a record of `accuracy` shows: tables, notes, curves, tiles. Figures are means over seeds."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy import commands
-from benchmarks.accuracy.forecasts import BASELINES, INTERVAL, LARGER_LSTM, PEERS, SERIES, UNITS
+from benchmarks.accuracy.forecasts import (
+    AVERAGED,
+    AVERAGED_OPTIONS,
+    BASELINES,
+    INTERVAL,
+    LARGER_LSTM,
+    PEERS,
+    SERIES,
+    UNITS,
+)
 from benchmarks.accuracy.goals import (
     LENGTHS,
     first_losses_part,
@@ -24,6 +34,7 @@ from benchmarks.accuracy.row import OURS, THEIRS, Row, from_record
 from benchmarks.core.charts import Chart, lines
 from benchmarks.core.record import Record
 from benchmarks.core.tables import ABSENT, Table
+from jax_lstm.train.config import option
 
 CLEARLY = 0.01
 TASKS = {"adding": "The adding problem", "copy": "Copy memory"}
@@ -148,16 +159,18 @@ def _etth1(rows: Sequence[Row], table: str) -> Table:
     cells = []
     horizons = sorted({row.size for row in rows if row.study == "etth1" and row.task == table})
     for horizon in horizons:
-        ours, ridge = of(rows, "etth1", table, horizon, OURS), of(rows, "etth1", table, horizon, "ridge")
+        ours, averaged, ridge = (of(rows, "etth1", table, horizon, who) for who in (OURS, AVERAGED, "ridge"))
         published = ETTH1[table].get(horizon)
         for at, figure in enumerate(("mse", "mae")):
             old = ABSENT if published is None else f"{published[at]:.3f}"
             name = f"{horizon}, {figure.upper()}"
-            cells.append((name, _spread(ours, figure), _cell(ridge, figure), *_later(table, horizon, at), old))
+            beside = (_spread(averaged, figure), *_later(horizon, at)) if table == "multivariate" else ()
+            cells.append((name, _spread(ours, figure), _cell(ridge, figure), *beside, old))
     later = tuple(LATER) if table == "multivariate" else ()
-    columns = ("horizon", "LSTM", "ridge", *later, "LSTMa")
+    columns = ("horizon", OURS, "ridge", *((AVERAGED,) if later else ()), *later, "LSTMa")
     sources = {"LSTMa": INFORMER} | {name: LATER[name][0] for name in later}
     notes = [f"{name}: {source.paper}, {source.url}" for name, source in sources.items()]
+    notes += [f"{AVERAGED}: `jax-lstm train` with {_as_options(AVERAGED_OPTIONS)}"] if later else []
     notes += [_trained_here(row) for row in rows if (row.study, row.task) == ("segrnn", table)]
     return Table(
         f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=tuple(notes)
@@ -173,10 +186,12 @@ def _trained_here(row: Row) -> str:
     )
 
 
-def _later(table: str, horizon: int, at: int) -> list[str]:
-    """The figures of later papers, which are of all seven columns."""
-    if table != "multivariate":
-        return []
+def _as_options(options: Mapping[str, Any]) -> str:
+    return " ".join(f"{option(name)} {value}" for name, value in options.items())
+
+
+def _later(horizon: int, at: int) -> list[str]:
+    """The figures of later papers."""
     known = horizon in LATER_HORIZONS
     return [f"{found[LATER_HORIZONS.index(horizon)][at]:.3f}" if known else ABSENT for _, found in LATER.values()]
 
