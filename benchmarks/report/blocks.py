@@ -56,8 +56,8 @@ def _of_speed(record: Record) -> str:
         made += f"and {ranges[5]} times with gradients; {count}{less}. {facts(other, name)}"
     table = markdown(columns, titles=False)
     where = f"{record.threads} cores of an {record.environment['cpu']}"
-    said = f"**On {where}, `native` is the fastest LSTM for whole sequences of all that were compared.** {first}"
-    return f"{said}\n\n{table}\n\n{control} {facts(record, 'speed')}{made}"
+    said = f"**On {where}, `native` is on average the fastest LSTM for whole sequences of all that were compared.**"
+    return f"{said} {first}\n\n{table}\n\n{control} {facts(record, 'speed')}{made}"
 
 
 def _readme(record: Record) -> str:

@@ -42,7 +42,7 @@ def fastest(record: Record) -> Figures:
     low, high = (_approximately(end(each, key=lambda found: found.median)) for end in (min, max))
     slower = [found for found in each if found.high < 1]
     more = {"t": interval(trained[0]) if trained else ABSENT, "low": low, "high": high, "cases": len(each)}
-    return native | more | {"never_slower": bool(each) and not slower}
+    return native | more | {"never_slower": not slower}
 
 
 def large(record: Record) -> Figures:

@@ -155,6 +155,10 @@ def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report
     epochs: list[Epoch] = []
     position, step, best = Position(), 0, torch.weights()
 
+    def keep(params: Any) -> dict[str, Any]:
+        nnx.update(model, params)
+        return state_dict(model)
+
     def validate() -> tuple[Any, Scores]:
         """The weights to keep and their scores, by the library's model, whose outputs were shown to agree."""
         load_state_dict(model, torch.weights())
@@ -162,7 +166,8 @@ def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report
         return validation(params, arrays) if validation else (params, {})
 
     if task.margin is not None and validation:
-        position = before_first(position, [validate()[1][task.criterion]], task.margin)
+        kept, scores = validate()
+        position, best = before_first(position, [scores[task.criterion]], task.margin), keep(kept)
     for epoch in range(config.epochs):
         losses = []
         torch.begin_epoch()
@@ -176,8 +181,7 @@ def train_torch(config: TrainConfig, task: Task, directory: Path, report: Report
         log.write([{"step": step, "epoch": epoch + 1, "train_loss": epochs[-1].train, "val_loss": epochs[-1].val}])
         position, (better,) = after_epoch(position, [scores.get(task.criterion)], config, ["PyTorch"], [None], "")
         if better:
-            nnx.update(model, kept)
-            best = state_dict(model)
+            best = keep(kept)
     torch.set_weights(best)
     return epochs, torch
 

@@ -19,7 +19,7 @@ from jax_lstm.params import LSTMParams
 Gates = list[jax.Array]  # i, f, g, o, each (B, H)
 Projection = Callable[[LSTMParams, jax.Array], tuple[Any, Callable[[Any, jax.Array], Gates]]]
 
-CACHED = 2**20  # numbers that stay in a cache between their product before the loop and their step
+CACHED = 2**20  # most values computed before the loop that are still in a cache when their step reads them
 
 
 def projection_on_cpu(params: LSTMParams, xs: jax.Array) -> Projection:

@@ -17,7 +17,6 @@ from jax_lstm.data.calendar import Calendar
 from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
 from jax_lstm.data.stored import streamable
 from jax_lstm.export import Scaling
-from jax_lstm.models import ForecastModel
 from jax_lstm.models.forecast_model import Layout
 from jax_lstm.tasks.calibration import INTERVALS, few_windows, interval_scores, table
 from jax_lstm.tasks.defaults import with_forecast_defaults
@@ -50,14 +49,14 @@ class Forecasting(Task):
 
     @property
     def margin(self) -> float | None:
-        """Training starts at ridge regression; few validation windows are weak evidence against it."""
+        """The forecast starts at ridge regression; few validation windows are weak evidence against it."""
         if self.config.model.network != "segments" or self.config.model.bypass == "none":
             return None
         return 0.0 if self.size("val") >= LEAST_HORIZONS * self.dataset.config.horizon else MARGIN
 
     @property
     def criterion(self) -> str:
-        """MAE if training starts at ridge regression: by MSE a few odd windows, such as holidays, would decide."""
+        """MAE beside ridge regression, since by MSE a few odd windows, such as holidays, would decide."""
         return self.metric if self.margin is None or self.config.levels else "mae"
 
     @property
@@ -73,14 +72,16 @@ class Forecasting(Task):
         return self.dataset.columns.layout(self.dataset.config.window, self.dataset.config.horizon)
 
     def build(self, config: TrainConfig) -> Any:
-        """The model with the initial weights of `config.seed`, beside ridge regression unless it trains by itself.
+        """The model with the initial weights of `config.seed`. Its linear map is that of ridge regression, or zero with
+        `bypass="average"`.
 
         Raises:
             InputError: there is no validation part to weigh ridge regression and the LSTM by.
         """
         model, bypass = super().build(config), self.config.model.bypass
-        usable, fix = bypass != "average" or self.size("val") > 0, "or give --split a validation part"
-        require(usable, "--bypass", "be ridge or none without a validation part", bypass, fix)
+        if bypass == "average":
+            fix = "or give --split a validation part"
+            require(self.size("val") > 0, "--bypass", "be ridge or none without a validation part", bypass, fix)
         if self.config.model.network == "segments" and bypass == "ridge":
             start_at(model, self.ridge, self.offsets)
         return model
@@ -186,7 +187,8 @@ class Forecasting(Task):
                 linear = predict(initial, arrays)
             forecasts = predict(params, arrays)
             found = np.nan_to_num(losses(linear, forecasts), nan=np.inf)  # a diverged model keeps its share
-            share = float(SHARES[np.argmin(found)])
+            learnt = any(np.any(leaf) for leaf in jax.tree.leaves(params["fc"]))  # training starts at zero
+            share = float(SHARES[np.argmin(found)]) if learnt else 0.0
             if share < 1:
                 params = with_share(params, share, initial if average else None)
                 forecasts = predict(params, arrays)

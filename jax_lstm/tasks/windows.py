@@ -58,7 +58,7 @@ def make_forecast(model: Any, layout: Layout, batch_size: int = 512) -> Forecast
 def with_share(params: nnx.State, share: float, linear: nnx.State | None = None) -> nnx.State:
     """`params` of a `ForecastModel` with the LSTM's part of the forecast multiplied by `share`.
 
-    The rest is the bypass of `linear`, if that is given.
+    With `linear`, the bypass becomes that of `linear` multiplied by 1 - `share`.
     """
     params = jax.tree.map(lambda leaf: leaf, params)
     params["fc"] = jax.tree.map(lambda leaf: leaf * share, params["fc"])

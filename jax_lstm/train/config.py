@@ -69,8 +69,8 @@ class ModelConfig:
     decode: Annotated[Literal["segments", "linear"], FORECAST_ONLY] = "segments"
     """One LSTM step for each segment of the horizon, or one linear layer on the last output."""
     bypass: Annotated[Literal["ridge", "average", "none"], FORECAST_ONLY] = "ridge"
-    """Beside the LSTM use ridge regression from the window to the horizon: `ridge` trains the LSTM to correct it,
-    `average` trains the LSTM alone and takes the mean of both, weighted by the validation part."""
+    """`ridge`: the LSTM learns a correction to ridge regression. `average`: the LSTM is trained alone, and the forecast
+    is a weighted mean of the two, with the weight chosen on the validation part. `none`: the LSTM alone."""
     output_dropout: Annotated[float, FORECAST_ONLY] = 0.3
     """With segments, dropout of the LSTM's outputs before the last layer during training."""
     embedding_size: Annotated[int, TEXT_ONLY] = 0

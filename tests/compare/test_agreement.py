@@ -81,16 +81,17 @@ def test_other_optimiser_is_found(csv: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_keep_ridge_regression_if_no_epoch_is_better(csv: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bypass", ["ridge", "average"])
+def test_both_keep_ridge_regression_if_no_epoch_is_better(bypass: Any, csv: Path, tmp_path: Path) -> None:
     config, task = make(csv)
-    task = replace(task, config=replace(config, optim=replace(config.optim, learning_rate=1.0)))
-    initial = InTorch(config, task).weights()
+    model, optim = replace(config.model, bypass=bypass), replace(config.optim, learning_rate=1e-60)
+    task = replace(task, config=replace(config, model=model, optim=optim))
     found = fit(task, tmp_path).params
-    ours = jl.state_dict(nnx.merge(nnx.graphdef(task.build(config)), found))
+    ours = jl.state_dict(nnx.merge(nnx.graphdef(task.build(task.config)), found))
     reference = train_torch(task.config, task, tmp_path, lambda stage, done, total: None)[1].weights()
-    for name, values in initial.items():
-        assert np.array_equal(ours[name], values)
-        assert np.array_equal(reference[name], values)
+    for weights in (ours, reference):
+        np.testing.assert_array_equal(weights["bypass.weight"], task.ridge.weight.astype(np.float32))
+        assert not np.any(weights["fc.weight"])
 
 
 LAYOUT = Layout(window=10, horizon=5, features=6, target=(1, 3), known=(2, 4), static=(5,), calendar=(4,))

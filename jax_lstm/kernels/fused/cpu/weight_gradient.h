@@ -1,13 +1,13 @@
 // Weight gradients: left^T * right, a sum over all steps and rows of two row-major matrices.
 //
-// Works on some hundred rows at a time. The right-hand side (inputs and h) is packed into panels; the left-hand side (gradients of the gates) into blocks
+// Works on 256 or 512 rows at a time. The right-hand side (inputs and h) is packed into panels; the left-hand side (gradients of the gates) into blocks
 // of a tile's rows, if enough panels use them. A tile accumulates one block times one panel. Threads divide the columns of the left-hand side.
 #pragma once
 
 namespace jax_lstm {
 namespace JAX_LSTM_ISA {
 
-constexpr int64_t kNearSums = 16 << 20;  // bytes of sums that stay in a cache, so that they are quickly read and written again
+constexpr int64_t kNearSums = 16 << 20;  // bytes of sums that stay in a cache; larger ones are read from memory in each pass, so there are fewer passes
 constexpr int64_t kFewColumns = 512;  // on the right; up to so many, packing the left side costs more than it saves
 
 template <class Dot>
