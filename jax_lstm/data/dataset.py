@@ -10,7 +10,7 @@ import numpy as np
 from jax_lstm.checks import InputError, listed
 from jax_lstm.data.calendar import Calendar, calendar_names
 from jax_lstm.data.config import DataConfig
-from jax_lstm.data.ridge import Ridge, best_ridge, fit_ridge
+from jax_lstm.data.ridge import Ridge, best_ridge, fit_ridge, margin
 from jax_lstm.data.scaler import Scaler, chosen_statistics, fit_scaler, new_series, with_new_series
 from jax_lstm.data.season import find_season, windows_to_try
 from jax_lstm.data.series import Series, fill, regular, with_calendar, without_targets
@@ -235,7 +235,10 @@ def load_dataset(
 def _with_best_window(
     whole: Dataset, lengths: list[int], series: list[Series], bounds: list[tuple[int, ...]], source: str
 ) -> Dataset:
-    """The dataset with the one of several windows whose ridge regression has the least validation error."""
+    """The dataset with the window whose ridge regression has the least validation error.
+
+    With few validation windows, it is the shortest whose error is about as low.
+    """
     found, refused = [], []
     for length in lengths:
         try:
@@ -244,7 +247,11 @@ def _with_best_window(
             refused.append(error)
     if not found:
         raise refused[0]  # of the shortest window
-    return min(found, key=lambda one: fit_ridge(one).loss) if len(found) > 1 else found[0]
+    if len(found) == 1:
+        return found[0]
+    losses = [fit_ridge(one).loss for one in found]
+    most = min(losses) * (1 + margin(found[0]))
+    return next((one for one, loss in zip(found, losses, strict=True) if loss <= most), found[0])
 
 
 def _with_windows(

@@ -12,7 +12,8 @@ CHUNK = 2**22  # numbers of inputs held in memory at once
 PENALTIES = 10.0 ** np.arange(-8, 3)  # per window, beside inputs of unit variance
 CLEARLY = 0.05  # lower, as a fraction of the validation error
 MOST_INPUTS = 2048  # above, covariates are left to the LSTM: the cost grows with the third power
-LEAST_HORIZONS = 4  # validation windows that must be there to choose covariates, in horizons
+LEAST_HORIZONS = 4  # in horizons: with fewer validation windows, these are weak evidence
+MARGIN = 0.01  # of the error, by which a choice must then be better
 MOST_LAGS = 48  # rows of covariates
 MOST_ERRORS = 4096  # windows whose errors give the quantiles
 HELD_OUT = 0.1  # of the training windows, if there is no validation part
@@ -69,6 +70,11 @@ class Sums(NamedTuple):
         return self._replace(xx=self.xx[:inputs, :inputs], xy=self.xy[:inputs], x=self.x[:inputs])
 
 
+def margin(dataset: Any) -> float:
+    """The fraction of the validation error by which a longer window or an epoch must be better to be chosen."""
+    return 0.0 if len(dataset.starts["val"]) >= LEAST_HORIZONS * dataset.config.horizon else MARGIN
+
+
 def best_ridge(dataset: Any) -> Ridge:
     """With a window's last value subtracted, unless mean and standard deviation are clearly better."""
     last, mean = fit_ridge(dataset, "last"), fit_ridge(dataset, "mean")
@@ -82,8 +88,7 @@ def fit_ridge(dataset: Any, normalise: Normalise = "last") -> Ridge:
     """
     config = dataset.config
     layout = dataset.columns.layout(config.window, config.horizon)
-    enough = len(dataset.starts["val"]) >= LEAST_HORIZONS * config.horizon
-    lags = (-1, 0, min(config.season, config.window, MOST_LAGS)) if enough else (-1,)
+    lags = (-1,) if margin(dataset) else (-1, 0, min(config.season, config.window, MOST_LAGS))
     sizes = {linear_size(layout, one): one for one in reversed(lags)}  # each is the first part of the next
     sizes = {size: one for size, one in sorted(sizes.items()) if size <= MOST_INPUTS or one < 0}
     fitted, chosen = parts_to_choose(dataset)

@@ -14,7 +14,7 @@ from flax import nnx
 from jax_lstm.checks import listed, require
 from jax_lstm.data import DataConfig, Dataset, Scaler, Trained, load_dataset
 from jax_lstm.data.calendar import Calendar
-from jax_lstm.data.ridge import LEAST_HORIZONS, Ridge, fit_ridge
+from jax_lstm.data.ridge import Ridge, fit_ridge, margin
 from jax_lstm.data.stored import streamable
 from jax_lstm.export import Scaling
 from jax_lstm.models.forecast_model import Layout
@@ -30,7 +30,6 @@ from jax_lstm.train.config import TrainConfig, to_dict
 from jax_lstm.train.step import LOSSES, pinball_loss
 from jax_lstm.train.task import Arrays, Predict, Scores, Table, Task, Validate
 
-MARGIN = 0.01  # of the criterion, with few validation windows
 SHARES = np.linspace(1, 0, 21)  # of the LSTM's part of a forecast
 WITHIN = 1.645  # standard deviations that hold 90% of a normal distribution
 
@@ -52,7 +51,7 @@ class Forecasting(Task):
         """The forecast starts at ridge regression; few validation windows are weak evidence against it."""
         if self.config.model.network != "segments" or self.config.model.bypass == "none":
             return None
-        return 0.0 if self.size("val") >= LEAST_HORIZONS * self.dataset.config.horizon else MARGIN
+        return margin(self.dataset)
 
     @property
     def criterion(self) -> str:

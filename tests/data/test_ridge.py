@@ -1,6 +1,7 @@
 """Ridge regression against NumPy's least squares, its choices by validation, and the windows that are tried."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,13 @@ def test_windows_to_try() -> None:
 def test_segments_divide_the_season() -> None:
     cases = {(24, 336): 24, (24, 96): 12, (12, 24): 3, (1, 40): 5, (1, 5): 1}
     assert {case: segment_for(*case) for case in cases} == cases
+
+
+@pytest.mark.parametrize(("horizon", "loss", "window"), [(3, 0.995, 10), (20, 0.995, 5), (20, 0.98, 10)])
+def test_a_longer_window_must_be_clearly_better_where_validation_windows_are_few(
+    horizon: int, loss: float, window: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The validation part has 80 rows: 61 windows of horizon 20 are few, 78 of horizon 3 are not."""
+    losses = {5: 1.0, 10: loss, 15: 1.1, 20: 1.2}
+    monkeypatch.setattr("jax_lstm.data.dataset.fit_ridge", lambda one: SimpleNamespace(loss=losses[one.config.window]))
+    assert load(tmp_path, window=0, horizon=horizon).config.window == window
