@@ -67,10 +67,10 @@ def test_what_is_one_call(options: dict[str, Any], rows: int, found: list[str]) 
 
 
 def test_an_exported_stack_runs_without_the_library() -> None:
-    at = point(SMALL)
-    exported = jax.export.export(jax.jit(native), platforms=("cpu", "tpu"))(*at)
+    at, options = point(SMALL), SMALL[0].options
+    exported = jax.export.export(jax.jit(partial(native, **options)), platforms=("cpu", "tpu"))(*at)
     assert "jax_lstm_" not in exported.mlir_module()
-    assert_same(jax.jit(exported.call)(*at), jax.jit(scan)(*at))
+    assert_same(jax.jit(exported.call)(*at), jax.jit(partial(scan, **options))(*at))
 
 
 @pytest.mark.parametrize("lowest", [1, 2])
