@@ -13,8 +13,10 @@ from benchmarks.accuracy.forecasts import (
     BASELINES,
     INTERVAL,
     LARGER_LSTM,
+    LAST,
     PEERS,
     SERIES,
+    THREE_WEEKS,
     UNITS,
 )
 from benchmarks.accuracy.goals import (
@@ -170,7 +172,8 @@ def _etth1(rows: Sequence[Row], table: str) -> Table:
     columns = ("horizon", OURS, "ridge", *((AVERAGED,) if later else ()), *later, "LSTMa")
     sources = {"LSTMa": INFORMER} | {name: LATER[name][0] for name in later}
     notes = [f"{name}: {source.paper}, {source.url}" for name, source in sources.items()]
-    notes += [f"{AVERAGED}: `jax-lstm train` with {_as_options(AVERAGED_OPTIONS)}"] if later else []
+    window = f"--window {THREE_WEEKS} up to {LAST} hours"
+    notes += [f"{AVERAGED}: `jax-lstm train` with {_as_options(AVERAGED_OPTIONS)}, and {window}"] if later else []
     notes += [_trained_here(row) for row in rows if (row.study, row.task) == ("segrnn", table)]
     return Table(
         f"ETTh1, {table}: test part, standardised; {_seeds(rows, 'etth1')}", columns, cells, notes=tuple(notes)

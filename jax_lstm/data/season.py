@@ -57,7 +57,7 @@ def windows_to_try(season: int, calendar: Calendar | None, horizon: int, rows: i
     def most(times: int) -> int:
         return min(rows // (2 if times <= 2 else 5) - horizon, MOST_ROWS)
 
-    lengths = {one * times for one in seasons for times in (1, 2, 3, 4) if one * times <= most(times)}
+    lengths = {one * times for one in seasons for times in (1, 2, 4) if one * times <= most(times)}
     return sorted(lengths) or [max(min(2 * horizon, most(1)), 1)]
 
 
