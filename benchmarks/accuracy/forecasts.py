@@ -81,7 +81,7 @@ AVERAGED = "LSTM, averaged"
 # validation error than with one, two or four.
 AVERAGED_OPTIONS: dict[str, Any] = {"bypass": "average", "hidden_size": 256, "output_dropout": 0.1}
 AVERAGED_OPTIONS |= {"batch_size": 64, "epochs": 4, "learning_rate": 5e-4}
-THREE_WEEKS, LAST = 504, 336
+THREE_WEEKS, LAST_HORIZON = 504, 336
 WITH_PEERS = ("airline", "bicycles", "ETTh1, OT", "taxi", "ETTh1")
 PEERS = {  # and the package of each
     "neuralforecast LSTM": "neuralforecast",
@@ -128,7 +128,7 @@ def etth1_jobs(quick: bool, seeds: int) -> Iterator[Job]:
         for horizon in horizons[:1] if quick else horizons:
             series = etth1(columns, horizon)
             yield from _jobs("etth1", table, series, seeds)
-            window = {"window": THREE_WEEKS} if horizon <= LAST else {}
+            window = {"window": THREE_WEEKS} if horizon <= LAST_HORIZON else {}
             averaged = replace(series, options=series.options | AVERAGED_OPTIONS | window)
             for seed in range(seeds if horizon in later else 0):
                 yield _job("etth1", table, averaged, AVERAGED, seed, partial(_lstm, averaged, seed))

@@ -13,7 +13,7 @@ from benchmarks.accuracy.forecasts import (
     BASELINES,
     INTERVAL,
     LARGER_LSTM,
-    LAST,
+    LAST_HORIZON,
     PEERS,
     SERIES,
     THREE_WEEKS,
@@ -172,7 +172,7 @@ def _etth1(rows: Sequence[Row], table: str) -> Table:
     columns = ("horizon", OURS, "ridge", *((AVERAGED,) if later else ()), *later, "LSTMa")
     sources = {"LSTMa": INFORMER} | {name: LATER[name][0] for name in later}
     notes = [f"{name}: {source.paper}, {source.url}" for name, source in sources.items()]
-    window = f"--window {THREE_WEEKS} up to {LAST} hours"
+    window = f"--window {THREE_WEEKS} up to {LAST_HORIZON} hours"
     notes += [f"{AVERAGED}: `jax-lstm train` with {_as_options(AVERAGED_OPTIONS)}, and {window}"] if later else []
     notes += [_trained_here(row) for row in rows if (row.study, row.task) == ("segrnn", table)]
     return Table(

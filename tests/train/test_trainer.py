@@ -103,9 +103,8 @@ def test_the_lstm_has_the_share_that_the_validation_part_supports(data: DataConf
 def test_an_average_is_weighted_by_the_validation_part(data: DataConfig) -> None:
     """The LSTM trains without the bypass, and is kept beside as much of ridge regression as is best."""
     task = Forecasting(config_for(data, model=ModelConfig(4, bypass="average")), load_dataset(data))
-    object.__setattr__(
-        task, "ridge", replace(task.ridge, bias=task.ridge.bias + 0.5)
-    )  # so that the LSTM has something to add
+    # So that the LSTM has something to add.
+    object.__setattr__(task, "ridge", replace(task.ridge, bias=task.ridge.bias + 0.5))
     model: Any = task.build(task.config)
     arrays, starts = jax.tree.map(jnp.asarray, task.arrays), task.dataset.starts["val"]
     predict, validate = task.make_predict(model, "val"), task.make_validate(model)
@@ -127,9 +126,8 @@ def test_an_average_is_weighted_by_the_validation_part(data: DataConfig) -> None
 def test_an_average_starts_at_ridge_regression_and_needs_a_validation_part(data: DataConfig, tmp_path: Path) -> None:
     model, optim = ModelConfig(4, bypass="average"), OptimConfig(learning_rate=1e-60)
     task = Forecasting(replace(config_for(data, model=model, epochs=1), optim=optim), load_dataset(data))
-    object.__setattr__(
-        task, "ridge", replace(task.ridge, bias=task.ridge.bias + 0.5)
-    )  # so that the last value is no worse
+    # So that the last value is no worse.
+    object.__setattr__(task, "ridge", replace(task.ridge, bias=task.ridge.bias + 0.5))
     fit(task, tmp_path)
     starts = task.dataset.starts["test"]
     got = open_run(tmp_path).forecast(task.dataset.inputs, starts)
